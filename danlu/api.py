@@ -1,0 +1,224 @@
+"""The public API: what the command line does, as functions."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from danlu.core.artifact import Artifact
+from danlu.core.errors import DanluError, UserError
+from danlu.core.machine import this_machine
+from danlu.core.runner import Caps, Runner, StageOutcome, ignore
+from danlu.core.store import Workspace, write_json_atomically
+from danlu.recipe import Recipe, load_recipe
+from danlu.stages import STAGES
+
+if TYPE_CHECKING:
+    from danlu.engines.base import Engine
+
+Observer = Callable[[dict[str, Any]], None]
+Verdict = Literal["ship", "refused", "stopped"]
+DEFAULT_WORKSPACE = Path(".danlu")
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """How a run ended.
+
+    `verdict`: "ship" (every gate passed), "refused" (a gate failed), "stopped" (it did not come to the gates).
+    `version` is the release's number in the registry, `report` the HTML page; both None where there is none.
+    """
+
+    name: str
+    verdict: Verdict
+    stages: list[StageOutcome]
+    version: int | None
+    seconds: float
+    report: Path | None
+
+
+def run(
+    recipe: str | Path,
+    *,
+    workspace: str | Path = DEFAULT_WORKSPACE,
+    until: str | None = None,
+    observer: Observer | None = None,
+    wait_seconds: float = 0.0,
+) -> RunResult:
+    """Walk the road that a recipe file describes; what is already there for the same inputs is reused.
+
+    Raises `RecipeError`, `UserError` and the rest of `danlu.core.errors`; `BudgetReached` and `Interrupted` mean
+    that the work is saved and that the same call continues.
+    """
+    path = Path(recipe)
+    parsed = load_recipe(path)
+    names = [stage.name for stage in STAGES]
+    if until is not None and until not in names:
+        near = difflib.get_close_matches(until, names, n=1)
+        raise UserError(f"There is no stage {until!r}. The stages are {', '.join(names)}." + _meant(near))
+    store = Workspace(Path(workspace))
+    with store.lock(wait_seconds) as lock:
+        return _walk(path, parsed, store, until, observer or ignore, lock)
+
+
+def _meant(near: list[str]) -> str:
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _walk(
+    path: Path, recipe: Recipe, store: Workspace, until: str | None, observer: Observer, lock: int | None
+) -> RunResult:
+    started = time.time()
+    runner = Runner(
+        stages=STAGES,
+        workspace=store,
+        base=path.resolve().parent,
+        caps=caps_of(recipe, started),
+        observer=observer,
+        lock=lock,
+    )
+    resolved: Recipe = recipe
+    error: DanluError | None = None
+    try:
+        walked = runner.walk(recipe, until)
+        assert isinstance(walked, Recipe)
+        resolved = walked
+    except DanluError as caught:
+        error = caught
+    verdict, version = _settle(runner, store, resolved)
+    run_record = {
+        "name": recipe.name,
+        "recipe_path": str(path.resolve()),
+        "recipe": recipe.model_dump(mode="json"),
+        "resolved": resolved.model_dump(mode="json"),
+        "started": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="milliseconds"),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+        "seconds": round(time.time() - started, 3),
+        "verdict": verdict,
+        "version": version,
+        "error": None if error is None else {"kind": type(error).__name__, "text": str(error)},
+        "stages": [
+            {
+                "stage": outcome.stage,
+                "fingerprint": outcome.fingerprint,
+                "folder": str(outcome.folder.relative_to(store.root)),
+                "reused": outcome.reused,
+                "seconds": outcome.seconds,
+            }
+            for outcome in runner.outcomes
+        ],
+    }
+    folder = store.root / "runs" / recipe.name
+    if runner.outcomes:
+        stamp = datetime.datetime.fromtimestamp(started, datetime.UTC).strftime("%Y%m%dT%H%M%S%f")
+        write_json_atomically(folder / f"{stamp}.json", run_record)
+        write_json_atomically(folder / "latest.json", run_record)
+    if error is not None:
+        raise error
+    report = folder / "report.html"
+    if not report.exists() or not all(outcome.reused for outcome in runner.outcomes):
+        report = write_report(recipe.name, workspace=store.root)
+    return RunResult(
+        name=recipe.name,
+        verdict=verdict,
+        stages=runner.outcomes,
+        version=version,
+        seconds=time.time() - started,
+        report=report,
+    )
+
+
+def caps_of(recipe: Recipe, started: float) -> Caps:
+    """The caps of an invocation that began at `started` (seconds of `time.time()`)."""
+    budget = recipe.budget
+    return Caps(
+        deadline=None if budget.hours is None else started + budget.hours * 3600,
+        memory_bytes=None if budget.memory_gib is None else int(budget.memory_gib * _GIB),
+        threads=this_machine().cores if budget.threads == "auto" else budget.threads,
+    )
+
+
+def _settle(runner: Runner, store: Workspace, recipe: Recipe) -> tuple[Verdict, int | None]:
+    """Enter a release that passed into the registry; a release already there keeps its number."""
+    artifact = runner.artifacts.get("release")
+    if artifact is None:
+        return "stopped", None
+    if artifact.json("release.json")["verdict"] != "ship":
+        return "refused", None
+    from danlu.release.registry import Registry
+
+    registry = Registry(store, recipe.name)
+    known = {version.number for version in registry.versions()}
+    version = registry.register(artifact)
+    first = registry.champion() is None
+    new = version.number not in known
+    if (recipe.release.promote == "always" and new) or (recipe.release.promote == "first" and first):
+        registry.promote(version.number)
+    return "ship", version.number
+
+
+def write_report(name: str, *, workspace: str | Path = DEFAULT_WORKSPACE, language: str = "en") -> Path:
+    """Write the HTML report of the latest run of `name`; returns its path."""
+    from danlu.report.page import write_report as write
+    from danlu.report.summary import summary
+
+    store = Workspace(Path(workspace))
+    return write(summary(latest_run(name, workspace=store.root), store), store.root / "runs" / name, language)
+
+
+def latest_run(name: str, *, workspace: str | Path = DEFAULT_WORKSPACE) -> dict[str, Any]:
+    """The record of the latest run of `name`. Raises `UserError` where there is none."""
+    import json
+
+    root = Workspace(Path(workspace)).root
+    path = root / "runs" / name / "latest.json"
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        runs = root / "runs"
+        names = sorted(entry.name for entry in runs.iterdir()) if runs.is_dir() else []
+        near = difflib.get_close_matches(name, names, n=1)
+        known = f" Runs here: {', '.join(names)}." if names else " `danlu run RECIPE` makes one."
+        raise UserError(f"There is no run named {name!r} in {root}.{_meant(near) or known}") from None
+    except ValueError as error:
+        raise UserError(f"The run record {path} is damaged ({error}); run the recipe again to rewrite it.") from error
+    return found
+
+
+def plan(
+    recipe: str | Path,
+    *,
+    workspace: str | Path = DEFAULT_WORKSPACE,
+    observer: Observer | None = None,
+    wait_seconds: float = 0.0,
+) -> Artifact:
+    """Predict what a recipe needs and costs on this machine; nothing is trained."""
+    path = Path(recipe)
+    parsed = load_recipe(path)
+    store = Workspace(Path(workspace))
+    with store.lock(wait_seconds) as lock:
+        runner = Runner(
+            stages=STAGES,
+            workspace=store,
+            base=path.resolve().parent,
+            caps=caps_of(parsed, time.time()),
+            observer=observer or ignore,
+            lock=lock,
+        )
+        runner.walk(parsed, "plan")
+    return runner.artifacts["plan"]
+
+
+def load(name: str, *, workspace: str | Path = DEFAULT_WORKSPACE, version: str = "champion") -> Engine:
+    """The released model `name`, ready to answer: "champion", "candidate" or a version number."""
+    from danlu.engines.table import load as load_engine
+    from danlu.release.registry import Registry
+
+    found = Registry(Workspace(Path(workspace)), name).resolve(version)
+    return load_engine(found.folder / "form", threads=this_machine().cores)

@@ -1,0 +1,39 @@
+"""What may be asked of the compress stage."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from danlu.core.config import Config
+from danlu.core.tasks import TaskName
+
+FormName = Literal["torch", "onnx", "onnx-int8"]
+
+
+class CompressConfig(Config):
+    """Which forms of the model to make, and which one is served."""
+
+    forms: list[FormName] = Field(
+        default_factory=lambda: ["torch", "onnx"],
+        min_length=1,
+        description="Forms to export: torch (float32 safetensors), onnx (float32), onnx-int8 (dynamic, per channel).",
+    )
+    ship: FormName = Field("onnx", description="The form that is evaluated for release and served; one of forms.")
+    parity_rows: int = Field(
+        200, ge=1, description="Held-out texts (validation part) on which every form is compared with the checkpoint."
+    )
+
+    @model_validator(mode="after")
+    def _ship_is_made(self) -> CompressConfig:
+        if self.ship not in self.forms:
+            raise ValueError(f"ship is {self.ship!r}, which is not among forms {self.forms}")
+        return self
+
+
+class CompressStage(Config):
+    """The recipe's sections that the compress stage is given."""
+
+    task: TaskName = Field(description="What the model is for.")
+    compress: CompressConfig = Field(description="The recipe's compress section.")

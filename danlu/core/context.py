@@ -1,0 +1,158 @@
+"""What a stage is handed, and the events by which it tells how it is doing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+from danlu.core.artifact import LOGS, Artifact
+from danlu.core.errors import BudgetReached, Interrupted
+from danlu.core.machine import Machine, resident_bytes
+
+Item = TypeVar("Item")
+Emit = Callable[[dict[str, Any]], None]
+StopReason = Literal["interrupted", "hours", "memory"]
+
+_SECONDS_BETWEEN_EVENTS = 0.1
+
+
+@dataclass(kw_only=True)
+class Limits:
+    """Caps of this invocation. `deadline` is in seconds of `time.time()`; `interrupted` is set by a signal."""
+
+    deadline: float | None = None
+    memory_bytes: int | None = None
+    interrupted: bool = False
+
+
+@dataclass(kw_only=True)
+class Context:
+    """Everything a stage may touch.
+
+    `out`: the empty folder that becomes the artifact. `state`: a folder that survives a kill, for resuming.
+    `inputs`: artifacts by stage name. `resources`: local paths by dotted path of the configuration, and
+    `digests` their content hashes. `threads`: CPU threads to use.
+    """
+
+    stage: str
+    fingerprint: str
+    out: Path
+    state: Path
+    inputs: Mapping[str, Artifact]
+    resources: Mapping[str, Path]
+    digests: Mapping[str, str]
+    threads: int
+    machine: Machine
+    emit: Emit
+    limits: Limits = field(default_factory=Limits)
+
+    def say(self, text: str) -> None:
+        """One line for people who watch."""
+        self.emit({"type": "say", "text": text})
+
+    def warn(self, text: str) -> None:
+        """One line that people should read even later; it is kept in the artifact's logs."""
+        self.emit({"type": "warn", "text": text})
+        self._log("warnings.jsonl", {"text": text})
+
+    def metric(self, **values: Any) -> None:
+        """Append one row of measurements to `logs/metrics.jsonl`; give `step` where there is one."""
+        self._log("metrics.jsonl", values)
+
+    def _log(self, name: str, row: dict[str, Any]) -> None:
+        path = self.out / LOGS / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def progress(self, what: str, total: float | None, unit: str) -> Progress:
+        """A progress bar; use it as a context manager, or wrap a sequence with `track`."""
+        return Progress(self, what, total, unit)
+
+    def track(self, items: Iterable[Item], what: str, total: int | None = None, unit: str = "rows") -> Iterator[Item]:
+        """Yield `items`, moving a progress bar; stops at a cap or Ctrl-C."""
+        if total is None and isinstance(items, Sized):
+            total = len(items)
+        with self.progress(what, total, unit) as bar:
+            for item in items:
+                yield item
+                bar.advance(1)
+
+    def stop_reason(self) -> StopReason | None:
+        """Why the stage should save its work and stop now, or None."""
+        if self.limits.interrupted:
+            return "interrupted"
+        if self.limits.deadline is not None and time.time() > self.limits.deadline:
+            return "hours"
+        if self.limits.memory_bytes is not None and resident_bytes() > self.limits.memory_bytes:
+            return "memory"
+        return None
+
+    def stop(self, reason: StopReason) -> None:
+        """Raise what `reason` means; call it after saving."""
+        if reason == "interrupted":
+            raise Interrupted(
+                f"Stopped during {self.stage}. What was done is saved: the same command continues from here."
+            )
+        cap = "budget.hours" if reason == "hours" else "budget.memory_gib"
+        raise BudgetReached(
+            f"The cap {cap} was reached during {self.stage}. What was done is saved: run again to continue, "
+            f"or raise {cap} in the recipe."
+        )
+
+    def check(self) -> None:
+        """Stop here if a cap is reached or the user pressed Ctrl-C; for stages with nothing to save."""
+        reason = self.stop_reason()
+        if reason is not None:
+            self.stop(reason)
+
+
+class Progress:
+    """A bar that the parent process draws. `advance` also honours caps and Ctrl-C, unless `checked` is False."""
+
+    def __init__(self, context: Context, what: str, total: float | None, unit: str) -> None:
+        self._context = context
+        self._what = what
+        self._unit = unit
+        self.total = total
+        self.done: float = 0
+        self.checked = True
+        self._last = 0.0
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        self._send(0.0, {})
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._send(time.monotonic(), {}, ended=True)
+
+    def advance(self, amount: float, **info: float | str) -> None:
+        """Move by `amount`; `info` is shown beside the bar (loss, for instance)."""
+        self.done += amount
+        now = time.monotonic()
+        if now - self._last >= _SECONDS_BETWEEN_EVENTS:
+            self._send(now, info)
+        if self.checked:
+            self._context.check()
+
+    def _send(self, now: float, info: dict[str, float | str], ended: bool = False) -> None:
+        self._last = now
+        self._context.emit(
+            {
+                "type": "progress",
+                "what": self._what,
+                "done": self.done,
+                "total": self.total,
+                "unit": self._unit,
+                "info": info,
+                "ended": ended,
+            }
+        )

@@ -1,0 +1,49 @@
+"""Heavy libraries are imported where they are used; a missing one is explained once, here."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from danlu.core.errors import MissingDependency
+
+#: Which extra of Danlu brings a library, by the name it is imported with.
+EXTRA_OF: dict[str, str] = {
+    "accelerate": "train",
+    "daft": "data",
+    "fastapi": "serve",
+    "ftfy": "data",
+    "huggingface_hub": "train",
+    "jinja2": "report",
+    "matplotlib": "report",
+    "modelscope": "modelscope",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
+    "openpyxl": "data",
+    "pyarrow": "data",
+    "safetensors": "train",
+    "sklearn": "train",
+    "tensorboard": "train",
+    "tokenizers": "train",
+    "torch": "train",
+    "transformers": "train",
+    "uvicorn": "serve",
+}
+
+
+def missing(module: str, extra: str | None = None) -> MissingDependency:
+    """The error for a library that is not installed."""
+    extra = extra or EXTRA_OF.get(module.partition(".")[0])
+    how = f"pip install 'danlu[{extra}]'" if extra else f"pip install {module}"
+    return MissingDependency(f"This step needs the library {module!r}, which is not installed. Install it with: {how}")
+
+
+def need(module: str, extra: str | None = None) -> ModuleType:
+    """Import `module`, or raise `MissingDependency` with the one command that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.partition(".")[0] != module.partition(".")[0]:
+            raise
+        raise missing(module, extra) from error

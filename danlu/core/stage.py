@@ -1,0 +1,73 @@
+"""A stage as a row of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A tiny configuration and its inputs, on which the contract test runs a stage.
+
+    `sections` are recipe sections as plain values, as a recipe would have them. `prepare(folder)` writes the
+    files they name and returns the sections; the stages it reads are run from the same sections first.
+    """
+
+    prepare: Callable[[Path], dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One stop on the road.
+
+    `config`: a Config class whose fields are named like the recipe's sections that the stage is given.
+    `run`: "module:function", called as `run(ctx, config)` in a process of its own.
+    `reads`: names of earlier stages; their artifacts come as `ctx.inputs[name]`.
+    `writes`: what kind of artifact it leaves, for people.
+    `version`: raise it when the stage's code yields something else for the same configuration.
+    `numeric`: its result depends on library versions, threads and instruction set.
+    `machine`: its result is about this very machine (a speed, a prediction), and is not reused on another.
+    `resolves`: its artifact has `resolved.json`, values by dotted path that replace `auto` in the recipe.
+    `libraries`: the distributions whose versions a numeric stage's fingerprint covers.
+    `example`: "module:attribute" of an `Example`.
+    """
+
+    name: str
+    config: type[BaseModel]
+    run: str
+    reads: tuple[str, ...]
+    writes: str
+    version: int
+    example: str
+    numeric: bool = False
+    machine: bool = False
+    resolves: bool = False
+    libraries: tuple[str, ...] = ()
+
+
+def in_order(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """`stages` such that each comes after all it reads; ties keep the table's order.
+
+    Raises `ValueError` for a name read that no stage has, for a name twice, and for a circle.
+    """
+    by_name = {stage.name: stage for stage in stages}
+    if len(by_name) != len(stages):
+        raise ValueError("Two stages have the same name")
+    for stage in stages:
+        for name in stage.reads:
+            if name not in by_name:
+                raise ValueError(f"Stage {stage.name!r} reads {name!r}, which no stage has")
+    ordered: list[Stage] = []
+    done: set[str] = set()
+    while len(ordered) < len(stages):
+        ready = next((s for s in stages if s.name not in done and set(s.reads) <= done), None)
+        if ready is None:
+            raise ValueError("The stages read each other in a circle")
+        ordered.append(ready)
+        done.add(ready.name)
+    return tuple(ordered)

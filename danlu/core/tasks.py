@@ -1,0 +1,47 @@
+"""What a model is for. A task touches data, learning, metrics, engines and serve; it is defined here once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+TaskName = Literal["classify", "generate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One kind of job, as plain values.
+
+    `columns` are the corpus columns beside the common ones that a row of this task must have.
+    `quality` is the score that picks the best checkpoint, from the validation part.
+    `higher_is_better` says which way `quality` goes.
+    `endpoint` is where the released model answers.
+    """
+
+    name: TaskName
+    columns: tuple[str, ...]
+    quality: str
+    higher_is_better: bool
+    endpoint: str
+    baseline: str
+
+
+CLASSIFY = Task(
+    name="classify",
+    columns=("text", "label"),
+    quality="macro_f1",
+    higher_is_better=True,
+    endpoint="/v1/predict",
+    baseline="TF-IDF + logistic regression",
+)
+
+GENERATE = Task(
+    name="generate",
+    columns=("text",),
+    quality="perplexity",
+    higher_is_better=False,
+    endpoint="/v1/completions",
+    baseline="n-gram language model",
+)
+
+TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFY, GENERATE)}

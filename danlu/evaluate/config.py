@@ -1,0 +1,39 @@
+"""What may be asked of the evaluate and speed stages."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from danlu.core.config import Config
+from danlu.core.tasks import TaskName
+
+
+class EvaluateConfig(Config):
+    """How the evidence is gathered."""
+
+    resamples: int = Field(1_000, ge=100, description="Bootstrap resamples behind every interval.")
+    baseline: bool = Field(True, description="Score the cheap baseline on the same rows, for comparison.")
+    worst_rows: int = Field(20, ge=0, description="How many of the most confidently wrong texts to show.")
+    max_rows: int | None = Field(None, ge=20, description="Score at most this many test rows; empty means all.")
+    seed: int = Field(1, ge=0, description="Seed of the bootstrap.")
+
+
+class SpeedConfig(Config):
+    """How speed is measured."""
+
+    requests: int = Field(200, ge=20, description="Single requests timed for latency.")
+    warmup: int = Field(10, ge=0, description="Requests made before timing starts.")
+
+
+class EvaluateStage(Config):
+    """The recipe's sections that the evaluate stage is given."""
+
+    task: TaskName = Field(description="What the model is for.")
+    evaluate: EvaluateConfig = Field(description="The recipe's evaluate section.")
+
+
+class SpeedStage(Config):
+    """The recipe's sections that the speed stage is given."""
+
+    task: TaskName = Field(description="What the model is for.")
+    speed: SpeedConfig = Field(description="The recipe's speed section.")

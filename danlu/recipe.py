@@ -1,0 +1,225 @@
+"""The one file a user writes. It joins every room's section; nothing else is read from anywhere.
+
+YAML 1.2 through ruamel.yaml: `1e-5` is a number, `no` is a word, a key given twice is refused, and every error
+can name its line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from danlu.compress.config import CompressConfig
+from danlu.core.config import Config
+from danlu.core.errors import RecipeError
+from danlu.core.tasks import TaskName
+from danlu.data.config import DataConfig
+from danlu.evaluate.config import EvaluateConfig, SpeedConfig
+from danlu.plan.config import BudgetConfig
+from danlu.release.config import ReleaseConfig
+from danlu.serve.config import ServeConfig
+from danlu.train.config import ModelConfig, TrainConfig
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+class Recipe(Config):
+    """Everything Danlu needs to know to walk from your data to a served model."""
+
+    name: str = Field(description="Name of the model: small letters, digits, dot, dash, underscore; at most 64.")
+    task: TaskName = Field(description="What the model is for: classify texts, or generate text.")
+    budget: BudgetConfig = Field(BudgetConfig(), description="Caps of a run, and local prices.")
+    data: DataConfig = Field(description="Where the data is and how it is cleaned and split.")
+    model: ModelConfig = Field(description="The model to start from.")
+    train: TrainConfig = Field(TrainConfig(), description="How to train.")
+    compress: CompressConfig = Field(CompressConfig(), description="Which forms to export and serve.")
+    evaluate: EvaluateConfig = Field(EvaluateConfig(), description="How the evidence is gathered.")
+    speed: SpeedConfig = Field(SpeedConfig(), description="How speed is measured.")
+    release: ReleaseConfig = Field(ReleaseConfig(), description="What must be true before the model may go live.")
+    serve: ServeConfig = Field(ServeConfig(), description="How the model answers over HTTP.")
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_plain(cls, value: str) -> str:
+        if not _NAME.fullmatch(value):
+            raise ValueError(
+                f"{value!r} cannot be a folder's name everywhere: use small letters, digits, dot, dash and "
+                "underscore, starting with a letter or digit, at most 64 characters"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _task_agrees(self) -> Recipe:
+        if self.task == "classify" and self.data.label is None and any(s.label is None for s in self.data.sources):
+            raise ValueError("task classify needs data.label (a column), or a label on every source")
+        if self.task == "generate" and "onnx-int8" in self.compress.forms:
+            raise ValueError("compress.forms: onnx-int8 is for classify; generate has torch and onnx")
+        return self
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and check a recipe file.
+
+    Raises `RecipeError` that names the file, the line and, for an unknown key, the nearest known one.
+    """
+    return parse_recipe(_read(path), str(path))
+
+
+def _read(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        near = difflib.get_close_matches(path.name, _names_beside(path), n=1)
+        hint = f" Did you mean {str(path.parent / near[0])!r}?" if near else " `danlu init FILE` writes one."
+        raise RecipeError(f"There is no recipe {str(path)!r}.{hint}") from None
+    except IsADirectoryError:
+        raise RecipeError(f"{str(path)!r} is a folder; expected a recipe file such as recipe.yaml.") from None
+    except OSError as error:
+        raise RecipeError(f"Cannot read the recipe {str(path)!r}: {error.strerror}.") from error
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise RecipeError(f"{path}:{line}: a recipe must be UTF-8 text; save it again as UTF-8.") from None
+
+
+def _names_beside(path: Path) -> list[str]:
+    try:
+        return [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return []
+
+
+def parse_recipe(text: str, name: str = "recipe") -> Recipe:
+    """`load_recipe` for text already read; `name` stands in the messages."""
+    tree = _parse_yaml(text, name)
+    try:
+        return Recipe.model_validate(_as_plain(tree))
+    except ValidationError as error:
+        raise RecipeError(_explain(error, tree, name)) from None
+
+
+def _parse_yaml(text: str, name: str) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.constructor import DuplicateKeyError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    reader = YAML(typ="rt", pure=True)
+    try:
+        tree = reader.load(text)
+    except DuplicateKeyError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        key = re.search(r'duplicate key "([^"]*)"', str(error.problem))
+        what = repr(key.group(1)) if key else "a key"
+        raise RecipeError(f"{name}:{line}: {what} is given twice; keep one of them.") from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise RecipeError(f"{name}:{line}: this is not YAML: {error.problem or error.context}.") from None
+    except YAMLError as error:
+        raise RecipeError(f"{name}: this is not YAML: {str(error).splitlines()[0]}.") from None
+    if not isinstance(tree, dict):
+        got = "nothing" if tree is None else "a list" if isinstance(tree, list) else "a word"
+        raise RecipeError(f"{name}: expected `key: value` lines starting with `name:` and `task:`, got {got}.")
+    return tree
+
+
+def _as_plain(value: Any) -> Any:
+    """Ruamel's round-trip types as Python's own, which strict validation asks for."""
+    if isinstance(value, dict):
+        return {str(key): _as_plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_plain(item) for item in value]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
+
+
+def _explain(error: ValidationError, tree: Any, name: str) -> str:
+    lines = []
+    for problem in error.errors():
+        location = tuple(part for part in problem["loc"])
+        dotted = ".".join(str(part) for part in location)
+        line = _line_of(tree, location)
+        where = f"{name}:{line}" if line else name
+        kind = problem["type"]
+        if kind == "extra_forbidden":
+            lines.append(f"{where}: there is no key {dotted!r}.{_nearest(location)}")
+        elif kind == "missing":
+            lines.append(f"{where}: {dotted!r} is missing. {_description(location)}")
+        elif kind in {"value_error", "assertion_error"}:
+            said = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+            lines.append(f"{where}: {dotted + ': ' if dotted else ''}{said}.")
+        else:
+            got = problem["input"]
+            shown = repr(got) if not isinstance(got, dict | list) else f"a {type(got).__name__}"
+            lines.append(f"{where}: {dotted} is {shown}. {problem['msg']}. {_description(location)}".rstrip())
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _line_of(tree: Any, location: tuple[Any, ...]) -> int | None:
+    """The 1-based line of the deepest part of `location` that the file has."""
+    line = None
+    here = tree
+    for part in location:
+        marks = getattr(here, "lc", None)
+        try:
+            if isinstance(here, dict) and part in here and marks is not None:
+                line = marks.key(part)[0] + 1
+                here = here[part]
+            elif isinstance(here, list) and isinstance(part, int) and part < len(here) and marks is not None:
+                line = marks.item(part)[0] + 1
+                here = here[part]
+            else:
+                continue
+        except (KeyError, TypeError, AttributeError):
+            break
+    return line
+
+
+def _section(location: tuple[Any, ...]) -> type[BaseModel] | None:
+    """The configuration class that holds the last key of `location`."""
+    here: type[BaseModel] | None = Recipe
+    for part in location[:-1]:
+        if isinstance(part, int):
+            continue
+        if here is None or part not in here.model_fields:
+            return None
+        here = _model_in(here.model_fields[part].annotation)
+    return here
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in get_args(annotation):
+        found = _model_in(inner)
+        if found is not None:
+            return found
+    return None
+
+
+def _nearest(location: tuple[Any, ...]) -> str:
+    section = _section(location)
+    if section is None:
+        return ""
+    near = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1, cutoff=0.5)
+    if near:
+        return f" Did you mean {near[0]!r}?"
+    for other in Recipe.model_fields:
+        inner = _model_in(Recipe.model_fields[other].annotation)
+        if inner is not None and location[-1] in inner.model_fields:
+            return f" It belongs under {other!r}."
+    return f" Known here: {', '.join(section.model_fields)}."
+
+
+def _description(location: tuple[Any, ...]) -> str:
+    section = _section(location)
+    if section is None or not location or location[-1] not in section.model_fields:
+        return ""
+    return str(section.model_fields[str(location[-1])].description or "")

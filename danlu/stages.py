@@ -1,0 +1,89 @@
+"""The corridor: one row a stage. Order follows from what each reads."""
+
+from __future__ import annotations
+
+from danlu.compress.config import CompressStage
+from danlu.core.stage import Stage, in_order
+from danlu.data.config import DataStage
+from danlu.evaluate.config import EvaluateStage, SpeedStage
+from danlu.plan.config import PlanStage
+from danlu.release.config import ReleaseStage
+from danlu.train.config import TrainStage
+
+STAGES: tuple[Stage, ...] = in_order(
+    (
+        Stage(
+            name="plan",
+            config=PlanStage,
+            run="danlu.plan.stage:run",
+            reads=(),
+            writes="Plan",
+            version=1,
+            machine=True,
+            resolves=True,
+            example="danlu.examples:EXAMPLE",
+        ),
+        Stage(
+            name="data",
+            config=DataStage,
+            run="danlu.data.stage:run",
+            reads=(),
+            writes="Corpus",
+            version=1,
+            example="danlu.examples:EXAMPLE",
+        ),
+        Stage(
+            name="train",
+            config=TrainStage,
+            run="danlu.train.stage:run",
+            reads=("data",),
+            writes="Checkpoint",
+            version=1,
+            numeric=True,
+            libraries=("torch", "transformers", "tokenizers"),
+            example="danlu.examples:EXAMPLE",
+        ),
+        Stage(
+            name="compress",
+            config=CompressStage,
+            run="danlu.compress.stage:run",
+            reads=("data", "train"),
+            writes="Export",
+            version=1,
+            numeric=True,
+            libraries=("torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime"),
+            example="danlu.examples:EXAMPLE",
+        ),
+        Stage(
+            name="evaluate",
+            config=EvaluateStage,
+            run="danlu.evaluate.stage:run",
+            reads=("data", "compress"),
+            writes="Evidence",
+            version=1,
+            numeric=True,
+            libraries=("torch", "tokenizers", "onnxruntime", "scikit-learn", "numpy"),
+            example="danlu.examples:EXAMPLE",
+        ),
+        Stage(
+            name="speed",
+            config=SpeedStage,
+            run="danlu.evaluate.stage:run_speed",
+            reads=("data", "compress"),
+            writes="Speed",
+            version=1,
+            machine=True,
+            libraries=("torch", "tokenizers", "onnxruntime"),
+            example="danlu.examples:EXAMPLE",
+        ),
+        Stage(
+            name="release",
+            config=ReleaseStage,
+            run="danlu.release.stage:run",
+            reads=("data", "train", "compress", "evaluate", "speed"),
+            writes="Release",
+            version=1,
+            example="danlu.examples:EXAMPLE",
+        ),
+    )
+)

@@ -1,0 +1,79 @@
+"""What may be asked of the train stage."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from danlu.core.config import Config, OptionalResource
+from danlu.core.tasks import TaskName
+
+
+class ScratchConfig(Config):
+    """A small model trained from nothing, with a tokenizer of its own."""
+
+    layers: int = Field(4, ge=1, le=96, description="Transformer layers.")
+    width: int = Field(256, ge=16, description="Hidden size, in units; a multiple of heads.")
+    heads: int = Field(4, ge=1, description="Attention heads.")
+    vocabulary: int = Field(8_000, ge=300, description="Tokens the tokenizer learns (byte-level BPE).")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> ScratchConfig:
+        if self.width % self.heads:
+            raise ValueError(f"width is {self.width}, which is not a multiple of heads, which is {self.heads}")
+        return self
+
+
+class ModelConfig(Config):
+    """The model to start from: a pretrained base, or a small one from scratch."""
+
+    base: OptionalResource = Field(
+        None,
+        description="Pretrained model folder: a path, package://NAME/path, hf://OWNER/NAME or modelscope://OWNER/NAME.",
+    )
+    scratch: ScratchConfig | None = Field(None, description="Train a small model from nothing instead of a base.")
+    max_length: int | Literal["auto"] = Field(
+        "auto", description="Longest text, in tokens; longer ones are cut. auto covers 99 % of the training texts."
+    )
+    licence: str | None = Field(None, description="Licence of the base model, as an SPDX identifier.")
+
+    @model_validator(mode="after")
+    def _one_start(self) -> ModelConfig:
+        if (self.base is None) == (self.scratch is None):
+            raise ValueError("give either base (a pretrained model) or scratch (a small model from nothing)")
+        return self
+
+
+class TrainConfig(Config):
+    """How to train."""
+
+    epochs: float = Field(3.0, gt=0.0, description="Passes over the training rows.")
+    max_samples: int | None = Field(None, ge=1, description="Stop after this many training samples; empty means all.")
+    batch_size: int = Field(32, ge=1, description="Samples per optimizer step.")
+    learning_rate: float = Field(5e-5, gt=0.0, description="Peak learning rate, after warm-up.")
+    weight_decay: float = Field(0.01, ge=0.0, description="Decoupled weight decay (AdamW).")
+    warmup: float = Field(0.06, ge=0.0, lt=1.0, description="Share of the steps in which the rate rises to its peak.")
+    clip: float = Field(1.0, gt=0.0, description="Largest norm of the gradient; larger ones are scaled down.")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced weighs each class by the inverse of its frequency in the training rows."
+    )
+    early_stopping: int = Field(
+        3, ge=0, description="Stop after this many validations without a better score; 0 never stops early."
+    )
+    validations_per_epoch: int = Field(2, ge=1, description="How often the validation rows are scored.")
+    checkpoint_minutes: float = Field(
+        2.0, gt=0.0, description="A crash loses at most this many minutes of training, plus one step."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto takes bfloat16 where the hardware has it."
+    )
+    seed: int = Field(1, ge=0, description="Seed of initial weights, order and dropout.")
+
+
+class TrainStage(Config):
+    """The recipe's sections that the train stage is given."""
+
+    task: TaskName = Field(description="What the model is for.")
+    model: ModelConfig = Field(description="The recipe's model section.")
+    train: TrainConfig = Field(description="The recipe's train section.")
