@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from danlu.core import errors, lazy
+from danlu.core.context import Limits
 from danlu.core.errors import BudgetReached, DanluError, Interrupted, MissingDependency
 from danlu.core.machine import library_versions, peak_resident_bytes, resident_bytes, this_machine
 from danlu.core.stage import Stage, in_order
@@ -63,14 +64,14 @@ def test_this_machine_is_read_from_the_system() -> None:
 
 def test_a_stage_that_is_asked_to_stop_stops_at_its_next_progress(tmp_path: Path) -> None:
     context = make_context(tmp_path)
-    for change, error in (
+    stops: list[tuple[dict[str, Any], type[DanluError]]] = [
         ({"interrupted": True}, Interrupted),
         ({"deadline": 1.0}, BudgetReached),
         ({"memory_bytes": 1}, BudgetReached),
-    ):
-        context.limits = dataclasses.replace(type(context.limits)(), **change)
-        seen: list[Any] = []
+    ]
+    for change, error in stops:
+        context.limits = Limits(**change)
+        rows = context.track(range(5), "rows")
+        assert next(rows) == 0
         with pytest.raises(error):
-            for item in context.track(range(5), "rows"):
-                seen.append(item)
-        assert seen == [0]
+            next(rows)

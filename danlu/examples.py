@@ -1,0 +1,63 @@
+"""A recipe small enough to walk the whole road in seconds; the contract and crash tests run on it.
+
+The texts are made by rule from a handful of words, so that a tiny model can learn them and nothing has to be
+fetched. They are no measure of anything.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from danlu.core.stage import Example
+
+_THINGS = ("kettle", "lamp", "chair", "phone", "coat", "book", "pan", "bike", "clock", "bag", "desk", "cup", "shirt")
+_GOOD = ("great", "lovely", "solid", "bright", "superb", "handy", "neat", "perfect")
+_BAD = ("awful", "broken", "flimsy", "dull", "useless", "noisy", "ugly", "faulty")
+_FRAMES = (
+    "the {thing} is {word} and arrived {when}",
+    "a {word} {thing}, bought {when}",
+    "{when} we got this {thing}: {word}",
+    "my {thing} turned out {word} {when}",
+)
+_WHEN = ("on monday", "last week", "in time", "too late", "yesterday", "in may", "at noon", "twice")
+
+
+def tiny_rows(count: int, seed: int = 1) -> list[dict[str, str]]:
+    """`count` distinct texts with the label "good" or "bad", which one word of the text decides."""
+    draw = random.Random(seed)
+    rows: dict[str, str] = {}
+    while len(rows) < count:
+        label = draw.choice(("good", "bad"))
+        word = draw.choice(_GOOD if label == "good" else _BAD)
+        frame = draw.choice(_FRAMES)
+        number = draw.randrange(1000)
+        rows[f"{frame.format(thing=draw.choice(_THINGS), word=word, when=draw.choice(_WHEN))} no {number}"] = label
+    return [{"text": text, "label": label} for text, label in rows.items()]
+
+
+def tiny_recipe(folder: Path, task: str = "classify", rows: int = 240) -> dict[str, Any]:
+    """Write the data below `folder` and return the sections of a recipe for it, as plain values."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in tiny_rows(rows)), encoding="utf-8")
+    return {
+        "name": f"tiny-{task}",
+        "task": task,
+        "data": {
+            "sources": [{"path": "rows.jsonl", "licence": "CC0-1.0"}],
+            "label": "label" if task == "classify" else None,
+        },
+        "model": {"scratch": {"layers": 1, "width": 32, "heads": 2, "vocabulary": 400}, "max_length": 48},
+        "train": {"epochs": 2.0, "batch_size": 16, "learning_rate": 0.003, "precision": "float32"},
+        "compress": {"forms": ["torch"], "ship": "torch", "parity_rows": 20},
+        "evaluate": {"resamples": 200},
+        "speed": {"requests": 20, "warmup": 2},
+        "release": {"gates": ["leaked_rows == 0", "parity <= 0.01"]},
+        "budget": {"threads": 1},
+    }
+
+
+EXAMPLE = Example(prepare=tiny_recipe)

@@ -1,0 +1,69 @@
+"""The lock on stage sources: code that changed needs a new version, or a reason why not.
+
+    python -m tests.contract.lock             rewrite the lock after raising a stage's version in danlu/stages.py
+    python -m tests.contract.lock --same WHY  rewrite it although the version stays: the result is the same, because WHY
+
+The hash is over the syntax trees, without docstrings, of every module of Danlu that the stage imports, directly or
+not, outside core; so comments and layout do not count.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import grimp
+
+from danlu.stages import STAGES
+
+LOCK = Path(__file__).with_name("stages.lock.json")
+ROOT = Path(__file__).parents[2]
+
+
+def source_hash(module: str, graph: grimp.ImportGraph) -> str:
+    """Hash of the stage's module and of all it imports from Danlu, by syntax tree without docstrings."""
+    whole = hashlib.sha256()
+    modules = {module, *graph.find_upstream_modules(module)}
+    for name in sorted(name for name in modules if not name.startswith("danlu.core")):
+        path = ROOT / (name.replace(".", "/") + ".py")
+        if not path.exists():
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+                constant = body[0].value
+                if isinstance(constant, ast.Constant) and isinstance(constant.value, str):
+                    body[0] = ast.Pass()
+        whole.update(f"{name}\n{ast.dump(tree)}\n".encode())
+    return whole.hexdigest()
+
+
+def current() -> dict[str, Any]:
+    """What the lock should say now: version and source hash by stage."""
+    return {stage.name: {"version": stage.version, "source": source_hash(stage.run.split(".")[1])} for stage in STAGES}
+
+
+def main(arguments: list[str]) -> int:
+    """Rewrite the lock; returns 1 where a stage changed and neither a version nor a reason says what that means."""
+    locked = json.loads(LOCK.read_text(encoding="utf-8")) if LOCK.exists() else {}
+    reason = " ".join(arguments[1:]).strip() if arguments[:1] == ["--same"] else ""
+    for name, now in current().items():
+        before = locked.get(name)
+        if before and before["source"] != now["source"] and before["version"] == now["version"] and not reason:
+            print(f"The source of {name} changed but its version is still {now['version']}. Raise it in")
+            print("danlu/stages.py, or say why the result is the same: python -m tests.contract.lock --same WHY")
+            return 1
+    waived = {"reason": reason} if reason else {}
+    LOCK.write_text(
+        json.dumps({**current(), **({"same": waived} if waived else {})}, indent=2) + "\n", encoding="utf-8"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

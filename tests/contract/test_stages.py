@@ -1,0 +1,173 @@
+"""One contract for every row of the corridor: what holds for one stage holds for all."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from danlu.core.artifact import RECORD
+from danlu.core.config import resources
+from danlu.core.errors import Interrupted
+from danlu.core.fingerprint import plain
+from danlu.core.runner import Caps, Runner
+from danlu.core.stage import Stage
+from danlu.core.store import Workspace
+from danlu.core.worker import load_attribute
+from danlu.recipe import Recipe
+from danlu.stages import STAGES
+
+NAMES = [stage.name for stage in STAGES]
+
+
+def stage_named(name: str) -> Stage:
+    return next(stage for stage in STAGES if stage.name == name)
+
+
+def walk(folder: Path, recipe: Recipe, space: str = "space", **options: Any) -> Runner:
+    runner = Runner(
+        stages=STAGES, workspace=Workspace(folder / space).open(), base=folder, caps=Caps(threads=1), **options
+    )
+    runner.walk(recipe)
+    return runner
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Recipe]:
+    folder = tmp_path_factory.mktemp("example")
+    sections = load_attribute(STAGES[0].example).prepare(folder)
+    return folder, Recipe.model_validate(sections)
+
+
+@pytest.fixture(scope="session")
+def walked(example: tuple[Path, Recipe]) -> Runner:
+    folder, recipe = example
+    return walk(folder, recipe)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_room_has_its_two_doors(name: str) -> None:
+    stage = stage_named(name)
+    room = stage.run.partition(":")[0].rpartition(".")[0]
+    assert stage.config.__module__ == f"{room}.config"
+    assert importlib.util.find_spec(f"{room}.stage") is not None
+    assert load_attribute(stage.example).prepare
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_config_is_frozen_described_and_fingerprinted(name: str, example: tuple[Path, Recipe]) -> None:
+    stage, (_, recipe) = stage_named(name), example
+    config = stage.config.model_validate({field: getattr(recipe, field) for field in stage.config.model_fields})
+    contents = dict.fromkeys(resources(config), "0" * 64)
+    assert json.dumps(plain(config, contents)) == json.dumps(plain(config, contents))
+    again = stage.config.model_validate_json(config.model_dump_json())
+    assert again == config
+    with pytest.raises(ValidationError):
+        config.task = "other"  # type: ignore[attr-defined]
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        stage.config.model_validate({**config.model_dump(), "no_such_section": 1})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_artifact_is_whole_and_its_record_tells_where_it_comes_from(name: str, walked: Runner) -> None:
+    stage, artifact = stage_named(name), walked.artifacts[name]
+    assert set(artifact.record.inputs) == set(stage.reads)
+    for read, (print_, content) in artifact.record.inputs.items():
+        assert [print_, content] == [walked.artifacts[read].fingerprint, walked.artifacts[read].content]
+    assert artifact.record.files
+    assert artifact.record.seconds > 0
+    on_disk = {path.relative_to(artifact.folder).as_posix() for path in artifact.folder.rglob("*") if path.is_file()}
+    assert on_disk == {entry.path for entry in artifact.record.files} | {RECORD}
+    for path in on_disk:
+        assert not path.endswith((".pkl", ".pickle", ".pt", ".bin")), f"{path}: no pickle is ever written"
+
+
+def test_no_stage_writes_outside_its_artifact(example: tuple[Path, Recipe], walked: Runner) -> None:
+    folder, _ = example
+    root = walked.workspace.root
+    assert {entry.name for entry in root.iterdir()} <= {"artifacts", "work", "cache", "lock", ".gitignore"}
+    assert list((root / "work").iterdir()) == []
+    assert {entry.name for entry in folder.iterdir()} == {"rows.jsonl", "space"}
+    assert [len(list((root / "artifacts" / name).iterdir())) for name in NAMES] == [1] * len(NAMES)
+
+
+def test_a_second_walk_elsewhere_gives_the_same_content(
+    example: tuple[Path, Recipe], walked: Runner, tmp_path: Path
+) -> None:
+    """Speed and predictions are about a moment; everything else is a function of its inputs, byte for byte."""
+    folder, recipe = example
+    (tmp_path / "rows.jsonl").write_bytes((folder / "rows.jsonl").read_bytes())
+    again = walk(tmp_path, recipe)
+    for name in NAMES:
+        if name not in {"plan", "speed", "release"}:
+            assert again.artifacts[name].content == walked.artifacts[name].content, name
+            assert again.artifacts[name].fingerprint == walked.artifacts[name].fingerprint, name
+
+
+def test_a_third_walk_reuses_everything_and_starts_no_process(
+    example: tuple[Path, Recipe], walked: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, recipe = example
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a reused run starts no process")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    again = walk(folder, recipe)
+    assert all(outcome.reused for outcome in again.outcomes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stage_that_is_stopped_anywhere_is_finished_by_the_next_run(
+    name: str, example: tuple[Path, Recipe], walked: Runner, tmp_path: Path
+) -> None:
+    """Stop the stage at its first sign of work, then run again: the result is that of an undisturbed run."""
+    folder, recipe = example
+    (tmp_path / "rows.jsonl").write_bytes((folder / "rows.jsonl").read_bytes())
+    (tmp_path / "space" / "artifacts").mkdir(parents=True)
+    for before in NAMES[: NAMES.index(name)]:
+        (tmp_path / "space" / "artifacts" / before).symlink_to(walked.workspace.root / "artifacts" / before)
+    draw = random.Random(name)
+
+    def interrupt(event: dict[str, Any]) -> None:
+        if event["type"] in {"progress", "say"} and event["stage"] == name and draw.random() < 0.5:
+            raise Interrupted("test")
+
+    try:
+        walk(tmp_path, recipe, observer=interrupt)
+    except Interrupted:
+        assert not (tmp_path / "space" / "artifacts" / name).exists()
+    again = walk(tmp_path, recipe)
+    if name not in {"plan", "speed", "release"}:
+        assert again.artifacts[name].content == walked.artifacts[name].content
+
+
+def test_the_corridor_imports_nothing_heavy() -> None:
+    script = (
+        "import sys, danlu.recipe, danlu.stages, danlu.api\n"
+        "heavy = {'torch', 'numpy', 'daft', 'transformers', 'sklearn', 'rich', 'click', 'matplotlib', 'fastapi'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_texts_of_time_are_not_in_content(walked: Runner) -> None:
+    """No file that counts as content holds today's date or this machine's folder."""
+    today = time.strftime("%Y-%m-%d").encode()
+    here = str(walked.workspace.root).encode()
+    for name in NAMES:
+        for entry in walked.artifacts[name].record.files:
+            if not entry.path.startswith("logs/"):
+                data = (walked.artifacts[name].folder / entry.path).read_bytes()
+                assert here not in data, f"{name}/{entry.path} holds a path"
+                if name not in {"plan", "speed"}:
+                    assert today not in data, f"{name}/{entry.path} holds today's date"
