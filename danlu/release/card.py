@@ -1,0 +1,344 @@
+"""The model card: a README in Hugging Face form, every number of it from the run's artifacts.
+
+The front matter follows the hub's model card specification
+(https://github.com/huggingface/hub-docs/blob/main/modelcard.md), so that the folder can be pushed as it is.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ruamel.yaml import YAML
+
+Json = Mapping[str, Any]
+
+_PIPELINES = {"classify": "text-classification", "generate": "text-generation"}
+_LIBRARIES = {"torch": "transformers", "onnx": "onnx", "onnx-int8": "onnx"}
+_LANGUAGES = {"zh": "Chinese", "en": "English"}
+_PURPOSES = {
+    "classify": "Give it a text; it answers with one of {labels} and a probability for each.",
+    "generate": "Give it the beginning of a text; it continues it.",
+}
+
+#: Metrics of a card, best first: name here -> (type on the hub, name for people).
+_METRICS = {
+    "accuracy": ("accuracy", "Accuracy"),
+    "macro_f1": ("f1", "Macro F1"),
+    "weighted_f1": ("f1", "Weighted F1"),
+    "macro_precision": ("precision", "Macro precision"),
+    "macro_recall": ("recall", "Macro recall"),
+    "roc_auc": ("roc_auc", "ROC AUC"),
+    "log_loss": ("log_loss", "Log loss"),
+    "ece": ("ece", "Calibration error"),
+    "perplexity": ("perplexity", "Perplexity per token"),
+    "bits_per_character": ("bits_per_character", "Bits per character"),
+}
+
+#: Licences that the hub knows by the small letters of their SPDX identifier; others are "other" with a name.
+_HUB_LICENCES = frozenset(
+    (
+        "mit",
+        "apache-2.0",
+        "bsd-2-clause",
+        "bsd-3-clause",
+        "cc0-1.0",
+        "cc-by-4.0",
+        "cc-by-sa-4.0",
+        "cc-by-nc-4.0",
+        "gpl-3.0",
+        "lgpl-3.0",
+        "agpl-3.0",
+        "mpl-2.0",
+        "gemma",
+        "llama3",
+        "unlicense",
+        "isc",
+    )
+)
+_PARTS = ("train", "validation", "test")
+_FEW_ROWS = 200
+
+
+def model_card(
+    *, release: Json, summary: str, card: Json, checkpoint: Json, export: Json, evidence: Json, speed: Json
+) -> str:
+    """The text of `README.md`. Equal arguments give equal text; there is no date and no path in it."""
+    front = _front_matter(release, card, checkpoint)
+    sections = [
+        f"---\n{front}---",
+        f"# {release['name']}",
+        _verdict(release),
+        "## What it is for\n\n" + _purpose(release, summary, card),
+        "## Scores\n\n" + _scores(release, evidence),
+        "## Baseline\n\n" + _baseline(evidence),
+        "## Gates\n\n" + _gates(release),
+        "## Data\n\n" + _data(card, evidence),
+        "## Form and speed\n\n" + _form(release, export, speed, checkpoint),
+        "## Limits\n\n" + _bullets(_limits(release, card, checkpoint, export, evidence)),
+        "## Lineage\n\n" + _lineage(release),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _front_matter(release: Json, card: Json, checkpoint: Json) -> str:
+    task, form = release["task"], release["form"]
+    tags = ["danlu", *(["onnx"] if form.startswith("onnx") else [])]
+    front: dict[str, Any] = {}
+    licence = checkpoint.get("licence")
+    if licence:
+        known = licence.lower() in _HUB_LICENCES
+        front |= {"license": licence.lower()} if known else {"license": "other", "license_name": licence}
+    else:
+        front["license"] = "unknown"
+    if card.get("language") in _LANGUAGES:
+        front["language"] = [card["language"]]
+    base = base_model(checkpoint.get("base"))
+    if base:
+        front["base_model"] = base
+    else:
+        tags.append("trained-from-scratch")
+    front |= {"library_name": _LIBRARIES.get(form, form), "pipeline_tag": _PIPELINES[task], "tags": tags}
+    scores = {name: release["scores"][name] for name in _METRICS if _value(release["scores"].get(name)) is not None}
+    front["metrics"] = list(dict.fromkeys(_METRICS[name][0] for name in scores))
+    front["model-index"] = [
+        {
+            "name": release["name"],
+            "results": [
+                {
+                    "task": {"type": _PIPELINES[task]},
+                    "dataset": {"name": f"{release['name']} (held-out test part)", "type": "private", "split": "test"},
+                    "metrics": [
+                        {"type": _METRICS[name][0], "name": _METRICS[name][1], "value": round(score["value"], 6)}
+                        for name, score in scores.items()
+                    ],
+                }
+            ],
+        }
+    ]
+    writer = YAML()
+    writer.default_flow_style = False
+    writer.allow_unicode = True
+    writer.width = 4096
+    text = io.StringIO()
+    writer.dump(front, text)
+    return text.getvalue()
+
+
+def base_model(base: str | None) -> str | None:
+    """The hub's name of a base model: OWNER/NAME of a hub, else the package or the folder; None from scratch.
+
+    Only the last part of a local path is told: the rest is about the machine it was trained on.
+    """
+    if not base:
+        return None
+    scheme, separator, rest = base.partition("://")
+    if separator and scheme in {"hf", "modelscope"}:
+        return rest.strip("/")
+    name = rest.split("/")[0] if separator else base.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or None
+
+
+def _verdict(release: Json) -> str:
+    failed = [gate["expression"] for gate in release["gates"] if not gate["passed"]]
+    if failed:
+        return f"**Refused.** {len(failed)} of {len(release['gates'])} gates failed: {_code(failed)}. Do not use it."
+    return f"**Released.** All {len(release['gates'])} gates passed on the form that is served."
+
+
+def _purpose(release: Json, summary: str, card: Json) -> str:
+    purpose = _PURPOSES[release["task"]].format(labels=_code(release.get("labels") or []))
+    language = _LANGUAGES.get(card.get("language", ""), "")
+    about = f" It was trained and tested on {language} texts." if language else ""
+    return "\n\n".join(part for part in (summary.strip(), purpose + about) if part)
+
+
+def _scores(release: Json, evidence: Json) -> str:
+    rows = [[_METRICS[name][1], *_interval(release["scores"].get(name))] for name in _METRICS]
+    lines = [
+        f"On {evidence['rows']:,} test rows that training never saw, through the engine that serves.",
+        _table(["score", "value", "95 % interval"], [row for row in rows if row[1] != "–"]),
+    ]
+    per_class = evidence.get("per_class") or {}
+    if per_class:
+        heads = ["label", "precision", "recall", "F1", "rows"]
+        rows = [
+            [
+                _cell(label),
+                *(_interval(values.get(name))[0] for name in ("precision", "recall", "f1")),
+                f"{values['support']:,}",
+            ]
+            for label, values in per_class.items()
+        ]
+        lines.append(_table(heads, rows))
+    return "\n\n".join(lines)
+
+
+def _baseline(evidence: Json) -> str:
+    baseline = evidence.get("baseline")
+    if not baseline:
+        return "No baseline was scored (`evaluate.baseline` is off)."
+    compared = baseline.get("comparison") or {}
+    metric = compared.get("metric") or evidence["primary"]
+    rows = [
+        ["this model", "", *_interval(evidence["scores"].get(metric))],
+        [_cell(baseline["name"]), _count(baseline.get("rows")), *_interval(baseline["scores"].get(metric))],
+    ]
+    everything = baseline.get("all_rows")
+    if everything:
+        rows.append(
+            [
+                f"{_cell(baseline['name'])}, all training rows",
+                _count(everything.get("rows")),
+                *_interval(everything["scores"].get(metric)),
+            ]
+        )
+    title = _METRICS.get(metric, (metric, metric))[1]
+    lines = [_table(["model", "trained on rows", title, "95 % interval"], rows)]
+    if compared:
+        value, interval = _interval(compared.get("difference"))
+        sure = "significant" if compared.get("significant") else "not significant"
+        chance = compared.get("p_value")
+        p_value = "" if chance is None else f", p = {chance:.3g}"
+        lines.append(
+            f"Paired difference (model - baseline): {value} ({interval}), {compared['test']}{p_value}: {sure}."
+        )
+    return "\n\n".join(lines)
+
+
+def _gates(release: Json) -> str:
+    rows = [
+        [_code([gate["expression"]]), "passed" if gate["passed"] else "**failed**", _cell(gate["reason"])]
+        for gate in release["gates"]
+    ]
+    return _table(["gate", "result", "why"], rows)
+
+
+def _data(card: Json, evidence: Json) -> str:
+    parts = [
+        [name, f"{part['rows']:,}", ", ".join(f"{_cell(k)} {v:,}" for k, v in (part.get("labels") or {}).items())]
+        for name, part in sorted(card["splits"].items(), key=lambda item: _PARTS.index(item[0]))
+    ]
+    sources = [
+        [_cell(source["name"]), _cell(source["format"]), _cell(source["licence"]), _count(source.get("rows"))]
+        for source in card["sources"]
+    ]
+    lines = [
+        _table(["source", "format", "licence", "rows"], sources),
+        _table(["part", "rows", "labels"], parts),
+    ]
+    masked = {kind: count for kind, count in (card.get("masked") or {}).items() if count}
+    if masked:
+        lines.append("Masked before training: " + ", ".join(f"{k} {v:,}" for k, v in sorted(masked.items())) + ".")
+    lines.append(
+        f"Rows of validation or test that are also in training: {evidence['leaked_rows']} (counted on the written "
+        "parts; near duplicates never straddle them)."
+    )
+    naive = evidence.get("naive")
+    if naive:
+        lines.append(
+            f"On a naive random split with duplicates left in, {naive['model']} would have shown "
+            f"{naive['metric']} {_interval(naive['naive'])[0]}; on this split it shows {_interval(naive['clean'])[0]}."
+        )
+    return "\n\n".join(lines)
+
+
+def _form(release: Json, export: Json, speed: Json, checkpoint: Json) -> str:
+    form = export["forms"][release["form"]]
+    rows = [
+        ["form", f"{release['form']} ({form['precision']})"],
+        ["size", f"{form['bytes'] / 1e6:,.1f} MB"],
+        ["parameters", _count(checkpoint.get("parameters"))],
+        ["longest text", f"{_count(checkpoint.get('max_length'))} tokens; longer ones are cut"],
+        ["latency p50 / p95", f"{_number(speed.get('p50_ms'))} / {_number(speed.get('p95_ms'))} ms, one text"],
+        ["throughput", f"{_number(speed.get('throughput_per_second'))} texts per second"],
+        ["differs from the checkpoint on", _share(form.get("parity"))],
+        ["answers one text at a time", "no" if form["batch_invariant"] else "yes: its answers depend on the batch"],
+    ]
+    machine = speed.get("machine") or {}
+    measured = f"\n\nSpeed was measured on {machine['cpu']}, {machine['cores']} cores." if machine.get("cpu") else ""
+    return _table(["", ""], rows) + measured
+
+
+def _limits(release: Json, card: Json, checkpoint: Json, export: Json, evidence: Json) -> list[str]:
+    limits = []
+    language = _LANGUAGES.get(card.get("language", ""))
+    if language:
+        limits.append(f"Other languages than {language} were not tested.")
+    lengths = card.get("lengths") or {}
+    if lengths:
+        limits.append(
+            f"99 % of its texts have at most {_count(lengths.get('p99'))} characters; longer ones were hardly tested."
+        )
+    if release["task"] == "classify":
+        limits.append("It always answers with one of its labels, also for a text that fits none of them.")
+    else:
+        limits.append("It writes what is likely, not what is true. Nothing filters what it writes.")
+    if evidence["rows"] < _FEW_ROWS:
+        limits.append(f"Only {evidence['rows']} test rows: the intervals are wide.")
+    small = [label for label, values in (evidence.get("per_class") or {}).items() if values["support"] < 30]
+    if small:
+        limits.append(f"Fewer than 30 test rows of {_code(small)}: its scores say little.")
+    if not export["forms"][release["form"]]["batch_invariant"]:
+        limits.append("Its form answers a text differently beside other texts, so it is served one text at a time.")
+    limits.append("Fairness between groups, attacks, and drift after release were not measured.")
+    limits += [_cell(warning) for warning in card.get("warnings") or []]
+    if not checkpoint.get("licence"):
+        limits.append("No licence was named for it (`model.licence`).")
+    return limits
+
+
+def _lineage(release: Json) -> str:
+    rows = [[stage, f"`{prints[0][:16]}`", f"`{prints[1][:16]}`"] for stage, prints in release["lineage"].items()]
+    return (
+        _table(["stage", "fingerprint", "content"], rows) + "\n\n"
+        "Whole fingerprints are in `release.json`; each names a folder of artifacts whose record says what made it."
+    )
+
+
+def _value(score: Any) -> float | None:
+    value = score.get("value") if isinstance(score, Mapping) else score
+    return value if isinstance(value, int | float) else None
+
+
+def _interval(score: Any) -> tuple[str, str]:
+    value = _value(score)
+    if value is None:
+        return "–", "–"
+    low, high = (score.get("low"), score.get("high")) if isinstance(score, Mapping) else (None, None)
+    interval = "–" if low is None or high is None else f"{low:.4f} to {high:.4f}"
+    return f"{value:.4f}", interval
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.1f}"
+
+
+def _count(value: float | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+def _share(parity: Json | None) -> str:
+    if not parity or parity.get("disagreement") is None:
+        return "not compared"
+    return f"{parity['disagreement']:.2%} of {parity['rows']:,} held-out texts"
+
+
+def _code(names: Iterable[str]) -> str:
+    return ", ".join("`" + " ".join(str(name).replace("`", "'").split()).replace("|", "\\|") + "`" for name in names)
+
+
+def _cell(text: str) -> str:
+    """Text from outside as one table cell: no line breaks, no cell borders, no HTML."""
+    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])

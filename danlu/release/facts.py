@@ -1,0 +1,52 @@
+"""Gathers, from the artifacts of a run, the facts that gates ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from danlu.core.errors import DanluError
+
+_FROM_SPEED = ("p50_ms", "p95_ms", "throughput_per_second", "tokens_per_second", "first_token_ms")
+
+
+def gather(
+    *, card: Mapping[str, Any], export: Mapping[str, Any], evidence: Mapping[str, Any], speed: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The facts about the shipped form, by the names of `gates.FACTS`; what was not measured is None.
+
+    `card`, `export`, `evidence` and `speed` are the JSON files of the stages data, compress, evaluate and speed.
+    Raises `DanluError` when evidence or speed is about another form than the one that ships: a gate must never
+    pass on the numbers of a model that is not served.
+    """
+    form = export["ship"]
+    for where, about in (("evidence", evidence["form"]), ("speed", speed["form"])):
+        if about != form:
+            raise DanluError(f"The {where} is about the form {about!r}, but {form!r} ships; run again to measure it.")
+    parity = export["forms"][form].get("parity") or {}
+    facts: dict[str, Any] = dict(evidence["scores"])
+    facts |= {
+        "rows": evidence.get("rows"),
+        "train_rows": card.get("splits", {}).get("train", {}).get("rows"),
+        "leaked_rows": evidence.get("leaked_rows"),
+        "parity": parity.get("disagreement"),
+        "parity_max": parity.get("max_difference"),
+        "bytes": export["forms"][form].get("bytes"),
+    }
+    facts |= {name: speed.get(name) for name in _FROM_SPEED}
+    per_class = evidence.get("per_class") or {}
+    facts |= {"worst_class_f1": _worst(per_class, "f1"), "worst_class_recall": _worst(per_class, "recall")}
+    baseline = evidence.get("baseline") or {}
+    comparison = baseline.get("comparison")
+    facts["comparisons"] = {"baseline": {**comparison, "name": baseline.get("name")}} if comparison else {}
+    return facts
+
+
+def _worst(per_class: Mapping[str, Mapping[str, Any]], metric: str) -> Mapping[str, Any] | None:
+    """The lowest score of any label; None when a label has none, because it might be the lowest."""
+    scores = [values.get(metric) for values in per_class.values()]
+    known = [score for score in scores if score is not None and score.get("value") is not None]
+    if not known or len(known) < len(scores):
+        return None
+    worst: Mapping[str, Any] = min(known, key=lambda score: score["value"])
+    return worst

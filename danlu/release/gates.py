@@ -1,0 +1,272 @@
+"""What must be true before a model may go live, as short expressions over the evidence.
+
+macro_f1 >= 0.70            a fact against a number
+macro_f1.low >= 0.65        the low (or high) end of its 95 % interval instead of the point estimate
+beats(baseline)             better than the baseline, and significantly so in the paired test
+
+A gate is matched against two patterns and looked up in two tables; nothing is executed. A fact that is missing,
+null or NaN fails its gate: what was not measured is not taken for good.
+
+To add a fact, add a row to `FACTS` and fill it in `facts.py`. To add a function, add a row to `FUNCTIONS`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """A number that a gate may ask for: what it is, whether it has an interval, whether it lies in 0 to 1."""
+
+    meaning: str
+    interval: bool = False
+    share: bool = False
+
+
+def _score(meaning: str) -> Fact:
+    return Fact(meaning=meaning, interval=True, share=True)
+
+
+FACTS: dict[str, Fact] = {
+    "accuracy": _score("share of test rows with the right label"),
+    "macro_f1": _score("F1, mean over the labels"),
+    "weighted_f1": _score("F1, mean over the labels weighted by their rows"),
+    "macro_precision": _score("precision, mean over the labels"),
+    "macro_recall": _score("recall, mean over the labels"),
+    "roc_auc": _score("area under the ROC curve, one label against the rest, mean"),
+    "ece": _score("expected calibration error"),
+    "log_loss": Fact(meaning="mean negative log-probability of the right label, in nats", interval=True),
+    "worst_class_f1": _score("lowest F1 of any label"),
+    "worst_class_recall": _score("lowest recall of any label"),
+    "perplexity": Fact(meaning="perplexity per token on the test rows", interval=True),
+    "bits_per_character": Fact(meaning="bits per character on the test rows", interval=True),
+    "rows": Fact(meaning="test rows scored"),
+    "train_rows": Fact(meaning="training rows in the corpus"),
+    "leaked_rows": Fact(meaning="validation and test rows that are also in the training part"),
+    "parity": Fact(meaning="share of held-out texts on which the shipped form and the checkpoint differ", share=True),
+    "parity_max": Fact(meaning="largest difference in probability between them", share=True),
+    "bytes": Fact(meaning="size of the shipped form, in bytes"),
+    "p50_ms": Fact(meaning="median latency of one request, in milliseconds"),
+    "p95_ms": Fact(meaning="95th percentile of the latency of one request, in milliseconds"),
+    "throughput_per_second": Fact(meaning="texts answered per second"),
+    "tokens_per_second": Fact(meaning="tokens generated per second"),
+    "first_token_ms": Fact(meaning="time to the first generated token, in milliseconds"),
+}
+
+#: Gates of a recipe that names none, by task. They hold for any data: no score is asked for by value.
+DEFAULTS: dict[str, tuple[str, ...]] = {
+    "classify": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
+    "generate": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
+}
+
+#: Scores of which less is better; of all others more is.
+LOWER_IS_BETTER = frozenset({"perplexity", "bits_per_character", "log_loss", "ece"})
+
+#: Facts of one model as `facts.gather` returns them: numbers, scores `{"value", "low", "high"}`, and under
+#: "comparisons" the paired comparisons by what the model was compared with.
+Facts = Mapping[str, Any]
+
+_COMPARE: dict[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+
+_LONGEST = 200
+_COMPARISON = re.compile(r"(?P<name>[A-Za-z_]\w*)(?:\.(?P<end>\w+))?\s*(?P<sign>[<>=!]=|[<>])\s*(?P<number>\S+)", re.A)
+_CALL = re.compile(r"(?P<name>[A-Za-z_]\w*)\s*\((?P<arguments>[^()]*)\)", re.A)
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.A)
+_EXAMPLES = "write for instance 'macro_f1 >= 0.70', 'macro_f1.low >= 0.65', 'parity <= 0.01' or 'beats(baseline)'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateResult:
+    """Whether a gate passed, the number it looked at (None where there is none), and why, in one sentence."""
+
+    expression: str
+    passed: bool
+    observed: float | None
+    reason: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "expression": self.expression,
+            "passed": self.passed,
+            "observed": self.observed,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """`fact.end sign number`; `end` is "value" for the point estimate, else "low" or "high"."""
+
+    expression: str
+    fact: str
+    end: str
+    sign: str
+    number: float
+
+    def evaluate(self, facts: Facts) -> GateResult:
+        observed, why_not = _observe(facts, self.fact, self.end)
+        if observed is None:
+            return GateResult(expression=self.expression, passed=False, observed=None, reason=why_not)
+        passed = _COMPARE[self.sign](observed, self.number)
+        name = self.fact if self.end == "value" else f"{self.fact}.{self.end}"
+        says = "as asked" if passed else "but must be"
+        reason = f"{name} is {_show(observed)}, {says} {self.sign} {_show(self.number)}"
+        return GateResult(expression=self.expression, passed=passed, observed=observed, reason=reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """`function(argument, ...)`, the arguments as `FUNCTIONS` asks for them."""
+
+    expression: str
+    function: str
+    arguments: tuple[str | float, ...]
+
+    def evaluate(self, facts: Facts) -> GateResult:
+        passed, observed, reason = FUNCTIONS[self.function].evaluate(facts, *self.arguments)
+        return GateResult(expression=self.expression, passed=passed, observed=observed, reason=reason)
+
+
+Gate = Comparison | Call
+
+
+@dataclass(frozen=True, kw_only=True)
+class Function:
+    """A gate that is more than one comparison.
+
+    `arguments`: what each argument is: the names allowed, or the word "number". `evaluate(facts, *arguments)`
+    returns whether the gate passed, the number it looked at, and the reason.
+    """
+
+    example: str
+    arguments: tuple[frozenset[str] | str, ...]
+    evaluate: Callable[..., tuple[bool, float | None, str]]
+
+
+def beats(facts: Facts, other: str) -> tuple[bool, float | None, str]:
+    """Whether the paired difference (model - other) favours the model and is significant."""
+    comparison = facts.get("comparisons", {}).get(other)
+    if not isinstance(comparison, Mapping):
+        return False, None, f"the model was not compared with the {other} (is evaluate.{other} switched off?)"
+    metric = str(comparison.get("metric"))
+    difference, why_not = _observe({"difference": comparison.get("difference")}, "difference", "value")
+    if difference is None:
+        return False, None, f"the comparison with the {other} has no result: {why_not}"
+    gain = -difference if metric in LOWER_IS_BETTER else difference
+    called = f"the {other} ({comparison['name']})" if comparison.get("name") else f"the {other}"
+    chance = comparison.get("p_value")
+    by = f"{_show(abs(gain))} in {metric}" + (f" (p = {_show(chance)})" if isinstance(chance, int | float) else "")
+    if gain <= 0.0:
+        return False, difference, f"{called} is better by {by}" if gain < 0.0 else f"{called} is as good: {by}"
+    if comparison.get("significant") is not True:
+        return False, difference, f"better than {called} by {by}, which may be chance"
+    return True, difference, f"better than {called} by {by}"
+
+
+FUNCTIONS: dict[str, Function] = {
+    "beats": Function(example="beats(baseline)", arguments=(frozenset({"baseline"}),), evaluate=beats),
+}
+
+
+def parse(text: str) -> Gate:
+    """The gate that `text` writes.
+
+    Raises `ValueError` that says what is wrong and names the nearest thing that is known.
+    """
+    expression = " ".join(text.split())
+    if not expression:
+        raise ValueError(f"a gate is empty; {_EXAMPLES}")
+    if len(expression) > _LONGEST:
+        raise ValueError(f"a gate has {len(expression)} characters, more than {_LONGEST}; {_EXAMPLES}")
+    call = _CALL.fullmatch(expression)
+    if call:
+        return _parse_call(expression, call["name"], call["arguments"])
+    comparison = _COMPARISON.fullmatch(expression)
+    if comparison:
+        return _parse_comparison(expression, comparison)
+    if re.search(r"\b(and|or|not)\b|&|\|", expression):
+        raise ValueError(f"the gate {expression!r} joins conditions; write each as a line of its own: all must hold")
+    raise ValueError(f"cannot read the gate {expression!r}; {_EXAMPLES}")
+
+
+def evaluate(gate: Gate, facts: Facts) -> GateResult:
+    """Hold `gate` against the facts. Never raises over a value that is missing, null or NaN: the gate fails."""
+    return gate.evaluate(facts)
+
+
+def _parse_comparison(expression: str, found: re.Match[str]) -> Comparison:
+    name, end, sign = found["name"], found["end"] or "value", found["sign"]
+    if name not in FACTS:
+        raise ValueError(f"the gate {expression!r} asks for {name!r}, which is not known.{_nearest(name, FACTS)}")
+    if end not in {"value", "low", "high"}:
+        raise ValueError(f"the gate {expression!r} asks for {name}.{end}; there are {name}.low and {name}.high")
+    if end != "value" and not FACTS[name].interval:
+        raise ValueError(f"the gate {expression!r} asks for {name}.{end}, but {name} has no interval; write {name!r}")
+    if not _NUMBER.fullmatch(found["number"]) or not math.isfinite(float(found["number"])):
+        raise ValueError(f"the gate {expression!r} compares with {found['number']!r}, which is not a plain number")
+    number = float(found["number"])
+    if FACTS[name].share and not 0.0 <= number <= 1.0:
+        hint = f"; did you mean {number / 100:g}?" if 1.0 < number <= 100.0 else ""
+        raise ValueError(f"the gate {expression!r} compares with {number:g}, but {name} lies between 0 and 1{hint}")
+    return Comparison(expression=expression, fact=name, end=end, sign=sign, number=number)
+
+
+def _parse_call(expression: str, name: str, arguments: str) -> Call:
+    if name not in FUNCTIONS:
+        raise ValueError(f"the gate {expression!r} uses {name!r}, which is not known.{_nearest(name, FUNCTIONS)}")
+    function = FUNCTIONS[name]
+    given = [part.strip() for part in arguments.split(",")] if arguments.strip() else []
+    if len(given) != len(function.arguments):
+        raise ValueError(f"the gate {expression!r} has {len(given)} arguments; write it like {function.example!r}")
+    read: list[str | float] = []
+    for argument, kind in zip(given, function.arguments, strict=True):
+        if isinstance(kind, frozenset):
+            if argument not in kind:
+                raise ValueError(f"the gate {expression!r} names {argument!r}; known: {', '.join(sorted(kind))}")
+            read.append(argument)
+        elif _NUMBER.fullmatch(argument) and math.isfinite(float(argument)):
+            read.append(float(argument))
+        else:
+            raise ValueError(f"the gate {expression!r} gives {argument!r} where a number is expected")
+    return Call(expression=expression, function=name, arguments=tuple(read))
+
+
+def _nearest(name: str, known: Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}"
+
+
+def _observe(facts: Facts, name: str, end: str) -> tuple[float | None, str]:
+    """The number a gate looks at, or None and the reason why there is none."""
+    if name not in facts or facts[name] is None:
+        return None, f"{name} was not measured"
+    value: object = facts[name]
+    if isinstance(value, Mapping):
+        value = value.get(end)
+    elif end != "value":
+        return None, f"{name} was measured without an interval"
+    if value is None:
+        return None, f"{name} has no {'value' if end == 'value' else end + ' end of its interval'}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None, f"{name} is not a number"
+    if not math.isfinite(value):
+        return None, f"{name} is not a finite number"
+    return value, ""
+
+
+def _show(number: float) -> str:
+    return f"{number:.4g}" if abs(number) < 10_000 else f"{number:,.0f}"

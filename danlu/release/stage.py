@@ -1,0 +1,76 @@
+"""Decides whether a model may go live, and packs what goes live: the form, its card and the verdict."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from danlu.core.artifact import write_json
+from danlu.core.context import Context
+from danlu.core.tasks import TASKS
+from danlu.release import gates
+from danlu.release.card import model_card
+from danlu.release.config import ReleaseStage
+from danlu.release.facts import gather
+
+FORM = "form"
+
+
+def run(ctx: Context, config: ReleaseStage) -> None:
+    """Write `release.json`, `README.md` (the model card) and `form/`.
+
+    A refused release ends the stage like one that ships: the verdict is its result.
+    """
+    card = ctx.inputs["data"].json("card.json")
+    checkpoint = ctx.inputs["train"].json("danlu.json")
+    export = ctx.inputs["compress"].json("export.json")
+    evidence = ctx.inputs["evaluate"].json("evidence.json")
+    speed = ctx.inputs["speed"].json("speed.json")
+
+    facts = gather(card=card, export=export, evidence=evidence, speed=speed)
+    expressions = config.release.gates or gates.DEFAULTS[config.task]
+    results = [gates.evaluate(gates.parse(text), facts) for text in expressions]
+    verdict = "ship" if all(result.passed for result in results) else "refused"
+    for result in results:
+        ctx.say(f"{'passed' if result.passed else 'FAILED'}  {result.expression}: {result.reason}")
+
+    form = export["ship"]
+    release = {
+        "name": config.name,
+        "task": config.task,
+        "verdict": verdict,
+        "gates": [result.as_dict() for result in results],
+        "form": form,
+        "endpoint": TASKS[config.task].endpoint,
+        "labels": checkpoint["labels"],
+        "scores": evidence["scores"],
+        "lineage": {name: [artifact.fingerprint, artifact.content] for name, artifact in sorted(ctx.inputs.items())},
+    }
+    write_json(ctx.out / "release.json", release)
+    text = model_card(
+        release=release,
+        summary=config.release.summary,
+        card=card,
+        checkpoint=checkpoint,
+        export=export,
+        evidence=evidence,
+        speed=speed,
+    )
+    (ctx.out / "README.md").write_text(text, encoding="utf-8")
+    link_tree(ctx.inputs["compress"] / f"forms/{form}", ctx.out / FORM)
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Give `target` the files of `source` by hard links, so that a release takes no further space.
+
+    Copies where the file system has no hard links. Artifacts are never written again, so sharing is safe.
+    """
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            here = target / path.relative_to(source)
+            here.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(path, here)
+            except OSError:
+                shutil.copyfile(path, here)
