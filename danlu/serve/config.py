@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from danlu.core.config import Config
 
@@ -19,3 +19,13 @@ class ServeConfig(Config):
     max_new_tokens: int = Field(512, ge=1, description="Most tokens one generation may yield.")
     max_batch: int = Field(32, ge=1, description="Most texts answered in one forward pass.")
     max_waiting: int = Field(1_024, ge=1, description="Texts that may wait; further ones get status 429.")
+    max_streams: int = Field(16, ge=1, description="Generations under way at once; further ones get status 429.")
+
+    @model_validator(mode="after")
+    def _a_request_fits(self) -> ServeConfig:
+        if self.max_texts > self.max_waiting:
+            raise ValueError(
+                f"max_texts is {self.max_texts}, above max_waiting, which is {self.max_waiting}: such a request could "
+                "never be answered"
+            )
+        return self

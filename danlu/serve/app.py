@@ -1,0 +1,165 @@
+"""The HTTP application: one model, its addresses, its errors, its OpenAPI page."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import numpy as np
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from fastapi.security import HTTPBearer
+
+from danlu import __version__
+from danlu.serve import forms, openai
+from danlu.serve.config import ServeConfig
+from danlu.serve.door import Door
+from danlu.serve.errors import ApiError, install
+from danlu.serve.keys import Keys
+from danlu.serve.live import Live, Served
+
+_DESCRIPTION = """One released model, served exactly as it was tested.
+
+`/v1/predict` answers for a classifier; `/v1/completions` and `/v1/chat/completions` for a model that writes text, in
+OpenAI's form, so that its clients work. Every error has OpenAI's form too. Status 429 means that too much is waiting:
+try again after the seconds in `Retry-After`.
+"""
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": forms.ErrorAnswer, "description": "The request cannot be answered as it is; the message says why."},
+    401: {"model": forms.ErrorAnswer, "description": "The API key is missing or wrong."},
+    413: {"model": forms.ErrorAnswer, "description": "The body is too large."},
+    429: {"model": forms.ErrorAnswer, "description": "Too much is waiting; try again after `Retry-After` seconds."},
+}
+_STREAM = {"text/event-stream": {"schema": {"type": "string"}, "example": 'data: {"choices": ...}\n\ndata: [DONE]\n\n'}}
+
+
+def create_app(live: Live, config: ServeConfig, keys: Keys | None) -> FastAPI:
+    """The application that answers with `live`; `keys` None asks for no key.
+
+    Its lifespan follows the alias and frees the models at the end.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        live.start()
+        yield
+        await live.stop()
+
+    app = FastAPI(
+        title=f"Danlu: {live.name}", version=__version__, description=_DESCRIPTION, lifespan=lifespan, redoc_url=None
+    )
+    install(app)
+    app.add_middleware(Door, keys=keys, max_body_bytes=config.max_body_bytes)
+    _add_health(app, live)
+    _add_models(app, live, keys)
+    _add_answers(app, live, config, keys)
+    return app
+
+
+def _guarded(keys: Keys | None) -> list[Any]:
+    """Shows on the OpenAPI page that a key is needed; `Door` is what asks for it."""
+    return [] if keys is None else [Depends(HTTPBearer(auto_error=False, description="The API key."))]
+
+
+def _add_health(app: FastAPI, live: Live) -> None:
+    @app.get("/healthz", tags=["health"], summary="Is the process alive?")
+    async def healthz() -> forms.Health:
+        return forms.Health()
+
+    @app.get("/readyz", tags=["health"], summary="Which version answers?")
+    async def readyz() -> forms.Ready:
+        return forms.Ready(model=live.name, version=live.current.version.number, problem=live.problem)
+
+
+def _add_models(app: FastAPI, live: Live, keys: Keys | None) -> None:
+    guarded = _guarded(keys)
+
+    @app.get("/v1/models", tags=["models"], summary="The model that answers", dependencies=guarded)
+    async def models() -> forms.ModelList:
+        return forms.ModelList(data=[_card(live.current)])
+
+    @app.get("/v1/models/{name}", tags=["models"], summary="One model", dependencies=guarded)
+    async def model(name: str) -> forms.ModelCard:
+        _check_model(live, name)
+        return _card(live.current)
+
+
+def _add_answers(app: FastAPI, live: Live, config: ServeConfig, keys: Keys | None) -> None:
+    common: dict[str, Any] = {"dependencies": _guarded(keys), "responses": _ERRORS}
+
+    @app.post(
+        "/v1/predict",
+        tags=["answers"],
+        summary="Label texts",
+        response_model=forms.PredictAnswer | forms.PredictAnswers,
+        **common,
+    )
+    async def predict(body: forms.PredictRequest) -> Response:
+        """One `text` is answered with its label; several `texts` with `predictions`, in their order."""
+        _check_model(live, body.model)
+        return await _predict(live, config, body)
+
+    streams = {**common, "responses": {**_ERRORS, 200: {"content": _STREAM}}}
+
+    @app.post(
+        "/v1/completions", tags=["answers"], summary="Continue a text", response_model=forms.Completion, **streams
+    )
+    async def completions(request: Request, body: forms.CompletionRequest) -> Response:
+        """OpenAI's completions, whole or with `stream` as server-sent events."""
+        _check_model(live, body.model)
+        return await openai.completions(live, config, request, body)
+
+    @app.post("/v1/chat/completions", tags=["answers"], summary="Continue a chat", response_model=forms.Chat, **streams)
+    async def chat(request: Request, body: forms.ChatRequest) -> Response:
+        """OpenAI's chat completions, whole or with `stream` as server-sent events.
+
+        The prompt is made by the model's chat template. A model without one gets the contents of the messages, a
+        line each, and continues the last.
+        """
+        _check_model(live, body.model)
+        return await openai.chat(live, config, request, body)
+
+
+async def _predict(live: Live, config: ServeConfig, body: forms.PredictRequest) -> Response:
+    texts = [body.text] if body.text is not None else list(body.texts or [])
+    _check_texts(texts, config)
+    with live.use() as served:
+        if served.form.task != "classify":
+            raise ApiError(400, "wrong_task", f"{served.name!r} writes text; it answers on /v1/completions.")
+        rows = await served.batcher.predict(texts)
+    labels = served.form.labels or ()
+    predictions = [_prediction(labels, row) for row in rows]
+    about = {"model": served.name, "version": served.version.number}
+    return JSONResponse({**about, **(predictions[0] if body.text is not None else {"predictions": predictions})})
+
+
+def _prediction(labels: Sequence[str], row: np.ndarray) -> dict[str, Any]:
+    return {"label": labels[int(row.argmax())], "probabilities": dict(zip(labels, row.tolist(), strict=True))}
+
+
+def _check_texts(texts: list[str], config: ServeConfig) -> None:
+    if len(texts) > config.max_texts:
+        message = f"{len(texts)} texts came; at most {config.max_texts} are taken a request."
+        raise ApiError(400, "too_many_texts", message, "texts")
+    for index, text in enumerate(texts):
+        if len(text) > config.max_characters:
+            message = f"Text {index} has {len(text):,} characters; at most {config.max_characters:,} are taken."
+            raise ApiError(400, "text_too_long", message, "texts")
+
+
+def _check_model(live: Live, name: str | None) -> None:
+    if name is not None and name != live.name:
+        raise ApiError(404, "model_not_found", f"There is no model {name!r} here, only {live.name!r}.", "model")
+
+
+def _card(served: Served) -> forms.ModelCard:
+    return forms.ModelCard(
+        id=served.name,
+        created=int(datetime.datetime.fromisoformat(served.version.created).timestamp()),
+        version=served.version.number,
+        task=served.form.task,
+        form=served.form.name,
+        labels=None if served.form.labels is None else list(served.form.labels),
+    )

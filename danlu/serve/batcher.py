@@ -1,0 +1,79 @@
+"""Micro-batching without a wait timer.
+
+While the engine is busy, texts of all requests gather; when it is free, it takes what waits, up to `max_batch`. So
+an idle server answers at once, and a busy one fills its batches. A form whose answers depend on the batch is given
+one text at a time: the answers are those that were evaluated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Executor
+
+import numpy as np
+
+from danlu.engines.base import Engine
+from danlu.serve.errors import Overloaded
+
+_LONGEST_WAIT_SECONDS = 60
+_SMOOTHING = 0.2
+
+
+class Batcher:
+    """Answers texts with one engine, whose calls run in `executor`, so that the event loop stays free.
+
+    Bound to the event loop that `predict` is first called in.
+    """
+
+    def __init__(self, engine: Engine, executor: Executor, *, max_batch: int, max_waiting: int) -> None:
+        self._engine = engine
+        self._executor = executor
+        self._max_batch = max_batch if engine.form.batch_invariant else 1
+        self._max_waiting = max_waiting
+        self._waiting: deque[tuple[str, asyncio.Future[np.ndarray]]] = deque()
+        self._worker: asyncio.Task[None] | None = None
+        self._seconds_per_text = 0.01
+
+    async def predict(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """One row of probabilities [K] for each text. Raises `Overloaded` when too many texts wait already."""
+        if len(self._waiting) + len(texts) > self._max_waiting:
+            raise Overloaded(f"{len(self._waiting)} texts are waiting", self._seconds_to_wait())
+        loop = asyncio.get_running_loop()
+        answers = [loop.create_future() for _ in texts]
+        self._waiting.extend(zip(texts, answers, strict=True))
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work())
+        return list(await asyncio.gather(*answers))
+
+    def _seconds_to_wait(self) -> int:
+        return min(max(1, math.ceil(len(self._waiting) * self._seconds_per_text)), _LONGEST_WAIT_SECONDS)
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while batch := self._take():
+            started = time.monotonic()
+            try:
+                rows = await loop.run_in_executor(self._executor, self._engine.predict, [text for text, _ in batch])
+            except Exception as error:
+                for _, answer in batch:
+                    if not answer.done():
+                        answer.set_exception(error)
+                continue
+            for (_, answer), row in zip(batch, rows, strict=True):
+                if not answer.done():
+                    answer.set_result(row)
+            seconds = (time.monotonic() - started) / len(batch)
+            self._seconds_per_text += _SMOOTHING * (seconds - self._seconds_per_text)
+
+    def _take(self) -> list[tuple[str, asyncio.Future[np.ndarray]]]:
+        """What waits, up to `max_batch`, without what nobody waits for any more."""
+        batch: list[tuple[str, asyncio.Future[np.ndarray]]] = []
+        while self._waiting and len(batch) < self._max_batch:
+            text, answer = self._waiting.popleft()
+            if not answer.done():
+                batch.append((text, answer))
+        return batch

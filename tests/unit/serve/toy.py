@@ -1,0 +1,150 @@
+"""Two small real models, made in a test and served through the engines' table; and releases that hold them.
+
+`WordEngine` classifies by summed word weights, or writes what follows a word in its text. `python -m
+tests.unit.serve.toy WORKSPACE NAME CONFIG` serves a release in a process of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+import time
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from danlu.core.artifact import Artifact, write_json
+from danlu.core.errors import UserError
+from danlu.core.store import Workspace
+from danlu.engines.base import Ending, Form, TextScore
+from danlu.engines.table import ENGINES
+from danlu.release.registry import Registry, Version
+from tests.support import as_artifact
+
+LABELS = ("bad", "good")
+
+
+class WordEngine:
+    """Reads `words.json`: the weight of each word for "good" (classify), or a text to imitate (generate)."""
+
+    def __init__(self, folder: Path, form: Form, threads: int = 0) -> None:
+        self.form = form
+        self.threads = threads
+        self.calls: list[int] = []
+        self.closed = False
+        self.stopped = 0
+        self._words = json.loads((folder / "words.json").read_text(encoding="utf-8"))
+        self._seconds = float(self._words.get("seconds", 0.0))
+
+    def predict(self, texts: Sequence[str]) -> np.ndarray:
+        if self.closed:
+            raise RuntimeError("a closed engine was asked")
+        self.calls.append(len(texts))
+        time.sleep(self._seconds)
+        weights = self._words["weights"]
+        logits = np.array([sum(weights.get(word, 0.0) for word in text.lower().split()) for text in texts])
+        good = 1.0 / (1.0 + np.exp(-logits))
+        return np.stack([1.0 - good, good], axis=1).astype(np.float32)
+
+    def score(self, texts: Sequence[str]) -> list[TextScore]:
+        raise UserError("This engine does not score.")
+
+    def next_token(self, texts: Sequence[str]) -> np.ndarray:
+        raise UserError("This engine does not score.")
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        max_new_tokens: int = 128,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+    ) -> Generator[str, None, Ending]:
+        if self.form.task != "generate":
+            raise UserError("This model is for classify.")
+        return self._write(prompt, max_new_tokens, temperature, seed, stop)
+
+    def _write(
+        self, prompt: str, count: int, temperature: float, seed: int, stop: Sequence[str]
+    ) -> Generator[str, None, Ending]:
+        text = self._words["text"].split()
+        random = np.random.default_rng(seed)
+        word = (prompt.split() or text)[-1]
+        try:
+            for made in range(count):
+                time.sleep(self._seconds)
+                after = [follower for here, follower in itertools.pairwise(text) if here == word]
+                if word == "fault":
+                    raise RuntimeError("secret detail of a fault")
+                if not after:
+                    return Ending(reason="stop", tokens=made)
+                word = after[0] if temperature == 0 else str(random.choice(after))
+                if word in stop:
+                    return Ending(reason="stop", tokens=made)
+                yield f" {word}"
+            return Ending(reason="length", tokens=count)
+        finally:
+            self.stopped += 1
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def install() -> None:
+    """Add the engine to the table, as an extension would."""
+    ENGINES["words"] = "tests.unit.serve.toy:WordEngine"
+
+
+def write_form(folder: Path, words: dict[str, Any], *, task: str = "classify", batch_invariant: bool = True) -> None:
+    """A form for `WordEngine`."""
+    folder.mkdir(parents=True)
+    write_json(folder / "words.json", words)
+    form = {
+        "form": "words",
+        "engine": "words",
+        "task": task,
+        "labels": list(LABELS) if task == "classify" else None,
+        "max_length": 64,
+        "batch_invariant": batch_invariant,
+        "precision": "float32",
+        "bytes": (folder / "words.json").stat().st_size,
+    }
+    write_json(folder / "form.json", form)
+    vocabulary = sorted({"[UNK]", *str(words.get("text", "")).split()})
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(vocabulary)}, "[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def release(workspace: Workspace, name: str, words: dict[str, Any], number: int = 1, **form: Any) -> Artifact:
+    """A whole release artifact in the workspace; `number` only makes releases differ."""
+    folder = workspace.root / "artifacts" / "release" / f"{name}-{number}"
+    write_form(folder / "form", words, **form)
+    write_json(folder / "release.json", {"name": name, "verdict": "ship", "gates": [], "number": number})
+    return as_artifact(folder, "release")
+
+
+def publish(workspace: Workspace, name: str, words: dict[str, Any], number: int = 1, **form: Any) -> Version:
+    """`release`, registered and promoted."""
+    registry = Registry(workspace, name)
+    version = registry.register(release(workspace, name, words, number, **form))
+    return registry.promote(version.number)
+
+
+if __name__ == "__main__":
+    from danlu.serve.config import ServeConfig
+    from danlu.serve.server import serve
+
+    install()
+    serve(
+        sys.argv[2],
+        Workspace(Path(sys.argv[1])),
+        ServeConfig.model_validate_json(sys.argv[3]),
+        say=lambda text: print(text, flush=True),
+    )
