@@ -1,0 +1,151 @@
+"""How a model answers: the one interface behind which every library hides.
+
+An engine loads a *form*, a folder with `form.json`, the weights, and `tokenizer.json`. What is evaluated and what
+is served goes through the same engine and the same form, so that the model that was tested is the one that answers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from danlu.core.errors import ModelError
+from danlu.core.tasks import TASKS, TaskName
+
+FORM = "form.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """What `form.json` says about one exported form of a model.
+
+    `name`: the form's name, `form` in the file. `engine`: which engine loads it. `labels`: class names in the
+    order of the probabilities; None for generate. `max_length`: longest input in tokens; for generate the whole
+    context, prompt and answer together. `batch_invariant`: whether the answer to one text is the same (to 1e-5)
+    whatever else is in its batch. `precision`: of the weights. `bytes`: size of the form's files on disk.
+    `end_ids`: tokens that end a generated text.
+    """
+
+    name: str
+    engine: str
+    task: TaskName
+    labels: tuple[str, ...] | None
+    max_length: int
+    batch_invariant: bool
+    precision: str
+    bytes: int
+    end_ids: tuple[int, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of `form.json`."""
+        values = asdict(self)
+        values["form"] = values.pop("name")
+        values["labels"] = list(self.labels) if self.labels is not None else None
+        values["end_ids"] = list(self.end_ids)
+        return values
+
+
+def read_form(folder: Path) -> Form:
+    """The form in `folder`; raises `ModelError` when there is none or it cannot be read."""
+    path = folder / FORM
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        labels = values["labels"]
+        form = Form(
+            name=str(values["form"]),
+            engine=str(values["engine"]),
+            task=values["task"],
+            labels=tuple(labels) if labels is not None else None,
+            max_length=int(values["max_length"]),
+            batch_invariant=bool(values["batch_invariant"]),
+            precision=str(values["precision"]),
+            bytes=int(values["bytes"]),
+            end_ids=tuple(values.get("end_ids", ())),
+        )
+    except OSError as error:
+        raise ModelError(
+            f"There is no exported model in {folder}: expected {FORM} beside its weights. Give a folder below "
+            "`forms/` of an export, or `form/` of a release."
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} cannot be read ({error!r}). Export the model again with `danlu run`.") from error
+    if form.task not in TASKS:
+        raise ModelError(f"{path} is for the task {form.task!r}; this version knows {', '.join(TASKS)}.")
+    if form.task == "classify" and not form.labels:
+        raise ModelError(f"{path} names no labels, which a classifier needs. Export the model again with `danlu run`.")
+    return form
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextScore:
+    """How well a generate model foresaw one text.
+
+    `tokens`: how many tokens were foreseen (all but a first one that nothing precedes). `log_likelihood`: sum of
+    their natural logarithms of probability. `greedy`: how many of them were the most probable one. `characters`:
+    characters of the text that those tokens spell, for bits per character.
+    """
+
+    tokens: int
+    log_likelihood: float
+    greedy: int
+    characters: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a generation ended.
+
+    `tokens`: how many the model made. `reason`: "length" when it made as many as it was allowed or had room for,
+    else "stop" (an end token, or a stop sequence). The names are OpenAI's.
+    """
+
+    reason: Literal["stop", "length"]
+    tokens: int
+
+
+class Engine(Protocol):
+    """What every engine can do. A call that the form's task has no answer to raises `UserError`."""
+
+    form: Form
+
+    def predict(self, texts: Sequence[str]) -> np.ndarray:
+        """Probabilities float32 [N, K] for N texts, columns as in `form.labels` (classify).
+
+        Texts are cut at `form.max_length` tokens; an empty text is answered like any other. A form that is not
+        batch invariant answers one text at a time inside.
+        """
+        ...
+
+    def score(self, texts: Sequence[str]) -> list[TextScore]:
+        """How well the model foresees each text, whole, in windows where it is longer than the context (generate)."""
+        ...
+
+    def next_token(self, texts: Sequence[str]) -> np.ndarray:
+        """Probabilities float32 [N, V] of the token that follows each text, over the whole vocabulary (generate)."""
+        ...
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        max_new_tokens: int = 128,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+    ) -> Generator[str, None, Ending]:
+        """Yield the continuation of `prompt` in pieces of whole characters (generate).
+
+        `temperature` 0 always takes the most probable token. Ends at an end token, before a `stop` sequence,
+        after `max_new_tokens` tokens, or where the context is full; which of them, the generator returns.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the memory; the engine cannot be used afterwards."""
+        ...

@@ -1,0 +1,230 @@
+"""What every engine that runs a model in this process does alike: batches, windows, probabilities, streaming.
+
+Shapes: N texts, K classes, B texts in a batch, T tokens of the longest one, V tokens in the vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from danlu.core.errors import UserError
+from danlu.core.tasks import TASKS, TaskName
+from danlu.engines.base import Ending, Form, TextScore
+from danlu.engines.sampling import choose, log_softmax, pieces, softmax
+from danlu.learning.text import encode, encode_whole, load_tokenizer, pad, pad_id, start_id
+
+_TEXTS_IN_BATCH = 64
+_TOKENS_IN_BATCH = 8_192
+#: On a CPU padding costs as much as text: 32 short texts in one rectangle took 1.4 times as long as one by one, in
+#: rectangles of like length 0.75 times (MiniLM, ONNX float32, texts of 6 to 60 tokens).
+_LONGEST_TO_SHORTEST = 1.25
+#: Logits of a batch over the whole vocabulary stay below this many numbers (float32: 256 MiB).
+_LOGITS_IN_BATCH = 1 << 26
+
+
+class LocalEngine(ABC):
+    """An engine over a model in this process. A library adds `_forward`, `_decode` and `close`."""
+
+    def __init__(self, folder: Path, form: Form) -> None:
+        self.form = form
+        self._tokenizer = load_tokenizer(folder)
+        self._pad_id = pad_id(self._tokenizer)
+
+    @abstractmethod
+    def _forward(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Logits float32 for `ids` and `mask` [B, T]: [B, K] for classify, [B, T, V] for generate."""
+
+    @abstractmethod
+    def _decode(self, ids: np.ndarray, cache: Any) -> tuple[np.ndarray, Any]:
+        """Logits float32 [V] after the last of `ids` [1, T], and the cache grown by T; a None cache is empty."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free the memory; the engine cannot be used afterwards."""
+
+    def predict(self, texts: Sequence[str]) -> np.ndarray:
+        """See `danlu.engines.base.Engine.predict`."""
+        self._must_be("classify", "predict")
+        rows = encode(self._tokenizer, _spellable(texts), self.form.max_length)
+        answers = np.empty((len(rows), len(self.form.labels or ())), dtype=np.float32)
+        for indices in self._batches([len(row) for row in rows], _TOKENS_IN_BATCH):
+            answers[indices] = softmax(self._forward(*self._rectangle([rows[index] for index in indices])))
+        return answers
+
+    def next_token(self, texts: Sequence[str]) -> np.ndarray:
+        """See `danlu.engines.base.Engine.next_token`."""
+        self._must_be("generate", "next_token")
+        rows = [row[-self.form.max_length :] for row in self._open_rows(texts)]
+        answers: list[np.ndarray] = [np.empty(0)] * len(rows)
+        for indices in self._batches([len(row) for row in rows], self._tokens_in_batch()):
+            logits = self._forward(*self._rectangle([rows[index] for index in indices]))
+            for place, index in enumerate(indices):
+                answers[index] = softmax(logits[place, len(rows[index]) - 1])
+        return np.stack(answers) if answers else np.empty((0, self._tokenizer.get_vocab_size()), dtype=np.float32)
+
+    def score(self, texts: Sequence[str]) -> list[TextScore]:
+        """See `danlu.engines.base.Engine.score`.
+
+        Windows of `max_length` tokens move on by half their length, and each token is scored once, in the first
+        window that holds it: it is foreseen from at least half a context, as far as the text goes back.
+        """
+        self._must_be("generate", "score")
+        rows = self._documents(texts)
+        windows = [(index, *window) for index, row in enumerate(rows) for window in _windows(len(row), self.form)]
+        totals = np.zeros((len(rows), 3))
+        for chosen in self._batches([end - begin for _, begin, end, _ in windows], self._tokens_in_batch()):
+            spans = [windows[place] for place in chosen]
+            ids, mask = self._rectangle([rows[index][begin:end] for index, begin, end, _ in spans])
+            logits = self._forward(ids, mask)
+            for place, (index, begin, end, fresh) in enumerate(spans):
+                skipped, seen = fresh - begin - 1, end - begin - 1
+                truth = ids[place, skipped + 1 : seen + 1]
+                log_probabilities = log_softmax(logits[place, skipped:seen])
+                likelihood = log_probabilities[np.arange(len(truth)), truth].sum(dtype=np.float64)
+                greedy = (log_probabilities.argmax(axis=-1) == truth).sum()
+                totals[index] += (len(truth), likelihood, greedy)
+        return [
+            TextScore(
+                tokens=int(tokens),
+                log_likelihood=float(likelihood),
+                greedy=int(greedy),
+                characters=self._characters(text, row),
+            )
+            for text, row, (tokens, likelihood, greedy) in zip(texts, rows, totals, strict=True)
+        ]
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        max_new_tokens: int = 128,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+    ) -> Generator[str, None, Ending]:
+        """See `danlu.engines.base.Engine.generate`.
+
+        A prompt that is too long loses its beginning: it keeps what leaves room for `max_new_tokens`, but at
+        least half of the context. So the answer may be shorter than asked, where the context is full.
+        Raises `UserError` for a setting that means nothing, before the first piece is asked for.
+        """
+        self._must_be("generate", "generate")
+        for name, value, right in (
+            ("max_new_tokens", max_new_tokens, max_new_tokens >= 1),
+            ("temperature", temperature, temperature >= 0 and math.isfinite(temperature)),
+            ("top_p", top_p, 0 < top_p <= 1),
+            ("stop", list(stop), all(stop)),
+        ):
+            if not right:
+                raise UserError(
+                    f"{name} is {value}. Expected max_new_tokens of at least 1, a finite temperature of at least 0, "
+                    "top_p above 0 and at most 1, and stop sequences that are not empty."
+                )
+        room = min(max_new_tokens, self.form.max_length // 2)
+        row = self._open_rows([prompt])[0][-(self.form.max_length - room) :]
+        new_tokens = min(max_new_tokens, self.form.max_length - len(row))
+        random = np.random.default_rng(seed)
+
+        def pick(logits: np.ndarray) -> int:
+            return choose(logits, temperature, top_p, random)
+
+        return self._answer(row, new_tokens, pick, stop)
+
+    def _answer(
+        self, row: list[int], new_tokens: int, pick: Callable[[np.ndarray], int], stop: Sequence[str]
+    ) -> Generator[str, None, Ending]:
+        """The pieces of the text after the tokens of `row`; returns how it ended."""
+        made = 0
+
+        def counted() -> Iterator[int]:
+            nonlocal made
+            for token in self._tokens(row, new_tokens, pick):
+                made += 1
+                yield token
+
+        yield from pieces(row, counted(), self._tokenizer, stop)
+        return Ending(reason="length" if made == new_tokens else "stop", tokens=made)
+
+    def _tokens(self, row: list[int], new_tokens: int, pick: Callable[[np.ndarray], int]) -> Iterator[int]:
+        """Token after token, until an end token or `new_tokens` of them."""
+        cache = None
+        ids = np.array([row], dtype=np.int64)
+        for _ in range(new_tokens):
+            logits, cache = self._decode(ids, cache)
+            token = pick(logits)
+            if token in self.form.end_ids:
+                return
+            yield token
+            ids = np.array([[token]], dtype=np.int64)
+
+    def _must_be(self, task: TaskName, call: str) -> None:
+        if self.form.task != task:
+            raise UserError(
+                f"This model is for {self.form.task}; {call} needs one for {task}. "
+                f"It answers on {TASKS[self.form.task].endpoint}."
+            )
+
+    def _documents(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of each whole text, dressed by the tokenizer as in training."""
+        return encode_whole(self._tokenizer, _spellable(texts))
+
+    def _open_rows(self, texts: Sequence[str]) -> list[list[int]]:
+        """`_documents` to be continued: without a closing token, and with something to continue from."""
+        start = start_id(self._tokenizer)
+        opening = next(iter(self.form.end_ids), self._pad_id) if start is None else start
+        rows = []
+        for row in self._documents(texts):
+            while row and row[-1] in self.form.end_ids:
+                row = row[:-1]
+            rows.append(row or [opening])
+        return rows
+
+    def _characters(self, text: str, row: list[int]) -> int:
+        """Characters of `text` that `score` foresees: all but those of its first token, if that is no special one."""
+        return max(len(text) - len(self._tokenizer.decode(row[:1], skip_special_tokens=True)), 0)
+
+    def _rectangle(self, rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+        """Padded `ids` and `mask` [B, T]; a row without tokens becomes one padding token, so that T is at least 1."""
+        return pad([row or [self._pad_id] for row in rows], self._pad_id)
+
+    def _tokens_in_batch(self) -> int:
+        return min(_TOKENS_IN_BATCH, max(1, _LOGITS_IN_BATCH // self._tokenizer.get_vocab_size()))
+
+    def _batches(self, lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
+        """Indices in batches of at most `tokens` padded tokens, texts of like length together.
+
+        One index at a time where the form's answers depend on the batch.
+        """
+        batch: list[int] = []
+        for index in sorted(range(len(lengths)), key=lambda index: lengths[index]):
+            full = len(batch) >= _TEXTS_IN_BATCH or (len(batch) + 1) * lengths[index] > tokens
+            full = full or lengths[index] > _LONGEST_TO_SHORTEST * lengths[batch[0] if batch else index]
+            if batch and (full or not self.form.batch_invariant):
+                yield batch
+                batch = []
+            batch.append(index)
+        if batch:
+            yield batch
+
+
+def _spellable(texts: Sequence[str]) -> list[str]:
+    """`texts` with halves of surrogate pairs, which JSON can carry but no tokenizer takes, as question marks."""
+    return [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+
+
+def _windows(length: int, form: Form) -> Iterator[tuple[int, int, int]]:
+    """`(begin, end, fresh)` of each window over `length` tokens; it scores the tokens from `fresh` to `end`."""
+    size = form.max_length
+    begin, fresh = 0, 1
+    while fresh < length:
+        end = min(begin + size, length)
+        yield begin, end, fresh
+        fresh = end
+        begin += max(1, size // 2)
