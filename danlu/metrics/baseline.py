@@ -1,0 +1,109 @@
+"""The cheap model that every expensive one has to beat: TF-IDF of n-grams and logistic regression.
+
+It fits 30,000 short texts in seconds on one core, and on many tasks a small team has, it is enough: then a large
+model is not needed, and the evidence says so.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from scipy.sparse import csr_matrix, hstack
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from danlu.core.tasks import TASKS
+from danlu.metrics.bootstrap import Floats
+
+NAME = TASKS["classify"].baseline
+
+_HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
+_LETTER = re.compile(r"\w")
+
+#: From this share of Han characters among the letters, texts are taken for Chinese: no spaces between words.
+_HAN_SHARE = 0.3
+
+#: An n-gram of one text alone teaches nothing about others, but a small corpus has little else.
+_SMALL_ROWS = 1_000
+
+#: Inverse strength of the L2 penalty, and when the solver stops. Measured on 33,000 English short messages and 16,000
+#: Chinese reviews: between 2 and 10 accuracy moves by less than its interval, and the time by a third.
+_PENALTY = 4.0
+_ITERATIONS = 200
+_TOLERANCE = 1e-3
+
+#: Up to this many texts, spaced scripts also get character n-grams. Measured on English short messages: 73.4 % against
+#: 71.9 % from 6,400 texts, but 76.5 % against 77.0 % from 33,000, at four times the cost.
+_CHARACTERS_UP_TO = 10_000
+
+#: n-grams by script. Punctuation counts as a word: in short messages it carries mood.
+_WORDS: dict[str, Any] = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\w+|[^\w\s]"}
+_FEATURES: dict[str, tuple[dict[str, Any], ...]] = {
+    "han": ({"analyzer": "char", "ngram_range": (1, 3)},),
+    "latin": (
+        _WORDS,
+        {"analyzer": "char_wb", "ngram_range": (2, 5), "max_features": 60_000},
+    ),
+    "latin, many": (_WORDS,),
+}
+
+
+def features_for(texts: Sequence[str], sample: int = 2_000) -> str:
+    """The key of `_FEATURES` for these texts, by their number and a look at the first `sample` of them."""
+    seen = "".join(text[:500] for text in texts[:sample])
+    letters = len(_LETTER.findall(seen))
+    if letters and len(_HAN.findall(seen)) / letters >= _HAN_SHARE:
+        return "han"
+    return "latin" if len(texts) <= _CHARACTERS_UP_TO else "latin, many"
+
+
+class TextBaseline:
+    """Word and character n-grams for text with spaces, character n-grams for Chinese; deterministic."""
+
+    def __init__(self) -> None:
+        self.labels: list[str] = []
+        self._vectorizers: list[TfidfVectorizer] = []
+        self._model: LogisticRegression | None = None
+
+    def fit(self, texts: Sequence[str], labels: Sequence[str]) -> Self:
+        """Learn from one label a text. A single label is learnt as what it is: always that label.
+
+        Raises `ValueError` without rows, and when texts and labels differ in number.
+        """
+        if not texts or len(texts) != len(labels):
+            raise ValueError(f"Expected as many labels as texts and at least one, got {len(texts)} and {len(labels)}")
+        self.labels = sorted(set(labels))
+        if len(self.labels) == 1:
+            return self
+        fewest = 2 if len(texts) >= _SMALL_ROWS else 1
+        self._vectorizers = [
+            TfidfVectorizer(sublinear_tf=True, min_df=fewest, dtype=np.float32, **options)
+            for options in _FEATURES[features_for(texts)]
+        ]
+        features = hstack([vectorizer.fit_transform(texts) for vectorizer in self._vectorizers], format="csr")
+        self._model = LogisticRegression(C=_PENALTY, max_iter=_ITERATIONS, tol=_TOLERANCE)
+        with warnings.catch_warnings():
+            # Stopping a little early costs nothing that a test score shows.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self._model.fit(features, list(labels))
+        return self
+
+    def probabilities(self, texts: Sequence[str], labels: Sequence[str] | None = None) -> Floats:
+        """Probabilities [N, K] with columns as in `labels` (default `self.labels`); 0 for a label never learnt."""
+        wanted = list(self.labels if labels is None else labels)
+        answers = np.zeros((len(texts), len(wanted)))
+        known = [wanted.index(label) for label in self.labels]
+        if self._model is None:
+            answers[:, known] = 1.0
+        elif len(texts):
+            answers[:, known] = self._model.predict_proba(self._features(texts))
+        return answers
+
+    def _features(self, texts: Sequence[str]) -> csr_matrix:
+        parts = [vectorizer.transform(texts) for vectorizer in self._vectorizers]
+        return csr_matrix(hstack(parts, format="csr"))

@@ -1,0 +1,233 @@
+"""Scores of a classifier and of a language model, each with a 95 % bootstrap interval.
+
+Nearly every score is a function of sums over the test rows: a resample is a weight per row, so the sums of all
+resamples are one matrix product (see `bootstrap`). The area under the ROC curve is the exception: it needs ranks.
+
+Shapes: N rows, K labels, R resamples, B bins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from danlu.metrics.bootstrap import Floats, Score, mean_of_known, number, ratio, resampled_sums, score, weights
+
+Integers = NDArray[np.int64]
+
+#: Equal-width bins of confidence, as in Guo et al. 2017, "On Calibration of Modern Neural Networks".
+BINS = 15
+
+#: A probability of 0 for the right label would cost infinitely much; engines answer in float32.
+_SMALLEST = float(np.finfo(np.float32).eps)
+
+_BY_LABEL = ("precision", "recall", "f1")
+
+
+def classification(
+    probabilities: NDArray[np.floating],
+    truth: NDArray[np.integer] | Sequence[int],
+    labels: Sequence[str],
+    resamples: int = 1_000,
+    seed: int = 1,
+) -> dict[str, Any]:
+    """All scores of a classifier: `{"scores", "per_class", "confusion", "calibration"}` as the evidence has them.
+
+    `probabilities` [N, K], `truth` [N] positions in `labels`. Macro scores are means over the labels that occur in
+    `truth`; a label that is never predicted has precision 0; what does not exist (a label without test rows, the
+    ROC curve of a single label) is None. log_loss is in nats.
+
+    Raises `ValueError` when the shapes disagree or a probability is not a finite number.
+    """
+    answers, right = _checked(probabilities, truth, labels)
+    rows, size = answers.shape
+    features = _row_features(answers, right)
+    point = _from_sums(np.asarray(features.sum(axis=0), dtype=np.float64).reshape(1, -1), size)
+    point["roc_auc"] = _roc_auc(answers, right, np.ones((rows, 1)))
+    drawn: dict[str, Floats] = {}
+    if rows > 1 and resamples > 0:
+        drawn = _from_sums(resampled_sums(features, resamples, seed), size)
+        drawn["roc_auc"] = np.concatenate([_roc_auc(answers, right, block) for block in weights(rows, resamples, seed)])
+        drawn["ece"] = _without_bias(drawn["ece"], float(point["ece"][0]))
+    by_label = {name: (point.pop(name), drawn.pop(name, None)) for name in _BY_LABEL}
+    scores = {name: score(value[0], drawn.get(name), rows) for name, value in point.items()}
+    support = np.bincount(right, minlength=size)
+    per_class = {
+        label: {
+            name: score(value[0, k], None if samples is None else samples[:, k], rows)
+            for name, (value, samples) in by_label.items()
+        }
+        | {"support": int(support[k])}
+        for k, label in enumerate(labels)
+    }
+    return {
+        "scores": scores,
+        "per_class": per_class,
+        "confusion": {"labels": list(labels), "matrix": _confusion(answers, right)},
+        "calibration": {"ece": scores["ece"], "bins": _bins(answers, right)},
+    }
+
+
+def generation(
+    log_likelihood: Sequence[float],
+    tokens: Sequence[int],
+    characters: Sequence[int],
+    resamples: int = 1_000,
+    seed: int = 1,
+) -> dict[str, Score]:
+    """Scores of a language model from one entry a document; whole documents are resampled.
+
+    `log_likelihood` in nats and `tokens` count the end-of-document event as one prediction; `characters` do not,
+    since the reader sees none: bits_per_character is what it costs to write the document down, its end included,
+    over its visible characters, and so compares models whose tokens differ. perplexity is per token.
+    """
+    sums = np.stack([np.asarray(column, dtype=np.float64) for column in (log_likelihood, tokens, characters)], axis=1)
+    rows = len(sums)
+    point = language_scores(sums.sum(axis=0, keepdims=True))
+    drawn = language_scores(resampled_sums(sums, resamples, seed)) if rows > 1 and resamples > 0 else {}
+    return {name: score(value[0], drawn.get(name), rows) for name, value in point.items()}
+
+
+def macro_f1(counts: Floats) -> Floats:
+    """Macro F1 from `counts` [..., 3K]: rows by truth, rows by prediction, rows right, each by label."""
+    support, predicted, right = np.split(counts, 3, axis=-1)
+    return mean_of_known(np.where(support > 0, ratio(2.0 * right, support + predicted), np.nan))
+
+
+def count_features(predicted: Integers, truth: Integers, size: int) -> csr_matrix:
+    """Per row, which of the 3K counts of `macro_f1` it adds to, [N, 3K]."""
+    rows = np.arange(len(truth))
+    hits = predicted == truth
+    row = np.concatenate([rows, rows, rows[hits]])
+    column = np.concatenate([truth, size + predicted, 2 * size + truth[hits]])
+    return csr_matrix((np.ones(len(row)), (row, column)), shape=(len(truth), 3 * size))
+
+
+def _checked(
+    probabilities: NDArray[np.floating], truth: NDArray[np.integer] | Sequence[int], labels: Sequence[str]
+) -> tuple[Floats, Integers]:
+    answers = np.asarray(probabilities, dtype=np.float64)
+    right = np.asarray(truth, dtype=np.int64)
+    if answers.ndim != 2 or answers.shape != (len(right), len(labels)):
+        raise ValueError(
+            f"probabilities have the shape {answers.shape}; expected ({len(right)}, {len(labels)}): one row a text, "
+            "one column a label"
+        )
+    if not np.isfinite(answers).all():
+        raise ValueError(f"{int((~np.isfinite(answers)).any(axis=1).sum())} rows of probabilities are not finite")
+    if len(right) and not (right.min() >= 0 and right.max() < len(labels)):
+        raise ValueError(f"truth goes from {right.min()} to {right.max()}, but there are {len(labels)} labels")
+    return answers, right
+
+
+def _row_features(answers: Floats, right: Integers) -> csr_matrix:
+    """What each row adds to the sums, [N, 3K + 1 + 2B]: the counts of `macro_f1`, loss, confidence and hits by bin."""
+    rows, size = answers.shape
+    predicted = answers.argmax(axis=1)
+    total = answers.sum(axis=1)
+    loss = -np.log(np.clip(answers[np.arange(rows), right] / np.where(total > 0, total, 1.0), _SMALLEST, 1.0))
+    counts = count_features(predicted, right, size).tocoo()
+    confidence, hits, bins = _confidence(answers, right)
+    each = np.arange(rows)
+    row = np.concatenate([counts.row, each, each, each])
+    column = np.concatenate([counts.col, np.full(rows, 3 * size), 3 * size + 1 + bins, 3 * size + 1 + BINS + bins])
+    value = np.concatenate([counts.data, loss, confidence, hits])
+    return csr_matrix((value, (row, column)), shape=(rows, 3 * size + 1 + 2 * BINS))
+
+
+def _from_sums(sums: Floats, size: int) -> dict[str, Floats]:
+    """Every score but roc_auc from `sums` [R, 3K + 1 + 2B]: [R] each, and [R, K] for those by label."""
+    counts, loss = sums[:, : 3 * size], sums[:, 3 * size]
+    confidence, hits = np.split(sums[:, 3 * size + 1 :], 2, axis=1)
+    support, predicted, right = np.split(counts, 3, axis=1)
+    rows = support.sum(axis=1)
+    occurs = support > 0
+    recall = ratio(right, support)
+    precision = np.where(occurs, right / np.maximum(predicted, 1.0), np.nan)
+    f1 = np.where(occurs, ratio(2.0 * right, support + predicted), np.nan)
+    return {
+        "accuracy": ratio(right.sum(axis=1), rows),
+        "macro_f1": mean_of_known(f1),
+        "weighted_f1": ratio((np.nan_to_num(f1) * support).sum(axis=1), rows),
+        "macro_precision": mean_of_known(precision),
+        "macro_recall": mean_of_known(recall),
+        "log_loss": ratio(loss, rows),
+        "ece": ratio(np.abs(confidence - hits).sum(axis=1), rows),
+        "precision": precision,
+        "recall": recall,
+        "f1": f1,
+    }
+
+
+def _roc_auc(answers: Floats, right: Integers, drawn: Floats) -> Floats:
+    """Area under the ROC curve for each column of the weights `drawn` [N, R]: one label against the rest, mean [R].
+
+    The share of (right, wrong) pairs that the probability orders rightly, a tie counting half (Mann and Whitney
+    1947). With two labels both have the same area, so one is computed.
+    """
+    rows, size = answers.shape
+    if rows == 0:
+        return np.full(drawn.shape[1], np.nan)
+    areas = []
+    for k in range(1, 2) if size == 2 else range(size):
+        positive = right == k
+        if not positive.any() or positive.all():
+            continue
+        order = np.argsort(answers[:, k], kind="stable")
+        ties = np.flatnonzero(np.diff(answers[order, k], prepend=-np.inf))
+        sorted_weights, is_positive = drawn[order], positive[order, None]
+        wins = np.add.reduceat(sorted_weights * is_positive, ties, axis=0)
+        losses = np.add.reduceat(sorted_weights * ~is_positive, ties, axis=0)
+        below = np.cumsum(losses, axis=0) - 0.5 * losses
+        areas.append(ratio((wins * below).sum(axis=0), wins.sum(axis=0) * losses.sum(axis=0)))
+    return mean_of_known(np.stack(areas, axis=1)) if areas else np.full(drawn.shape[1], np.nan)
+
+
+def _without_bias(samples: Floats, value: float) -> Floats:
+    """Calibration error is a sum of absolute values: resampling noise only adds to it. Take its mean off again."""
+    return np.asarray(np.maximum(samples - (samples.mean() - value), 0.0))
+
+
+def _confidence(answers: Floats, right: Integers) -> tuple[Floats, Floats, Integers]:
+    """Per row: the highest probability, whether it was right (1.0 or 0.0), and its bin."""
+    confidence = answers.max(axis=1, initial=0.0)
+    hits = (answers.argmax(axis=1) == right).astype(np.float64)
+    bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    return confidence, hits, bins
+
+
+def _bins(answers: Floats, right: Integers) -> list[dict[str, Any]]:
+    confidence, hits, bins = _confidence(answers, right)
+    rows = np.bincount(bins, minlength=BINS)
+    means = [ratio(np.bincount(bins, weights=values, minlength=BINS), rows) for values in (confidence, hits)]
+    return [
+        {
+            "low": b / BINS,
+            "high": (b + 1) / BINS,
+            "rows": int(rows[b]),
+            "confidence": number(means[0][b]),
+            "accuracy": number(means[1][b]),
+        }
+        for b in range(BINS)
+    ]
+
+
+def _confusion(answers: Floats, right: Integers) -> list[list[int]]:
+    size = answers.shape[1]
+    cells = np.bincount(right * size + answers.argmax(axis=1), minlength=size * size)
+    return [[int(count) for count in row] for row in cells.reshape(size, size)]
+
+
+def language_scores(sums: Floats) -> dict[str, Floats]:
+    """Scores from `sums` [R, 3] of log-likelihood, tokens and characters; a huge perplexity overflows to None."""
+    log_likelihood, tokens, characters = sums.T
+    with np.errstate(over="ignore"):
+        return {
+            "perplexity": np.exp(-ratio(log_likelihood, tokens)),
+            "bits_per_character": ratio(-log_likelihood / math.log(2.0), characters),
+        }
