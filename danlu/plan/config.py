@@ -9,9 +9,12 @@ from pydantic import Field
 from danlu.compress.config import CompressConfig
 from danlu.core.config import Config, NotFingerprinted
 from danlu.core.tasks import TaskName
-from danlu.data.config import DataConfig
+from danlu.data.config import DataConfig, SourceConfig
 from danlu.evaluate.config import EvaluateConfig
-from danlu.train.config import ModelConfig, TrainConfig
+from danlu.train.config import ModelConfig, ScratchConfig, TrainConfig
+
+#: The plan's other modules take the rooms' configurations from here, so that one module alone knows those rooms.
+__all__ = ["BudgetConfig", "DataConfig", "PlanStage", "ScratchConfig", "SourceConfig"]
 
 
 class BudgetConfig(Config):

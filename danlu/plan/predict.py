@@ -1,0 +1,278 @@
+"""From work to seconds and bytes: what each stage takes on this machine.
+
+Constants stand beside what they were fitted to; docs/plan.md says how, and how far off they were.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from danlu.plan.calibrate import Rates
+from danlu.plan.config import PlanStage
+from danlu.plan.interval import Interval
+from danlu.plan.reading import Look
+from danlu.plan.shape import Shape
+from danlu.plan.tokens import Tokens, scoring_batches, training_batches
+from danlu.plan.work import Batches, Memory, Work, forward, scoring_memory, training, training_memory
+
+# Seconds of a piece of work, as factors on the measured rates; fitted to 13 configurations of the real training step.
+GEMM_FACTOR = 0.96
+OPTIMIZER_FACTOR = 0.97
+ELEMENT_FACTOR = 0.53
+#: Passes over the output values in float32: softmax, loss and their gradients.
+LOGIT_PASSES = 53.0
+SECONDS_PER_LAYER = 1.9e-3
+# The same for a forward pass alone.
+FORWARD_ELEMENT_FACTOR = 0.11
+FORWARD_LOGIT_PASSES = 23.0
+FORWARD_SECONDS_PER_LAYER = 0.3e-3
+
+#: How far a prediction of training may be off, as factors; from the errors in docs/plan.md, and further up because
+#: other programs on the machine make it slower and nothing makes it faster.
+TRAINING_SPREAD = (0.7, 1.7)
+OTHER_SPREAD = (0.5, 2.2)
+MEMORY_SPREAD = (0.85, 1.25)
+OTHER_MEMORY_SPREAD = (0.7, 1.5)
+
+#: Resident memory of a process that has imported torch, transformers and accelerate, and holds the texts.
+FRAMEWORK_BYTES = 0.45e9
+#: What each further length of batch leaves behind on a CPU: kernels that oneDNN makes for its shapes and keeps (1,024
+#: of them at most), and holes in the heap. Fitted to three training runs.
+BYTES_PER_LENGTH = 11e6
+_MOST_LENGTHS = 96
+#: Stages of the road in order.
+STAGES = ("data", "train", "compress", "evaluate", "speed", "release")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Everything a prediction is made of. `labels`: classes, or None when the model generates."""
+
+    config: PlanStage
+    look: Look
+    tokens: Tokens
+    shape: Shape
+    parameters: int
+    labels: int | None
+    precision: str
+    threads: int
+
+    @property
+    def generates(self) -> bool:
+        return self.labels is None
+
+    @property
+    def mixed(self) -> bool:
+        return self.precision == "bfloat16"
+
+    @property
+    def usable(self) -> int:
+        """Rows that are expected to remain: different texts, at most `data.max_rows` of them."""
+        limit = self.config.data.max_rows
+        return max(1, self.look.distinct if limit is None else min(limit, self.look.distinct))
+
+    def rows_of(self, share: float) -> int:
+        return max(1, round(self.usable * share))
+
+    @property
+    def train_rows(self) -> int:
+        split = self.config.data.split
+        return self.rows_of(1.0 - split.validation - split.test)
+
+    @property
+    def validation_rows(self) -> int:
+        rows = self.rows_of(self.config.data.split.validation)
+        limit = self.config.train.validation_rows
+        return rows if limit is None else min(rows, limit)
+
+    @property
+    def test_rows(self) -> int:
+        rows = self.rows_of(self.config.data.split.test)
+        limit = self.config.evaluate.max_rows
+        return rows if limit is None else min(rows, limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The training pass of a job: how much it sees, and the work of it."""
+
+    samples: int
+    steps: int
+    batches: Batches
+    work: Work
+    scoring: Work
+    validations: int
+    memory: Memory
+
+
+def plan_training(job: Job) -> Training:
+    """Work and memory of the whole training, validations included."""
+    settings = job.config.train
+    samples, steps, batches = training_batches(job.config, job.tokens, job.train_rows)
+    per_epoch = math.ceil(max(1, job.train_rows * job.tokens.examples_per_row) / settings.batch_size)
+    every = max(1, round(per_epoch / settings.validations_per_epoch))
+    validations = max(1, round(steps / every))
+    validation = scoring_batches(job.tokens, job.validation_rows, 2 * settings.batch_size, settings.seed)
+    framework = FRAMEWORK_BYTES + BYTES_PER_LENGTH * min(batches.lengths, _MOST_LENGTHS)
+    step = training_memory(
+        job.shape,
+        job.parameters,
+        batches,
+        generates=job.generates,
+        precision=job.precision,
+        framework=framework,
+    )
+    scored = scoring_memory(job.shape, job.parameters, validation, generates=job.generates, framework=framework)
+    return Training(
+        samples=samples,
+        steps=steps,
+        batches=batches,
+        work=training(job.shape, job.parameters, batches, generates=job.generates, mixed=job.mixed),
+        scoring=forward(job.shape, validation.times(validations), generates=job.generates),
+        validations=validations,
+        memory=max(step, scored, key=lambda memory: memory.total),
+    )
+
+
+def seconds_of_training(work: Work, rates: Rates) -> float:
+    """Seconds of forward, backward and update here: products, updates, everything else, calls."""
+    return (
+        GEMM_FACTOR * work.flops / rates.gemm
+        + OPTIMIZER_FACTOR * work.optimizer_bytes / rates.stream
+        + ELEMENT_FACTOR * work.elements / rates.elementwise
+        + LOGIT_PASSES * 4 * work.logits / rates.stream
+        + SECONDS_PER_LAYER * work.layers
+    )
+
+
+def seconds_of_scoring(work: Work, rates: Rates, *, mixed: bool) -> float:
+    """Seconds of a forward pass here, without gradients."""
+    return (
+        GEMM_FACTOR * work.flops / (rates.gemm if mixed else rates.gemm32)
+        + FORWARD_ELEMENT_FACTOR * work.elements / rates.elementwise
+        + FORWARD_LOGIT_PASSES * 4 * work.logits / rates.stream
+        + FORWARD_SECONDS_PER_LAYER * work.layers
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageCost:
+    """What one stage takes: seconds of wall time, and bytes at its peak."""
+
+    seconds: Interval
+    memory: Interval
+
+
+# What the other stages cost (seconds of a free core, bytes, units a second), fitted to runs of recipes like the demo's;
+# see docs/plan.md. Tables by "generates or not" where the tasks differ.
+_START = {"data": 2.0, "train": 5.0, "compress": 4.0, "evaluate": 4.0, "speed": 4.0, "release": 0.3}
+_DISK_BYTES_PER_SECOND = 4e8
+_DATA_SECONDS_PER_ROW = 2e-5
+_DATA_SECONDS_PER_CHARACTER = 3e-7
+_TFIDF_SECONDS_PER_CHARACTER = 8e-7
+_MOST_NAIVE_ROWS = 20_000
+_TOKENIZER_CHARACTERS_PER_SECOND = 2e6
+_EXPORT_SECONDS = {False: 5.0, True: 8.0}
+_EXPORT_SECONDS_PER_LAYER = 0.7
+_EXPORT_BYTES_PER_SECOND = 5e7
+_RESAMPLE_SECONDS_PER_ROW = 5e-7
+_BASELINE_SECONDS_PER_CHARACTER = {False: 2e-6, True: 2e-6}
+_MOST_ROWS_OF_OTHER_FORMS = 1_000
+_REQUESTS = 210
+_TOKENS_PER_REQUEST = {False: 1, True: 32}
+_DATA_BYTES = 0.35e9
+_DATA_BYTES_PER_CHARACTER = 60.0
+_RELEASE_BYTES = 0.04e9
+#: What the stages after training hold beside `FRAMEWORK_BYTES`: exporters, the baseline's features, kernels.
+_EXPORT_BYTES = 0.3e9
+_ENGINE_BYTES = 0.1e9
+_EVIDENCE_BYTES = 0.25e9
+
+
+def predict_stages(job: Job, plan: Training, rates: Rates) -> dict[str, StageCost]:
+    """Seconds and peak memory of every stage on this machine, in the order of the road."""
+    makers = {
+        "data": lambda: _data(job),
+        "train": lambda: _train(job, plan, rates),
+        "compress": lambda: _compress(job, rates),
+        "evaluate": lambda: _evaluate(job, plan, rates),
+        "speed": lambda: _speed(job, rates),
+        "release": lambda: _rough(_START["release"], _RELEASE_BYTES),
+    }
+    return {stage: _stretched(makers[stage](), rates.share) for stage in STAGES}
+
+
+def _stretched(cost: StageCost, share: float) -> StageCost:
+    """The cost with its upper bound moved by what a busy machine would add: `share` of its time was free."""
+    seconds = cost.seconds
+    longer = Interval(value=seconds.value, low=seconds.low, high=seconds.high / max(share, 0.05))
+    return StageCost(seconds=longer, memory=cost.memory)
+
+
+def _data(job: Job) -> StageCost:
+    characters = job.look.rows * job.look.characters
+    seconds = _START["data"] + _DATA_SECONDS_PER_ROW * job.look.rows + _DATA_SECONDS_PER_CHARACTER * characters
+    if not job.generates:
+        naive = min(_MOST_NAIVE_ROWS, job.look.rows) * job.look.characters
+        seconds += 2 * _TFIDF_SECONDS_PER_CHARACTER * naive
+    return _rough(seconds, _DATA_BYTES + _DATA_BYTES_PER_CHARACTER * min(characters, 1e8))
+
+
+def _train(job: Job, plan: Training, rates: Rates) -> StageCost:
+    weights = 4.0 * job.parameters
+    seconds = (
+        _START["train"]
+        + seconds_of_training(plan.work, rates)
+        + seconds_of_scoring(plan.scoring, rates, mixed=job.mixed)
+        + (plan.validations + 3) * weights / _DISK_BYTES_PER_SECOND
+        + job.usable * job.look.characters / _TOKENIZER_CHARACTERS_PER_SECOND
+    )
+    return StageCost(
+        seconds=Interval.around(seconds, *TRAINING_SPREAD), memory=Interval.around(plan.memory.total, *MEMORY_SPREAD)
+    )
+
+
+def _compress(job: Job, rates: Rates) -> StageCost:
+    weights = 4.0 * job.parameters
+    forms = job.config.compress.forms
+    rows = min(job.config.compress.parity_rows, job.rows_of(job.config.data.split.validation))
+    seconds = _START["compress"] + (1 + len(forms)) * (_scoring(job, rows, rates) + weights / _DISK_BYTES_PER_SECOND)
+    exports = any(form != "torch" for form in forms)
+    if exports:
+        seconds += _EXPORT_SECONDS[job.generates] + _EXPORT_SECONDS_PER_LAYER * job.shape.layers
+        seconds += weights / _EXPORT_BYTES_PER_SECOND
+    return _rough(seconds, FRAMEWORK_BYTES + (_EXPORT_BYTES + 6 * weights if exports else _ENGINE_BYTES + 3 * weights))
+
+
+def _evaluate(job: Job, plan: Training, rates: Rates) -> StageCost:
+    settings, rows = job.config.evaluate, job.test_rows
+    others = (len(job.config.compress.forms) - 1) * min(rows, _MOST_ROWS_OF_OTHER_FORMS)
+    seconds = _START["evaluate"] + _scoring(job, rows + others, rates)
+    seconds += _RESAMPLE_SECONDS_PER_ROW * settings.resamples * rows
+    if settings.baseline:
+        learned = job.train_rows + min(job.train_rows, plan.samples)
+        seconds += _BASELINE_SECONDS_PER_CHARACTER[job.generates] * learned * job.look.characters
+    return _rough(seconds, FRAMEWORK_BYTES + _EVIDENCE_BYTES + 12.0 * job.parameters)
+
+
+def _speed(job: Job, rates: Rates) -> StageCost:
+    passes = len(job.config.compress.forms) * _REQUESTS * _TOKENS_PER_REQUEST[job.generates]
+    one = forward(job.shape, Batches.of([1], [1 if job.generates else round(job.tokens.per_row)]), generates=True)
+    weights_read = 4.0 * job.parameters / rates.stream
+    seconds = _START["speed"] + passes * (seconds_of_scoring(one, rates, mixed=False) + weights_read)
+    if not job.generates:
+        seconds += len(job.config.compress.forms) * _scoring(job, _REQUESTS, rates)
+    return _rough(seconds, FRAMEWORK_BYTES + _ENGINE_BYTES + 12.0 * job.parameters)
+
+
+def _scoring(job: Job, rows: int, rates: Rates) -> float:
+    """Seconds in which an engine scores `rows` texts in float32."""
+    batches = scoring_batches(job.tokens, rows, 32, job.config.train.seed)
+    return seconds_of_scoring(forward(job.shape, batches, generates=job.generates), rates, mixed=False)
+
+
+def _rough(seconds: float, memory: float) -> StageCost:
+    return StageCost(
+        seconds=Interval.around(seconds, *OTHER_SPREAD), memory=Interval.around(memory, *OTHER_MEMORY_SPREAD)
+    )

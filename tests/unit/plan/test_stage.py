@@ -1,0 +1,232 @@
+"""The stage on small data: what it reads, what it resolves, what it writes, what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from danlu.core.errors import DataError, ModelError
+from danlu.data.config import DataConfig
+from danlu.examples import tiny_recipe, tiny_rows
+from danlu.plan import calibrate, reading
+from danlu.plan.config import PlanStage
+from danlu.plan.reading import look
+from danlu.plan.stage import run
+from danlu.recipe import Recipe
+from tests.support import make_context
+
+RATES = calibrate.Rates(gemm=5e11, gemm32=1e11, stream=1e10, elementwise=8e7)
+STAGES = {"data", "train", "compress", "evaluate", "speed", "release"}
+
+
+def data_config(**settings: Any) -> DataConfig:
+    return DataConfig.model_validate({"sources": [{"path": "x"}], **settings})
+
+
+ROWS = [*tiny_rows(60), *tiny_rows(60)[:20]]
+TEXTS = sorted({row["text"] for row in ROWS})
+
+
+def as_csv(path: Path) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["label", "text"])
+        writer.writeheader()
+        writer.writerows(ROWS)
+    return path
+
+
+def as_tsv(path: Path) -> Path:
+    path.write_text("text\tlabel\n" + "".join(f"{r['text']}\t{r['label']}\n" for r in ROWS), encoding="utf-16")
+    return path
+
+
+def as_jsonl(path: Path) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8-sig")
+    return path
+
+
+def as_json(path: Path) -> Path:
+    path.write_text(json.dumps(ROWS, indent=1), encoding="utf-8")
+    return path
+
+
+def as_lines(path: Path) -> Path:
+    path.write_text("\n\n".join(row["text"] for row in ROWS), encoding="utf-8")
+    return path
+
+
+def as_parquet(path: Path) -> Path:
+    pq.write_table(pa.Table.from_pylist(ROWS), path)
+    return path
+
+
+def as_excel(path: Path) -> Path:
+    book = openpyxl.Workbook()
+    sheet = book.create_sheet("rows", 0)
+    sheet.append(["text", "label"])
+    for row in ROWS:
+        sheet.append([row["text"], row["label"]])
+    book.save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (as_csv, "a.csv"),
+        (as_csv, "no_ending"),
+        (as_tsv, "a.tsv"),
+        (as_jsonl, "a.jsonl"),
+        (as_json, "a.json"),
+        (as_lines, "a.txt"),
+        (as_parquet, "a.parquet"),
+        (as_excel, "a.xlsx"),
+    ],
+)
+def test_every_format_gives_the_same_look(tmp_path: Path, write: Any, name: str) -> None:
+    seen = look(data_config(), [write(tmp_path / name)])
+    assert (seen.rows, seen.distinct, seen.whole) == (80, 60, True)
+    assert sorted(seen.texts) == TEXTS
+    assert seen.characters == pytest.approx(sum(map(len, TEXTS)) / 60)
+
+
+def test_gbk_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("text,label\n衣服很好看,好\n衣服不好看,差\n".encode("gb18030"))
+    assert look(data_config(), [tmp_path / "a.csv"]).texts == ["衣服很好看", "衣服不好看"]
+
+
+def test_a_large_file_is_counted_by_proportion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = as_jsonl(tmp_path / "a.jsonl")
+    monkeypatch.setattr(reading, "_MOST_BYTES", path.stat().st_size // 3)
+    seen = look(data_config(), [path])
+    assert not seen.whole
+    assert seen.rows == pytest.approx(80, rel=0.1)
+
+
+def test_length_limits_count(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("no\ngood\nfar too long to keep\n", encoding="utf-8")
+    seen = look(data_config(min_characters=3, max_characters=10), [tmp_path / "a.txt"])
+    assert (seen.rows, seen.texts) == (3, ["good"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "settings", "words"),
+    [
+        ("a.csv", b"", {}, "empty"),
+        ("a.csv", b"texts,label\na,b\n", {}, "no column 'text'.*'texts', 'label'"),
+        ("a.jsonl", b'{"body": "a"}\n', {}, "no column 'text'.*'body'"),
+        ("a.jsonl", b"{not json}\n" * 9, {}, "max_bad_rows"),
+        ("a.jsonl", b"x" * 5_000_000, {}, "No row of a.jsonl"),
+        ("a.txt", b"a b\n", {"sources": [{"path": "x", "encoding": "utf-9"}]}, "no encoding 'utf-9'"),
+        (
+            "a.txt",
+            "这件衣服不好看".encode("gb18030") * 50,
+            {"sources": [{"path": "x", "encoding": "utf-8"}]},
+            "is not utf-8 text",
+        ),
+        ("a.parquet", b"PAR1 no", {}, "not a Parquet file"),
+        ("a.xlsx", b"PK no", {}, "not an Excel workbook"),
+    ],
+)
+def test_a_source_that_cannot_be_used_is_refused(
+    tmp_path: Path, name: str, content: bytes, settings: dict[str, Any], words: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=words) as caught:
+        look(data_config(**settings), [tmp_path / name])
+    assert len(str(caught.value)) < 500, "the message does not repeat the file"
+
+
+def planned(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    task: str = "classify",
+    rates: calibrate.Rates = RATES,
+    **changes: dict[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run the stage with rates given, since how fast this machine is at the moment is not what is tested."""
+    sections = tiny_recipe(folder, task)
+    for section, values in changes.items():
+        sections[section] |= values
+    recipe = Recipe.model_validate(sections)
+    monkeypatch.setattr(calibrate, "measure", lambda **_: rates)
+    config = PlanStage.model_validate({name: getattr(recipe, name) for name in PlanStage.model_fields})
+    context = make_context(folder / "run", stage="plan", resources={"data.sources[0].path": folder / "rows.jsonl"})
+    run(context, config)
+    return (
+        json.loads((context.out / "plan.json").read_text(encoding="utf-8")),
+        json.loads((context.out / "resolved.json").read_text(encoding="utf-8")),
+    )
+
+
+@pytest.mark.parametrize("task", ["classify", "generate"])
+def test_a_plan_is_complete_and_the_same_every_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str) -> None:
+    plan, resolved = planned(tmp_path / "a", monkeypatch, task)
+    assert (plan, resolved) == planned(tmp_path / "b", monkeypatch, task)
+    assert set(plan["stages"]) == STAGES
+    values = [plan["total"][name] for name in ("seconds", "memory_bytes", "kwh", "usd", "kg_co2")]
+    values += [stage[name] for stage in plan["stages"].values() for name in ("seconds", "memory_bytes")]
+    values += [gpu[name] for gpu in plan["elsewhere"] for name in ("seconds", "memory_bytes", "kwh", "usd", "kg_co2")]
+    assert all(0 < value["low"] <= value["value"] <= value["high"] for value in values)
+    assert plan["rows"] == 240
+    assert plan["train_rows"] == 192
+    assert all(gpu["fits"] and "not measured here" in gpu["note"] for gpu in plan["elsewhere"])
+    assert sum(stage["seconds"]["value"] for stage in plan["stages"].values()) == pytest.approx(
+        plan["total"]["seconds"]["value"], rel=1e-4
+    )
+
+
+def test_steps_and_samples_are_those_of_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, _ = planned(tmp_path / "a", monkeypatch, train={"epochs": 2.0, "batch_size": 16})
+    assert (plan["samples"], plan["steps"]) == (2 * 192, 2 * 12)
+    plan, _ = planned(tmp_path / "b", monkeypatch, train={"epochs": 2.0, "batch_size": 16, "max_samples": 100})
+    assert (plan["samples"], plan["steps"]) == (100, 7)
+
+
+def test_auto_becomes_a_value_and_a_value_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, resolved = planned(tmp_path / "a", monkeypatch, model={"max_length": "auto"}, train={"precision": "auto"})
+    assert resolved["model.max_length"] % 8 == 0
+    assert 8 <= resolved["model.max_length"] <= 64
+    assert resolved["train.precision"] in {"float32", "bfloat16"}
+    assert resolved["budget.threads"] == 1
+    _, resolved = planned(tmp_path / "b", monkeypatch, model={"max_length": 31}, train={"precision": "bfloat16"})
+    assert resolved == {"model.max_length": 31, "train.precision": "bfloat16", "budget.threads": 1}
+
+
+def test_a_larger_batch_needs_more_memory_and_more_samples_more_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, _ = planned(tmp_path / "a", monkeypatch)
+    large, _ = planned(tmp_path / "b", monkeypatch, train={"batch_size": 64})
+    long, _ = planned(tmp_path / "c", monkeypatch, train={"epochs": 20.0})
+    assert large["training_memory_bytes"]["activations"] > small["training_memory_bytes"]["activations"]
+    assert long["stages"]["train"]["seconds"]["value"] > small["stages"]["train"]["seconds"]["value"]
+
+
+def test_a_busy_machine_stretches_the_upper_bounds_and_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free, _ = planned(tmp_path / "a", monkeypatch)
+    busy, _ = planned(tmp_path / "b", monkeypatch, rates=dataclasses.replace(RATES, share=0.25))
+    before, after = free["total"]["seconds"], busy["total"]["seconds"]
+    assert (after["value"], after["low"]) == (before["value"], before["low"])
+    assert after["high"] == pytest.approx(4 * before["high"], rel=1e-4)
+    assert [note for note in busy["notes"] if "busy" in note]
+    assert not [note for note in free["notes"] if "busy" in note]
+
+
+def test_a_model_that_cannot_be_used_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    sections = tiny_recipe(tmp_path)
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
+    recipe = Recipe.model_validate(sections | {"model": {"base": "base"}})
+    config = PlanStage.model_validate({name: getattr(recipe, name) for name in PlanStage.model_fields})
+    paths = {"data.sources[0].path": tmp_path / "rows.jsonl", "model.base": tmp_path / "base"}
+    with pytest.raises(ModelError, match="safetensors"):
+        run(make_context(tmp_path / "run", stage="plan", resources=paths), config)

@@ -1,0 +1,173 @@
+"""Formulas: what they must agree with, and in which direction they must go."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import BertConfig, BertForSequenceClassification, LlamaConfig, LlamaForCausalLM
+
+from danlu.plan.budget import check_budget
+from danlu.plan.calibrate import Rates, measure
+from danlu.plan.catalogue import read_catalogue
+from danlu.plan.config import BudgetConfig
+from danlu.plan.cost import seconds_on
+from danlu.plan.interval import Interval, add, largest
+from danlu.plan.predict import seconds_of_training
+from danlu.plan.shape import Shape, from_config
+from danlu.plan.work import Batches, Memory, forward_flops, training, training_memory
+
+SHAPE = Shape(
+    layers=4,
+    width=128,
+    heads=4,
+    key_heads=4,
+    head_width=32,
+    inner=512,
+    matrices=2,
+    vocabulary=2_000,
+    positions=512,
+    learned_positions=True,
+    types=2,
+    biases=True,
+    attention_dropout=True,
+    tied=True,
+)
+BATCHES = Batches.of([8, 8, 4], [32, 48, 40])
+RATES = Rates(gemm=1e12, gemm32=2e11, stream=1e10, elementwise=1e8)
+
+
+def counted_flops(model: torch.nn.Module, size: int, length: int) -> int:
+    ids = torch.zeros(size, length, dtype=torch.long)
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model.eval()(input_ids=ids)
+    return int(counter.get_total_flops())
+
+
+def test_operations_agree_with_torchs_own_count_for_bert() -> None:
+    config = BertConfig(
+        vocab_size=500, hidden_size=64, num_hidden_layers=3, num_attention_heads=4, intermediate_size=256
+    )
+    config._attn_implementation = "eager"  # torch does not count the fused kernel
+    real = counted_flops(BertForSequenceClassification(config), 4, 40)
+    assert forward_flops(from_config(config.to_dict()), Batches.of([4], [40]), generates=False) == pytest.approx(
+        real, rel=0.01
+    )
+
+
+def test_operations_agree_with_torchs_own_count_for_llama() -> None:
+    config = LlamaConfig(
+        vocab_size=500,
+        hidden_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=160,
+    )
+    config._attn_implementation = "eager"
+    real = counted_flops(LlamaForCausalLM(config), 4, 40)
+    assert forward_flops(from_config(config.to_dict()), Batches.of([4], [40]), generates=True) == pytest.approx(
+        real, rel=0.01
+    )
+
+
+def test_batches_add_up() -> None:
+    assert BATCHES.tokens == 8 * 32 + 8 * 48 + 4 * 40
+    assert BATCHES.pairs == 8 * 32**2 + 8 * 48**2 + 4 * 40**2
+    assert (BATCHES.widest, BATCHES.widest_pairs, BATCHES.count) == (8 * 48, 8 * 48**2, 3)
+    assert BATCHES.times(2.0).tokens == 2 * BATCHES.tokens
+
+
+def memory(
+    shape: Shape = SHAPE, parameters: int = 1_000_000, batches: Batches = BATCHES, precision: str = "float32"
+) -> Memory:
+    return training_memory(shape, parameters, batches, generates=False, precision=precision, framework=0.0)
+
+
+def test_memory_grows_with_everything_that_makes_a_run_larger() -> None:
+    least = memory()
+    assert memory(parameters=2_000_000).total > least.total
+    assert memory(batches=Batches.of([16], [48])).activations > least.activations
+    assert memory(batches=Batches.of([8], [96])).activations > 2 * least.activations, "attention grows with the square"
+    assert memory(dataclasses.replace(SHAPE, layers=8)).activations == 2 * least.activations
+    assert memory(precision="bfloat16").activations < least.activations
+
+
+def test_model_state_is_sixteen_bytes_a_parameter() -> None:
+    parts = memory(parameters=1_000)
+    assert parts.weights + parts.gradients + parts.optimizer == 16_000
+
+
+def test_time_grows_with_work_and_falls_with_rates() -> None:
+    work = training(SHAPE, 1_000_000, BATCHES, generates=False, mixed=True)
+    more = training(SHAPE, 1_000_000, BATCHES.times(2.0), generates=False, mixed=True)
+    assert seconds_of_training(more, RATES) == pytest.approx(2 * seconds_of_training(work, RATES))
+    assert seconds_of_training(work, dataclasses.replace(RATES, gemm=2e12)) < seconds_of_training(work, RATES)
+    both = training(SHAPE, 1_000_000, BATCHES, generates=True, mixed=True)
+    assert both.flops - work.flops == 6 * 2_000 * 128 * BATCHES.tokens
+
+
+def test_a_faster_gpu_is_never_slower() -> None:
+    catalogue = {gpu.name: gpu for gpu in read_catalogue()}
+    large = dataclasses.replace(SHAPE, layers=32, width=4_096, inner=16_384, heads=32, head_width=128)
+    work = training(large, 7_000_000_000, Batches.of([32], [512]), generates=True, mixed=True)
+    assert seconds_on(catalogue["NVIDIA H100 80GB SXM"], work) < seconds_on(catalogue["NVIDIA A10"], work)
+
+
+def test_every_row_of_the_catalogue_names_its_sources() -> None:
+    for gpu in read_catalogue():
+        assert "http" in gpu.source
+        assert "http" in gpu.facts
+        assert gpu.date[:3] == "202"
+        assert gpu.confidence in {"high", "medium", "low"}
+        assert min(gpu.memory, gpu.bandwidth, gpu.peak, gpu.watts, gpu.price) > 0
+
+
+def test_the_machine_has_rates() -> None:
+    calls: list[int] = []
+    rates = measure(
+        precision="float32",
+        tokens=64,
+        width=32,
+        inner=64,
+        threads=1,
+        check=lambda: calls.append(1),
+        seconds=0.01,
+    )
+    assert min(rates.gemm, rates.gemm32, rates.stream, rates.elementwise) > 0
+    assert rates.gemm == rates.gemm32
+    assert len(calls) >= 9, "Ctrl-C and caps are looked at between repetitions"
+
+
+def test_intervals_add_bound_by_bound() -> None:
+    one, two = Interval.around(10.0, 0.5, 2.0), Interval.around(1.0, 0.9, 30.0)
+    assert add([one, two]) == Interval(value=11.0, low=5.9, high=50.0)
+    assert largest([one, two]) == Interval(value=10.0, low=5.0, high=30.0)
+    assert one.times(2.0).as_json() == {"value": 20.0, "low": 10.0, "high": 40.0}
+
+
+def plan_of(hours: float, gib: float) -> dict[str, dict[str, dict[str, float]]]:
+    return {
+        "total": {
+            "seconds": Interval.around(3600 * hours, 0.5, 2.0).as_json(),
+            "memory_bytes": Interval.around(2**30 * gib, 0.8, 1.25).as_json(12),
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("hours", "cap", "words"),
+    [(1.0, 3.0, None), (1.0, 1.5, "The plan may exceed budget.hours"), (2.0, 1.0, "The plan exceeds budget.hours")],
+)
+def test_the_cap_on_hours_is_compared(hours: float, cap: float, words: str | None) -> None:
+    said = check_budget(plan_of(hours, 1.0), BudgetConfig(hours=cap))
+    assert [line.split(":")[0] for line in said] == ([] if words is None else [words])
+
+
+def test_the_cap_on_memory_is_compared_and_no_cap_says_nothing() -> None:
+    assert check_budget(plan_of(100.0, 100.0), BudgetConfig()) == []
+    (said,) = check_budget(plan_of(1.0, 4.0), BudgetConfig(memory_gib=2.0))
+    assert "The plan exceeds budget.memory_gib: 4 GiB predicted (3.2 to 5), the cap is 2." in said
+    assert "train.batch_size" in said
