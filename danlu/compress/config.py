@@ -12,11 +12,15 @@ from danlu.core.tasks import TaskName
 FormName = Literal["torch", "onnx", "onnx-int8"]
 
 
+def _default_forms() -> list[FormName]:
+    return ["torch", "onnx"]
+
+
 class CompressConfig(Config):
     """Which forms of the model to make, and which one is served."""
 
     forms: list[FormName] = Field(
-        default_factory=lambda: ["torch", "onnx"],
+        default_factory=_default_forms,
         min_length=1,
         description="Forms to export: torch (float32 safetensors), onnx (float32), onnx-int8 (dynamic, per channel).",
     )
