@@ -10,6 +10,7 @@ from danlu.core.config import Config, Resource
 from danlu.core.tasks import TaskName
 
 Entity = Literal["email", "phone", "china_id", "bank_card"]
+_ENTITIES: tuple[Entity, ...] = ("email", "phone", "china_id", "bank_card")
 Format = Literal["auto", "csv", "tsv", "excel", "jsonl", "json", "parquet", "text"]
 
 
@@ -63,15 +64,14 @@ class DataConfig(Config):
         1_000, ge=0, description="Stop when more rows than this cannot be read (a broken line, a missing column)."
     )
     mask: list[Entity] = Field(
-        default_factory=lambda: ["email", "phone", "china_id", "bank_card"],
+        default_factory=lambda: list(_ENTITIES),
         description="Personal data replaced by a type token before anything else sees the text.",
     )
     keep_rejected_text: bool = Field(False, description="Keep the masked text of dropped rows in rejected/.")
     label_conflicts: Literal["drop", "majority", "keep"] = Field(
         "drop", description="What to do with equal texts that carry different labels."
     )
-    duplicates: DuplicatesConfig = Field(DuplicatesConfig(), description="Which rows count as the same text."
-    )
+    duplicates: DuplicatesConfig = Field(DuplicatesConfig(), description="Which rows count as the same text.")
     split: SplitConfig = Field(SplitConfig(), description="How much is held back for testing.")
     seed: int = Field(1, ge=0, description="Seed of the split and of any sampling.")
 

@@ -1,0 +1,223 @@
+"""The data card: what came in, what was dropped and why, what is in each part."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from danlu.data.tables import batches
+
+
+class Funnel:
+    """How many rows each step let through, and why it dropped the others."""
+
+    def __init__(self, rows: int = 0) -> None:
+        self.rows_read = rows
+        self.rows = rows
+        self.steps: list[dict[str, Any]] = []
+
+    def step(self, name: str, dropped: Counter[str]) -> None:
+        """Record a step that dropped so many rows for each reason."""
+        gone = {reason: count for reason, count in sorted(dropped.items()) if count}
+        left = self.rows - sum(gone.values())
+        self.steps.append({"step": name, "rows_in": self.rows, "rows_out": left, "dropped": gone})
+        self.rows = left
+
+    def lost(self) -> Counter[str]:
+        """Rows dropped so far, by reason."""
+        total: Counter[str] = Counter()
+        for step in self.steps:
+            total.update(step["dropped"])
+        return total
+
+
+@dataclass(kw_only=True)
+class Card:
+    """`card.json` in the making."""
+
+    task: str
+    language: str = ""
+    labels: list[str] = field(default_factory=list)
+    funnel: Funnel = field(default_factory=Funnel)
+    splits: dict[str, dict[str, Any]] = field(default_factory=dict)
+    masked: dict[str, int] = field(default_factory=dict)
+    duplicates: dict[str, Any] = field(default_factory=dict)
+    leaked_rows: int = 0
+    lengths: dict[str, int] = field(default_factory=dict)
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    naive: dict[str, Any] | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def values(self) -> dict[str, Any]:
+        """The card as plain values."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "funnel"}
+        values["funnel"] = self.funnel.steps
+        return values
+
+
+def leaked_rows(corpus: Path) -> int:
+    """Rows of validation and test whose content or cluster is also in train, counted in the written files."""
+    contents: set[bytes] = set()
+    clusters: set[bytes] = set()
+    for batch in batches(corpus / "train", ["content", "cluster"]):
+        contents.update(bytes.fromhex(value)[:16] for value in batch.column("content").to_pylist())
+        clusters.update(bytes.fromhex(value) for value in batch.column("cluster").to_pylist())
+    leaked = 0
+    for part in ("validation", "test"):
+        for batch in batches(corpus / part, ["content", "cluster"]):
+            pairs = zip(batch.column("content").to_pylist(), batch.column("cluster").to_pylist(), strict=True)
+            for content, cluster in pairs:
+                leaked += bytes.fromhex(content)[:16] in contents or bytes.fromhex(cluster) in clusters
+    return leaked
+
+
+def sentence(card: dict[str, Any]) -> str:
+    """The corpus in one sentence."""
+    read = card["funnel"][0]["rows_in"] if card["funnel"] else 0
+    sizes = ", ".join(f"{card['splits'][part]['rows']:,} {part}" for part in ("train", "validation", "test"))
+    return (
+        f"{read:,} rows read, {sum(part['rows'] for part in card['splits'].values()):,} kept ({sizes}); "
+        f"{card['duplicates']['exact_dropped']:,} exact duplicates dropped"
+    )
+
+
+_STEP_WORDS = {
+    "read": "Read",
+    "sample": "Sampled at random",
+    "normalise": "Encoding, controls, white space",
+    "length": "Length",
+    "mask": "Personal data masked",
+    "labels": "Equal texts with different labels",
+    "exact_duplicates": "Equal texts",
+    "near_duplicates": "Near duplicates",
+}
+
+_TASKS = {"classify": "text-classification", "generate": "text-generation"}
+
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
+
+
+def readme(card: dict[str, Any]) -> str:
+    """The data card in the form that the Hugging Face hub shows."""
+    sections = [_front_matter(card), "# Data card\n\n" + sentence(card) + ".", _sources(card), _funnel(card)]
+    sections += [_parts(card), _privacy(card), _duplicates(card)]
+    if card["naive"]:
+        sections.append(_naive(card["naive"]))
+    if card["warnings"]:
+        sections.append("## Worth a look\n\n" + "\n".join(f"- {warning}" for warning in card["warnings"]))
+    return "\n\n".join(sections) + "\n"
+
+
+def _front_matter(card: dict[str, Any]) -> str:
+    licences = sorted({source["licence"] for source in card["sources"]})
+    rows = sum(part["rows"] for part in card["splits"].values())
+    size = next((name for limit, name in _SIZES if rows < limit), "n>10M")
+    lines = ["---", f"language: {card['language']}", f"license: {_licence(licences)}"]
+    lines += ["task_categories:", f"- {_TASKS[card['task']]}", "size_categories:", f"- {size}"]
+    lines += ["configs:", "- config_name: default", "  data_files:"]
+    for part in card["splits"]:
+        lines += [f"  - split: {part}", f"    path: {part}/*.parquet"]
+    return "\n".join([*lines, "---"])
+
+
+def _licence(licences: list[str]) -> str:
+    return licences[0].lower() if len(licences) == 1 else "other"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    # The first column is words, the others are numbers unless a cell says otherwise.
+    lines = [head, ["---", *["---:" for _ in head[1:]]], *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _sources(card: dict[str, Any]) -> str:
+    rows = [
+        [
+            source["name"],
+            source["format"],
+            source["encoding"] or "",
+            f"{source['rows']:,}",
+            f"{source['bad_rows']:,}",
+            source["licence"],
+            source["sha256"][:12],
+        ]
+        for source in card["sources"]
+    ]
+    return "## Sources\n\n" + _table(["file", "format", "encoding", "rows", "unreadable", "licence", "SHA-256"], rows)
+
+
+def _funnel(card: dict[str, Any]) -> str:
+    rows = []
+    for step in card["funnel"]:
+        why = ", ".join(f"{reason.replace('_', ' ')}: {count:,}" for reason, count in step["dropped"].items())
+        gone = step["rows_in"] - step["rows_out"]
+        rows.append([_STEP_WORDS.get(step["step"], step["step"]), f"{step['rows_in']:,}", f"{gone:,}", why])
+    text = _table(["step", "rows in", "dropped", "why"], rows)
+    return f"## What was dropped\n\n{text}\n\nEach dropped row is in `rejected/` with its origin and reason."
+
+
+def _parts(card: dict[str, Any]) -> str:
+    parts = card["splits"]
+    rows = [["rows", *[f"{part['rows']:,}" for part in parts.values()]]]
+    rows.append(["characters", *[f"{part['characters']:,}" for part in parts.values()]])
+    shown = card["labels"][:50]
+    rows += [[f"label `{label}`", *[f"{p['labels'].get(label, 0):,}" for p in parts.values()]] for label in shown]
+    more = len(card["labels"]) - len(shown)
+    rest = f"\n\nAnd {more:,} more labels; see card.json." if more else ""
+    lengths = card["lengths"]
+    return (
+        "## Parts\n\n" + _table(["", *parts], rows) + rest + f"\n\nLength in characters: median {lengths['p50']:,}, "
+        f"95 % up to {lengths['p95']:,}, 99 % up to {lengths['p99']:,}, longest {lengths['max']:,}. The split is "
+        f"stratified by label and keeps near duplicates together. Rows of validation and test whose text or "
+        f"near-duplicate cluster is in train, counted in the written files: {card['leaked_rows']:,}."
+    )
+
+
+def _privacy(card: dict[str, Any]) -> str:
+    if not card["masked"]:
+        return "## Personal data\n\nNothing was masked: the recipe asks for none."
+    counts = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in card["masked"].items())
+    return (
+        f"## Personal data\n\nValues replaced by a type token: {counts}. Found by patterns and checksums; names and "
+        "addresses are not looked for."
+    )
+
+
+def _duplicates(card: dict[str, Any]) -> str:
+    found = card["duplicates"]
+    text = f"## Duplicates\n\nEqual texts dropped: {found['exact_dropped']:,}."
+    if found["threshold"] is not None:
+        text += (
+            f" Near duplicates (Jaccard similarity of shingles from {found['threshold']:g}): "
+            f"{found['near_rows']:,} different texts in {found['near_clusters']:,} clusters."
+        )
+    return text
+
+
+def _naive(naive: dict[str, Any]) -> str:
+    def shown(score: dict[str, float | None]) -> str:
+        if score["value"] is None:
+            return "not measurable"
+        if score["low"] is None or score["high"] is None:
+            return f"{score['value']:.1%}"
+        return f"{score['value']:.1%} (95 % interval {score['low']:.1%} to {score['high']:.1%})"
+
+    straddling = naive["straddling_share"]
+    share = "" if straddling is None else f" There, {straddling:.1%} of the test rows had a duplicate in training."
+    return (
+        f"## What a naive split would have claimed\n\nOn {naive['rows']:,} rows with their duplicates, "
+        f"{naive['model']} reaches an accuracy of {shown(naive['naive'])} when rows are split at random, and "
+        f"{shown(naive['clean'])} on distinct texts split by cluster.{share}"
+    )

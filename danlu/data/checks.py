@@ -1,0 +1,96 @@
+"""Data that cannot train a model is refused here, and data that people should look at is warned of."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+
+import numpy as np
+
+from danlu.core.errors import DataError
+from danlu.data.card import Funnel
+from danlu.data.config import DataConfig
+from danlu.data.keys import Flags, Keys
+
+LEAST_ROWS = 20
+
+#: More rows of the largest class than so many times the smallest deserve a word.
+_IMBALANCE = 20
+
+_FEW_ROWS = 10
+
+_WHITE_SPACE = re.compile(r"\s+")
+
+
+def check_rows(rows: int, funnel: Funnel) -> None:
+    """Raise `DataError` when fewer than `LEAST_ROWS` rows are left, and say where the others went."""
+    if rows >= LEAST_ROWS:
+        return
+    lost = funnel.lost()
+    where = ", ".join(f"{count:,} {reason}" for reason, count in lost.most_common(5))
+    raise DataError(
+        f"Only {rows:,} usable rows are left of {funnel.rows_read:,} read; at least {LEAST_ROWS} are needed."
+        + (f" Dropped: {where}." if where else "")
+        + " Add data, or check data.text, data.label and data.min_characters."
+    )
+
+
+def check_labels(keys: Keys, kept: Flags, config: DataConfig) -> list[str]:
+    """Warnings about the labels of the rows that stay.
+
+    Raises `DataError` when there is one class only, or nearly as many labels as rows.
+    """
+    counts = np.bincount(keys.label[kept], minlength=len(keys.labels))
+    present = {label: int(count) for label, count in zip(keys.labels, counts, strict=True) if count}
+    rows = int(kept.sum())
+    where = f"the column {config.label!r}" if config.label else "the sources"
+    if len(present) == 1:
+        raise DataError(
+            f"All {rows:,} usable rows have the label {next(iter(present))!r} (from {where}); a classifier needs at "
+            "least two classes. Add rows of another class, check data.label, or set task: generate."
+        )
+    if len(present) * 2 > rows:
+        shown = ", ".join(repr(label[:30]) for label in list(present)[:3])
+        raise DataError(
+            f"{where[0].upper()}{where[1:]} has {len(present):,} different labels in {rows:,} rows, such as {shown}: "
+            "that is no class. Set data.label to the column with the class."
+        )
+    ordered = sorted(present.items(), key=lambda item: (item[1], item[0]))
+    warnings = []
+    few = [f"{label!r} ({count})" for label, count in ordered if count < _FEW_ROWS]
+    if few:
+        warnings.append(f"Classes with fewer than {_FEW_ROWS} rows can hardly be learned or tested: {_some(few)}.")
+    (small, least), (large, most) = ordered[0], ordered[-1]
+    if most > _IMBALANCE * least:
+        warnings.append(
+            f"The class {large!r} has {most / least:.0f} times the rows of {small!r}: look at macro_f1 rather than "
+            "accuracy, and consider train.class_weights: balanced."
+        )
+    return warnings
+
+
+def fold(label: str) -> str:
+    """What two spellings of one label share: case, width and white space do not count."""
+    return _WHITE_SPACE.sub("", unicodedata.normalize("NFKC", label)).casefold()
+
+
+def spelling_warnings(raw: Counter[str]) -> list[str]:
+    """A warning for each group of labels, as the files have them, that look like one label spelled in several ways."""
+    groups: dict[str, list[str]] = {}
+    for label in sorted(raw):
+        if label.strip():
+            groups.setdefault(fold(label), []).append(label)
+    warnings = []
+    for same in groups.values():
+        if len(same) < 2:
+            continue
+        shown = ", ".join(f"{label!r} ({raw[label]:,} rows)" for label in same[:5])
+        one = len({label.strip() for label in same}) == 1
+        how = "taken as one class" if one else "kept as different classes; make them one in the file if they are"
+        warnings.append(f"The label comes in several spellings: {shown}. They are {how}.")
+    return warnings
+
+
+def _some(items: list[str], most: int = 8) -> str:
+    return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")

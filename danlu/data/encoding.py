@@ -1,0 +1,186 @@
+"""Which encoding a text file is in, and its lines as bytes, in flat memory.
+
+Detection looks at the whole file, 1 MiB at a time: a file that is ASCII for its first thousand lines may be GBK
+after them. What decodes strictly as UTF-8 is UTF-8, for it hardly ever happens by chance. Otherwise the shares of
+well-formed and broken sequences decide, so that one broken byte does not turn a Chinese file into Latin-1.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from danlu.core.errors import DataError
+
+CHUNK_BYTES = 1 << 20
+
+#: A longer line is no record of a data file; it is rejected without being held in memory.
+MAX_LINE_BYTES = 16 << 20
+
+_BOMS: tuple[tuple[bytes, str], ...] = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+#: Two bytes, both above 0xA0: how GBK spells the characters of everyday Chinese (GB 2312).
+_GB2312_PAIR = re.compile(rb"[\xa1-\xf7][\xa1-\xfe]")
+
+#: A lead byte of GBK with a trail byte that is ASCII or a control: rare in Chinese, common where Latin-1 is misread.
+_OTHER_PAIR = re.compile(rb"[\x81-\xfe](?:[\x00-\xa0\xff]|$)")
+
+#: Broken sequences allowed for one well-formed sequence before an encoding is given up.
+_BROKEN_SHARE = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """What a file is written in. `name` is Python's; `broken` counts byte sequences that do not fit it."""
+
+    name: str
+    broken: int = 0
+    nul_bytes: int = 0
+
+
+def detect(path: Path) -> Encoding:
+    """The encoding of a text file.
+
+    Raises `DataError` for a file that is no text: NUL bytes in more than 1 % of it and no byte order mark.
+    """
+    with path.open("rb") as file:
+        head = file.read(4)
+    for mark, name in _BOMS:
+        if head.startswith(mark):
+            return Encoding(name=name)
+    nul_bytes, size, good, broken = _try_utf8(path)
+    if nul_bytes > size / 100:
+        raise DataError(
+            f"{path.name} is no text file: {nul_bytes:,} of its {size:,} bytes are NUL. Expected CSV, TSV, JSON or "
+            "plain text. A file of UTF-16 text must start with a byte order mark; save it again as UTF-8."
+        )
+    if broken <= good * _BROKEN_SHARE:
+        return Encoding(name="utf-8", broken=broken, nul_bytes=nul_bytes)
+    pairs, others = _count_gbk(path)
+    if pairs >= 3 * others:
+        return Encoding(name="gb18030", broken=_broken_in(path, "gb18030"), nul_bytes=nul_bytes)
+    return Encoding(name="latin-1", nul_bytes=nul_bytes)
+
+
+def check(path: Path, name: str) -> Encoding:
+    """`name`, asked for by the user, if the file can be read in it.
+
+    Raises `DataError` for an unknown name, and when much of the file does not decode.
+    """
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        raise DataError(
+            f"There is no encoding {name!r} (asked for to read {path.name}). Use auto, utf-8, gb18030 or latin-1."
+        ) from None
+    found = detect(path)
+    broken = _broken_in(path, name)
+    if broken and found.name != name and broken > found.broken:
+        line, byte = _first_broken(path, name)
+        raise DataError(
+            f"{path.name} cannot be read as {name}: line {line} has the byte 0x{byte:02x}, which does not fit. It "
+            f"looks like {found.name}: set encoding to {found.name}, or to auto."
+        )
+    return Encoding(name=name, broken=broken, nul_bytes=found.nul_bytes)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _try_utf8(path: Path) -> tuple[int, int, int, int]:
+    """NUL bytes, size, well-formed multi-byte sequences and broken sequences, the file read as UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    nul_bytes = size = good = broken = 0
+    for chunk in _chunks(path):
+        nul_bytes += chunk.count(0)
+        size += len(chunk)
+        text = decoder.decode(chunk)
+        if not text.isascii():
+            bad = text.count("\ufffd")
+            broken += bad
+            good += len(text.encode("utf-8")) - len(text) - 2 * bad
+    broken += decoder.decode(b"", True).count("\ufffd")
+    return nul_bytes, size, good, broken
+
+
+def _count_gbk(path: Path) -> tuple[int, int]:
+    pairs = others = 0
+    for chunk in _chunks(path):
+        pairs += len(_GB2312_PAIR.findall(chunk))
+        others += len(_OTHER_PAIR.findall(_GB2312_PAIR.sub(b"", chunk)))
+    return pairs, others
+
+
+def _broken_in(path: Path, name: str) -> int:
+    """How many sequences of the file do not decode as `name`."""
+    decoder = codecs.getincrementaldecoder(name)("replace")
+    broken = sum(decoder.decode(chunk).count("\ufffd") for chunk in _chunks(path))
+    return broken + decoder.decode(b"", True).count("\ufffd")
+
+
+def _first_broken(path: Path, name: str) -> tuple[int, int]:
+    """Line number and byte of the first place that does not decode as `name`."""
+    for number, line in enumerate(lines(path, name), 1):
+        try:
+            (line or b"").decode(name)
+        except UnicodeDecodeError as error:
+            return number, error.object[error.start]
+    return 1, 0
+
+
+def lines(path: Path, name: str) -> Iterator[bytes | None]:
+    """The lines of a file with their line ends, in the encoding `name` (UTF-16 as UTF-8; see `line_encoding`).
+
+    A line longer than `MAX_LINE_BYTES` comes as None. At most that much is in memory.
+    """
+    rest: list[bytes] = []
+    held = 0
+    for chunk in _recoded(path, name):
+        start = 0
+        while (end := chunk.find(b"\n", start)) >= 0:
+            piece = chunk[start : end + 1]
+            start = end + 1
+            if rest:
+                held += len(piece)
+                rest.append(piece)
+                yield b"".join(rest) if held <= MAX_LINE_BYTES else None
+                rest, held = [], 0
+            else:
+                yield piece
+        if start < len(chunk):
+            held += len(chunk) - start
+            rest.append(chunk[start:])
+            if held > MAX_LINE_BYTES:
+                rest = [b""]
+    if rest:
+        yield b"".join(rest) if held <= MAX_LINE_BYTES else None
+
+
+def line_encoding(name: str) -> str:
+    """The encoding in which `lines` yields the lines of a file written in `name`."""
+    return "utf-8" if _is_recoded(name) else name
+
+
+def _is_recoded(name: str) -> bool:
+    # In these, the byte 0x0A may be half of another character, and a byte order mark starts the first line.
+    return codecs.lookup(name).name.startswith(("utf-16", "utf-32", "utf-8-sig"))
+
+
+def _recoded(path: Path, name: str) -> Iterator[bytes]:
+    if not _is_recoded(name):
+        yield from _chunks(path)
+        return
+    decoder = codecs.getincrementaldecoder(name)("surrogateescape" if name == "utf-8-sig" else "replace")
+    for chunk in _chunks(path):
+        yield decoder.decode(chunk).encode("utf-8", "surrogateescape")
+    yield decoder.decode(b"", True).encode("utf-8", "surrogateescape")

@@ -1,0 +1,307 @@
+"""From the recipe's sources to Parquet: the one place where foreign files are read.
+
+Everything after it sees the same columns. Memory stays flat however large the files are.
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import hashlib
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from danlu.core.errors import DataError
+from danlu.data.config import SourceConfig
+from danlu.data.formats import open_file
+from danlu.data.records import Opened, Row
+from danlu.data.tables import BATCH_CHARACTERS, BATCH_ROWS, RAW, Rejects, Writer
+
+#: So many rows without the column asked for, and none with it, and it is plainly not there.
+_ROWS_WITHOUT_COLUMN = 200
+
+NO_TEXT = "no_text"
+NO_LABEL = "no_label"
+BROKEN = "broken"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """One source, found: its place in the recipe, its file, and the file's SHA-256."""
+
+    position: int
+    path: Path
+    digest: str
+    config: SourceConfig
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What reading one source came to."""
+
+    name: str
+    sha256: str
+    bytes: int
+    format: str
+    encoding: str | None
+    licence: str
+    rows: int = 0
+    bad_rows: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    warnings: list[str] = field(default_factory=list)
+
+    def card(self) -> dict[str, Any]:
+        """The source's entry in card.json."""
+        return {
+            "name": self.name,
+            "sha256": self.sha256,
+            "bytes": self.bytes,
+            "format": self.format,
+            "encoding": self.encoding,
+            "licence": self.licence,
+            "rows": self.rows,
+            "bad_rows": self.bad_rows,
+        }
+
+
+class Labels:
+    """Which spellings of labels came, to warn of two spellings of one label."""
+
+    def __init__(self) -> None:
+        self.raw: Counter[str] = Counter()
+
+    def add(self, value: str) -> str:
+        self.raw[value] += 1
+        return value.strip()
+
+
+def row_id(digest: str, occurrence: int, number: int) -> str:
+    """The name of record `number` of a file: stable as long as the file holds the same bytes; 32 hex digits.
+
+    `occurrence` tells a file from an equal one earlier in the recipe.
+    """
+    return hashlib.blake2b(f"{digest}:{occurrence}:{number}".encode(), digest_size=16).hexdigest()
+
+
+def read_sources(
+    inputs: Sequence[Input],
+    *,
+    text: str,
+    label: str | None,
+    max_bad_rows: int,
+    out: Path,
+    rejects: Rejects,
+    advance: Callable[[int], None],
+) -> tuple[list[Tally], Labels]:
+    """Read all sources into `out`/*.parquet (schema `RAW`), and what cannot be used into `rejects`.
+
+    `text` and `label` are column names; `label` is None where no labels are wanted. `advance(n)` is called after
+    every `n` records. Raises `DataError` for a file that cannot be used, for a column that is not there, and as
+    soon as more than `max_bad_rows` records cannot be read.
+    """
+    seen: Counter[str] = Counter()
+    tallies: list[Tally] = []
+    labels = Labels()
+    bad_before = 0
+    for source in inputs:
+        reading = _Reading(source, seen[source.digest], text, label, labels)
+        seen[source.digest] += 1
+        with Writer(out / f"{source.position:04d}.parquet", RAW) as writer:
+            for rows, refused in reading.batches():
+                writer.write(rows)
+                rejects.add(refused)
+                advance(len(rows["id"]) + len(refused))
+                _check_bad(reading, bad_before, max_bad_rows)
+        _check_bad(reading, bad_before, max_bad_rows)
+        bad_before += reading.tally.bad_rows
+        tallies.append(reading.tally)
+    return tallies, labels
+
+
+def _check_bad(reading: _Reading, before: int, most: int) -> None:
+    if reading.tally.bad_rows + before > most:
+        shown = "; ".join(reading.examples)
+        raise DataError(
+            f"More than {most:,} rows cannot be read (data.max_bad_rows). The first in {reading.tally.name}: {shown}. "
+            "Mend the file, or raise data.max_bad_rows if these rows may be lost."
+        )
+
+
+class _Reading:
+    """One source under way."""
+
+    def __init__(self, source: Input, occurrence: int, text: str, label: str | None, labels: Labels) -> None:
+        config = source.config
+        self._source = source
+        self._occurrence = occurrence
+        self._opened = open_file(source.path, format=config.format, encoding=config.encoding, sheet=config.sheet)
+        self._fixed = config.label
+        self._text = "text" if self._opened.format == "text" else text
+        self._label = label if config.label is None else None
+        self._labels = labels
+        self._with_column: Counter[str] = Counter()
+        self._keys: Counter[str] = Counter()
+        self.examples: list[str] = []
+        encoding = self._opened.encoding
+        self.tally = Tally(
+            name=source.name,
+            sha256=source.digest,
+            bytes=source.path.stat().st_size,
+            format=self._opened.format,
+            encoding=encoding.name if encoding else None,
+            licence=config.licence,
+        )
+        if encoding and encoding.nul_bytes:
+            self.tally.warnings.append(f"{source.name} has {encoding.nul_bytes:,} NUL bytes; they are removed.")
+        if encoding and encoding.name == "latin-1" and config.encoding == "auto":
+            self.tally.warnings.append(
+                f"{source.name} is neither UTF-8 nor GBK and was read as Latin-1: look whether its accents are right."
+            )
+        for column in self._wanted():
+            if self._opened.columns and column not in self._opened.columns:
+                raise missing_column(source.name, column, self._opened)
+
+    def _wanted(self) -> tuple[str, ...]:
+        return (self._text,) if self._label is None else (self._text, self._label)
+
+    def batches(self) -> Iterator[tuple[dict[str, list[Any]], list[dict[str, Any]]]]:
+        """Columns of usable rows, and rejected rows, some thousand at a time."""
+        number = 0
+        while True:
+            rows: dict[str, list[Any]] = {name: [] for name in RAW.names}
+            refused: list[dict[str, Any]] = []
+            characters = 0
+            for row in itertools.islice(self._opened.rows, BATCH_ROWS):
+                characters += self._take(row, number, rows, refused)
+                number += 1
+                if characters > BATCH_CHARACTERS:
+                    break
+            if not rows["id"] and not refused:
+                break
+            yield rows, refused
+        self.tally.rows = number
+        for column in self._wanted():
+            if not self._opened.columns and number and not self._with_column[column]:
+                raise self._missing(column)
+        if number == 0:
+            raise DataError(f"{self._source.name} has no rows of data (only a header, or blank lines).")
+
+    def _take(self, row: Row, number: int, rows: dict[str, list[Any]], refused: list[dict[str, Any]]) -> int:
+        """Put one record where it belongs; returns its characters."""
+        name = row_id(self._source.digest, self._occurrence, number)
+        origin = f"{self._source.name}:{row.line}"
+        reason, why, text, label = self._read(row)
+        if reason:
+            self.tally.dropped[reason] += 1
+            if reason == BROKEN:
+                self.tally.bad_rows += 1
+                if len(self.examples) < 3:
+                    self.examples.append(f"{origin}: {why}")
+            stated = f"{reason}: {why}" if why else reason
+            refused.append({"id": name, "origin": origin, "reason": stated, "step": "read", "text": None})
+            return 100
+        rows["id"].append(name)
+        rows["place"].append((self._source.position << 40) + number)
+        rows["origin"].append(origin)
+        rows["source"].append(self._source.position)
+        rows["text"].append(text)
+        rows["label"].append(label)
+        return len(text)
+
+    def _read(self, row: Row) -> tuple[str, str, str, str | None]:
+        """`(kind of reason, reason in words, text, label)`; the kind is empty for a usable row."""
+        if row.values is None:
+            return BROKEN, row.reason, "", None
+        if not self._opened.columns:
+            for column in self._wanted():
+                if column in row.values:
+                    self._with_column[column] += 1
+                else:
+                    self._keys.update(key for key in row.values if len(self._keys) < 1000)
+                    if not self._with_column[column] and self.tally.bad_rows > _ROWS_WITHOUT_COLUMN:
+                        raise self._missing(column)
+                    return BROKEN, f"no column {column!r}", "", None
+        text = as_text(row.values[self._text])
+        if text is None:
+            return BROKEN, f"column {self._text!r} holds a {type(row.values[self._text]).__name__}", "", None
+        if not text.strip():
+            return NO_TEXT, "", "", None
+        label = self._fixed
+        if self._label is not None:
+            found = as_text(row.values[self._label])
+            if found is None:
+                return BROKEN, f"column {self._label!r} holds a {type(row.values[self._label]).__name__}", "", None
+            label = self._labels.add(found)
+            if not label:
+                return NO_LABEL, "", "", None
+        return "", "", text, label
+
+    def _missing(self, column: str) -> DataError:
+        keys = tuple(sorted(self._keys, key=lambda key: (-self._keys[key], key)))
+        return missing_column(self._source.name, column, self._opened, keys)
+
+
+def missing_column(name: str, column: str, opened: Opened, columns: tuple[str, ...] = ()) -> DataError:
+    """The error for a column that a file does not have; names the nearest ones."""
+    if opened.format == "text":
+        return DataError(
+            f"{name} is plain text, which has no column {column!r}. Give the source one label for all its lines "
+            "(label: NAME beside its path), or set task: generate."
+        )
+    columns = columns or opened.columns
+    folded = {known.casefold(): known for known in columns}
+    near = [folded[key] for key in difflib.get_close_matches(column.casefold(), list(folded), n=3, cutoff=0.5)]
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    listed = ", ".join(map(repr, columns[:20]))
+    return DataError(
+        f"{name} has no column {column!r}. Its columns: {listed}.{hint} Set data.text and data.label to the columns of "
+        "your file; the first line of a table must name them."
+    )
+
+
+def as_text(value: Any) -> str | None:
+    """A cell as text: empty for an empty cell, None for a value that is no text (a list, bytes).
+
+    Whole numbers lose the `.0` that spreadsheets and Parquet give them, so that the label 1 stays "1".
+    """
+    for kind, convert in _AS_TEXT:
+        if isinstance(value, kind):
+            return convert(value)
+    return None
+
+
+def _whole(value: str) -> str:
+    """Without halves of surrogate pairs, which JSON can spell and UTF-8 cannot."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "ignore").decode("utf-8")
+    return value
+
+
+def _number(value: float) -> str:
+    if value != value:
+        return ""
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+
+
+_AS_TEXT: tuple[tuple[type, Callable[[Any], str]], ...] = (
+    (str, _whole),
+    (type(None), lambda _: ""),
+    (bool, lambda value: "true" if value else "false"),
+    (int, str),
+    (float, _number),
+    (Decimal, str),
+    (datetime.datetime, lambda value: value.isoformat(sep=" ")),
+    (datetime.date, lambda value: value.isoformat()),
+    (datetime.time, lambda value: value.isoformat()),
+)

@@ -1,0 +1,162 @@
+"""The stage's tables on disk: their columns, and how they are written in flat memory and in one fixed order."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+#: A batch ends at so many rows or characters, whichever comes first.
+BATCH_ROWS = 4096
+BATCH_CHARACTERS = 8 << 20
+
+#: About how much text one file of a part holds. Larger corpora get more files.
+SHARD_BYTES = 64 << 20
+
+#: What the reader writes. `place` orders all records: the source's position, then the record's number in it.
+RAW = pa.schema(
+    [
+        ("id", pa.string()),
+        ("place", pa.int64()),
+        ("origin", pa.string()),
+        ("source", pa.int32()),
+        ("text", pa.string()),
+        ("label", pa.string()),
+    ]
+)
+
+#: What the row-wise steps leave: masked text and its hash.
+CLEAN = pa.schema([*RAW, pa.field("content", pa.string())])
+
+#: The corpus, as every later stage reads it. `label` is there for classify only.
+CORPUS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("content", pa.string()),
+        ("text", pa.string()),
+        ("label", pa.string()),
+        ("source", pa.string()),
+        ("origin", pa.string()),
+        ("licence", pa.string()),
+        ("subject", pa.string()),
+        ("cluster", pa.string()),
+    ]
+)
+
+REJECTED = pa.schema(
+    [
+        ("id", pa.string()),
+        ("origin", pa.string()),
+        ("reason", pa.string()),
+        ("step", pa.string()),
+        ("text", pa.string()),
+    ]
+)
+
+
+class Writer:
+    """A Parquet file, written a batch at a time."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._schema = schema
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self.rows = 0
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+
+    def write(self, columns: Mapping[str, list[Any]] | pa.RecordBatch | pa.Table) -> None:
+        """Append rows, given as lists by column name or as an Arrow table."""
+        if isinstance(columns, pa.RecordBatch | pa.Table):
+            table = pa.table(columns) if isinstance(columns, pa.RecordBatch) else columns
+        else:
+            table = pa.table(dict(columns), schema=self._schema)
+        if table.num_rows:
+            self._writer.write_table(table.cast(self._schema))
+            self.rows += table.num_rows
+
+
+class SortedPart:
+    """A folder of Parquet files whose rows, taken together, are sorted by id.
+
+    An id is a hash, so its first four hex digits share rows out evenly over `shards` files; each file is sorted in
+    memory when it is closed. The result does not depend on the order in which rows came.
+    """
+
+    def __init__(self, folder: Path, scratch: Path, schema: pa.Schema, shards: int) -> None:
+        self._folder = folder
+        self._scratch = scratch
+        self._schema = schema
+        self._shards = max(1, shards)
+        self._writers: dict[int, Writer] = {}
+        self.rows = 0
+
+    def write(self, table: pa.Table) -> None:
+        """Add rows, in any order."""
+        if not table.num_rows:
+            return
+        self.rows += table.num_rows
+        prefixes = [int(value[:4], 16) * self._shards >> 16 for value in table.column("id").to_pylist()]
+        shard = pa.array(prefixes, pa.int32())
+        for number in sorted(set(prefixes)):
+            if number not in self._writers:
+                self._writers[number] = Writer(self._scratch / f"{number:05d}.parquet", self._schema)
+            self._writers[number].write(table.filter(pc.equal(shard, number)))
+
+    def close(self) -> None:
+        """Sort and write the files; an empty part still gets one file, so that its columns can be read."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if not self._writers:
+            pq.write_table(self._schema.empty_table(), self._folder / "part-00000.parquet", compression="zstd")
+        for number, writer in sorted(self._writers.items()):
+            with writer:
+                pass
+            table = pq.read_table(self._scratch / f"{number:05d}.parquet", schema=self._schema)
+            pq.write_table(
+                table.sort_by("id"),
+                self._folder / f"part-{number:05d}.parquet",
+                compression="zstd",
+                row_group_size=8192,
+            )
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+class Rejects:
+    """Collects the rows that are dropped, wherever that happens: nothing disappears uncounted."""
+
+    def __init__(self, folder: Path, scratch: Path) -> None:
+        self._part = SortedPart(folder, scratch, REJECTED, shards=1)
+
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self._part.write(pa.Table.from_pylist(rows, schema=REJECTED))
+
+    def add_table(self, table: pa.Table) -> None:
+        self._part.write(table.select(REJECTED.names))
+
+    def close(self) -> None:
+        self._part.close()
+
+
+def batches(folder: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of every Parquet file in `folder`, in the files' order, some thousand at a time."""
+    for path in sorted(folder.glob("*.parquet")):
+        yield from pq.ParquetFile(path).iter_batches(batch_size=BATCH_ROWS, columns=columns)
+
+
+def column(folder: Path, name: str) -> pa.ChunkedArray:
+    """One whole column of a folder of Parquet files, in the order of `batches`."""
+    chunks: Iterable[pa.Array] = (batch.column(0) for batch in batches(folder, [name]))
+    return pa.chunked_array(list(chunks), type=CLEAN.field(name).type)

@@ -1,0 +1,115 @@
+"""Near duplicates against brute force: what is found is right, and what is there is found."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+
+import numpy as np
+import pytest
+
+from danlu.data import near
+
+WORDS = [f"word{number}" for number in range(400)]
+HAN = "的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就分对成会可主发年动同工也能下过子说产种面而方"
+
+
+def plain_shingles(text: str) -> set[tuple[str, ...]]:
+    """The definition, spelled out slowly."""
+    units = re.findall(r"[\u4e00-\u9fff]|[^\W_\u4e00-\u9fff]+", text.lower())
+    han = sum(re.match(r"[\u4e00-\u9fff]", unit) is not None for unit in units)
+    size = near.HAN_SHINGLE if han * 2 >= len(units) else near.WORD_SHINGLE
+    size = min(size, len(units))
+    return {tuple(units[start : start + size]) for start in range(len(units) - size + 1)} if units else {(text,)}
+
+
+def jaccard(one: str, other: str) -> float:
+    a, b = plain_shingles(one), plain_shingles(other)
+    return len(a & b) / len(a | b)
+
+
+def edited(text: list[str], draw: random.Random, pool: list[str], edits: int) -> list[str]:
+    copy = list(text)
+    for _ in range(edits):
+        copy[draw.randrange(len(copy))] = draw.choice(pool)
+    return copy
+
+
+def corpus(kind: str, seed: int = 3) -> list[str]:
+    draw = random.Random(seed)
+    pool, join = (WORDS, " ") if kind == "words" else (list(HAN), "")
+    texts = []
+    for _ in range(100):
+        base = [draw.choice(pool) for _ in range(draw.randrange(8, 60))]
+        texts += [join.join(edited(base, draw, pool, edits)) for edits in (0, 1, 2, 4)]
+    return list(dict.fromkeys(texts))
+
+
+def clusters_of(texts: list[str], threshold: float) -> list[int]:
+    signatures = near.band_hashes(texts, near.bands_for(threshold))
+    return near.cluster(signatures, lambda numbers: [texts[number] for number in numbers], threshold)[0].tolist()
+
+
+@pytest.mark.parametrize("kind", ["words", "han"])
+def test_shingle_sets_are_those_of_the_definition(kind: str) -> None:
+    texts = [*corpus(kind)[:60], "", "!!!", "好", "a", "Mixed 中文 and English words 混在一起", "A,b;C a b c"]
+    hashes, bounds = near.shingles(texts)
+    sets = [set(hashes[bounds[i] : bounds[i + 1]].tolist()) for i in range(len(texts))]
+    assert [len(found) for found in sets] == [len(plain_shingles(text)) for text in texts]
+    for (i, one), (j, other) in itertools.combinations(enumerate(texts), 2):
+        assert len(sets[i] & sets[j]) == len(plain_shingles(one) & plain_shingles(other))
+
+
+@pytest.mark.parametrize("kind", ["words", "han"])
+def test_clusters_are_those_of_brute_force(kind: str) -> None:
+    texts = corpus(kind)
+    found = clusters_of(texts, 0.8)
+    alone = list(range(len(texts)))
+
+    def root(number: int) -> int:
+        while alone[number] != number:
+            number = alone[number]
+        return number
+
+    sets = [plain_shingles(text) for text in texts]
+    for i, j in itertools.combinations(range(len(texts)), 2):
+        if len(sets[i] & sets[j]) >= 0.8 * len(sets[i] | sets[j]):
+            alone[max(root(i), root(j))] = min(root(i), root(j))
+    assert found == [root(number) for number in range(len(texts))]
+
+
+def test_signs_case_and_spaces_do_not_count() -> None:
+    assert len(set(clusters_of(["性价比很高。。", "性价比很高", " 性价比 很高！"], 0.8))) == 1
+    assert len(set(clusters_of(["Great, value!", "great value"], 0.8))) == 1
+    assert len(set(clusters_of(["!!!", "???", "..."], 0.8))) == 3
+
+
+def test_the_order_of_texts_does_not_matter() -> None:
+    texts = corpus("words")[:200]
+    order = list(range(len(texts)))
+    random.Random(1).shuffle(order)
+    shuffled = clusters_of([texts[number] for number in order], 0.8)
+    straight = clusters_of(texts, 0.8)
+    groups = {frozenset(texts[order[i]] for i in range(len(texts)) if shuffled[i] == c) for c in set(shuffled)}
+    assert groups == {frozenset(texts[i] for i in range(len(texts)) if straight[i] == c) for c in set(straight)}
+
+
+def test_batches_do_not_matter() -> None:
+    texts = corpus("han")[:100]
+    bands = near.bands_for(0.8)
+    whole = near.band_hashes(texts, bands)
+    parts = np.concatenate([near.band_hashes(texts[start : start + 7], bands) for start in range(0, len(texts), 7)])
+    assert (whole == parts).all()
+
+
+def test_large_buckets_stay_connected() -> None:
+    texts = [f"the very same long sentence about a kettle that arrived late on monday number {n}" for n in range(400)]
+    assert len(set(clusters_of(texts, 0.8))) == 1
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.7, 0.8, 0.9, 0.95])
+def test_bands_keep_the_recall_they_promise(threshold: float) -> None:
+    bands = near.bands_for(threshold)
+    assert bands.count * bands.rows <= near.PERMUTATIONS
+    assert 1 - (1 - threshold**bands.rows) ** bands.count >= near.RECALL_AT_THRESHOLD
