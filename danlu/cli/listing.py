@@ -1,0 +1,96 @@
+"""`danlu list`: what a workspace holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from danlu.cli.output import console, json_option, print_json, run_names, workspace_option
+
+
+@click.command(name="list")
+@workspace_option
+@json_option
+def listing(workspace: Path, as_json: bool) -> None:
+    """The champion is what `danlu serve` and `danlu predict` use; a refused release gets no version."""
+    found = {"runs": _runs(workspace), "releases": _releases(workspace)}
+    if as_json:
+        print_json(found)
+    elif not found["runs"] and not found["releases"]:
+        click.echo(
+            f"The workspace {str(workspace)!r} is empty. Start with: danlu init FILE, then danlu run recipe.yaml"
+        )
+    else:
+        _draw(found)
+
+
+def _runs(workspace: Path) -> list[dict[str, Any]]:
+    from danlu import api
+
+    keys = ("name", "verdict", "version", "finished", "seconds", "recipe_path")
+    runs = []
+    for name in run_names(workspace):
+        run = api.latest_run(name, workspace=workspace)
+        runs.append({key: run.get(key) for key in keys} | {"task": run["recipe"]["task"]})
+    return runs
+
+
+def _releases(workspace: Path) -> list[dict[str, Any]]:
+    from danlu.core.store import Workspace
+    from danlu.release.registry import Registry, names
+
+    releases = []
+    for name in names(Workspace(workspace)):
+        registry = Registry(Workspace(workspace), name)
+        champion = registry.champion()
+        releases += [
+            {
+                "name": name,
+                "version": version.number,
+                "champion": champion is not None and champion.number == version.number,
+                "created": version.created,
+                "fingerprint": version.fingerprint,
+            }
+            for version in registry.versions()
+        ]
+    return releases
+
+
+def _draw(found: dict[str, list[dict[str, Any]]]) -> None:
+    from rich.markup import escape
+
+    from danlu.cli.tables import VERDICTS, table
+    from danlu.report.numbers import duration
+
+    screen = console()
+    runs = table("name", "task", "verdict", "version", "finished", "took")
+    for run in found["runs"]:
+        version = "" if run["version"] is None else str(run["version"])
+        runs.add_row(
+            escape(run["name"]),
+            run["task"],
+            VERDICTS[run["verdict"]],
+            version,
+            _moment(run["finished"]),
+            duration(run["seconds"]),
+        )
+    screen.print("[bold]Runs[/]", runs, sep="\n")
+    if not found["releases"]:
+        return
+    releases = table("name", "version", "", "created", "fingerprint")
+    for release in found["releases"]:
+        releases.add_row(
+            escape(release["name"]),
+            str(release["version"]),
+            "[green]champion[/]" if release["champion"] else "",
+            _moment(release["created"]),
+            release["fingerprint"][:12],
+        )
+    screen.print("\n[bold]Releases[/]", releases, sep="\n")
+
+
+def _moment(text: str) -> str:
+    """An ISO time without its fractions and zone: `2026-11-23 14:05 UTC`."""
+    return f"{text[:10]} {text[11:16]} UTC"

@@ -1,0 +1,67 @@
+"""How a plan looks on a terminal: this machine and a few GPUs, every figure over its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from danlu.cli.tables import table
+from danlu.report.numbers import MISSING, count, duration, mass, money, size
+from danlu.stages import STAGES
+
+_PLACES = {stage.name: place for place, stage in enumerate(STAGES)}
+
+Show = Callable[[float | None], str]
+
+
+def span(score: dict[str, Any] | None, show: Show) -> str:
+    """A prediction, and under it from where to where it may come out."""
+    if score is None:
+        return MISSING
+    return f"{show(score['value'])}\n[dim]{show(score['low'])} – {show(score['high'])}[/]"
+
+
+def draw_plan(screen: Console, plan: dict[str, Any], warnings: list[str]) -> None:
+    """Print the content of plan.json, and the caps that it may exceed."""
+    screen.print(
+        f"{count(plan['samples'])} training samples in {count(plan['steps'])} steps, from {count(plan['rows'])} rows; "
+        f"{count(plan['parameters'])} parameters, {plan['precision']}, at most {plan['max_length']} tokens a text\n"
+    )
+    where = table("where", "time", "memory", "money", "CO2", numbers=4, title="The whole run")
+    machine = plan["machine"]
+    here = f"[bold]this machine[/]\n[dim]{escape(machine['cpu'])}, {machine['threads']} threads[/]"
+    where.add_row(here, *_cells(plan["total"]))
+    for gpu in plan["elsewhere"]:
+        rented = f"{escape(gpu['name'])}\n[dim]{money(gpu['price_usd_per_hour'])}/h, {gpu['date']}[/]"
+        if gpu["fits"]:
+            where.add_row(rented, *_cells(gpu))
+        else:
+            where.add_row(rented, "[red]does not fit[/]", span(gpu["memory_bytes"], size), "", "")
+    screen.print(where)
+    screen.print("[dim]GPUs were not measured: a share of their peak and a dated price are assumed.[/]\n")
+    stages = table("stage", "time", "memory", numbers=2, title="By stage, on this machine")
+    for stage, cost in sorted(plan["stages"].items(), key=lambda item: _PLACES.get(item[0], len(_PLACES))):
+        stages.add_row(stage, _line(cost["seconds"], duration), _line(cost["memory_bytes"], size))
+    screen.print(stages)
+    screen.print()
+    for note in plan["notes"]:
+        screen.print(f"[dim]· {escape(note)}[/]")
+    for warning in warnings:
+        screen.print(f"[yellow]! {escape(warning)}[/]")
+
+
+def _cells(cost: dict[str, Any]) -> tuple[str, ...]:
+    shown: tuple[tuple[str, Show], ...] = (
+        ("seconds", duration),
+        ("memory_bytes", size),
+        ("usd", money),
+        ("kg_co2", mass),
+    )
+    return tuple(span(cost[key], show) for key, show in shown)
+
+
+def _line(score: dict[str, Any], show: Show) -> str:
+    return f"{show(score['value'])} [dim]({show(score['low'])} – {show(score['high'])})[/]"

@@ -1,0 +1,121 @@
+"""`danlu predict`: ask a released model, through the same engine that serves it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from danlu.cli.output import json_option, name_argument, print_json, workspace_option
+from danlu.core.errors import UserError
+
+if TYPE_CHECKING:
+    from danlu.engines.base import Engine
+
+
+@click.command()
+@name_argument
+@click.argument("texts", metavar="TEXT...", nargs=-1)
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path),
+    help="Read texts from this file, one a line. Without any text they are read from standard input.",
+)
+@click.option("--version", default="champion", show_default=True, help="champion, candidate, or a version number.")
+@click.option("--max-new-tokens", type=click.IntRange(1), default=64, show_default=True, help="For generate: length.")
+@click.option(
+    "--temperature", type=click.FloatRange(0), default=0.0, show_default=True, help="For generate: 0 is greedy."
+)
+@click.option("--top-p", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="For generate.")
+@click.option("--seed", type=int, default=1, show_default=True, help="For generate: the same seed, the same text.")
+@workspace_option
+@json_option
+def predict(
+    name: str,
+    texts: tuple[str, ...],
+    file: Path | None,
+    version: str,
+    workspace: Path,
+    as_json: bool,
+    **generation: Any,
+) -> None:
+    """Prints the label and how sure the model is (classify), or how the text goes on (generate)."""
+    given = _texts(texts, file)
+    from danlu import api
+
+    engine = api.load(name, workspace=workspace, version=version)
+    try:
+        _BY_TASK[engine.form.task](engine, given, as_json, generation)
+    finally:
+        engine.close()
+
+
+def _texts(texts: Sequence[str], file: Path | None) -> list[str]:
+    if texts and file is not None:
+        raise UserError("Give texts or --file, not both.")
+    if texts:
+        return list(texts)
+    found = [line for line in _read(file).splitlines() if line.strip()]
+    if not found:
+        raise UserError('There is no text. Give some: danlu predict NAME "..." , --file FILE, or standard input.')
+    return found
+
+
+def _read(file: Path | None) -> str:
+    if file is None:
+        if sys.stdin.isatty():
+            return ""
+        return sys.stdin.buffer.read().decode("utf-8-sig", errors="replace")
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"There is no file {str(file)!r}.") from None
+    except IsADirectoryError:
+        raise UserError(f"{str(file)!r} is a folder; expected a text file with one text a line.") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{str(file)!r} is not UTF-8 ({error.reason}); save it as UTF-8 and try again.") from None
+
+
+def _classify(engine: Engine, texts: list[str], as_json: bool, _generation: dict[str, Any]) -> None:
+    labels = list(engine.form.labels or [])
+    rows = []
+    for text, probabilities in zip(texts, engine.predict(texts).tolist(), strict=True):
+        best = max(range(len(labels)), key=probabilities.__getitem__)
+        rows.append(
+            {
+                "text": text,
+                "label": labels[best],
+                "probability": probabilities[best],
+                "probabilities": dict(zip(labels, probabilities, strict=True)),
+            }
+        )
+    if as_json:
+        print_json(rows)
+        return
+    width = max(len(label) for label in labels)
+    for row in rows:
+        click.echo(f"{row['label']:{width}}  {row['probability']:7.2%}  {row['text']}")
+
+
+def _generate(engine: Engine, texts: list[str], as_json: bool, generation: dict[str, Any]) -> None:
+    rows = []
+    for text in texts:
+        pieces = engine.generate(text, stop=(), **generation)
+        if as_json:
+            rows.append({"text": text, "completion": "".join(pieces)})
+            continue
+        click.echo(text, nl=False)
+        for piece in pieces:
+            click.echo(piece, nl=False)
+        click.echo()
+    if as_json:
+        print_json(rows)
+
+
+_BY_TASK: dict[str, Callable[[Any, list[str], bool, dict[str, Any]], None]] = {
+    "classify": _classify,
+    "generate": _generate,
+}

@@ -1,0 +1,44 @@
+"""`danlu promote` and `danlu rollback`: which version is live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from danlu.cli.output import json_option, name_argument, print_json, workspace_option
+
+
+@click.command()
+@name_argument
+@click.argument("version", type=click.IntRange(min=1), required=False)
+@workspace_option
+@json_option
+def promote(name: str, version: int | None, workspace: Path, as_json: bool) -> None:
+    """Without VERSION the candidate is taken, the newest release that passed its gates.
+
+    A running server changes over by itself, without a failed request.
+    """
+    from danlu.core.store import Workspace
+    from danlu.release.registry import Registry
+
+    _say(name, Registry(Workspace(workspace), name).promote(version).number, as_json)
+
+
+@click.command()
+@name_argument
+@workspace_option
+@json_option
+def rollback(name: str, workspace: Path, as_json: bool) -> None:
+    """A running server changes over by itself, without a failed request."""
+    from danlu.core.store import Workspace
+    from danlu.release.registry import Registry
+
+    _say(name, Registry(Workspace(workspace), name).rollback().number, as_json)
+
+
+def _say(name: str, champion: int, as_json: bool) -> None:
+    if as_json:
+        print_json({"name": name, "champion": champion})
+    else:
+        click.echo(f"{name}: version {champion} is the champion.")

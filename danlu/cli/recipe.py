@@ -1,0 +1,66 @@
+"""`danlu recipe`: check one, print the schema, print the reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from danlu.cli.output import json_option, print_json
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def recipe() -> None:
+    """A recipe is the one file you write; everything it leaves out has a default."""
+
+
+@recipe.command()
+def schema() -> None:
+    """Print the JSON Schema (draft 2020-12), by which editors complete and check a recipe.
+
+    \b
+    Example:
+      $ danlu recipe schema > recipe.schema.json
+    and as the first line of the recipe:
+      # yaml-language-server: $schema=recipe.schema.json
+    """
+    from danlu.cli.reference import recipe_schema
+
+    print_json(recipe_schema())
+
+
+@recipe.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+def check(file: Path, as_json: bool) -> None:
+    """Check a recipe file without running anything; names the line of each mistake.
+
+    \b
+    Example:
+      $ danlu recipe check recipe.yaml
+    """
+    from danlu.core.config import resources
+    from danlu.core.resource import resolve
+    from danlu.recipe import load_recipe
+
+    found = load_recipe(file)
+    local = {name: value for name, value in resources(found).items() if not value.startswith(("hf:", "modelscope:"))}
+    for value in local.values():
+        resolve(value, file.resolve().parent)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        click.echo(f"{file}: a good recipe for {found.name!r} ({found.task}). Next: danlu plan {file}")
+
+
+@recipe.command()
+def reference() -> None:
+    """Print the reference of every section and field, as the documentation has it.
+
+    \b
+    Example:
+      $ danlu recipe reference | less
+    """
+    from danlu.cli.reference import recipe_page
+
+    click.echo(recipe_page(), nl=False)

@@ -1,0 +1,118 @@
+"""`danlu run`: walk the road, show how it goes, end with the verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from danlu.cli.output import console, json_option, print_json, with_workspace, workspace_option
+from danlu.core.errors import Refused
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from danlu.api import RunResult
+
+_WAIT_SECONDS = 7 * 24 * 3600.0
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option(
+    "--until", metavar="STAGE", help="Stop after this stage: plan, data, train, compress, evaluate, speed or release."
+)
+@workspace_option
+@click.option("--wait", is_flag=True, help="Wait while another run holds the workspace, instead of refusing.")
+@json_option
+@click.option("--quiet", is_flag=True, help="Show no progress, only warnings and the end.")
+@click.pass_context
+def run(
+    ctx: click.Context, recipe: Path, until: str | None, workspace: Path, wait: bool, as_json: bool, quiet: bool
+) -> None:
+    """Stages whose inputs did not change are reused. A run that was stopped or killed continues where it was.
+
+    Ends with exit code 0 when the release passed its gates, 3 when a gate refused it, 4 at a cap of the budget.
+    """
+    from danlu import api
+    from danlu.cli.display import display
+
+    screen = console(stderr=as_json)
+    with display(screen, quiet=quiet) as shown:
+        result = api.run(
+            recipe, workspace=workspace, until=until, observer=shown, wait_seconds=_WAIT_SECONDS if wait else 0.0
+        )
+    summary = _summary(result, workspace)
+    if as_json:
+        print_json(_as_json(result, summary))
+    else:
+        _draw(console(), result, summary, workspace)
+    if result.verdict == "refused":
+        ctx.exit(Refused.exit_code)
+
+
+def _summary(result: RunResult, workspace: Path) -> dict[str, Any]:
+    from danlu import api
+    from danlu.core.store import Workspace
+    from danlu.report.summary import summary
+
+    return summary(api.latest_run(result.name, workspace=workspace), Workspace(workspace))
+
+
+def _as_json(result: RunResult, summary: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": result.name,
+        "verdict": result.verdict,
+        "version": result.version,
+        "sentence": summary["sentence"],
+        "gates": summary["gates"],
+        "seconds": round(result.seconds, 3),
+        "report": None if result.report is None else str(result.report),
+        "stages": [
+            {
+                "stage": stage.stage,
+                "fingerprint": stage.fingerprint,
+                "folder": str(stage.folder),
+                "reused": stage.reused,
+                "seconds": stage.seconds,
+            }
+            for stage in result.stages
+        ],
+    }
+
+
+def _draw(screen: Console, result: RunResult, summary: dict[str, Any], workspace: Path) -> None:
+    from rich.markup import escape
+
+    from danlu.cli.tables import VERDICTS
+    from danlu.report.numbers import duration
+
+    screen.print()
+    version = f", version {result.version}" if result.version is not None else ""
+    screen.print(f"{VERDICTS[result.verdict]}  [bold]{result.name}[/]{version}  [dim]{duration(result.seconds)}[/]")
+    screen.print(escape(summary["sentence"]["en"]))
+    for gate in summary["gates"] or []:
+        if not gate["passed"]:
+            screen.print(f"  [red]✗[/] {escape(gate['expression'])}: {escape(str(gate['reason']))}")
+    screen.print()
+    if result.report is not None:
+        screen.print(f"Report: {escape(str(_short(result.report)))}", soft_wrap=True)
+    screen.print("Next:")
+    for command in _next(result):
+        screen.print(f"  {escape(with_workspace(command, workspace))}", soft_wrap=True)
+
+
+def _next(result: RunResult) -> tuple[str, ...]:
+    look = f"danlu show {result.name} --open"
+    if result.verdict == "ship":
+        return (look, f'danlu predict {result.name} "..."', f"danlu serve {result.name}")
+    return (look, f"danlu show {result.name}", "danlu list")
+
+
+def _short(path: Path) -> Path:
+    """`path` relative to the current folder where it lies below it."""
+    try:
+        return path.resolve().relative_to(Path.cwd())
+    except ValueError:
+        return path

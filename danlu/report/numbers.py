@@ -1,0 +1,78 @@
+"""Numbers as people read them, the same in English and Chinese: few digits, a unit, never a bare float."""
+
+from __future__ import annotations
+
+import math
+
+MISSING = "–"
+MINUS = "−"
+_SIZES = ("B", "KB", "MB", "GB", "TB")
+
+
+def count(value: float | None) -> str:
+    """A whole number with thousands apart: 38,158."""
+    return MISSING if value is None else f"{round(value):,}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share between 0 and 1: 77.3%."""
+    return MISSING if value is None else f"{100 * value:.{digits}f}%"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A plain number with `digits` significant digits, no exponent for everyday sizes: 0.773, 12.3, 4,120."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if value == 0:
+        return "0"
+    magnitude = math.floor(math.log10(abs(value)))
+    if magnitude < -4:
+        return f"{value:.{digits - 1}e}"
+    return f"{value:,.{max(0, digits - 1 - magnitude)}f}".replace("-", MINUS)
+
+
+def size(value: float | None) -> str:
+    """Bytes in powers of 1000, as disks are sold: 22.9 MB."""
+    if value is None:
+        return MISSING
+    step = 0
+    while abs(value) >= 1000 and step < len(_SIZES) - 1:
+        value, step = value / 1000, step + 1
+    return f"{value:.0f} {_SIZES[step]}" if step == 0 or value >= 100 else f"{value:.3g} {_SIZES[step]}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in the largest fitting units: 0.4 s, 12 s, 3 min 05 s, 18 min, 2 h 10 min."""
+    if seconds is None or not math.isfinite(seconds):
+        return MISSING
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    whole = round(seconds)
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def milliseconds(value: float | None) -> str:
+    """A latency in milliseconds: 4.21 ms, 38 ms."""
+    return MISSING if value is None else f"{number(value, 3 if value < 10 else 2)} ms"
+
+
+def money(usd: float | None) -> str:
+    """US dollars: $1.79, $1,240; small change as it is: $0.0004."""
+    if usd is None:
+        return MISSING
+    return f"${usd:,.0f}" if usd >= 100 else f"${usd:.2f}" if usd >= 0.1 else f"${number(usd, 2)}"
+
+
+def mass(kilograms: float | None) -> str:
+    """Kilograms, grams or milligrams: 1.2 kg, 40 g, 3.1 mg."""
+    if kilograms is None:
+        return MISSING
+    for unit, factor in (("kg", 1.0), ("g", 1e3)):
+        if kilograms * factor >= 1:
+            return f"{number(kilograms * factor, 2)} {unit}"
+    return f"{number(kilograms * 1e6, 2)} mg"

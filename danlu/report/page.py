@@ -1,0 +1,252 @@
+"""The report: one HTML file that needs nothing else, neither network nor script."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from danlu.core.errors import UserError
+from danlu.core.lazy import need
+from danlu.core.store import write_atomically
+from danlu.report import numbers as show
+from danlu.report.plots import PLOTS
+from danlu.report.sentences import LOWER_IS_BETTER, NOT_COMPARABLE, is_leak, meaning, naive_explanation
+from danlu.report.words import words
+
+FILES = {"en": "report.html", "zh": "report.zh.html"}
+_SHARES = frozenset({"accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall", "ece"})
+_TEXT_CHARACTERS = 400
+
+
+def write_report(summary: dict[str, Any], folder: Path, language: str = "en") -> Path:
+    """Write the report of a run (see `danlu.report.summary`) into `folder` and return its path.
+
+    The file is `report.html` in English ("en"), `report.zh.html` in Chinese ("zh").
+    """
+    path = folder / FILES[_known(language)]
+    write_atomically(path, page(summary, language))
+    return path
+
+
+def page(summary: dict[str, Any], language: str = "en") -> str:
+    """The whole HTML page as text; the same summary gives the same text."""
+    said = words(_known(language))  # type: ignore[arg-type]
+    markup = need("markupsafe", extra="report").Markup
+    plots = {name: draw(summary, said) for name, draw in PLOTS.items()}
+    explained = naive_explanation(summary)
+    return str(
+        _template().render(
+            s=summary,
+            w=said,
+            language=language,
+            html_language={"en": "en", "zh": "zh-CN"}[language],
+            css=markup((Path(__file__).parent / "page.css").read_text(encoding="utf-8")),
+            plots={name: plot and {"svg": markup(plot.svg), "legend": plot.legend} for name, plot in plots.items()},
+            meaning=[point[language] for point in meaning(summary)],
+            leak=bool(summary["naive"]) and is_leak(summary["naive"]),
+            naive_explanation=explained and explained[language],
+            tiles=_tiles(summary, said),
+            score_rows=_score_rows(summary, said),
+            comparison=_comparison(summary, said),
+            training=_training(summary, said),
+            form_metrics=_form_metrics(summary),
+            dropped=_dropped(summary),
+            places=_places(summary, said),
+        )
+    )
+
+
+def _known(language: str) -> str:
+    if language not in FILES:
+        raise UserError(f"There is no report in {language!r}; expected {' or '.join(FILES)}.")
+    return language
+
+
+@functools.cache
+def _template() -> Any:
+    jinja2 = need("jinja2")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,  # texts and labels come from data files and are never trusted
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "count": show.count,
+        "number": show.number,
+        "percent": show.percent,
+        "size": show.size,
+        "duration": show.duration,
+        "milliseconds": show.milliseconds,
+        "money": show.money,
+        "mass": show.mass,
+        "score": _interval,
+        "span": _span,
+        "moment": lambda text: f"{text[:10]} {text[11:16]} UTC",
+        "clip": lambda text: text if len(text) <= _TEXT_CHARACTERS else text[:_TEXT_CHARACTERS] + " …",
+    }
+    return environment.get_template("page.html")
+
+
+def _interval(score: dict[str, Any] | None, metric: str = "accuracy") -> Any:
+    """A score and, smaller, its interval."""
+    markup = need("markupsafe", extra="report").Markup
+    form = show.percent if metric in _SHARES else show.number
+    if score is None or score.get("value") is None:
+        return show.MISSING
+    if score.get("low") is None or score.get("high") is None:
+        return form(score["value"])
+    return markup('<span>{} <small class="interval">{} – {}</small></span>').format(
+        form(score["value"]), form(score["low"]), form(score["high"])
+    )
+
+
+_UNITS: dict[str, Callable[[float | None], str]] = {
+    "duration": show.duration,
+    "size": show.size,
+    "money": show.money,
+    "mass": show.mass,
+}
+
+
+def _span(score: dict[str, Any] | None, unit: str) -> Any:
+    """A prediction with its interval, in one of `_UNITS`."""
+    markup = need("markupsafe", extra="report").Markup
+    form = _UNITS[unit]
+    if score is None or score.get("value") is None:
+        return show.MISSING
+    if score.get("low") is None or score.get("high") is None:
+        return form(score["value"])
+    return markup('<span>{} <small class="interval">{} – {}</small></span>').format(
+        form(score["value"]), form(score["low"]), form(score["high"])
+    )
+
+
+def _tiles(summary: dict[str, Any], said: dict[str, str]) -> list[dict[str, Any]]:
+    """The few numbers to see first: value, what it is, and a smaller line."""
+    evidence, baseline, speed = summary["evidence"], summary["baseline"], summary["speed"]
+    tiles: list[dict[str, Any]] = []
+    metric = "accuracy" if summary["task"] == "classify" else "bits_per_character"
+    form = show.percent if metric in _SHARES else show.number
+    if evidence and evidence["scores"].get(metric):
+        score = evidence["scores"][metric]
+        tiles.append({"value": form(score["value"]), "what": said[f"tile_{metric}"], "more": _ends(score, form)})
+    if baseline and baseline["scores"].get(metric):
+        score = baseline["scores"][metric]
+        tiles.append({"value": form(score["value"]), "what": said["tile_baseline"], "more": _ends(score, form)})
+    if speed and speed.get("tokens_per_second") is not None:
+        more = said["first_token"].format(time=show.milliseconds(speed.get("first_token_ms")))
+        tiles.append({"value": show.number(speed["tokens_per_second"]), "what": said["tile_tokens"], "more": more})
+    elif speed and speed.get("p95_ms") is not None:
+        more = f"p50 {show.milliseconds(speed['p50_ms'])}"
+        tiles.append({"value": show.milliseconds(speed["p95_ms"]), "what": said["tile_latency"], "more": more})
+    shipped = next((form for form in summary["forms"] or [] if form["shipped"]), None)
+    if shipped:
+        tiles.append({"value": show.size(shipped["bytes"]), "what": said["tile_size"], "more": shipped["form"]})
+    if summary["data"] and summary["data"]["leaked_rows"] is not None:
+        tiles.append(
+            {"value": show.count(summary["data"]["leaked_rows"]), "what": said["tile_leaked"], "more": said["counted"]}
+        )
+    return tiles
+
+
+def _ends(score: dict[str, Any], form: Any, between: str = " – ") -> str:
+    if score.get("low") is None or score.get("high") is None:
+        return ""
+    return f"{form(score['low'])}{between}{form(score['high'])}"
+
+
+def _score_rows(summary: dict[str, Any], said: dict[str, str]) -> list[dict[str, Any]]:
+    if not summary["evidence"]:
+        return []
+    baseline = summary["baseline"] or {}
+    return [
+        {
+            "metric": metric,
+            "name": said.get(metric, metric),
+            "lower": metric in LOWER_IS_BETTER,
+            "model": score,
+            "same": None if metric in NOT_COMPARABLE else (baseline.get("scores") or {}).get(metric),
+            "all": None
+            if metric in NOT_COMPARABLE
+            else ((baseline.get("all_rows") or {}).get("scores") or {}).get(metric),
+        }
+        for metric, score in summary["evidence"]["scores"].items()
+    ]
+
+
+def _comparison(summary: dict[str, Any], said: dict[str, str]) -> str | None:
+    baseline = summary["baseline"]
+    if not baseline or not baseline.get("comparison"):
+        return None
+    comparison = baseline["comparison"]
+    difference, metric = comparison["difference"], comparison["metric"]
+    form = _points if metric in _SHARES else show.number
+    ends = _ends(difference, form, f" {said['to']} ")
+    return said["comparison"].format(
+        name=baseline["name"],
+        metric=said.get(metric, metric),
+        difference=f"{form(difference['value'])}{f' ({ends})' if ends else ''}",
+        test=said.get(f"test_{comparison['test']}", comparison["test"]),
+        p=_p_value(comparison["p_value"]),
+        verdict=said["significant" if comparison["significant"] else "not_significant"],
+    )
+
+
+def _form_metrics(summary: dict[str, Any]) -> list[str]:
+    """The scores that forms have, in the order they come."""
+    found = [metric for form in summary["forms"] or [] for metric in form["scores"] or {}]
+    return list(dict.fromkeys(found))
+
+
+def _dropped(summary: dict[str, Any]) -> dict[str, int]:
+    """Rows that the data stage dropped, by reason, most first."""
+    total: Counter[str] = Counter()
+    for step in (summary["data"] or {}).get("funnel") or []:
+        total.update(step["dropped"])
+    return dict(total.most_common())
+
+
+def _places(summary: dict[str, Any], said: dict[str, str]) -> list[dict[str, Any]]:
+    """This machine and the GPUs that the plan compares it with."""
+    plan = summary["plan"]["predicted"]
+    if not plan:
+        return []
+    here = {"name": said["machine_here"], "more": plan["machine"]["cpu"], "fits": True, **plan["total"]}
+    return [
+        here,
+        *(gpu | {"more": f"{show.money(gpu['price_usd_per_hour'])}/h, {gpu['date']}"} for gpu in plan["elsewhere"]),
+    ]
+
+
+def _points(value: float | None) -> str:
+    return show.MISSING if value is None else f"{100 * value:+.1f} pp".replace("-", show.MINUS)
+
+
+def _p_value(value: float | None) -> str:
+    return f"p {show.MISSING}" if value is None else "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def _training(summary: dict[str, Any], said: dict[str, str]) -> str | None:
+    training, model = summary["training"], summary["model"]
+    if not training or not model:
+        return None
+    rate = (training.get("speed") or {}).get("samples_per_second")
+    return said["training_text"].format(
+        base=_base(model, said),
+        parameters=show.count(model["parameters"]),
+        samples=show.count(training["samples"]),
+        steps=show.count(training["steps"]),
+        epochs=show.number(training["epochs"], 2),
+        precision=training["precision"],
+        stopped=said["stopped_early"] if training["stopped_early"] else "",
+        speed=said["samples_per_second"].format(rate=show.number(rate)) if rate else "",
+    )
+
+
+def _base(model: dict[str, Any], said: dict[str, str]) -> str:
+    return f"{model['architecture']}, {model['base'] or said['from_scratch']}"

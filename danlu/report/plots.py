@@ -1,0 +1,413 @@
+"""Plots as inline SVG: real text, colours from the page (light and dark), the same bytes for the same numbers.
+
+Matplotlib draws with stand-in colours, which are then replaced by the page's CSS variables.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from danlu.core.lazy import need
+from danlu.report.numbers import count, duration
+
+#: stand-in colour -> CSS variable of the page
+_COLOURS = {
+    "#010203": "var(--ink)",
+    "#040506": "var(--muted)",
+    "#070809": "var(--line)",
+    "#0a0b0c": "var(--accent)",
+    "#0d0e0f": "var(--second)",
+    "#101112": "var(--third)",
+    "#131415": "var(--bad)",
+}
+INK, MUTED, LINE, ACCENT, SECOND, THIRD, BAD = _COLOURS
+
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "danlu",
+    "text.parse_math": False,  # a label such as "$5" is text
+    "font.size": 10.0,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": MUTED,
+    "axes.unicode_minus": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": INK,
+    "text.color": INK,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+_FONT = 10.0  # points
+_WIDTH = 4.3  # inches; on a page 1.3 times larger, on a phone about as large
+_LABEL_CHARACTERS = 18
+_MOST_LABELS = 16
+
+Words = dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """One entry of a legend, which the page draws: `colour` is a CSS variable, `shape` a class of its style."""
+
+    colour: str
+    shape: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """An inline `<svg>` and what its marks mean."""
+
+    svg: str
+    legend: tuple[Mark, ...] = ()
+
+
+class _Canvas:
+    """One figure and its only axes; `svg` is filled when the drawing ends."""
+
+    def __init__(self, height: float) -> None:
+        self.figure = need("matplotlib.figure").Figure(figsize=(_WIDTH, height))
+        self.axes = self.figure.add_subplot()
+        self.svg = ""
+
+    def margins(self, left: float = 40, bottom: float = 22, top: float = 8, right: float = 20) -> None:
+        """Space around the axes, in points. Matplotlib cannot find it out: its font has no Chinese to measure."""
+        width, height = (72 * inches for inches in self.figure.get_size_inches())
+        self.figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height)
+
+
+def _width_of(text: str) -> float:
+    """About how wide a browser draws `text`, in points."""
+    return _FONT * sum(1.0 if unicodedata.east_asian_width(letter) in "WF" else 0.6 for letter in text)
+
+
+@contextmanager
+def _drawing(name: str, title: str, height: float) -> Iterator[_Canvas]:
+    matplotlib = need("matplotlib")
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # Matplotlib measures with its own font, which has no Chinese; the browser draws with one that has.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        canvas = _Canvas(height)
+        yield canvas
+        raw = io.StringIO()
+        canvas.figure.savefig(raw, format="svg", metadata={"Date": None, "Creator": None})
+        canvas.svg = _clean(raw.getvalue(), name, title)
+
+
+def _clean(svg: str, name: str, title: str) -> str:
+    """The bare `<svg>` element: page colours, ids of its own, no fixed size, no style that leaks into the page."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)
+    head, rest = svg.split(">", 1)
+    view = re.search(r'viewBox="[^"]*"', head)
+    svg = f'<svg class="plot" role="img" aria-label="{_attribute(title)}" {view.group(0) if view else ""}>{rest}'
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'href="#', f'href="#{name}-', svg)
+    svg = svg.replace("url(#", f"url(#{name}-").replace("xlink:href", "href")
+    for stand_in, variable in _COLOURS.items():
+        svg = svg.replace(stand_in, variable)
+    return re.sub(r"\n\s*", "\n", svg).strip()
+
+
+def _attribute(text: str) -> str:
+    import html
+
+    return html.escape(text, quote=True)
+
+
+def _share(value: float) -> str:
+    """A share on an axis, never rounded to what it is not: 70%, 72.5%."""
+    return f"{round(100 * value, 2):g}%"
+
+
+def _short(label: str) -> str:
+    label = " ".join("".join(character if character.isprintable() else " " for character in label).split())
+    return label if len(label) <= _LABEL_CHARACTERS else label[: _LABEL_CHARACTERS - 1] + "…"
+
+
+def _rows(canvas: _Canvas, names: Sequence[str], *, bottom: float = 22, more: float = 0) -> None:
+    """Set up a plot with one named row each, the first on top; `more` points are left free beside the names."""
+    canvas.margins(left=max(map(_width_of, names)) + 8 + more, bottom=bottom)
+    axes = canvas.axes
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+
+
+def funnel(numbers: dict[str, Any], words: Words) -> Plot | None:
+    """Rows left after each step of the data stage, and how many each step dropped."""
+    data = numbers["data"]
+    if not data or not data["funnel"]:
+        return None
+    read = data["funnel"][0]["rows_in"]
+    steps = [step for step in data["funnel"] if step["rows_in"] != step["rows_out"]]
+    names = [words["rows_read"], *(_short(words.get(f"step_{step['step']}", step["step"])) for step in steps)]
+    left = [read, *(step["rows_out"] for step in steps)]
+    with _drawing("funnel", words["plot_funnel"], 0.5 + 0.32 * len(names)) as canvas:
+        axes = canvas.axes
+        axes.barh(range(len(left)), left, color=ACCENT, alpha=0.85, height=0.62)
+        for row, rows in enumerate(left):
+            lost = left[row - 1] - rows if row else 0
+            text = count(rows) + (f"  (−{count(lost)})" if lost else "")
+            axes.annotate(text, (rows, row), (4, 0), textcoords="offset points", va="center", color=INK)
+        axes.set_xlim(0, max(left, default=1) * 1.38 or 1)
+        axes.set_xticks([])
+        axes.spines["bottom"].set_visible(False)
+        _rows(canvas, names, bottom=4)
+    return Plot(svg=canvas.svg)
+
+
+def loss(numbers: dict[str, Any], words: Words) -> Plot | None:
+    """Training and validation loss over the steps, with the step whose weights were kept."""
+    history = (numbers["training"] or {}).get("history") or []
+    if not history:
+        return None
+    with _drawing("loss", words["plot_loss"], 2.5) as canvas:
+        axes = canvas.axes
+        for key, colour, marker in (("train_loss", ACCENT, "o"), ("validation_loss", SECOND, "s")):
+            points = [(row["step"], row[key]) for row in history if row.get(key) is not None]
+            if points:
+                axes.plot(*zip(*points, strict=True), color=colour, marker=marker, markersize=3.5)
+        best = (numbers["training"].get("best") or {}).get("step")
+        if best is not None:
+            axes.axvline(best, color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)))
+        axes.set_xlabel(words["step"])
+        axes.set_xlim(left=0)
+        axes.grid(axis="y")
+        axes.xaxis.set_major_formatter(lambda value, _: count(value))
+        canvas.margins(bottom=38)
+    legend = (
+        Mark(colour="accent", shape="dot", text=words["train_loss"]),
+        Mark(colour="second", shape="square", text=words["validation_loss"]),
+        Mark(colour="muted", shape="dashes", text=words["best_step"]),
+    )
+    return Plot(svg=canvas.svg, legend=legend)
+
+
+def confusion(numbers: dict[str, Any], words: Words) -> Plot | None:
+    """Truth against answer; the shade is the share of the true label's rows."""
+    table = (numbers["evidence"] or {}).get("confusion")
+    if not table:
+        return None
+    keep = _busiest(table["matrix"])
+    labels = [_short(table["labels"][index]) for index in keep]
+    matrix = [[table["matrix"][row][column] for column in keep] for row in keep]
+    totals = [max(1, sum(table["matrix"][row])) for row in keep]
+    side = min(4.6, 1.5 + 0.42 * len(labels))
+    with _drawing("confusion", words["plot_confusion"], side) as canvas:
+        axes = canvas.axes
+        axes.set_aspect("equal")
+        rectangle = need("matplotlib.patches").Rectangle
+        for row, cells in enumerate(matrix):
+            for column, rows in enumerate(cells):
+                share = rows / totals[row]
+                colour = ACCENT if row == column else BAD
+                axes.add_patch(
+                    rectangle((column - 0.48, row - 0.48), 0.96, 0.96, color=colour, alpha=0.06 + 0.5 * share, lw=0)
+                )
+                if len(labels) <= 8:
+                    axes.text(column, row, count(rows), ha="center", va="center", fontsize=9)
+        widest = max(map(_width_of, labels))
+        slanted = len(labels) * widest > 150
+        axes.set_xticks(range(len(labels)), labels, rotation=35 if slanted else 0, rotation_mode="anchor")
+        for tick in axes.get_xticklabels() if slanted else ():
+            tick.set_horizontalalignment("right")
+        axes.set_xlim(-0.55, len(labels) - 0.45)
+        _rows(canvas, labels, bottom=24 + (0.58 * widest + 8 if slanted else 14), more=20)
+        axes.set_ylim(len(labels) - 0.45, -0.55)
+        axes.tick_params(axis="x", length=0, labelcolor=INK)
+        axes.set_xlabel(words["answer"])
+        axes.set_ylabel(words["truth"])
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+    return Plot(svg=canvas.svg)
+
+
+def _busiest(matrix: list[list[int]]) -> list[int]:
+    """The labels to draw: all, or those with the most rows where there are too many."""
+    order = sorted(range(len(matrix)), key=lambda index: (-sum(matrix[index]), index))
+    return sorted(order[:_MOST_LABELS])
+
+
+def reliability(numbers: dict[str, Any], words: Words) -> Plot | None:
+    """How often the model is right at each stated confidence; on the diagonal it can be taken at its word."""
+    calibration = (numbers["evidence"] or {}).get("calibration")
+    bins = [entry for entry in (calibration or {}).get("bins") or [] if entry["rows"]]
+    if not bins:
+        return None
+    most = max(entry["rows"] for entry in bins)
+    with _drawing("reliability", words["plot_reliability"], 2.7) as canvas:
+        axes = canvas.axes
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)))
+        for entry in bins:
+            width = entry["high"] - entry["low"]
+            axes.bar(entry["low"] + width / 2, entry["rows"] / most * 0.22, width * 0.9, color=LINE, zorder=0)
+        axes.plot(
+            [entry["confidence"] for entry in bins],
+            [entry["accuracy"] for entry in bins],
+            color=ACCENT,
+            marker="o",
+            markersize=4,
+        )
+        axes.set_xlim(min(0.5, *(entry["low"] for entry in bins)) if len(bins) > 1 else 0, 1.02)
+        axes.set_ylim(0, 1.03)
+        axes.set_xlabel(words["confidence_axis"])
+        axes.set_ylabel(words["accuracy_axis"])
+        axes.xaxis.set_major_formatter(lambda value, _: _share(value))
+        axes.yaxis.set_major_formatter(lambda value, _: _share(value))
+        axes.grid(axis="y")
+        canvas.margins(left=58, bottom=38)
+    legend = (
+        Mark(colour="accent", shape="dot", text=words["model"]),
+        Mark(colour="muted", shape="dashes", text=words["perfect"]),
+        Mark(colour="line", shape="square", text=words["texts_there"]),
+    )
+    return Plot(svg=canvas.svg, legend=legend)
+
+
+def scores(numbers: dict[str, Any], words: Words) -> Plot | None:
+    """Each score with its 95 % interval, for the model and the baseline on the same and on all training rows."""
+    evidence, baseline = numbers["evidence"], numbers["baseline"] or {}
+    if not evidence:
+        return None
+    rivals: tuple[tuple[Mark, dict[str, Any], str, str], ...] = (
+        (Mark(colour="accent", shape="dot", text=words["model"]), evidence["scores"], ACCENT, "o"),
+        (
+            Mark(colour="second", shape="square", text=words["baseline_same"]),
+            baseline.get("scores") or {},
+            SECOND,
+            "s",
+        ),
+        (
+            Mark(colour="third", shape="diamond", text=words["baseline_all"]),
+            (baseline.get("all_rows") or {}).get("scores") or {},
+            THIRD,
+            "D",
+        ),
+    )
+    metrics = [name for name in words["plotted_scores"].split() if name in evidence["scores"]]
+    if not metrics:
+        return None
+    with _drawing("scores", words["plot_scores"], 0.5 + 0.52 * len(metrics)) as canvas:
+        axes = canvas.axes
+        for index, (_, values, colour, marker) in enumerate(rivals):
+            shown = [(row, values[metric]) for row, metric in enumerate(metrics) if _has_value(values.get(metric))]
+            for row, score in shown:
+                at = row + 0.22 * (index - 1)
+                low, high = score.get("low"), score.get("high")
+                if low is not None and high is not None:
+                    axes.plot([low, high], [at, at], color=colour, linewidth=2.2, alpha=0.55, solid_capstyle="round")
+            if shown:
+                axes.plot(
+                    [score["value"] for _, score in shown],
+                    [row + 0.22 * (index - 1) for row, _ in shown],
+                    color=colour,
+                    marker=marker,
+                    markersize=4.5,
+                    linestyle="none",
+                )
+        axes.grid(axis="x")
+        axes.margins(x=0.08)
+        axes.xaxis.set_major_locator(need("matplotlib.ticker").MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+        if evidence["primary"] != "perplexity":
+            axes.xaxis.set_major_formatter(lambda value, _: _share(value))
+        _rows(canvas, [words.get(metric, metric) for metric in metrics])
+    shown_rivals = [mark for mark, values, _, _ in rivals if any(_has_value(values.get(metric)) for metric in metrics)]
+    return Plot(svg=canvas.svg, legend=tuple(shown_rivals))
+
+
+def _has_value(score: dict[str, Any] | None) -> bool:
+    return score is not None and score.get("value") is not None
+
+
+def cost(numbers: dict[str, Any], words: Words) -> Plot | None:
+    """Predicted time (with its interval) against the time each stage took, on a logarithmic axis."""
+    rows = [row for row in numbers["plan"]["stages"] if _predicted(row) and row["seconds"]["actual"]]
+    if not rows:
+        return None
+    with _drawing("cost", words["plot_cost"], 0.5 + 0.36 * len(rows)) as canvas:
+        axes = canvas.axes
+        for at, row in enumerate(rows):
+            low, high = _span(row["seconds"]["predicted"])
+            axes.plot([low, high], [at, at], color=ACCENT, linewidth=7, alpha=0.3, solid_capstyle="round")
+        axes.plot(
+            [_predicted(row) for row in rows],
+            range(len(rows)),
+            color=ACCENT,
+            marker="o",
+            linestyle="none",
+            markersize=4.5,
+        )
+        axes.plot(
+            [row["seconds"]["actual"] for row in rows],
+            range(len(rows)),
+            color=SECOND,
+            marker="D",
+            linestyle="none",
+            markersize=5,
+        )
+        axes.set_xscale("log")
+        axes.minorticks_off()
+        axes.set_xticks(_marks(rows))
+        axes.xaxis.set_major_formatter(lambda value, _: _tick(value))
+        axes.grid(axis="x")
+        _rows(canvas, [_short(words.get(f"stage_{row['stage']}", row["stage"])) for row in rows])
+    legend = (
+        Mark(colour="accent", shape="dot", text=words["predicted"]),
+        Mark(colour="second", shape="diamond", text=words["actual"]),
+    )
+    return Plot(svg=canvas.svg, legend=legend)
+
+
+def _predicted(row: dict[str, Any]) -> float | None:
+    score = row["seconds"]["predicted"]
+    return score["value"] if score and score.get("value") else None
+
+
+def _span(score: dict[str, Any]) -> tuple[float, float]:
+    value = score["value"]
+    low = score["low"] if score.get("low") is not None else value
+    high = score["high"] if score.get("high") is not None else value
+    return max(low, value / 100), high
+
+
+def _marks(rows: list[dict[str, Any]]) -> list[float]:
+    """Round times (seconds) from a little below the shortest to a little above the longest."""
+    round_times = [0.1, 1, 10, 60, 600, 3600, 36_000, 360_000]
+    spans = [_span(row["seconds"]["predicted"]) for row in rows]
+    least = min(*(low for low, _ in spans), *(row["seconds"]["actual"] for row in rows), 1e9)
+    most = max(*(high for _, high in spans), *(row["seconds"]["actual"] for row in rows), 0)
+    inside = [mark for mark in round_times if least / 3 <= mark <= most * 3]
+    return inside if len(inside) > 1 else [least, most]
+
+
+def _tick(seconds: float) -> str:
+    for unit, name in ((3600, "h"), (60, "min")):
+        if seconds >= unit and seconds % unit == 0:
+            return f"{seconds // unit:.0f} {name}"
+    return f"{seconds:g} s" if seconds in {0.1, 1, 10} else duration(seconds)
+
+
+PLOTS: dict[str, Callable[[dict[str, Any], Words], Plot | None]] = {
+    "funnel": funnel,
+    "loss": loss,
+    "confusion": confusion,
+    "reliability": reliability,
+    "scores": scores,
+    "cost": cost,
+}

@@ -1,0 +1,292 @@
+"""What the numbers mean, in sentences that can be read aloud, in English and Chinese.
+
+Each function takes the summary and returns `{"en": ..., "zh": ...}`, or None where there is nothing to say.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from danlu.report.numbers import count, milliseconds, number, percent, size
+
+Sentence = dict[str, str]
+Numbers = dict[str, Any]
+
+#: Expected calibration error up to which a stated confidence may be taken at its word.
+_CALIBRATED = 0.05
+
+
+def verdict_sentence(numbers: Numbers) -> Sentence:
+    """The whole report in one sentence."""
+    return _BY_VERDICT[numbers["verdict"]](numbers)
+
+
+def _ship(numbers: Numbers) -> Sentence:
+    passed = len(numbers["gates"] or [])
+    quality, against = _quality(numbers), _against_baseline(numbers)
+    comparison = (numbers["baseline"] or {}).get("comparison")
+    if comparison and not (comparison["significant"] and is_better(numbers)):
+        return {
+            "en": f"Its gates let it pass, but look twice: {numbers['name']} {quality['en']}{against['en']}.",
+            "zh": f"门槛都过了，但请三思：{numbers['name']} {quality['zh']}{against['zh']}。",
+        }
+    gates_en = {1: "it passed its one gate", 2: "it passed both gates"}.get(passed, f"it passed all {passed} gates")
+    return {
+        "en": f"Ship it: {numbers['name']} {quality['en']}{against['en']}, and {gates_en}.",
+        "zh": f"可以上线：{numbers['name']} {quality['zh']}{against['zh']}，{passed} 道门槛全部通过。",
+    }
+
+
+def _refused(numbers: Numbers) -> Sentence:
+    gates = numbers["gates"] or []
+    failed = [gate["expression"] for gate in gates if not gate["passed"]]
+    quality, against = _quality(numbers), _against_baseline(numbers)
+    return {
+        "en": f"Do not ship it yet: {numbers['name']} failed {len(failed)} of {len(gates)} "
+        f"gate{'s' if len(gates) > 1 else ''} ({'; '.join(failed)}). It {quality['en']}{against['en']}.",
+        "zh": f"先别上线：{numbers['name']} 的 {len(gates)} 道门槛有 {len(failed)} 道没过（{'；'.join(failed)}）。"
+        f"它{quality['zh']}{against['zh']}。",
+    }
+
+
+def _stopped(numbers: Numbers) -> Sentence:
+    stages = [row["stage"] for row in numbers["artifacts"]]
+    after_en = f"the run ended after the stage {stages[-1]}" if stages else "the run ended before its first stage"
+    after_zh = f"运行在 {stages[-1]} 阶段之后结束" if stages else "运行在第一个阶段之前就结束了"
+    error = numbers.get("error")
+    why = f" ({str(error['text']).splitlines()[0]})" if error and error.get("text") else ""
+    return {
+        "en": f"No verdict yet: {after_en}{why}.",
+        "zh": f"还没有结论：{after_zh}{why}。",
+    }
+
+
+_BY_VERDICT = {"ship": _ship, "refused": _refused, "stopped": _stopped}
+
+
+def _quality(numbers: Numbers) -> Sentence:
+    """How good the model is, as the second half of "the model ..."."""
+    scores = (numbers["evidence"] or {}).get("scores") or {}
+    if "accuracy" in scores:
+        share = percent(scores["accuracy"]["value"])
+        return {"en": f"gets {share} of unseen texts right", "zh": f"在没见过的文本上答对 {share}"}
+    if "bits_per_character" in scores:
+        bits = number(scores["bits_per_character"]["value"])
+        return {
+            "en": f"needs {bits} bits for each character of unseen text (less is better)",
+            "zh": f"预测没见过的文本，每个字符用 {bits} 比特（越小越好）",
+        }
+    return {"en": "has not been scored", "zh": "还没有评分"}
+
+
+def _against_baseline(numbers: Numbers) -> Sentence:
+    baseline = numbers["baseline"]
+    comparison = (baseline or {}).get("comparison")
+    if not baseline or not comparison:
+        return {"en": "", "zh": ""}
+    shown = _baseline_shown(numbers)
+    if not comparison["significant"]:
+        return {
+            "en": f", not clearly different from the cheap baseline's {shown}",
+            "zh": f"，与简单基线的 {shown} 没有明显差别",
+        }
+    if is_better(numbers):
+        return {"en": f", clearly better than the cheap baseline's {shown}", "zh": f"，明显好于简单基线的 {shown}"}
+    return {"en": f", clearly worse than the cheap baseline's {shown}", "zh": f"，明显差于简单基线的 {shown}"}
+
+
+def _baseline_shown(numbers: Numbers) -> str:
+    """The baseline's accuracy, or the compared score where accuracy would tell another story than the test does."""
+    theirs, metric = numbers["baseline"]["scores"], numbers["baseline"]["comparison"]["metric"]
+    ours = (numbers["evidence"] or {}).get("scores") or {}
+    if "accuracy" in theirs and "accuracy" in ours:
+        ahead = ours["accuracy"]["value"] > theirs["accuracy"]["value"]
+        if ahead == is_better(numbers):
+            return percent(theirs["accuracy"]["value"])
+    shown = number((theirs.get(metric) or {}).get("value"))
+    return f"macro F1 {shown}" if metric == "macro_f1" else shown
+
+
+#: Scores of a model and its baseline that count in different units: the baseline's tokens are characters.
+NOT_COMPARABLE = frozenset({"perplexity"})
+
+#: Scores of which less is better.
+LOWER_IS_BETTER = frozenset({"perplexity", "bits_per_character", "log_loss", "ece"})
+
+
+def is_better(numbers: Numbers) -> bool | None:
+    """Whether the model's point estimate beats the baseline's on the compared metric; None where unknown."""
+    baseline, evidence = numbers["baseline"], numbers["evidence"]
+    if not baseline or not evidence or not baseline.get("comparison"):
+        return None
+    metric = baseline["comparison"]["metric"]
+    ours = (evidence["scores"].get(metric) or {}).get("value")
+    theirs = (baseline["scores"].get(metric) or {}).get("value")
+    if ours is None or theirs is None:
+        return None
+    return bool(ours < theirs) if metric in LOWER_IS_BETTER else bool(ours > theirs)
+
+
+def is_leak(naive: dict[str, Any]) -> bool:
+    """Whether a naive split flatters the score beyond doubt: its interval lies above the honest one's."""
+    low, high = naive["naive"].get("low"), naive["clean"].get("high")
+    return low is not None and high is not None and bool(low > high)
+
+
+def naive_sentence(numbers: Numbers) -> Sentence | None:
+    """What a naive split would have made you believe."""
+    naive = numbers["naive"]
+    if not naive:
+        return None
+    believed, real = naive["naive"]["value"], naive["clean"]["value"]
+    if believed is None or real is None:
+        return None
+    if not is_leak(naive):
+        return {
+            "en": f"A naive split would have shown {percent(believed)}, an honest one shows {percent(real)}: "
+            "no more apart than chance allows.",
+            "zh": f"随手一分会得到 {percent(believed)}，老实分得到 {percent(real)}：差别没有超出偶然。",
+        }
+    return {
+        "en": f"Had we split naively, you would have believed {percent(believed)}; it is {percent(real)}.",
+        "zh": f"如果随手一分，你会以为是 {percent(believed)}；其实是 {percent(real)}。",
+    }
+
+
+def naive_explanation(numbers: Numbers) -> Sentence | None:
+    """Where the difference of `naive_sentence` comes from, and how it was measured."""
+    naive = numbers["naive"]
+    if not naive:
+        return None
+    share, rows = percent(naive.get("straddling_share")), count(naive.get("rows"))
+    leaked = (numbers["data"] or {}).get("leaked_rows")
+    return {
+        "en": f"Split at random, {share} of the test texts have a duplicate or near duplicate among the training "
+        f"texts, so that a model can answer them from memory. Measured with {naive['model']} on {rows} rows, split "
+        "both ways. Danlu keeps duplicates on one side of the split; every other score on this page is from the "
+        f"honest split ({count(leaked)} leaked rows counted afterwards).",
+        "zh": f"随机划分时，{share} 的测试文本在训练集里有一模一样或几乎一样的副本，模型靠背就能答对。"
+        f"这是用 {naive['model']} 在 {rows} 行数据上按两种分法各测一次的结果。Danlu 把重复的文本放在同一边；"
+        f"本页其他分数都来自老实的划分（事后清点，泄漏 {count(leaked)} 行）。",
+    }
+
+
+def meaning(numbers: Numbers) -> list[Sentence]:
+    """What the verdict means for the people who will use the model, a point each."""
+    points = (_expect, _perplexity, _confusion, _confidence, _baseline_point, _speed_point)
+    return [said for point in points if (said := point(numbers)) is not None]
+
+
+def _expect(numbers: Numbers) -> Sentence | None:
+    score = ((numbers["evidence"] or {}).get("scores") or {}).get("accuracy")
+    if not score or score["value"] is None:
+        return None
+    right = round(100 * score["value"])
+    rows = count(numbers["evidence"]["rows"])
+    return {
+        "en": f"Of 100 new texts like yours, expect about {right} right and {100 - right} wrong. "
+        f"That was measured on {rows} texts that the model had never seen.",
+        "zh": f"100 条和你的数据类似的新文本里，大约对 {right} 条、错 {100 - right} 条。"
+        f"这是在模型从没见过的 {rows} 条文本上测出来的。",
+    }
+
+
+def _perplexity(numbers: Numbers) -> Sentence | None:
+    score = ((numbers["evidence"] or {}).get("scores") or {}).get("perplexity")
+    if not score or score["value"] is None:
+        return None
+    shown, rows = number(score["value"]), count(numbers["evidence"]["rows"])
+    return {
+        "en": f"At each token it hesitates as if among {shown} equally likely ones (its perplexity), measured on "
+        f"{rows} texts that it had never seen.",
+        "zh": f"每写一个词元，它的犹豫相当于在 {shown} 个同样可能的词元里选一个（困惑度），"
+        f"在没见过的 {rows} 条文本上测得。",
+    }
+
+
+def _confusion(numbers: Numbers) -> Sentence | None:
+    confusion = (numbers["evidence"] or {}).get("confusion")
+    if not confusion:
+        return None
+    labels, matrix = confusion["labels"], confusion["matrix"]
+    wrong = [
+        (matrix[truth][said], labels[truth], labels[said])
+        for truth in range(len(labels))
+        for said in range(len(labels))
+        if truth != said
+    ]
+    rows, truth, said = max(wrong, default=(0, "", ""))
+    if not rows:
+        return None
+    total = sum(entry[0] for entry in wrong)
+    return {
+        "en": f"Its most common mistake is to call “{truth}” “{said}”: {count(rows)} of {count(total)} mistakes.",
+        "zh": f"最常见的错误是把“{truth}”当成“{said}”：{count(total)} 个错误里有 {count(rows)} 个。",
+    }
+
+
+def _confidence(numbers: Numbers) -> Sentence | None:
+    calibration = (numbers["evidence"] or {}).get("calibration")
+    value = ((calibration or {}).get("ece") or {}).get("value")
+    if calibration is None or value is None:
+        return None
+    if value <= _CALIBRATED:
+        return {
+            "en": f"Its confidence can be taken at its word: on average it is off by {percent(value)}.",
+            "zh": f"它说的把握可以当真：平均只偏 {percent(value)}。",
+        }
+    bins = [entry for entry in calibration["bins"] if entry["rows"]]
+    over = sum(entry["rows"] * (entry["confidence"] - entry["accuracy"]) for entry in bins) > 0
+    return {
+        "en": f"It is {'surer' if over else 'less sure'} than it should be: its confidence is off by "
+        f"{percent(value)} on average. Do not set thresholds on it without looking at the curve below.",
+        "zh": f"它{'过于自信' if over else '不够自信'}：说的把握平均偏 {percent(value)}。"
+        "先看下面的曲线，再用它设阈值。",
+    }
+
+
+def _baseline_point(numbers: Numbers) -> Sentence | None:
+    """What the baseline on all rows says: whether a large model is needed at all."""
+    baseline, evidence = numbers["baseline"], numbers["evidence"]
+    every = ((baseline or {}).get("all_rows") or {}).get("scores") or {}
+    metric = "accuracy" if "accuracy" in every else "bits_per_character"
+    theirs = (every.get(metric) or {}).get("value")
+    ours = (((evidence or {}).get("scores") or {}).get(metric) or {}).get("value")
+    if theirs is None or ours is None:
+        return None
+    show = percent if metric == "accuracy" else number
+    ahead = ours < theirs if metric in LOWER_IS_BETTER else ours > theirs
+    test = baseline["all_rows"].get("comparison")
+    if ahead and (test is None or test["significant"]):
+        return {
+            "en": f"Even when the cheap baseline ({baseline['name']}) learns from all the training rows it reaches "
+            f"{show(theirs)}, so the model earns its place.",
+            "zh": f"就算让简单基线（{baseline['name']}）学完全部训练数据，也只到 {show(theirs)}，这个模型值得用。",
+        }
+    return {
+        "en": f"The cheap baseline ({baseline['name']}) reaches {show(theirs)} when it learns from all the training "
+        "rows: you may not need this model, or it needs more of your data.",
+        "zh": f"简单基线（{baseline['name']}）学完全部训练数据能到 {show(theirs)}："
+        "也许不需要这个模型，或者它还要多学些数据。",
+    }
+
+
+def _speed_point(numbers: Numbers) -> Sentence | None:
+    speed = numbers["speed"]
+    if not speed or speed.get("p50_ms") is None:
+        return None
+    shipped = next((form for form in numbers["forms"] or [] if form["shipped"]), None)
+    weight = size(shipped["bytes"] if shipped else None)
+    if speed.get("tokens_per_second") is not None:
+        rate, first = number(speed["tokens_per_second"]), milliseconds(speed.get("first_token_ms"))
+        return {
+            "en": f"On this machine it writes {rate} tokens a second, the first after {first}; "
+            f"the model is {weight} on disk.",
+            "zh": f"在这台机器上每秒写 {rate} 个词元，第一个要等 {first}；模型文件 {weight}。",
+        }
+    half, most = milliseconds(speed["p50_ms"]), milliseconds(speed["p95_ms"])
+    return {
+        "en": f"On this machine half of the answers take less than {half} and 95 of 100 less than {most}; "
+        f"the model is {weight} on disk.",
+        "zh": f"在这台机器上，一半的回答快于 {half}，100 次里有 95 次快于 {most}；模型文件 {weight}。",
+    }

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from danlu.report import numbers
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.7734, "0.773"), (12.34, "12.3"), (4120.4, "4,120"), (0, "0"), (-0.53, "−0.530"), (2e-7, "2.00e-07")],
+)
+def test_number_keeps_three_digits_without_exponents_for_everyday_sizes(value: float, text: str) -> None:
+    assert numbers.number(value) == text
+
+
+@pytest.mark.parametrize("show", [numbers.number, numbers.percent, numbers.size, numbers.duration, numbers.count])
+def test_what_is_missing_is_a_dash(show: object) -> None:
+    assert show(None) == numbers.MISSING  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.44, "0.4 s"),
+        (12.4, "12 s"),
+        (185, "3 min 05 s"),
+        (1_096, "18 min"),
+        (7_800, "2 h 10 min"),
+        (3_599, "1 h 00 min"),
+    ],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert numbers.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(12, "12 B"), (22_900_000, "22.9 MB"), (999, "999 B"), (253_000_000, "253 MB")]
+)
+def test_size(value: float, text: str) -> None:
+    assert numbers.size(value) == text
+
+
+@pytest.mark.parametrize(("usd", "text"), [(1.79, "$1.79"), (1_240, "$1,240"), (0.0015, "$0.0015"), (0, "$0")])
+def test_money(usd: float, text: str) -> None:
+    assert numbers.money(usd) == text
+
+
+@pytest.mark.parametrize(("kilograms", "text"), [(1.24, "1.2 kg"), (0.0049, "4.9 g"), (3.1e-6, "3.1 mg")])
+def test_mass(kilograms: float, text: str) -> None:
+    assert numbers.mass(kilograms) == text
