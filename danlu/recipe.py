@@ -154,7 +154,9 @@ def _explain(error: ValidationError, tree: Any, name: str) -> str:
             lines.append(f"{where}: {dotted!r} is missing. {_description(location)}")
         elif kind in {"value_error", "assertion_error"}:
             said = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-            lines.append(f"{where}: {dotted + ': ' if dotted else ''}{said}.")
+            lines.append(
+                f"{where}: {dotted + ': ' if dotted else ''}{said.rstrip('.')}{'' if said.endswith('?') else '.'}"
+            )
         else:
             got = problem["input"]
             shown = repr(got) if not isinstance(got, dict | list) else f"a {type(got).__name__}"

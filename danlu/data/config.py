@@ -10,7 +10,7 @@ from danlu.core.config import Config, Resource
 from danlu.core.tasks import TaskName
 
 Entity = Literal["email", "phone", "china_id", "bank_card"]
-_ENTITIES: tuple[Entity, ...] = ("email", "phone", "china_id", "bank_card")
+_ENTITIES: tuple[Entity, ...] = ("bank_card", "china_id", "email", "phone")
 Format = Literal["auto", "csv", "tsv", "excel", "jsonl", "json", "parquet", "text"]
 
 

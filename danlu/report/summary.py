@@ -181,7 +181,11 @@ def _plan(run: dict[str, Any], found: dict[str, Artifact]) -> dict[str, Any]:
                 "attempts": record and record.attempts,
             }
         )
-    return {"predicted": plan, "stages": stages, "total": _total(run, plan, costs, found)}
+    actual = {
+        row["stage"]: {"seconds": row["seconds"]["actual"], "peak_memory_bytes": row["peak_memory_bytes"]["actual"]}
+        for row in stages
+    }
+    return {"predicted": plan, "actual": actual, "stages": stages, "total": _total(run, plan, costs, found)}
 
 
 def _total(run: dict[str, Any], plan: Any, costs: dict[str, Any], found: dict[str, Artifact]) -> dict[str, Any]:

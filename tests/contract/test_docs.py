@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pydantic import Field
+from pydantic import Field, create_model
 
 from danlu.core.config import Config
 from danlu.core.runner import Runner
@@ -36,19 +36,19 @@ def test_the_worked_example_of_a_new_stage_works(tmp_path: Path, monkeypatch: py
     row = importlib.import_module("danlu.words.row").ROW
     words = importlib.import_module("danlu.words.config").WordsConfig
 
-    class Wider(Config):
-        """The sections that the data and words stages are given."""
-
-        task: str = Field(description="Task.")
-        data: DataConfig = Field(description="Data.")
-        words: words = Field(words(most=3), description="Words.")  # type: ignore[valid-type]
-
+    recipe_class = create_model(
+        "Wider",
+        __base__=Config,
+        task=(str, Field(description="Task.")),
+        data=(DataConfig, Field(description="Data.")),
+        words=(words, Field(words(most=3), description="Words.")),
+    )
     sections = tiny_recipe(tmp_path)
     data_row = next(stage for stage in STAGES if stage.name == "data")
     runner = Runner(
         stages=in_order((row, data_row)), workspace=Workspace(tmp_path / "space").open(), base=tmp_path, in_process=True
     )
-    runner.walk(Wider.model_validate({"task": sections["task"], "data": sections["data"]}))
+    runner.walk(recipe_class.model_validate({"task": sections["task"], "data": sections["data"]}))
     ranked = runner.artifacts["words"].json("words.json")
     assert len(ranked) == 3
     assert ranked[0][1] >= ranked[1][1] >= ranked[2][1] > 0

@@ -24,7 +24,7 @@ Danlu = Callable[..., subprocess.CompletedProcess[str]]
 def danlu(*arguments: str, cwd: Path, timeout: float = 300, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the command line as a user does; nothing is raised for its exit code."""
     return subprocess.run(
-        [sys.executable, "-m", "danlu.cli.main", *arguments],
+        [sys.executable, "-m", "danlu", *arguments],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -64,7 +64,6 @@ def classify(tmp_path_factory: pytest.TempPathFactory) -> Walked:
     """The tiny classify recipe with every form that is exported, the batch-dependent int8 form served."""
     folder = tmp_path_factory.mktemp("classify")
     sections = tiny_recipe(folder, rows=400)
-    sections["train"] |= {"epochs": 6.0}
     sections["compress"] |= {"forms": ["torch", "onnx", "onnx-int8"], "ship": "onnx-int8"}
     sections["release"] = {"gates": ["accuracy >= 0.9", "leaked_rows == 0", "parity <= 0.05", "p95_ms <= 1000"]}
     return walk(folder, sections)
@@ -74,7 +73,6 @@ def classify(tmp_path_factory: pytest.TempPathFactory) -> Walked:
 def generate(tmp_path_factory: pytest.TempPathFactory) -> Walked:
     folder = tmp_path_factory.mktemp("generate")
     sections = tiny_recipe(folder, task="generate", rows=400)
-    sections["train"] |= {"epochs": 4.0}
     sections["release"] = {"gates": ["perplexity <= 300", "leaked_rows == 0"]}
     return walk(folder, sections)
 
@@ -84,7 +82,7 @@ def serving(walked: Walked, *options: str) -> Iterator[httpx.Client]:
     """`danlu serve` in a process of its own, on a free port; yields a client that has the key."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "danlu.cli.main", "serve", walked.name, "--port", "0", *options],
+        [sys.executable, "-m", "danlu", "serve", walked.name, "--port", "0", *options],
         cwd=walked.folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -97,18 +95,20 @@ def serving(walked: Walked, *options: str) -> Iterator[httpx.Client]:
     try:
         for line in process.stdout:
             seen.append(line)
+            found = re.search(r"\bdanlu[-_][A-Za-z0-9_-]{20,}", line)
+            key = found.group() if found else key
             found = re.search(r"http://127\.0\.0\.1:\d+", line)
-            address = address or (found.group() if found else None)
-            found = re.search(r"\bdanlu-[A-Za-z0-9_-]{20,}", line)
-            key = key or (found.group() if found else None)
-            if address and "startup complete" in line.lower():
+            if found:
+                address = found.group()
                 break
         assert address, "the server did not say where it listens:\n" + "".join(seen)
         remembered = walked.folder / "key.txt"
         if key:
             remembered.write_text(key, encoding="utf-8")
         headers = {"Authorization": f"Bearer {remembered.read_text(encoding='utf-8')}"}
-        with httpx.Client(base_url=address, headers=headers, timeout=30) as client:
+        transport = httpx.HTTPTransport(retries=5)
+        with httpx.Client(base_url=address, headers=headers, timeout=30, transport=transport) as client:
+            assert client.get("/readyz").status_code == 200
             yield client
     finally:
         process.terminate()

@@ -115,7 +115,7 @@ def test_odd_rows_are_counted_and_the_rest_goes_on(tmp_path: Path) -> None:
     assert card["sources"][0]["bad_rows"] >= 1
     dropped = sum(sum(step["dropped"].values()) for step in card["funnel"])
     kept = sum(part["rows"] for part in card["splits"].values())
-    assert kept + dropped == card["sources"][0]["rows"] + card["sources"][0]["bad_rows"]
+    assert kept + dropped == card["sources"][0]["rows"]
 
 
 @pytest.mark.slow
@@ -133,7 +133,7 @@ def test_two_runs_at_once_the_second_says_why_not(tmp_path: Path) -> None:
     recipe = tiny_recipe(tmp_path)
     (tmp_path / "recipe.yaml").write_text(json.dumps(recipe), encoding="utf-8")
     first = subprocess.Popen(
-        [sys.executable, "-m", "danlu.cli.main", "run", "recipe.yaml"], cwd=tmp_path, stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "danlu", "run", "recipe.yaml"], cwd=tmp_path, stdout=subprocess.DEVNULL
     )
     try:
         until = time.monotonic() + 30

@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 
+from danlu.metrics import baseline
 from danlu.metrics.baseline import TextBaseline, features_for
 
 _SIGN = {"good": ("great", "lovely", "superb"), "bad": ("awful", "broken", "dull"), "fine": ("okay", "usual", "plain")}
@@ -47,6 +48,19 @@ def test_is_deterministic() -> None:
     texts, labels = [text for text, _ in rows], [label for _, label in rows]
     first, second = (TextBaseline().fit(texts, labels).probabilities(texts) for _ in range(2))
     assert (first == second).all()
+
+
+def test_the_solver_does_not_stop_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A baseline that has not converged is too weak, and flatters every model that is compared with it.
+    draw = random.Random(3)
+    words = [f"w{number}" for number in range(300)]
+    texts = [" ".join(draw.choices(words, k=6)) for _ in range(500)]
+    labels = ["a" if sum(int(word[1:]) for word in text.split()) + draw.gauss(0, 200) < 900 else "b" for text in texts]
+    found = TextBaseline().fit(texts[:400], labels[:400]).probabilities(texts[400:])
+    monkeypatch.setattr(baseline, "_TOLERANCE", 1e-8)
+    monkeypatch.setattr(baseline, "_ITERATIONS", 5_000)
+    exact = TextBaseline().fit(texts[:400], labels[:400]).probabilities(texts[400:])
+    assert np.abs(found - exact).max() < 0.005
 
 
 def test_columns_follow_the_labels_asked_for() -> None:

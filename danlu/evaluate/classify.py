@@ -1,0 +1,126 @@
+"""Evidence about a classifier.
+
+Shapes: N test rows, K labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from danlu.core.context import Context
+from danlu.core.errors import UserError
+from danlu.engines.table import load
+from danlu.evaluate.config import EvaluateConfig
+from danlu.evaluate.rows import Part
+from danlu.metrics.baseline import NAME, TextBaseline
+from danlu.metrics.paired import compare_classifiers
+from danlu.metrics.scores import classification
+
+_ROWS_AT_ONCE = 64
+
+#: Of a text that the model got wrong, this many characters are shown.
+_SHOWN_CHARACTERS = 500
+
+
+class ClassifyEvidence:
+    """Test rows with their truth, and what a model answers to them."""
+
+    #: The scores in which the forms of a model are compared.
+    headline = ("accuracy", "macro_f1")
+
+    def __init__(self, ctx: Context, config: EvaluateConfig, test: Part, labels: Sequence[str]) -> None:
+        self._ctx = ctx
+        self._config = config
+        self._test = test
+        self._labels = sorted({*labels, *test.labels})
+        self._truth = np.array([self._labels.index(label) for label in test.labels], dtype=np.int64)
+
+    def of_form(self, folder: Path) -> tuple[dict[str, Any], np.ndarray]:
+        """The evidence about the form in `folder`, and its probabilities [N, K].
+
+        Raises `UserError` when the model answers with something that is no number.
+        """
+        probabilities = self._predict(folder)
+        evidence: dict[str, Any] = classification(
+            probabilities, self._truth, self._labels, self._config.resamples, self._config.seed
+        )
+        return evidence | {"worst": self._worst(probabilities)}, probabilities
+
+    def brief(self, folder: Path, rows: int) -> dict[str, Any]:
+        """The headline scores of another form on the first `rows` test rows."""
+        test = self._test.first(rows)
+        evidence, _ = ClassifyEvidence(self._ctx, self._config, test, self._labels).of_form(folder)
+        return {"rows": len(test), "scores": {name: evidence["scores"][name] for name in self.headline}}
+
+    def table(self, probabilities: np.ndarray) -> pa.Table:
+        """`predictions.parquet`: the answers behind the evidence; the labels' order is in its metadata."""
+        predicted = [self._labels[place] for place in probabilities.argmax(axis=1)]
+        return pa.table(
+            {
+                "id": pa.array(self._test.ids, pa.string()),
+                "label": pa.array(self._test.labels, pa.string()),
+                "predicted": pa.array(predicted, pa.string()),
+                "probabilities": pa.array(probabilities.astype(np.float32).tolist(), pa.list_(pa.float32())),
+            }
+        ).replace_schema_metadata({"labels": "\n".join(self._labels)})
+
+    def baseline(self, probabilities: np.ndarray, train: Part, seen: np.ndarray, rule: str) -> dict[str, Any]:
+        """The baseline from the rows the model has seen, compared with the model; and from all training rows."""
+        from_seen = self._baseline_from(train.where(seen), probabilities)
+        from_all = from_seen if seen.all() else self._baseline_from(train, probabilities)
+        return {"name": NAME, "rows_rule": rule, **from_seen, "all_rows": from_all}
+
+    def _baseline_from(self, train: Part, probabilities: np.ndarray) -> dict[str, Any]:
+        with self._ctx.progress("fitting the baseline", total=len(train), unit="rows") as bar:
+            model = TextBaseline().fit(train.texts, train.labels)
+            answers = model.probabilities(self._test.texts, self._labels)
+            bar.advance(len(train))
+        resamples, seed = self._config.resamples, self._config.seed
+        return {
+            "rows": len(train),
+            "scores": classification(answers, self._truth, self._labels, resamples, seed)["scores"],
+            "comparison": compare_classifiers(probabilities, answers, self._truth, resamples, seed),
+        }
+
+    def _predict(self, folder: Path) -> np.ndarray:
+        engine = load(folder, self._ctx.threads)
+        answers = np.zeros((len(self._test), len(self._labels)))
+        columns = [self._labels.index(label) for label in engine.form.labels or ()]
+        with self._ctx.progress(f"answering with {folder.name}", total=len(self._test), unit="texts") as bar:
+            for begin in range(0, len(self._test), _ROWS_AT_ONCE):
+                texts = self._test.texts[begin : begin + _ROWS_AT_ONCE]
+                answers[begin : begin + len(texts), columns] = engine.predict(texts)
+                bar.advance(len(texts))
+        engine.close()
+        wrong = int((~np.isfinite(answers)).any(axis=1).sum())
+        if wrong:
+            raise UserError(
+                f"The form {folder.name} answers {wrong} of {len(answers)} test texts with something that is no "
+                "number. Training has probably diverged: look at its loss, and lower train.learning_rate."
+            )
+        return answers
+
+    def _worst(self, probabilities: np.ndarray) -> list[dict[str, Any]]:
+        """The most confidently wrong rows, the most confident first; ties by id."""
+        predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+        wrong = np.flatnonzero(predicted != self._truth).tolist()
+        wrong.sort(key=lambda place: (-confidence[place], self._test.ids[place]))
+        return [
+            {
+                "id": self._test.ids[place],
+                "text": _cut(self._test.texts[place]),
+                "label": self._test.labels[place],
+                "predicted": self._labels[predicted[place]],
+                "confidence": float(confidence[place]),
+            }
+            for place in wrong[: self._config.worst_rows]
+        ]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+from sklearn import metrics
+
+from danlu.core.artifact import Artifact
+from danlu.core.context import Context
+from danlu.core.errors import DataError, Interrupted, UserError
+from danlu.engines.table import load
+from danlu.engines.torch_engine import TorchEngine
+from danlu.evaluate.config import EvaluateStage
+from danlu.evaluate.rows import leaked_rows, read_part, rows_seen
+from danlu.evaluate.stage import run
+from danlu.learning.batching import pack_rows
+from danlu.metrics.baseline import TextBaseline
+from danlu.metrics.ngram import CharacterModel
+from tests.support import make_context
+from tests.unit.engines import tiny
+from tests.unit.evaluate.conftest import NAIVE, MakeCorpus, sentiment
+
+_SCORE = {"value", "low", "high"}
+
+
+def settings(task: str, **evaluate: Any) -> EvaluateStage:
+    return EvaluateStage.model_validate({"task": task, "evaluate": {"resamples": 100, **evaluate}})
+
+
+def evaluated(folder: Path, corpus: Artifact, export: Artifact, config: EvaluateStage) -> tuple[Context, Any]:
+    context = make_context(folder, stage="evaluate", inputs={"data": corpus, "compress": export})
+    run(context, config)
+    return context, json.loads((context.out / "evidence.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def classified(
+    tmp_path_factory: pytest.TempPathFactory, corpus: Artifact, classify_export: Artifact
+) -> tuple[Context, Any]:
+    return evaluated(tmp_path_factory.mktemp("evidence"), corpus, classify_export, settings("classify", worst_rows=5))
+
+
+def test_predictions_are_the_engines_own(
+    classified: tuple[Context, Any], corpus: Artifact, classify_export: Artifact
+) -> None:
+    context, _ = classified
+    table = parquet.read_table(context.out / "predictions.parquet")
+    test = read_part(corpus, "test")
+    engine = load(classify_export / "forms" / "torch", 1)
+    expected = engine.predict(test.texts)
+    assert table.column("id").to_pylist() == sorted(test.ids)
+    assert np.allclose(table.column("probabilities").to_pylist(), expected, atol=1e-6)
+    assert table.column("predicted").to_pylist() == [tiny.LABELS[k] for k in expected.argmax(axis=1)]
+    assert table.column("label").to_pylist() == test.labels
+
+
+def test_scores_are_those_of_the_predictions(classified: tuple[Context, Any]) -> None:
+    context, evidence = classified
+    table = parquet.read_table(context.out / "predictions.parquet").to_pydict()
+    truth, predicted = table["label"], table["predicted"]
+    assert evidence["scores"]["accuracy"]["value"] == pytest.approx(metrics.accuracy_score(truth, predicted))
+    assert evidence["scores"]["macro_f1"]["value"] == pytest.approx(
+        metrics.f1_score(truth, predicted, average="macro", labels=sorted(set(truth)))
+    )
+    assert evidence["confusion"]["matrix"] == metrics.confusion_matrix(truth, predicted, labels=tiny.LABELS).tolist()
+    assert all(set(score) == _SCORE for score in evidence["scores"].values())
+
+
+def test_evidence_has_everything_that_later_rooms_read(classified: tuple[Context, Any]) -> None:
+    context, evidence = classified
+    assert (evidence["task"], evidence["form"], evidence["primary"]) == ("classify", "torch", "macro_f1")
+    assert evidence["rows"] == 90
+    assert evidence["naive"] == NAIVE
+    assert evidence["leaked_rows"] == 0
+    assert set(evidence["per_class"]) == set(tiny.LABELS)
+    assert evidence["calibration"]["ece"] == evidence["scores"]["ece"]
+    assert set(evidence["forms"]) == {"torch", "onnx", "onnx-int8"}
+    for form in evidence["forms"].values():
+        assert set(form["scores"]) == {"accuracy", "macro_f1"}
+    onnx, torch = (evidence["forms"][name]["scores"]["accuracy"] for name in ("onnx", "torch"))
+    assert onnx == torch
+    says = context.emit.texts("say")  # type: ignore[attr-defined]
+    assert any("macro_f1" in line and "90 test texts" in line for line in says)
+
+
+def test_worst_rows_are_the_surest_mistakes(classified: tuple[Context, Any]) -> None:
+    context, evidence = classified
+    table = parquet.read_table(context.out / "predictions.parquet").to_pylist()
+    wrong = [row for row in table if row["label"] != row["predicted"]]
+    surest = sorted((max(row["probabilities"]) for row in wrong), reverse=True)[:5]
+    assert [row["confidence"] for row in evidence["worst"]] == pytest.approx(surest, abs=1e-6)
+    by_id = {row["id"]: row for row in wrong}
+    for row in evidence["worst"]:
+        assert (row["label"], row["predicted"]) == (by_id[row["id"]]["label"], by_id[row["id"]]["predicted"])
+
+
+def test_the_baseline_learns_from_the_rows_the_model_has_seen(
+    classified: tuple[Context, Any], corpus: Artifact
+) -> None:
+    _, evidence = classified
+    baseline = evidence["baseline"]
+    train, test = read_part(corpus, "train"), read_part(corpus, "test")
+    model = TextBaseline().fit(train.texts[::3], train.labels[::3])
+    predicted = [model.labels[k] for k in model.probabilities(test.texts).argmax(axis=1)]
+    assert baseline["rows"] == 100
+    assert baseline["all_rows"]["rows"] == 300
+    assert baseline["rows_rule"] == "the rows the model has seen"
+    assert baseline["scores"]["accuracy"]["value"] == pytest.approx(metrics.accuracy_score(test.labels, predicted))
+    # The tiny model has random weights: the baseline must come out clearly better.
+    comparison = baseline["comparison"]
+    assert (comparison["metric"], comparison["significant"]) == ("macro_f1", True)
+    assert comparison["difference"]["high"] < 0
+    assert comparison["accuracy"]["only_theirs"] > comparison["accuracy"]["only_ours"]
+
+
+def test_same_inputs_same_bytes(
+    classified: tuple[Context, Any], tmp_path: Path, corpus: Artifact, classify_export: Artifact
+) -> None:
+    again, _ = evaluated(tmp_path, corpus, classify_export, settings("classify", worst_rows=5))
+    for name in ("evidence.json", "predictions.parquet"):
+        assert (again.out / name).read_bytes() == (classified[0].out / name).read_bytes()
+
+
+def test_without_a_baseline_and_with_few_rows(tmp_path: Path, corpus: Artifact, classify_export: Artifact) -> None:
+    config = settings("classify", baseline=False, max_rows=20, worst_rows=0)
+    _, evidence = evaluated(tmp_path, corpus, classify_export, config)
+    assert (evidence["rows"], evidence["baseline"], evidence["worst"]) == (20, None, [])
+
+
+@pytest.mark.parametrize("rows", [[("good", "good", "1")], [("bad a", "bad", "1"), ("bad b", "bad", "2")]])
+def test_a_tiny_test_part_gives_null_never_a_crash(
+    tmp_path: Path, make_corpus: MakeCorpus, classify_export: Artifact, rows: Any
+) -> None:
+    corpus = make_corpus({"train": sentiment(300, 1), "validation": [], "test": rows})
+    _, evidence = evaluated(tmp_path, corpus, classify_export, settings("classify"))
+    assert evidence["scores"]["roc_auc"]["value"] is None
+    assert evidence["per_class"]["fine"]["f1"]["value"] is None
+
+
+def test_leaks_are_counted_anew_and_told(tmp_path: Path, make_corpus: MakeCorpus, classify_export: Artifact) -> None:
+    train = sentiment(300, 1)
+    same_text, same_cluster = (train[0][0], "good", "elsewhere"), ("quite another text", "bad", train[1][2])
+    corpus = make_corpus({"train": train, "validation": [same_text], "test": [*sentiment(20, 9), same_cluster]})
+    assert corpus.json("card.json")["leaked_rows"] == 0
+    assert leaked_rows(corpus) == 2
+    context, evidence = evaluated(tmp_path, corpus, classify_export, settings("classify"))
+    assert evidence["leaked_rows"] == 2
+    assert "2 validation or test rows are also in training" in context.emit.texts("warn")[0]  # type: ignore[attr-defined]
+
+
+def test_an_empty_test_part_is_the_users_to_mend(
+    tmp_path: Path, make_corpus: MakeCorpus, classify_export: Artifact
+) -> None:
+    corpus = make_corpus({"train": sentiment(300, 1), "validation": [], "test": []})
+    with pytest.raises(DataError, match="no test rows"):
+        evaluated(tmp_path, corpus, classify_export, settings("classify"))
+
+
+def test_a_model_that_answers_nan_is_refused(
+    tmp_path: Path, corpus: Artifact, classify_export: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = TorchEngine.predict
+    monkeypatch.setattr(TorchEngine, "predict", lambda self, texts: honest(self, texts) * np.nan)
+    with pytest.raises(UserError, match=r"learning_rate"):
+        evaluated(tmp_path, corpus, classify_export, settings("classify"))
+
+
+def test_ctrl_c_stops_it(tmp_path: Path, corpus: Artifact, classify_export: Artifact) -> None:
+    context = make_context(tmp_path, inputs={"data": corpus, "compress": classify_export})
+    context.limits.interrupted = True
+    with pytest.raises(Interrupted):
+        run(context, settings("classify"))
+
+
+def test_rows_seen_says_how_it_knows() -> None:
+    mask = np.arange(10) < 4
+    seen, rule = rows_seen({"samples": 4, "rows": pack_rows(mask)}, 12, seed=1)
+    assert seen.tolist() == [*mask.tolist(), False, False]
+    assert rule == "the rows the model has seen"
+    seen, rule = rows_seen({"samples": 5}, 12, seed=1)
+    assert (seen.sum(), "at random" in rule) == (5, True)
+    seen, rule = rows_seen({"samples": 99}, 12, seed=1)
+    assert (seen.all(), "all training rows" in rule) == (True, True)
+
+
+@pytest.fixture(scope="session")
+def read(tmp_path_factory: pytest.TempPathFactory, prose: Artifact, generate_export: Artifact) -> tuple[Context, Any]:
+    return evaluated(tmp_path_factory.mktemp("evidence"), prose, generate_export, settings("generate"))
+
+
+def test_perplexity_is_that_of_the_engine(
+    read: tuple[Context, Any], prose: Artifact, generate_export: Artifact
+) -> None:
+    context, evidence = read
+    test = read_part(prose, "test")
+    found = load(generate_export / "forms" / "torch", 1).score(test.texts)
+    likelihood, tokens = sum(one.log_likelihood for one in found), sum(one.tokens for one in found)
+    assert evidence["primary"] == "perplexity"
+    assert evidence["scores"]["perplexity"]["value"] == pytest.approx(math.exp(-likelihood / tokens), rel=1e-5)
+    bits = -likelihood / math.log(2) / sum(one.characters for one in found)
+    assert evidence["scores"]["bits_per_character"]["value"] == pytest.approx(bits, rel=1e-5)
+    table = parquet.read_table(context.out / "predictions.parquet")
+    assert table.column_names == ["id", "tokens", "log_likelihood", "characters"]
+    assert sum(table.column("tokens").to_pylist()) == tokens
+    assert set(evidence["forms"]["onnx"]["scores"]) == {"perplexity", "bits_per_character"}
+
+
+def test_the_ngram_baseline_foresees_the_same_events(read: tuple[Context, Any], prose: Artifact) -> None:
+    context, evidence = read
+    train, test = read_part(prose, "train"), read_part(prose, "test")
+    characters = parquet.read_table(context.out / "predictions.parquet").column("characters").to_pylist()
+    model = CharacterModel().fit(train.texts)
+    likelihood = sum(model.log_likelihood(test.texts, characters, end=evidence["end_counted"]))
+    baseline = evidence["baseline"]
+    expected = -likelihood / math.log(2) / sum(characters)
+    assert baseline["scores"]["bits_per_character"]["value"] == pytest.approx(expected)
+    assert baseline["comparison"]["metric"] == "bits_per_character"
+    # Random weights: the model needs more bits, and clearly so.
+    assert baseline["comparison"]["difference"]["low"] > 0
+    assert baseline["rows"] == baseline["all_rows"]["rows"] == 200
+
+
+def test_the_end_is_counted_where_the_engine_counts_it(read: tuple[Context, Any], generate_export: Artifact) -> None:
+    from danlu.engines.base import TextScore
+    from danlu.evaluate.generate import _counts_end
+    from danlu.learning.text import load_tokenizer
+
+    folder = generate_export / "forms" / "torch"
+    tokens = len(load_tokenizer(folder).encode("good screen", add_special_tokens=False).ids)
+    for extra, counted in ((0, False), (1, True)):
+        one = TextScore(tokens=tokens + extra, log_likelihood=-1.0, greedy=0, characters=11)
+        assert _counts_end(folder, "good screen", one) is counted
