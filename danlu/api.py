@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from danlu.core.artifact import Artifact
 from danlu.core.errors import DanluError, UserError
+from danlu.core.fingerprint import digest
 from danlu.core.machine import this_machine
 from danlu.core.runner import Caps, Runner, StageOutcome, ignore
 from danlu.core.store import Workspace, write_json_atomically
@@ -25,6 +26,9 @@ Observer = Callable[[dict[str, Any]], None]
 Verdict = Literal["ship", "refused", "stopped"]
 DEFAULT_WORKSPACE = Path(".danlu")
 _GIB = 1 << 30
+
+#: A time as a file's name: 20261123T101112345+0000.
+_NO_SIGNS = str.maketrans("", "", "-:.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +96,28 @@ def _walk(
     except DanluError as caught:
         error = caught
     verdict, version = _settle(runner, store, resolved)
-    run_record = {
+    folder = store.root / "runs" / recipe.name
+    if runner.outcomes:
+        record = _run_record(path, recipe, resolved, runner, started, error) | {"verdict": verdict, "version": version}
+        write_json_atomically(folder / f"{record['started'].translate(_NO_SIGNS)}.json", record)
+        write_json_atomically(folder / "latest.json", record)
+    if error is not None:
+        raise error
+    return RunResult(
+        name=recipe.name,
+        verdict=verdict,
+        stages=runner.outcomes,
+        version=version,
+        seconds=time.time() - started,
+        report=_current_report(recipe.name, store, runner, verdict, version),
+    )
+
+
+def _run_record(
+    path: Path, recipe: Recipe, resolved: Recipe, runner: Runner, started: float, error: DanluError | None
+) -> dict[str, Any]:
+    """What `runs/NAME/latest.json` says of a run, but for its verdict."""
+    return {
         "name": recipe.name,
         "recipe_path": str(path.resolve()),
         "recipe": recipe.model_dump(mode="json"),
@@ -100,38 +125,30 @@ def _walk(
         "started": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="milliseconds"),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
         "seconds": round(time.time() - started, 3),
-        "verdict": verdict,
-        "version": version,
         "error": None if error is None else {"kind": type(error).__name__, "text": str(error)},
         "stages": [
             {
                 "stage": outcome.stage,
                 "fingerprint": outcome.fingerprint,
-                "folder": str(outcome.folder.relative_to(store.root)),
+                "folder": str(outcome.folder.relative_to(runner.workspace.root)),
                 "reused": outcome.reused,
                 "seconds": outcome.seconds,
             }
             for outcome in runner.outcomes
         ],
     }
-    folder = store.root / "runs" / recipe.name
-    if runner.outcomes:
-        stamp = datetime.datetime.fromtimestamp(started, datetime.UTC).strftime("%Y%m%dT%H%M%S%f")
-        write_json_atomically(folder / f"{stamp}.json", run_record)
-        write_json_atomically(folder / "latest.json", run_record)
-    if error is not None:
-        raise error
-    report = folder / "report.html"
-    if not report.exists() or not all(outcome.reused for outcome in runner.outcomes):
-        report = write_report(recipe.name, workspace=store.root)
-    return RunResult(
-        name=recipe.name,
-        verdict=verdict,
-        stages=runner.outcomes,
-        version=version,
-        seconds=time.time() - started,
-        report=report,
-    )
+
+
+def _current_report(name: str, store: Workspace, runner: Runner, verdict: Verdict, version: int | None) -> Path:
+    """The report of this run; one already written for the same artifacts and verdict is kept."""
+    folder = store.root / "runs" / name
+    shown = digest([verdict, version, [outcome.fingerprint for outcome in runner.outcomes]])
+    mark, report = folder / "report.of", folder / "report.html"
+    if not report.exists() or not mark.exists() or mark.read_text(encoding="ascii") != shown:
+        mark.unlink(missing_ok=True)
+        report = write_report(name, workspace=store.root)
+        mark.write_text(shown, encoding="ascii")
+    return report
 
 
 def caps_of(recipe: Recipe, started: float) -> Caps:
@@ -154,11 +171,11 @@ def _settle(runner: Runner, store: Workspace, recipe: Recipe) -> tuple[Verdict, 
     from danlu.release.registry import Registry
 
     registry = Registry(store, recipe.name)
-    known = {version.number for version in registry.versions()}
     version = registry.register(artifact)
+    was_champion = version.number in {move["to"] for move in registry.history()}
     first = registry.champion() is None
-    new = version.number not in known
-    if (recipe.release.promote == "always" and new) or (recipe.release.promote == "first" and first):
+    # Asked of the registry, not of this run, so that a crash in between changes nothing; a rollback is not undone.
+    if (recipe.release.promote == "always" and not was_champion) or (recipe.release.promote == "first" and first):
         registry.promote(version.number)
     return "ship", version.number
 

@@ -30,6 +30,7 @@ STAGES: tuple[Stage, ...] = in_order(
             reads=(),
             writes="Corpus",
             version=1,
+            libraries=("daft", "ftfy", "scikit-learn"),
             example="danlu.examples:EXAMPLE",
         ),
         Stage(
@@ -40,7 +41,7 @@ STAGES: tuple[Stage, ...] = in_order(
             writes="Checkpoint",
             version=1,
             numeric=True,
-            libraries=("torch", "transformers", "tokenizers"),
+            libraries=("torch", "transformers", "tokenizers", "accelerate"),
             example="danlu.examples:EXAMPLE",
         ),
         Stage(
@@ -62,7 +63,7 @@ STAGES: tuple[Stage, ...] = in_order(
             writes="Evidence",
             version=1,
             numeric=True,
-            libraries=("torch", "tokenizers", "onnxruntime", "scikit-learn", "numpy"),
+            libraries=("torch", "tokenizers", "onnxruntime", "scikit-learn", "scipy", "numpy"),
             example="danlu.examples:EXAMPLE",
         ),
         Stage(

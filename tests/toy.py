@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ from pydantic import Field
 
 from danlu.core.artifact import write_json
 from danlu.core.config import Config, Resource
-from danlu.core.context import Context
+from danlu.core.context import Context, Limits
 from danlu.core.errors import DataError
 from danlu.core.stage import Stage, in_order
 
@@ -73,12 +74,32 @@ def fault_raises(ctx: Context) -> None:
 def fault_memory(ctx: Context) -> None:
     block = bytearray(300 * 1024 * 1024)
     block[::4096] = b"x" * len(block[::4096])
+    time.sleep(0.5)
     ctx.check()
 
 
 def fault_leaves(ctx: Context) -> None:
     sys.stdout.flush()
     os._exit(7)
+
+
+class FullBottle(DataError):
+    """A mistake that core does not know by name, as a third party's stage may have one."""
+
+
+def fault_own_error(ctx: Context) -> None:
+    raise FullBottle("the bottle is full; empty it")
+
+
+def fault_spike(ctx: Context) -> None:
+    """Go over the memory cap for a moment, and be back before anyone asks."""
+    fault_memory(dataclasses.replace(ctx, limits=Limits()))
+    time.sleep(0.5)
+    del ctx
+
+
+def fault_rust(ctx: Context) -> None:
+    raise RuntimeError("I/O error: No space left on device (os error 28)")
 
 
 def fault_deaf(ctx: Context) -> None:
@@ -91,6 +112,9 @@ FAULTS = {
     "memory": fault_memory,
     "leaves": fault_leaves,
     "deaf": fault_deaf,
+    "own error": fault_own_error,
+    "spike": fault_spike,
+    "rust": fault_rust,
 }
 
 
@@ -107,7 +131,6 @@ def slow(ctx: Context, config: SlowStage) -> None:
                     (ctx.state / "faulted").touch()
                     FAULTS[config.slow.fault](ctx)
                 done.touch()
-                (ctx.state / "done-here").open("a").write(f"{os.getpid()}\n")
             bar.advance(1)
             reason = ctx.stop_reason()
             if reason is not None:

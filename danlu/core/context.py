@@ -20,14 +20,20 @@ StopReason = Literal["interrupted", "hours", "memory"]
 
 _SECONDS_BETWEEN_EVENTS = 0.1
 
+_CAPS: dict[StopReason, str] = {
+    "hours": "budget.hours was reached during {stage}. What was done is saved: run again to continue.",
+    "memory": "budget.memory_gib was reached during {stage}. What was done is saved. Raise the cap, or lower "
+    "train.batch_size or model.max_length, and run again.",
+}
+
 
 @dataclass(kw_only=True)
 class Limits:
-    """Caps of this invocation. `deadline` is in seconds of `time.time()`; `interrupted` is set by a signal."""
+    """Caps of this invocation. `deadline` is in seconds of `time.time()`; `asked` is set by the parent's signals."""
 
     deadline: float | None = None
     memory_bytes: int | None = None
-    interrupted: bool = False
+    asked: StopReason | None = None
 
 
 @dataclass(kw_only=True)
@@ -85,8 +91,8 @@ class Context:
 
     def stop_reason(self) -> StopReason | None:
         """Why the stage should save its work and stop now, or None."""
-        if self.limits.interrupted:
-            return "interrupted"
+        if self.limits.asked is not None:
+            return self.limits.asked
         if self.limits.deadline is not None and time.time() > self.limits.deadline:
             return "hours"
         if self.limits.memory_bytes is not None and resident_bytes() > self.limits.memory_bytes:
@@ -99,11 +105,7 @@ class Context:
             raise Interrupted(
                 f"Stopped during {self.stage}. What was done is saved: the same command continues from here."
             )
-        cap = "budget.hours" if reason == "hours" else "budget.memory_gib"
-        raise BudgetReached(
-            f"The cap {cap} was reached during {self.stage}. What was done is saved: run again to continue, "
-            f"or raise {cap} in the recipe."
-        )
+        raise BudgetReached(f"The cap {_CAPS[reason].format(stage=self.stage)}")
 
     def check(self) -> None:
         """Stop here if a cap is reached or the user pressed Ctrl-C; for stages with nothing to save."""

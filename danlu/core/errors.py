@@ -19,6 +19,7 @@ A message says what came, what was expected, and how to fix it.
 from __future__ import annotations
 
 import errno
+import re
 from typing import ClassVar
 
 
@@ -80,13 +81,23 @@ class StageCrashed(DanluError):
     """The process of a stage died without saying why."""
 
 
-def from_os_error(error: OSError) -> UserError | None:
-    """The `StorageError` that says what an `OSError` means to a user, or None where it means a bug."""
+#: How libraries written in Rust (safetensors, tokenizers, Daft) tell an error of the operating system.
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+
+
+def from_os_error(error: BaseException) -> UserError | None:
+    """The `StorageError` that says what an error of the operating system means to a user, or None for any other.
+
+    Takes an `OSError`, and errors of libraries that carry one in their text.
+    """
+    if not isinstance(error, OSError):
+        number = _OS_ERROR.search(str(error))
+        return from_os_error(OSError(int(number[1]), "")) if number else None
     where = f" ({error.filename})" if error.filename else ""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
         return StorageError(
-            f"The disk is full{where}. Free some space, or choose another disk with --workspace, and run the "
-            "same command again: it continues from what was saved."
+            f"The disk is full, or a limit on its use is reached{where}. Free some space, or choose another disk with "
+            "--workspace, and run the same command again: it continues from what was saved."
         )
     if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
         return StorageError(

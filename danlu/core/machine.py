@@ -98,7 +98,7 @@ def _memory() -> int:
 
 def _gpus() -> tuple[str, ...]:
     tool = shutil.which("nvidia-smi")
-    if tool is None:
+    if tool is None or os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}:
         return ()
     try:
         answer = subprocess.run(

@@ -29,8 +29,12 @@ def resolve(resource: str, base: Path) -> Path:
     """
     scheme, separator, rest = resource.partition("://")
     if not separator:
-        path = (base / Path(resource).expanduser()).resolve()
-        if not path.exists():
+        try:
+            path = (base / Path(resource).expanduser()).resolve()
+            there = path.exists()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise UserError(f"{resource[:80]!r} cannot be a path: {error}.") from None
+        if not there:
             raise UserError(f"There is no file or folder {resource!r} ({path}). {_neighbours(path)}")
         return path
     if scheme == "package":
@@ -59,6 +63,8 @@ def _neighbours(path: Path) -> str:
 
 def _in_package(resource: str, rest: str) -> Path:
     name, _, inside = rest.partition("/")
+    if not name:
+        raise UserError(f"{resource!r} names no package: expected package://NAME/path.")
     module = name.replace("-", "_")
     try:
         spec = importlib.util.find_spec(module)

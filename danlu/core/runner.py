@@ -118,6 +118,8 @@ class Runner:
         )
         found = self.workspace.find(stage.name, print_)
         if found is not None:
+            # A kill between publishing and tidying up leaves the work folder of a stage that is done.
+            shutil.rmtree(self.workspace.work_of(stage.name, print_), ignore_errors=True)
             self._done(found, reused=True)
             return found
         if interrupted.is_set():
@@ -149,21 +151,20 @@ class Runner:
             self.observer(
                 {"type": "stage", "stage": stage.name, "state": "failed", "fingerprint": print_, "text": str(error)}
             )
-            if isinstance(error, OSError):
-                meaning = from_os_error(error)
-                if meaning is not None:
-                    raise meaning from error
+            meaning = from_os_error(error) if isinstance(error, OSError) else None
+            if meaning is not None:
+                raise meaning from error
             raise
         shutil.rmtree(Path(job.out).parent, ignore_errors=True)
         self._done(artifact, reused=False)
         return artifact
 
     def _environment(self, stage: Stage) -> dict[str, str]:
-        environment: dict[str, str] = {}
+        environment = library_versions(stage.libraries)
         if stage.numeric or stage.machine:
-            environment |= library_versions(stage.libraries)
             environment["threads"] = str(self.caps.threads)
             environment["instructions"] = " ".join(this_machine().instructions)
+            environment["gpus"] = ", ".join(this_machine().gpus)
         if stage.machine:
             environment["machine"] = json.dumps(this_machine().as_dict(), sort_keys=True)
         return environment
@@ -287,6 +288,7 @@ class _Process:
         self._interrupted = interrupted
         self._attempts = attempts
         self._asked_to_stop: float | None = None
+        self._told = False
         self._error: tuple[str, str] | None = None
         self._peak: int | None = None
         read, write = os.pipe()
@@ -346,9 +348,12 @@ class _Process:
         now = time.time()
         over_time = self._job.deadline is not None and now > self._job.deadline
         over_memory = self._job.memory_bytes is not None and resident_bytes(self._child.pid) > self._job.memory_bytes
-        if self._interrupted.is_set() and self._asked_to_stop is None:
+        if self._interrupted.is_set() and not self._told:
+            self._told = True
             self._child.send_signal(signal.SIGTERM)
             self._observer({"type": "say", "stage": self._job.stage, "text": "Stopping: saving what was done."})
+        if over_memory and self._asked_to_stop is None:
+            self._child.send_signal(signal.SIGUSR1)
         if (self._interrupted.is_set() or over_time or over_memory) and self._asked_to_stop is None:
             self._asked_to_stop = now
         if self._asked_to_stop is not None and now - self._asked_to_stop > _GRACE_SECONDS:
@@ -374,6 +379,12 @@ class _Process:
             raise BY_NAME.get(kind, StageCrashed)(text)
         if code == 0 and self._peak is not None:
             return self._peak
+        if code == -signal.SIGTERM and self._interrupted.is_set():
+            raise Interrupted(f"Stopped while {self._job.stage} was starting. The same command continues from here.")
+        if code == -signal.SIGUSR1:
+            raise BudgetReached(
+                f"The cap budget.memory_gib was reached while {self._job.stage} was starting. Raise it."
+            )
         if code == -signal.SIGKILL:
             raise StageCrashed(
                 f"The process of {self._job.stage} was killed, most likely by the system for lack of memory. Make "

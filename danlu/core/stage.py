@@ -33,7 +33,7 @@ class Stage:
     `numeric`: its result depends on library versions, threads and instruction set.
     `machine`: its result is about this very machine (a speed, a prediction), and is not reused on another.
     `resolves`: its artifact has `resolved.json`, values by dotted path that replace `auto` in the recipe.
-    `libraries`: the distributions whose versions a numeric stage's fingerprint covers.
+    `libraries`: the distributions whose versions the fingerprint covers, since they decide what comes out.
     `example`: "module:attribute" of an `Example`.
     """
 

@@ -19,11 +19,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from danlu.core.artifact import Artifact
-from danlu.core.context import Context, Emit, Limits
-from danlu.core.errors import DanluError, from_os_error
+from danlu.core.context import Context, Emit, Limits, StopReason
+from danlu.core.errors import BY_NAME, DanluError, from_os_error
 from danlu.core.lazy import EXTRA_OF, missing
 from danlu.core.machine import peak_resident_bytes, this_machine
 from danlu.core.store import Workspace
+
+#: What the parent's signals ask for; they come before the handlers are there as well (see `runner._Process`).
+_MEANING: dict[int, StopReason] = {signal.SIGTERM: "interrupted", signal.SIGUSR1: "memory"}
 
 
 class Job(BaseModel):
@@ -62,7 +65,7 @@ def load_attribute(where: str) -> Any:
 def execute(job: Job, emit: Emit, limits: Limits) -> None:
     """Run the stage that `job` describes, in this process.
 
-    Raises what the stage raises, an `OSError` about disk or rights as `StorageError`.
+    Raises what the stage raises; an error about disk or rights as `StorageError`.
     """
     workspace = Workspace(Path(job.workspace))
     inputs: dict[str, Artifact] = {}
@@ -88,7 +91,9 @@ def execute(job: Job, emit: Emit, limits: Limits) -> None:
     try:
         run = load_attribute(job.run)
         run(context, config_class.model_validate_json(json.dumps(job.config)))
-    except OSError as error:
+    except DanluError:
+        raise
+    except Exception as error:
         meaning = from_os_error(error)
         if meaning is None:
             raise
@@ -110,10 +115,11 @@ def main(job_file: str, events: int) -> int:
     _end_with_parent(job.parent)
     limits = Limits(deadline=job.deadline, memory_bytes=job.memory_bytes)
 
-    def stop(_signal: int, _frame: object) -> None:
-        limits.interrupted = True
+    def stop(number: int, _frame: object) -> None:
+        limits.asked = _MEANING[number]
 
-    signal.signal(signal.SIGTERM, stop)
+    for number in _MEANING:
+        signal.signal(number, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     with os.fdopen(events, "w", encoding="utf-8") as pipe:
@@ -125,7 +131,8 @@ def main(job_file: str, events: int) -> int:
         try:
             execute(job, emit, limits)
         except DanluError as error:
-            emit({"type": "error", "kind": type(error).__name__, "text": str(error)})
+            kind = next(each.__name__ for each in type(error).__mro__ if each.__name__ in BY_NAME)
+            emit({"type": "error", "kind": kind, "text": str(error)})
             return 1
         except BaseException as error:
             traceback.print_exc()

@@ -45,7 +45,11 @@ def source_hash(module: str, graph: grimp.ImportGraph) -> str:
 
 def current() -> dict[str, Any]:
     """What the lock should say now: version and source hash by stage."""
-    return {stage.name: {"version": stage.version, "source": source_hash(stage.run.split(".")[1])} for stage in STAGES}
+    graph = grimp.build_graph("danlu")
+    return {
+        stage.name: {"version": stage.version, "source": source_hash(stage.run.partition(":")[0], graph)}
+        for stage in STAGES
+    }
 
 
 def main(arguments: list[str]) -> int:

@@ -7,7 +7,6 @@ run it hits is drawn from a seeded generator over the duration of the undisturbe
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -39,12 +38,12 @@ class Road:
 
 def command(folder: Path, *more: str) -> list[str]:
     space = str(folder / ".danlu")
-    return [sys.executable, "-m", "danlu.cli.main", "run", "recipe.yaml", "--workspace", space, "--quiet", *more]
+    return [sys.executable, "-m", "danlu", "run", "recipe.yaml", "--workspace", space, "--quiet", *more]
 
 
 def write_recipe(folder: Path) -> None:
     sections = tiny_recipe(folder, rows=400)
-    sections["train"] |= {"epochs": 6.0, "checkpoint_minutes": 0.002, "early_stopping": 0}
+    sections["train"] |= {"checkpoint_minutes": 0.002, "early_stopping": 0}
     (folder / "recipe.yaml").write_text(json.dumps(sections), encoding="utf-8")
 
 
@@ -73,18 +72,22 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Road:
     )
 
 
-def kill_and_finish(road: Road, folder: Path, after: float) -> None:
-    """Start a run, kill it `after` seconds, look at what it left, finish it and compare."""
-    write_recipe(folder)
-    process = subprocess.Popen(command(folder), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        process.wait(timeout=after)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+def kill(folder: Path, process: subprocess.Popen[bytes]) -> None:
+    """Kill -9, and look at what it left: every artifact with a record is whole."""
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run was over before the kill"
     for record in (folder / ".danlu" / "artifacts").glob(f"*/*/{RECORD}"):
         for entry in Record.model_validate_json(record.read_bytes()).files:
             assert sha256_of(record.parent / entry.path) == entry.sha256, "a half artifact was taken for whole"
+
+
+def start(folder: Path, *more: str) -> subprocess.Popen[bytes]:
+    write_recipe(folder)
+    return subprocess.Popen(command(folder, *more), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def finish_and_compare(road: Road, folder: Path) -> dict[str, Artifact]:
+    """Run again to the end; the result must be that of the undisturbed run, bit for bit."""
     finish(folder)
     whole = artifacts(folder)
     assert (whole["train"] / "model.safetensors").read_bytes() == road.weights
@@ -92,42 +95,61 @@ def kill_and_finish(road: Road, folder: Path, after: float) -> None:
         if stage not in ABOUT_A_MOMENT:
             assert whole[stage].content == content, stage
     assert not list((folder / ".danlu" / "work").iterdir())
+    return whole
 
 
-#: Five moments spread over the run: one drawn from each fifth of it.
-@pytest.mark.parametrize("fifth", range(5))
-def test_kill_9_and_run_again(road: Road, tmp_path: Path, fifth: int) -> None:
-    draw = random.Random(f"quick {fifth}")
-    kill_and_finish(road, tmp_path, road.seconds * (fifth + draw.random()) / 5)
+def kill_at(road: Road, folder: Path, share: float) -> None:
+    process = start(folder)
+    time.sleep(road.seconds * share)
+    kill(folder, process)
+    finish_and_compare(road, folder)
+
+
+#: Four moments spread over the run, one drawn from each quarter of its first nine tenths; training has its own test.
+@pytest.mark.parametrize("quarter", range(4))
+def test_kill_9_and_run_again(road: Road, tmp_path: Path, quarter: int) -> None:
+    kill_at(road, tmp_path, 0.9 * (quarter + random.Random(f"quick {quarter}").random()) / 4)
+
+
+def test_kill_9_in_training_goes_on_from_the_checkpoint(road: Road, tmp_path: Path) -> None:
+    """Killed once a checkpoint is there; the next run takes it up, and does not begin anew."""
+    process = start(tmp_path)
+    pointer: list[Path] = []
+    until = time.monotonic() + 120
+    while not pointer and time.monotonic() < until:
+        pointer = list((tmp_path / ".danlu" / "work").glob("train-*/state/latest.json"))
+        time.sleep(0.005)
+    assert pointer, "no checkpoint was seen"
+    kill(tmp_path, process)
+    step = int(json.loads(pointer[0].read_text(encoding="utf-8"))["folder"].removeprefix("step-"))
+    assert step > 0
+    again = subprocess.run(
+        [*command(tmp_path)[:-1], "--until", "train"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert f"Going on from step {step} of" in again.stdout + again.stderr
+    assert finish_and_compare(road, tmp_path)["train"].record.attempts == 2
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(20))
 def test_kill_9_at_twenty_random_moments(road: Road, tmp_path: Path, number: int) -> None:
-    kill_and_finish(road, tmp_path, road.seconds * random.Random(f"slow {number}").random())
+    kill_at(road, tmp_path, 0.95 * random.Random(f"slow {number}").random())
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_during_training(road: Road, tmp_path: Path) -> None:
+def test_killed_again_and_again(road: Road, tmp_path: Path) -> None:
     """A run that is killed over and over, each time a little later, still arrives."""
-    write_recipe(tmp_path)
     for attempt in range(6):
-        process = subprocess.Popen(command(tmp_path, "--until", "train"), cwd=tmp_path)
-        try:
-            process.wait(timeout=road.seconds * (0.2 + 0.05 * attempt))
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-    finish(tmp_path)
-    assert (artifacts(tmp_path)["train"] / "model.safetensors").read_bytes() == road.weights
+        process = start(tmp_path)
+        time.sleep(road.seconds * (0.3 + 0.05 * attempt))
+        if process.poll() is None:
+            kill(tmp_path, process)
+    finish_and_compare(road, tmp_path)
 
 
 def test_a_killed_parent_takes_its_stage_along(tmp_path: Path) -> None:
     """No orphan goes on writing, so that the next run has the workspace for itself."""
-    write_recipe(tmp_path)
-    process = subprocess.Popen(
-        [*command(tmp_path), "--until", "data"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = start(tmp_path, "--until", "data")
     workers: list[int] = []
     until = time.monotonic() + 60
     while not workers and time.monotonic() < until:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from danlu.core.errors import BudgetReached, Busy, DataError, Interrupted, StageCrashed, UserError
+from danlu.core.errors import BudgetReached, Busy, DataError, Interrupted, StageCrashed, StorageError, UserError
 from danlu.core.runner import Caps, Runner
 from danlu.core.store import Workspace
 from tests import toy
@@ -123,6 +123,42 @@ def test_hours_cap_saves_and_the_next_run_continues(tmp_path: Path, words: Path)
 def test_memory_cap_stops_the_stage(tmp_path: Path, words: Path) -> None:
     with pytest.raises(BudgetReached, match=r"budget\.memory_gib"):
         runner(tmp_path, caps=Caps(memory_bytes=250 * 1024 * 1024)).walk(recipe(fault="memory"))
+
+
+def test_a_moment_over_the_memory_cap_asks_the_stage_to_save(tmp_path: Path, words: Path) -> None:
+    """Memory that is back below the cap when the stage looks must not get it killed unasked a minute later."""
+    with pytest.raises(BudgetReached, match=r"budget\.memory_gib was reached during slow"):
+        runner(tmp_path, caps=Caps(memory_bytes=250 * 1024 * 1024)).walk(recipe(fault="spike"))
+    assert list((tmp_path / "space" / "work").glob("slow-*/state/step-*"))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.03, 0.1])
+def test_ctrl_c_while_a_stage_is_starting_is_no_crash(tmp_path: Path, words: Path, seconds: float) -> None:
+    def watch(event: dict[str, Any]) -> None:
+        if event["type"] == "stage" and event["stage"] == "slow" and event["state"] == "started":
+            threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    with pytest.raises(Interrupted, match="continues from here"):
+        runner(tmp_path, observer=watch).walk(recipe(steps=50, seconds=0.1))
+
+
+def test_an_error_of_a_kind_that_core_does_not_know_keeps_its_meaning(tmp_path: Path, words: Path) -> None:
+    with pytest.raises(DataError, match="the bottle is full"):
+        runner(tmp_path).walk(recipe(fault="own error"))
+
+
+def test_a_full_disk_told_by_a_library_is_a_full_disk(tmp_path: Path, words: Path) -> None:
+    with pytest.raises(StorageError, match="The disk is full"):
+        runner(tmp_path).walk(recipe(fault="rust"))
+
+
+def test_what_a_kill_after_publishing_leaves_is_tidied_up(tmp_path: Path, words: Path) -> None:
+    first = runner(tmp_path)
+    first.walk(recipe())
+    left = first.workspace.work_of("count", first.artifacts["count"].fingerprint)
+    (left / "state").mkdir(parents=True)
+    runner(tmp_path).walk(recipe())
+    assert not left.exists()
 
 
 def test_ctrl_c_saves_and_says_so(tmp_path: Path, words: Path) -> None:

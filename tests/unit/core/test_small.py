@@ -65,7 +65,7 @@ def test_this_machine_is_read_from_the_system() -> None:
 def test_a_stage_that_is_asked_to_stop_stops_at_its_next_progress(tmp_path: Path) -> None:
     context = make_context(tmp_path)
     stops: list[tuple[dict[str, Any], type[DanluError]]] = [
-        ({"interrupted": True}, Interrupted),
+        ({"asked": "interrupted"}, Interrupted),
         ({"deadline": 1.0}, BudgetReached),
         ({"memory_bytes": 1}, BudgetReached),
     ]

@@ -124,6 +124,9 @@ def test_resources_by_package_and_their_mistakes(tmp_path: Path) -> None:
         "package://no-such-package/x": "pip install no-such-package",
         "ftp://somewhere/x": "expected a path, package://",
         "missing.csv": "relative to the recipe's folder",
+        "package:///x": "names no package",
+        "nul\0.csv": "cannot be a path",
+        "x" * 300: "cannot be a path",
         "no_folder/missing.csv": "does not exist either",
     }.items():
         with pytest.raises(UserError, match=message):
