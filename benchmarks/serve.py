@@ -119,7 +119,7 @@ def _publish(folder: Path) -> None:
     from transformers import AutoModelForSequenceClassification
 
     from danlu.compress.forms import Source, write_form
-    from danlu.core.artifact import Artifact, Record, content_hash, list_files, write_json
+    from danlu.core.artifact import RECORD, Artifact, Record, content_hash, list_files, write_json
     from danlu.core.resource import resolve
     from danlu.core.store import Workspace
     from danlu.release.registry import Registry
@@ -137,7 +137,10 @@ def _publish(folder: Path) -> None:
     write_form("onnx", source, release / "form")
     write_json(release / "release.json", {"name": NAME, "verdict": "ship", "gates": []})
     files = list_files(release)
-    record = Record.model_construct(stage="release", fingerprint="benchmark", content=content_hash(files), files=files)
+    record = Record.model_construct(
+        stage="release", fingerprint="benchmark", content=content_hash(files), files=files, inputs={}
+    )
+    (release / RECORD).write_text(record.model_dump_json(), encoding="utf-8")
     registry = Registry(workspace, NAME)
     registry.promote(registry.register(Artifact(release, record)).number)
 

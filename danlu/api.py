@@ -233,9 +233,13 @@ def plan(
 
 
 def load(name: str, *, workspace: str | Path = DEFAULT_WORKSPACE, version: str = "champion") -> Engine:
-    """The released model `name`, ready to answer: "champion", "candidate" or a version number."""
+    """The released model `name`, ready to answer: "champion", "candidate" or a version number.
+
+    Raises `UserError` where there is none, and where its files are no longer those that were tested.
+    """
     from danlu.engines.table import load as load_engine
-    from danlu.release.registry import Registry
+    from danlu.release.registry import Registry, verify
 
     found = Registry(Workspace(Path(workspace)), name).resolve(version)
+    verify(found)
     return load_engine(found.folder / "form", threads=this_machine().cores)

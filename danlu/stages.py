@@ -52,7 +52,7 @@ STAGES: tuple[Stage, ...] = in_order(
             writes="Export",
             version=1,
             numeric=True,
-            libraries=("torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime"),
+            libraries=("torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime", "scipy"),
             example="danlu.examples:EXAMPLE",
         ),
         Stage(

@@ -98,16 +98,42 @@ def _draw(screen: Console, result: RunResult, summary: dict[str, Any], workspace
     screen.print()
     if result.report is not None:
         screen.print(f"Report: {escape(str(_short(result.report)))}", soft_wrap=True)
+    champion = _champion(result, workspace)
+    standing = _standing(result, champion)
+    if standing is not None:
+        screen.print(standing)
     screen.print("Next:")
-    for command in _next(result):
+    for command in _next(result, champion):
         screen.print(f"  {escape(with_workspace(command, workspace))}", soft_wrap=True)
 
 
-def _next(result: RunResult) -> tuple[str, ...]:
-    look = f"danlu show {result.name} --open"
-    if result.verdict == "ship":
-        return (look, f'danlu predict {result.name} "..."', f"danlu serve {result.name}")
-    return (look, f"danlu show {result.name}", "danlu list")
+def _champion(result: RunResult, workspace: Path) -> int | None:
+    """The version that is live after the run; None where none is."""
+    from danlu.core.store import Workspace
+    from danlu.release.registry import Registry
+
+    live = Registry(Workspace(workspace), result.name).champion()
+    return None if live is None else live.number
+
+
+def _standing(result: RunResult, champion: int | None) -> str | None:
+    """What is live after a run that did not change it, in a sentence; None where there is nothing to say."""
+    live = "no version is live yet" if champion is None else f"version {champion} stays the champion, which is live"
+    if result.verdict == "refused":
+        return f"Nothing was released; {live}. Change the data or the recipe and run again; the rest is reused."
+    if result.verdict == "ship" and result.version != champion:
+        return f"Version {result.version} is the candidate; {live}."
+    return None
+
+
+def _next(result: RunResult, champion: int | None) -> tuple[str, ...]:
+    name, version = result.name, result.version
+    look = f"danlu show {name} --open"
+    if result.verdict != "ship":
+        return (look, f"danlu show {name}")
+    if version == champion:
+        return (look, f'danlu predict {name} "..."', f"danlu serve {name}")
+    return (look, f'danlu predict {name} "..." --version {version}', f"danlu promote {name} {version}")
 
 
 def _short(path: Path) -> Path:

@@ -13,7 +13,11 @@ from danlu.cli.output import console, json_option, name_argument, print_json, wo
 @name_argument
 @click.option("--open", "open_", is_flag=True, help="Write the report and open it in the browser.")
 @click.option(
-    "--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="Language of the report."
+    "--lang",
+    type=click.Choice(["en", "zh"]),
+    default="en",
+    show_default=True,
+    help="Language of the report and the verdict.",
 )
 @workspace_option
 @json_option
@@ -29,7 +33,7 @@ def show(name: str, open_: bool, lang: str, workspace: Path, as_json: bool) -> N
     elif not open_:
         from danlu.cli.tables import draw_summary
 
-        draw_summary(console(), numbers)
+        draw_summary(console(), numbers, lang)
     if open_:
         import webbrowser
 

@@ -38,11 +38,11 @@ def interval(score: dict[str, Any] | None) -> str:
     return f"{number(score['value'])} [dim]\\[{number(score['low'])}, {number(score['high'])}][/]"
 
 
-def draw_summary(screen: Console, summary: dict[str, Any]) -> None:
-    """What `danlu show NAME` prints: the verdict, then what it stands on."""
+def draw_summary(screen: Console, summary: dict[str, Any], language: str = "en") -> None:
+    """What `danlu show NAME` prints: the verdict, its sentence in `language`, then what it stands on."""
     version = f", version {summary['version']}" if summary["version"] is not None else ""
     screen.print(f"{VERDICTS[summary['verdict']]}  [bold]{escape(summary['name'])}[/]{version}")
-    screen.print(escape(summary["sentence"]["en"]))
+    screen.print(escape(summary["sentence"][language]))
     for draw in (_gates, _scores, _forms, _data, _cost):
         draw(screen, summary)
 

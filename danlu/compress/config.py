@@ -26,7 +26,7 @@ class CompressConfig(Config):
     )
     ship: FormName = Field("onnx", description="The form that is evaluated for release and served; one of forms.")
     parity_rows: int = Field(
-        200, ge=1, description="Held-out texts (validation part) on which every form is compared with the checkpoint."
+        1_000, ge=1, description="Held-out texts (validation part) on which every form is compared with the checkpoint."
     )
 
     @model_validator(mode="after")

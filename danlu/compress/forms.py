@@ -22,6 +22,10 @@ from danlu.learning.text import TOKENIZER_FILE, end_id, load_tokenizer
 
 _GRAPH_FOLDER = "graph"
 
+#: What goes with a tokenizer where the checkpoint has it: transformers' AutoTokenizer reads the form's folder too, and
+#: the chat template says how a conversation is written down as one text.
+_TOKENIZER_SETTINGS = ("tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json", "added_tokens.json")
+
 
 @dataclass(frozen=True)
 class Source:
@@ -84,9 +88,6 @@ class FormKind:
 
 def _torch(source: Source, folder: Path) -> None:
     source.model.save_pretrained(folder)
-    settings = source.folder / "tokenizer_config.json"
-    if settings.is_file():  # so that transformers' AutoTokenizer reads the folder too
-        shutil.copyfile(settings, folder / settings.name)
 
 
 def _onnx(source: Source, folder: Path) -> None:
@@ -112,6 +113,9 @@ def write_form(name: FormName, source: Source, folder: Path) -> Form:
     folder.mkdir(parents=True)
     kind.export(source, folder)
     shutil.copyfile(source.folder / TOKENIZER_FILE, folder / TOKENIZER_FILE)
+    for settings in _TOKENIZER_SETTINGS:
+        if (source.folder / settings).is_file():
+            shutil.copyfile(source.folder / settings, folder / settings)
     form = Form(
         name=name,
         engine=kind.engine,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from danlu.core.errors import ModelError
 from danlu.core.tasks import TaskName
@@ -41,16 +42,20 @@ def answers(engine: Engine, texts: Sequence[str]) -> np.ndarray:
 def parity(reference: np.ndarray, other: np.ndarray) -> dict[str, Any]:
     """How far the probabilities `other` [N, K] are from those of the checkpoint, `reference`.
 
-    `disagreement`: share of texts with another most probable label or token. A text's difference is the largest
-    of its K absolute differences; `max_difference` and `mean_difference` are over the texts, of which there is
-    at least one.
+    `disagreement`: share of texts with another most probable label or token; `disagreement_low` and
+    `disagreement_high` are the ends of its exact 95 % interval (Clopper and Pearson 1934), which says something
+    also where no text differs. A text's difference is the largest of its K absolute differences; `max_difference`
+    and `mean_difference` are over the texts, of which there is at least one.
     """
     differences = np.abs(reference - other).max(axis=1)
     changed = reference.argmax(axis=1) != other.argmax(axis=1)
+    interval = stats.binomtest(int(changed.sum()), len(changed)).proportion_ci(0.95, method="exact")
     return {
         "reference": "checkpoint",
         "rows": len(reference),
         "disagreement": float(changed.mean()),
+        "disagreement_low": float(interval.low),
+        "disagreement_high": float(interval.high),
         "max_difference": float(differences.max()),
         "mean_difference": float(differences.mean(dtype=np.float64)),
     }

@@ -85,15 +85,17 @@ def read_form(folder: Path) -> Form:
 class TextScore:
     """How well a generate model foresaw one text.
 
-    `tokens`: how many tokens were foreseen (all but a first one that nothing precedes). `log_likelihood`: sum of
-    their natural logarithms of probability. `greedy`: how many of them were the most probable one. `characters`:
-    characters of the text that those tokens spell, for bits per character.
+    `tokens`: how many tokens were foreseen: all but a first one that nothing precedes, and the token that ends a
+    text where the model knows one, which `end_counted` says. `log_likelihood`: sum of their natural logarithms of
+    probability. `greedy`: how many of them were the most probable one. `characters`: characters of the text that
+    those tokens spell, for bits per character.
     """
 
     tokens: int
     log_likelihood: float
     greedy: int
     characters: int
+    end_counted: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +124,11 @@ class Engine(Protocol):
         ...
 
     def score(self, texts: Sequence[str]) -> list[TextScore]:
-        """How well the model foresees each text, whole, in windows where it is longer than the context (generate)."""
+        """How well the model foresees each text and its end, in windows where it is longer than the context (generate).
+
+        The tokens are those of training, so exp(-log_likelihood / tokens) over texts that fit into the context is
+        the perplexity that training reports for them. Longer ones are foreseen from more of what is before.
+        """
         ...
 
     def next_token(self, texts: Sequence[str]) -> np.ndarray:

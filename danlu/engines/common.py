@@ -17,7 +17,7 @@ from danlu.core.errors import UserError
 from danlu.core.tasks import TASKS, TaskName
 from danlu.engines.base import Ending, Form, TextScore
 from danlu.engines.sampling import choose, log_softmax, pieces, softmax
-from danlu.learning.text import encode, encode_whole, load_tokenizer, pad, pad_id, start_id
+from danlu.learning.text import encode, encode_documents, encode_whole, end_id, load_tokenizer, pad, pad_id, start_id
 
 _TEXTS_IN_BATCH = 64
 _TOKENS_IN_BATCH = 8_192
@@ -75,7 +75,8 @@ class LocalEngine(ABC):
         window that holds it: it is foreseen from at least half a context, as far as the text goes back.
         """
         self._must_be("generate", "score")
-        rows = self._documents(texts)
+        rows = encode_documents(self._tokenizer, _spellable(texts))
+        end_counted = end_id(self._tokenizer) is not None
         windows = [(index, *window) for index, row in enumerate(rows) for window in _windows(len(row), self.form)]
         totals = np.zeros((len(rows), 3))
         for chosen in self._batches([end - begin for _, begin, end, _ in windows], self._tokens_in_batch()):
@@ -95,6 +96,7 @@ class LocalEngine(ABC):
                 log_likelihood=float(likelihood),
                 greedy=int(greedy),
                 characters=self._characters(text, row),
+                end_counted=end_counted,
             )
             for text, row, (tokens, likelihood, greedy) in zip(texts, rows, totals, strict=True)
         ]
@@ -171,16 +173,12 @@ class LocalEngine(ABC):
                 f"It answers on {TASKS[self.form.task].endpoint}."
             )
 
-    def _documents(self, texts: Sequence[str]) -> list[list[int]]:
-        """Tokens of each whole text, dressed by the tokenizer as in training."""
-        return encode_whole(self._tokenizer, _spellable(texts))
-
     def _open_rows(self, texts: Sequence[str]) -> list[list[int]]:
-        """`_documents` to be continued: without a closing token, and with something to continue from."""
+        """Tokens of each whole text to be continued: without a closing token, and with something to continue from."""
         start = start_id(self._tokenizer)
         opening = next(iter(self.form.end_ids), self._pad_id) if start is None else start
         rows = []
-        for row in self._documents(texts):
+        for row in encode_whole(self._tokenizer, _spellable(texts)):
             while row and row[-1] in self.form.end_ids:
                 row = row[:-1]
             rows.append(row or [opening])

@@ -40,22 +40,14 @@ class ClassifyEvidence:
         self._labels = sorted({*labels, *test.labels})
         self._truth = np.array([self._labels.index(label) for label in test.labels], dtype=np.int64)
 
-    def of_form(self, folder: Path) -> tuple[dict[str, Any], np.ndarray]:
-        """The evidence about the form in `folder`, and its probabilities [N, K].
+    def evidence(self, probabilities: np.ndarray) -> dict[str, Any]:
+        """The evidence about the form that answered all test rows with `probabilities` [N, K]."""
+        return self._scored(probabilities) | {"worst": self._worst(probabilities)}
 
-        Raises `UserError` when the model answers with something that is no number.
-        """
-        probabilities = self._predict(folder)
-        evidence: dict[str, Any] = classification(
-            probabilities, self._truth, self._labels, self._config.resamples, self._config.seed
-        )
-        return evidence | {"worst": self._worst(probabilities)}, probabilities
-
-    def brief(self, folder: Path, rows: int) -> dict[str, Any]:
-        """The headline scores of another form on the first `rows` test rows."""
-        test = self._test.first(rows)
-        evidence, _ = ClassifyEvidence(self._ctx, self._config, test, self._labels).of_form(folder)
-        return {"rows": len(test), "scores": {name: evidence["scores"][name] for name in self.headline}}
+    def brief(self, probabilities: np.ndarray) -> dict[str, Any]:
+        """The headline scores of a form from its answers to the first rows, to compare forms on the same ones."""
+        scores = self._scored(probabilities)["scores"]
+        return {"rows": len(probabilities), "scores": {name: scores[name] for name in self.headline}}
 
     def table(self, probabilities: np.ndarray) -> pa.Table:
         """`predictions.parquet`: the answers behind the evidence; the labels' order is in its metadata."""
@@ -83,17 +75,23 @@ class ClassifyEvidence:
         resamples, seed = self._config.resamples, self._config.seed
         return {
             "rows": len(train),
-            "scores": classification(answers, self._truth, self._labels, resamples, seed)["scores"],
+            "converged": model.converged,
+            "scores": self._scored(answers)["scores"],
             "comparison": compare_classifiers(probabilities, answers, self._truth, resamples, seed),
         }
 
-    def _predict(self, folder: Path) -> np.ndarray:
+    def answers(self, folder: Path, rows: int | None = None) -> np.ndarray:
+        """Probabilities [N, K] that the form in `folder` gives the first `rows` test rows; None means all.
+
+        Raises `UserError` when the model answers with something that is no number.
+        """
+        test = self._test.first(rows)
         engine = load(folder, self._ctx.threads)
-        answers = np.zeros((len(self._test), len(self._labels)))
+        answers = np.zeros((len(test), len(self._labels)))
         columns = [self._labels.index(label) for label in engine.form.labels or ()]
-        with self._ctx.progress(f"answering with {folder.name}", total=len(self._test), unit="texts") as bar:
-            for begin in range(0, len(self._test), _ROWS_AT_ONCE):
-                texts = self._test.texts[begin : begin + _ROWS_AT_ONCE]
+        with self._ctx.progress(f"answering with {folder.name}", total=len(test), unit="texts") as bar:
+            for begin in range(0, len(test), _ROWS_AT_ONCE):
+                texts = test.texts[begin : begin + _ROWS_AT_ONCE]
                 answers[begin : begin + len(texts), columns] = engine.predict(texts)
                 bar.advance(len(texts))
         engine.close()
@@ -104,6 +102,10 @@ class ClassifyEvidence:
                 "number. Training has probably diverged: look at its loss, and lower train.learning_rate."
             )
         return answers
+
+    def _scored(self, probabilities: np.ndarray) -> dict[str, Any]:
+        truth = self._truth[: len(probabilities)]
+        return classification(probabilities, truth, self._labels, self._config.resamples, self._config.seed)
 
     def _worst(self, probabilities: np.ndarray) -> list[dict[str, Any]]:
         """The most confidently wrong rows, the most confident first; ties by id."""

@@ -15,7 +15,6 @@ from danlu.engines.base import TextScore
 from danlu.engines.table import load
 from danlu.evaluate.config import EvaluateConfig
 from danlu.evaluate.rows import Part
-from danlu.learning.text import load_tokenizer, start_id
 from danlu.metrics.ngram import NAME, CharacterModel
 from danlu.metrics.paired import compare_language_models
 from danlu.metrics.scores import generation
@@ -37,34 +36,22 @@ class GenerateEvidence:
         self._ctx = ctx
         self._config = config
         self._test = test
-        self._end_counted = False
 
-    def of_form(self, folder: Path) -> tuple[dict[str, Any], list[TextScore]]:
-        """The evidence about the form in `folder`, and its score of each text.
-
-        Raises `UserError` when the model answers with something that is no number.
-        """
-        found = self._score(folder)
-        self._end_counted = _counts_end(folder, self._test.texts[0], found[0])
-        evidence: dict[str, Any] = {
-            "scores": self._scores(
-                [one.log_likelihood for one in found],
-                [one.tokens for one in found],
-                [one.characters for one in found],
-            ),
-            "end_counted": self._end_counted,
+    def evidence(self, found: list[TextScore]) -> dict[str, Any]:
+        """The evidence about the form that scored all test texts with `found`."""
+        return {
+            "scores": self._scores_of(found),
+            "end_counted": found[0].end_counted,
             "per_class": {},
             "confusion": None,
             "calibration": None,
             "worst": [],
         }
-        return evidence, found
 
-    def brief(self, folder: Path, rows: int) -> dict[str, Any]:
-        """The headline scores of another form on the first `rows` test texts."""
-        test = self._test.first(rows)
-        evidence, _ = GenerateEvidence(self._ctx, self._config, test, []).of_form(folder)
-        return {"rows": len(test), "scores": {name: evidence["scores"][name] for name in self.headline}}
+    def brief(self, found: list[TextScore]) -> dict[str, Any]:
+        """The headline scores of a form from its scores of the first texts, to compare forms on the same ones."""
+        scores = self._scores_of(found)
+        return {"rows": len(found), "scores": {name: scores[name] for name in self.headline}}
 
     def table(self, found: list[TextScore]) -> pa.Table:
         """`predictions.parquet`: the score of each text."""
@@ -93,8 +80,9 @@ class GenerateEvidence:
             model = CharacterModel().fit(texts)
             bar.advance(len(texts))
         characters = [one.characters for one in found]
-        log_likelihood = model.log_likelihood(self._test.texts, characters, end=self._end_counted)
-        tokens = [count + self._end_counted for count in characters]
+        end_counted = found[0].end_counted
+        log_likelihood = model.log_likelihood(self._test.texts, characters, end=end_counted)
+        tokens = [count + end_counted for count in characters]
         ours = [one.log_likelihood for one in found]
         return {
             "rows": len(texts),
@@ -122,12 +110,22 @@ class GenerateEvidence:
     ) -> dict[str, Any]:
         return generation(log_likelihood, tokens, characters, self._config.resamples, self._config.seed)
 
-    def _score(self, folder: Path) -> list[TextScore]:
+    def _scores_of(self, found: list[TextScore]) -> dict[str, Any]:
+        return self._scores(
+            [one.log_likelihood for one in found], [one.tokens for one in found], [one.characters for one in found]
+        )
+
+    def answers(self, folder: Path, rows: int | None = None) -> list[TextScore]:
+        """How well the form in `folder` foresees each of the first `rows` test texts; None means all.
+
+        Raises `UserError` when the model answers with something that is no number.
+        """
+        test = self._test.first(rows)
         found: list[TextScore] = []
         engine = load(folder, self._ctx.threads)
-        with self._ctx.progress(f"reading with {folder.name}", total=len(self._test), unit="texts") as bar:
-            for begin in range(0, len(self._test), _ROWS_AT_ONCE):
-                texts = self._test.texts[begin : begin + _ROWS_AT_ONCE]
+        with self._ctx.progress(f"reading with {folder.name}", total=len(test), unit="texts") as bar:
+            for begin in range(0, len(test), _ROWS_AT_ONCE):
+                texts = test.texts[begin : begin + _ROWS_AT_ONCE]
                 found.extend(engine.score(texts))
                 bar.advance(len(texts))
         engine.close()
@@ -137,11 +135,3 @@ class GenerateEvidence:
                 "look at its loss, and lower train.learning_rate."
             )
         return found
-
-
-def _counts_end(folder: Path, text: str, found: TextScore) -> bool:
-    """Whether the engine's score of a text includes foreseeing its end: one token more than the text has."""
-    tokenizer = load_tokenizer(folder)
-    spelt = len(tokenizer.encode(text, add_special_tokens=False).ids)
-    foreseen = spelt if start_id(tokenizer) is not None else spelt - 1
-    return found.tokens > foreseen

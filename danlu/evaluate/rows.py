@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as parquet
 
 from danlu.core.artifact import Artifact
+from danlu.core.context import Context
 from danlu.core.errors import DataError
 from danlu.learning.batching import unpack_rows
+from danlu.learning.corpus import read_rows
+from danlu.metrics import leaks
 
 #: What `training.json`, which the export brings along, calls the packed set of train rows the model has seen.
 _ROWS = "rows"
 
+#: How the rows of the baseline were chosen, in words. It gives the model a little more than the baseline has.
+_SEEN = (
+    "the rows the model has been trained on (a tokenizer learned for it, and an automatic length, come from all "
+    "training rows)"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Rows of one part of a corpus, sorted by id. `labels` is empty for a corpus without labels."""
+    """Rows of one part of a corpus, in its order. `labels` is empty for a corpus without labels."""
 
     ids: list[str]
     texts: list[str]
@@ -46,8 +51,8 @@ class Part:
 
 def read_part(corpus: Artifact, part: str) -> Part:
     """The part ("train", "validation" or "test") of a corpus; one without files is empty."""
-    table = _read(corpus / part, ["id", "text", "label"])
-    return Part(ids=table.get("id", []), texts=table.get("text", []), labels=table.get("label", []))
+    rows = read_rows(corpus.folder, part, ["id", "text", "label"])
+    return Part(ids=rows["id"], texts=rows["text"], labels=rows["label"])
 
 
 def test_part(corpus: Artifact, most_rows: int | None) -> Part:
@@ -61,24 +66,21 @@ def test_part(corpus: Artifact, most_rows: int | None) -> Part:
     return part
 
 
-def leaked_rows(corpus: Artifact) -> int:
-    """How many validation and test rows are also in training: an equal text, or one of the same duplicate cluster.
+def leaked_rows(ctx: Context, corpus: Artifact, threshold: float | None) -> int:
+    """How many validation and test rows are also in training, recounted from the texts of the files as written.
 
-    Counted anew over the files as written, from the texts themselves, whatever the corpus says about itself.
+    Nothing that the corpus says about its rows is believed, its clusters included. `threshold`: the Jaccard
+    similarity of shingles from which two texts are the same; None, where the corpus was made without looking for
+    near duplicates, counts texts that are equal to the character.
     """
-    train = _read(corpus / "train", ["text", "cluster"])
-    texts = {_digest(text) for text in train.get("text", [])}
-    clusters = set(train.get("cluster", []))
-    leaked = 0
-    for part in ("validation", "test"):
-        rows = _read(corpus / part, ["text", "cluster"])
-        held_out = rows.get("text", [])
-        groups: Sequence[Any] = rows.get("cluster", [None] * len(held_out))
-        leaked += sum(
-            _digest(text) in texts or (cluster is not None and cluster in clusters)
-            for text, cluster in zip(held_out, groups, strict=True)
-        )
-    return leaked
+    train = read_rows(corpus.folder, "train", ["text"])["text"]
+    held_out = [text for part in ("validation", "test") for text in read_rows(corpus.folder, part, ["text"])["text"]]
+    if threshold is None:
+        known = set(train)
+        return sum(text in known for text in held_out)
+    with ctx.progress("looking for leaks", total=len(held_out), unit="texts") as bar:
+        pairs = leaks.leaked_rows(train, held_out, threshold, advance=bar.advance)
+    return len({place for _, place in pairs})
 
 
 def rows_seen(training: dict[str, Any], train_rows: int, seed: int) -> tuple[np.ndarray, str]:
@@ -91,28 +93,10 @@ def rows_seen(training: dict[str, Any], train_rows: int, seed: int) -> tuple[np.
     if isinstance(packed, dict) and packed["total"] <= train_rows:
         # Rows at the end that yielded no training example are not counted in the total.
         seen = unpack_rows(packed)
-        return np.pad(seen, (0, train_rows - len(seen))), "the rows the model has seen"
+        return np.pad(seen, (0, train_rows - len(seen))), _SEEN
     samples = min(int(training.get("samples") or train_rows), train_rows)
     chosen = np.zeros(train_rows, dtype=bool)
     chosen[np.random.default_rng(seed).permutation(train_rows)[:samples]] = True
     if samples == train_rows:
-        return chosen, "all training rows, which the model has seen at least once each"
-    return chosen, "as many training rows as the model has seen, drawn at random"
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]
-
-
-def _read(folder: Path, columns: list[str]) -> dict[str, list[Any]]:
-    """Those of `columns` that the Parquet files of `folder` have, in the order of the files, which is by id."""
-    values: dict[str, list[Any]] = {}
-    for file in sorted(folder.glob("*.parquet")):
-        known = set(parquet.read_schema(file).names)
-        table = parquet.read_table(file, columns=[name for name in columns if name in known])
-        for name in table.column_names:
-            values.setdefault(name, []).extend(table.column(name).to_pylist())
-    if "id" in values:
-        order = sorted(range(len(values["id"])), key=values["id"].__getitem__)
-        values = {name: [column[place] for place in order] for name, column in values.items()}
-    return values
+        return chosen, "all training rows, which the model has been trained on at least once each"
+    return chosen, "as many training rows as the model has been trained on, drawn at random"

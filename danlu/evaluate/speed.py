@@ -14,7 +14,6 @@ from danlu.core.context import Context
 from danlu.engines.base import Engine
 from danlu.engines.table import load
 from danlu.evaluate.config import SpeedConfig
-from danlu.learning.text import load_tokenizer
 
 _TEXTS_IN_BATCH = 32
 
@@ -36,15 +35,14 @@ def measure(ctx: Context, folder: Path, texts: Sequence[str], config: SpeedConfi
     begin = time.perf_counter()
     engine = load(folder, ctx.threads)
     loaded = time.perf_counter() - begin
-    measured = _MEASURES[engine.form.task](ctx, engine, folder, texts, config)
+    measured = _MEASURES[engine.form.task](ctx, engine, texts, config)
     measured |= {"load_seconds": loaded, "bytes": engine.form.bytes}
     engine.close()
     return measured
 
 
-def _classify(ctx: Context, engine: Engine, folder: Path, texts: Sequence[str], config: SpeedConfig) -> dict[str, Any]:
+def _classify(ctx: Context, engine: Engine, texts: Sequence[str], config: SpeedConfig) -> dict[str, Any]:
     """Latency of one text a request; throughput of all texts, in batches as far as the form allows them."""
-    del folder
     seconds = _timed(ctx, engine.form.name, texts, config, lambda text: engine.predict([text]))
     size = _TEXTS_IN_BATCH if engine.form.batch_invariant else 1
     many = list(itertools.islice(itertools.cycle(texts), max(len(texts), 4 * size)))
@@ -62,26 +60,25 @@ def _classify(ctx: Context, engine: Engine, folder: Path, texts: Sequence[str], 
     }
 
 
-def _generate(ctx: Context, engine: Engine, folder: Path, texts: Sequence[str], config: SpeedConfig) -> dict[str, Any]:
+def _generate(ctx: Context, engine: Engine, texts: Sequence[str], config: SpeedConfig) -> dict[str, Any]:
     """One request continues the beginning of a text: time to the first piece, to the last, and tokens a second."""
-    tokenizer = load_tokenizer(folder)
     first: list[float | None] = []
     tokens: list[int] = []
 
     def answer(prompt: str) -> None:
         begin = time.perf_counter()
-        pieces: list[str] = []
         first.append(None)
-        for piece in engine.generate(
+        answering = engine.generate(
             prompt, max_new_tokens=_NEW_TOKENS, temperature=1.0, top_p=1.0, seed=len(tokens), stop=()
-        ):
-            if not pieces:
+        )
+        while True:
+            try:
+                next(answering)
+            except StopIteration as stopped:
+                tokens.append(stopped.value.tokens)
+                return
+            if first[-1] is None:
                 first[-1] = time.perf_counter() - begin
-            pieces.append(piece)
-        # An answer may end early; what it wrote is counted as its own tokenizer spells it, which may take more tokens
-        # than the model did, but the model never takes more than it was asked for.
-        written = len(tokenizer.encode("".join(pieces), add_special_tokens=False).ids)
-        tokens.append(min(written, _NEW_TOKENS))
 
     prompts = [text[:_PROMPT_CHARACTERS] for text in texts]
     seconds = _timed(ctx, engine.form.name, prompts, config, answer)

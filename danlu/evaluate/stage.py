@@ -24,8 +24,8 @@ _EVIDENCE: dict[str, type[ClassifyEvidence] | type[GenerateEvidence]] = {
     "generate": GenerateEvidence,
 }
 
-#: Forms that do not ship are scored on at most this many rows: enough to see that they are no worse.
-_ROWS_OF_OTHER_FORMS = 1_000
+#: Forms are compared on the same rows, the first so many: enough to see that one is no worse than another.
+_ROWS_TO_COMPARE_FORMS = 1_000
 
 
 def run(ctx: Context, config: EvaluateStage) -> None:
@@ -36,14 +36,14 @@ def run(ctx: Context, config: EvaluateStage) -> None:
     test = test_part(corpus, settings.max_rows)
     # Typed loosely: what a task's answers are is between its own methods.
     task: Any = _EVIDENCE[config.task](ctx, settings, test, card.get("labels") or [])
-    evidence, answers = task.of_form(export / "forms" / ship)
-    evidence |= {
+    answers = task.answers(export / "forms" / ship)
+    evidence = task.evidence(answers) | {
         "task": config.task,
         "rows": len(test),
         "form": ship,
         "primary": TASKS[config.task].quality,
         "naive": card.get("naive"),
-        "leaked_rows": leaked_rows(corpus),
+        "leaked_rows": leaked_rows(ctx, corpus, (card.get("duplicates") or {}).get("threshold")),
         "baseline": None,
     }
     parquet.write_table(task.table(answers), ctx.out / "predictions.parquet")
@@ -52,9 +52,11 @@ def run(ctx: Context, config: EvaluateStage) -> None:
         seen, rule = rows_seen(export.json("training.json"), len(train), settings.seed)
         evidence["baseline"] = task.baseline(answers, train, seen, rule)
     evidence["forms"] = {
-        form: {"rows": len(test), "scores": {name: evidence["scores"][name] for name in task.headline}}
-        if form == ship
-        else task.brief(export / "forms" / form, _ROWS_OF_OTHER_FORMS)
+        form: task.brief(
+            answers[:_ROWS_TO_COMPARE_FORMS]
+            if form == ship
+            else task.answers(export / "forms" / form, _ROWS_TO_COMPARE_FORMS)
+        )
         for form in made["forms"]
     }
     write_json(ctx.out / "evidence.json", evidence)

@@ -73,6 +73,8 @@ class TextBaseline:
         self.labels: list[str] = []
         self._vectorizers: list[TfidfVectorizer] = []
         self._model: LogisticRegression | None = None
+        #: Whether the solver came to its end; if not, the baseline is weaker than it could be.
+        self.converged = True
 
     def fit(self, texts: Sequence[str], labels: Sequence[str]) -> Self:
         """Learn from one label a text. A single label is learnt as what it is: always that label.
@@ -92,9 +94,9 @@ class TextBaseline:
         features = hstack([vectorizer.fit_transform(texts) for vectorizer in self._vectorizers], format="csr")
         self._model = LogisticRegression(C=_PENALTY, max_iter=_ITERATIONS, tol=_TOLERANCE)
         with warnings.catch_warnings():
-            # The last iterations, should they not suffice, move the answers by less than a test score shows.
-            warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.simplefilter("ignore", ConvergenceWarning)  # said by `converged`
             self._model.fit(features, list(labels))
+        self.converged = int(np.max(self._model.n_iter_)) < _ITERATIONS
         return self
 
     def probabilities(self, texts: Sequence[str], labels: Sequence[str] | None = None) -> Floats:

@@ -17,19 +17,52 @@ from danlu.metrics.bootstrap import Score, resampled_sums, score
 
 _TEST_SHARE = 0.1
 
-#: More rows than this would take longer than the answer is worth; whole clusters are drawn, so that a drawn row keeps
-#: its duplicates.
-_MOST_ROWS = 40_000
+#: More rows than this would take longer than the answer is worth.
+MOST_ROWS = 20_000
+
+#: A cluster with more than this share of the rows to draw is thinned; others are drawn whole or not at all.
+_GIANT_SHARE = 0.05
 
 Flags = NDArray[np.bool_]
+Integers = NDArray[np.int64]
+
+
+def choose_rows(clusters: Integers, place: Integers, seed: int, most: int = MOST_ROWS) -> Flags:
+    """Which rows [N] to hand to `naive_split_score`: about `most` of them, or all when there are no more.
+
+    Whole clusters are drawn, so that a drawn row keeps its duplicates: rows drawn one by one would thin them out. A
+    cluster that does not fit is passed over. A giant cluster keeps its share of the rows, which is still many copies.
+    The choice depends on the numbers in `clusters` and on `place`, which orders rows, not on how the rows lie.
+    """
+    if len(clusters) <= most:
+        return np.ones(len(clusters), dtype=bool)
+    random = np.random.default_rng(seed)
+    _, member, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
+    giant = sizes > max(1.0, most * _GIANT_SHARE)
+    room = most
+    chosen = np.zeros(len(clusters), dtype=bool)
+    for cluster in np.flatnonzero(giant):
+        rows = np.flatnonzero(member == cluster)
+        rows = rows[np.argsort(place[rows], kind="stable")]
+        kept = len(rows) * most // len(clusters)
+        chosen[random.permutation(rows)[:kept]] = True
+        room -= kept
+    whole = _fitting(np.where(giant, most + 1, sizes), room, random)
+    return np.asarray(chosen | whole[member])
 
 
 def naive_split_score(
-    texts: Sequence[str], labels: Sequence[str], clusters: Sequence[str], seed: int = 1, resamples: int = 1_000
+    texts: Sequence[str],
+    labels: Sequence[str],
+    clusters: Sequence[str],
+    seed: int = 1,
+    resamples: int = 1_000,
+    rows_available: int | None = None,
 ) -> dict[str, Any]:
     """Accuracy of the baseline on a random split of all rows, beside that on distinct texts split by cluster.
 
-    Call it with the rows before duplicates are dropped; equal and nearly equal texts share their cluster. For the
+    Call it with the rows before duplicates are dropped; equal and nearly equal texts share their cluster. Where the
+    rows are a choice (`choose_rows`), `rows_available` says out of how many. For the
     honest half, equal texts count once, texts with several labels not at all, and no cluster is on both sides.
     `straddling_share` is the share of the random split's test rows whose cluster is also in its training part.
     The result does not depend on the order of the rows. A half that cannot be measured has None for its scores.
@@ -37,7 +70,7 @@ def naive_split_score(
     if not len(texts) == len(labels) == len(clusters):
         raise ValueError(f"Rows disagree: {len(texts)} texts, {len(labels)} labels, {len(clusters)} clusters")
     random = np.random.default_rng(seed)
-    rows = _draw(sorted(zip(texts, labels, clusters, strict=True)), random)
+    rows = sorted(zip(texts, labels, clusters, strict=True))
     naive_test = np.zeros(len(rows), dtype=bool)
     naive_test[random.permutation(len(rows))[: _test_rows(len(rows))]] = True
     distinct = _distinct(rows)
@@ -48,18 +81,12 @@ def naive_split_score(
         "naive": _accuracy(rows, naive_test, seed, resamples),
         "clean": _accuracy(distinct, clean_test, seed, resamples),
         "rows": len(rows),
+        "rows_available": len(rows) if rows_available is None else rows_available,
         "straddling_share": _straddling([cluster for _, _, cluster in rows], naive_test),
     }
 
 
 Row = tuple[str, str, str]
-
-
-def _draw(rows: list[Row], random: np.random.Generator) -> list[Row]:
-    if len(rows) <= _MOST_ROWS:
-        return rows
-    drawn = _whole_clusters([cluster for _, _, cluster in rows], _MOST_ROWS, random)
-    return [row for row, kept in zip(rows, drawn, strict=True) if kept]
 
 
 def _test_rows(rows: int) -> int:
@@ -71,13 +98,19 @@ def _whole_clusters(clusters: Sequence[str], wanted: int, random: np.random.Gene
     if not clusters:
         return np.zeros(0, dtype=bool)
     _, member, sizes = np.unique(np.asarray(clusters, dtype=object), return_inverse=True, return_counts=True)
+    return np.asarray(_fitting(sizes, wanted, random)[member])
+
+
+def _fitting(sizes: Integers, room: int, random: np.random.Generator) -> Flags:
+    """Which clusters of these sizes are taken, in random order, passing over those that do not fit any more."""
     chosen = np.zeros(len(sizes), dtype=bool)
-    room = wanted
     for cluster in random.permutation(len(sizes)):
         if sizes[cluster] <= room:
             chosen[cluster] = True
             room -= int(sizes[cluster])
-    return np.asarray(chosen[member])
+        if room <= 0:
+            break
+    return chosen
 
 
 def _distinct(rows: list[Row]) -> list[Row]:

@@ -29,7 +29,7 @@ def gather(
         "rows": evidence.get("rows"),
         "train_rows": card.get("splits", {}).get("train", {}).get("rows"),
         "leaked_rows": evidence.get("leaked_rows"),
-        "parity": parity.get("disagreement"),
+        "parity": _parity(parity),
         "parity_max": parity.get("max_difference"),
         "bytes": export["forms"][form].get("bytes"),
     }
@@ -40,6 +40,18 @@ def gather(
     comparison = baseline.get("comparison")
     facts["comparisons"] = {"baseline": {**comparison, "name": baseline.get("name")}} if comparison else {}
     return facts
+
+
+def _parity(parity: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The share of texts answered otherwise than by the checkpoint, with its interval and the number of texts."""
+    if parity.get("disagreement") is None:
+        return None
+    return {
+        "value": parity["disagreement"],
+        "low": parity.get("disagreement_low"),
+        "high": parity.get("disagreement_high"),
+        "rows": parity.get("rows"),
+    }
 
 
 def _worst(per_class: Mapping[str, Mapping[str, Any]], metric: str) -> Mapping[str, Any] | None:

@@ -50,7 +50,7 @@ FACTS: dict[str, Fact] = {
     "rows": Fact(meaning="test rows scored"),
     "train_rows": Fact(meaning="training rows in the corpus"),
     "leaked_rows": Fact(meaning="validation and test rows that are also in the training part"),
-    "parity": Fact(meaning="share of held-out texts on which the shipped form and the checkpoint differ", share=True),
+    "parity": _score("share of held-out texts on which the shipped form and the checkpoint differ"),
     "parity_max": Fact(meaning="largest difference in probability between them", share=True),
     "bytes": Fact(meaning="size of the shipped form, in bytes"),
     "p50_ms": Fact(meaning="median latency of one request, in milliseconds"),
@@ -69,7 +69,8 @@ DEFAULTS: dict[str, tuple[str, ...]] = {
 #: Scores of which less is better; of all others more is.
 LOWER_IS_BETTER = frozenset({"perplexity", "bits_per_character", "log_loss", "ece"})
 
-#: Facts of one model as `facts.gather` returns them: numbers, scores `{"value", "low", "high"}`, and under
+#: Facts of one model as `facts.gather` returns them: numbers, scores `{"value", "low", "high"}` (with "rows" where
+#: they were not measured on the test rows), and under
 #: "comparisons" the paired comparisons by what the model was compared with.
 Facts = Mapping[str, Any]
 
@@ -124,7 +125,7 @@ class Comparison:
         passed = _COMPARE[self.sign](observed, self.number)
         name = self.fact if self.end == "value" else f"{self.fact}.{self.end}"
         says = "as asked" if passed else "but must be"
-        reason = f"{name} is {_show(observed)}, {says} {self.sign} {_show(self.number)}"
+        reason = f"{name} is {_show(observed)}{_measured_on(facts[self.fact])}, {says} {self.sign} {_show(self.number)}"
         return GateResult(expression=self.expression, passed=passed, observed=observed, reason=reason)
 
 
@@ -266,6 +267,12 @@ def _observe(facts: Facts, name: str, end: str) -> tuple[float | None, str]:
     if not math.isfinite(value):
         return None, f"{name} is not a finite number"
     return value, ""
+
+
+def _measured_on(value: object) -> str:
+    """On how many texts, for a fact that says so because they are not the test rows."""
+    rows = value.get("rows") if isinstance(value, Mapping) else None
+    return f" on {rows:,} held-out texts" if isinstance(rows, int) else ""
 
 
 def _show(number: float) -> str:

@@ -20,12 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from danlu.core.artifact import Artifact
+from danlu.core.artifact import RECORD, Artifact
 from danlu.core.errors import Refused, StorageError, UserError, from_os_error
+from danlu.core.resource import sha256_of
 from danlu.core.store import Workspace, write_json_atomically
 
 Alias = Literal["candidate", "champion"]
 ALIASES: tuple[Alias, ...] = ("candidate", "champion")
+_FORM = "form/"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -38,6 +40,55 @@ class Version:
     folder: Path
     created: str
     verdict: str
+
+
+def verify(version: Version) -> None:
+    """Compare the files of the form with the hashes taken when it was released; call it before loading them.
+
+    Raises `UserError` naming the first file that was changed, removed or added since.
+    """
+    recorded, shared = _recorded(version)
+    there = {
+        path.relative_to(version.folder).as_posix(): path
+        for path in (version.folder / _FORM).rglob("*")
+        if not path.is_dir() and not path.name.startswith(".")  # such as .DS_Store; no engine reads them
+    }
+    for name in sorted(recorded.keys() | there.keys()):
+        if name not in there:
+            what = "is gone"
+        elif name not in recorded:
+            what = "was not there when it was tested"
+        elif _hash(there[name]) != recorded[name]:
+            what = "is not the file that was tested"
+        else:
+            continue
+        folders = " and ".join(f"the folder {folder}" for folder in (version.folder, *shared))
+        raise UserError(
+            f"Version {version.number} cannot be used: {version.folder / name} {what}. Restore it from a backup, or "
+            f"remove {folders} and run the recipe again: the same inputs make the same release."
+        )
+
+
+def _recorded(version: Version) -> tuple[dict[str, str], list[Path]]:
+    """The SHA-256 of each file of the form, and the folder of the export, which may share these files."""
+    path = version.folder / RECORD
+    try:
+        record = json.loads(path.read_bytes())
+        hashes = {entry["path"]: entry["sha256"] for entry in record["files"] if entry["path"].startswith(_FORM)}
+        fingerprint, inputs = record["fingerprint"], dict(record["inputs"])
+        shared = [version.folder.parent.parent / "compress" / inputs["compress"][0]] if "compress" in inputs else []
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise UserError(f"Version {version.number} cannot be checked: {path} is missing or damaged.") from error
+    if fingerprint != version.fingerprint:
+        raise UserError(f"Version {version.number} cannot be used: {path} is the record of another release.")
+    return hashes, shared
+
+
+def _hash(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise from_os_error(error) or UserError(f"Cannot read {path}: {error.strerror}.") from error
 
 
 def names(workspace: Workspace) -> list[str]:
@@ -96,20 +147,25 @@ class Registry:
     def promote(self, version: int | None = None) -> Version:
         """Make `version` the champion; None takes the candidate. Promoting the champion changes nothing.
 
-        Raises `UserError` when there is no such version, or its files are gone.
+        Raises `UserError` when there is no such version, or its files are not those that were tested.
         """
         with self._lock():
             target = self.resolve("candidate" if version is None else str(version))
+            verify(target)
             self._move("champion", target.number, "promote")
         return target
 
     def rollback(self) -> Version:
-        """Make the champion before this one the champion again. Raises `UserError` when there is none."""
+        """Make the champion before this one the champion again.
+
+        Raises `UserError` when there is none, or its files are not those that were tested.
+        """
         with self._lock():
             state = self._alias("champion")
             if state is None or not state["previous"]:
                 raise UserError(f"{self.name!r} has no earlier champion to go back to. {self._known()}")
             target = self.resolve(str(state["previous"][-1]))
+            verify(target)
             self._write_alias("champion", target.number, state["previous"][:-1], state, "rollback")
         return target
 

@@ -6,8 +6,9 @@ import os
 import shutil
 from pathlib import Path
 
-from danlu.core.artifact import write_json
+from danlu.core.artifact import Artifact, list_files, write_json
 from danlu.core.context import Context
+from danlu.core.errors import DanluError
 from danlu.core.tasks import TASKS
 from danlu.release import gates
 from danlu.release.card import model_card
@@ -59,6 +60,19 @@ def run(ctx: Context, config: ReleaseStage) -> None:
     )
     (ctx.out / "README.md").write_text(text, encoding="utf-8")
     link_tree(ctx.inputs["compress"] / f"forms/{form}", ctx.out / FORM)
+    _check_untouched(ctx.inputs["compress"], f"forms/{form}", ctx.out / FORM)
+
+
+def _check_untouched(export: Artifact, inside: str, linked: Path) -> None:
+    """Raise `DanluError` unless the linked files are, byte for byte, those that were exported and evaluated."""
+    exported = {entry.path: entry.sha256 for entry in export.record.files if entry.path.startswith(f"{inside}/")}
+    found = {f"{inside}/{entry.path}": entry.sha256 for entry in list_files(linked)}
+    changed = sorted(name for name in exported.keys() | found.keys() if exported.get(name) != found.get(name))
+    if changed:
+        raise DanluError(
+            f"{changed[0]} in {export.folder} is not what was exported and evaluated: it was changed since. Remove "
+            "that folder and run again to make it anew."
+        )
 
 
 def link_tree(source: Path, target: Path) -> None:

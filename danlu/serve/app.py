@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from fastapi import Depends, FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.security import HTTPBearer
 
 from danlu import __version__
@@ -19,6 +19,7 @@ from danlu.serve.door import Door
 from danlu.serve.errors import ApiError, install
 from danlu.serve.keys import Keys
 from danlu.serve.live import Live, Served
+from danlu.serve.page import docs_page
 
 _DESCRIPTION = """One released model, served exactly as it was tested.
 
@@ -48,10 +49,16 @@ def create_app(live: Live, config: ServeConfig, keys: Keys | None) -> FastAPI:
         await live.stop()
 
     app = FastAPI(
-        title=f"Danlu: {live.name}", version=__version__, description=_DESCRIPTION, lifespan=lifespan, redoc_url=None
+        title=f"Danlu: {live.name}",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,  # FastAPI's own page loads its script from the internet
+        redoc_url=None,
     )
     install(app)
     app.add_middleware(Door, keys=keys, max_body_bytes=config.max_body_bytes)
+    _add_docs(app)
     _add_health(app, live)
     _add_models(app, live, keys)
     _add_answers(app, live, config, keys)
@@ -63,6 +70,12 @@ def _guarded(keys: Keys | None) -> list[Any]:
     return [] if keys is None else [Depends(HTTPBearer(auto_error=False, description="The API key."))]
 
 
+def _add_docs(app: FastAPI) -> None:
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> HTMLResponse:
+        return HTMLResponse(docs_page(app.openapi(), str(request.base_url)))
+
+
 def _add_health(app: FastAPI, live: Live) -> None:
     @app.get("/healthz", tags=["health"], summary="Is the process alive?")
     async def healthz() -> forms.Health:
@@ -70,7 +83,10 @@ def _add_health(app: FastAPI, live: Live) -> None:
 
     @app.get("/readyz", tags=["health"], summary="Which version answers?")
     async def readyz() -> forms.Ready:
-        return forms.Ready(model=live.name, version=live.current.version.number, problem=live.problem)
+        number = live.current.version.number
+        # Anyone may ask this: the details, which name files of this machine, are in the log alone.
+        problem = f"A newer version cannot be loaded; version {number} goes on. The server's log says why."
+        return forms.Ready(model=live.name, version=number, problem=live.problem and problem)
 
 
 def _add_models(app: FastAPI, live: Live, keys: Keys | None) -> None:

@@ -22,6 +22,9 @@ from danlu.serve.errors import Overloaded
 _LONGEST_WAIT_SECONDS = 60
 _SMOOTHING = 0.2
 
+#: A text, and where its answer goes: one row of probabilities [K].
+_Waiting = tuple[str, "asyncio.Future[np.ndarray]"]
+
 
 class Batcher:
     """Answers texts with one engine, whose calls run in `executor`, so that the event loop stays free.
@@ -34,7 +37,7 @@ class Batcher:
         self._executor = executor
         self._max_batch = max_batch if engine.form.batch_invariant else 1
         self._max_waiting = max_waiting
-        self._waiting: deque[tuple[str, asyncio.Future[np.ndarray]]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._seconds_per_text = 0.01
 
@@ -53,25 +56,35 @@ class Batcher:
         return min(max(1, math.ceil(len(self._waiting) * self._seconds_per_text)), _LONGEST_WAIT_SECONDS)
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
         while batch := self._take():
             started = time.monotonic()
-            try:
-                rows = await loop.run_in_executor(self._executor, self._engine.predict, [text for text, _ in batch])
-            except Exception as error:
-                for _, answer in batch:
-                    if not answer.done():
-                        answer.set_exception(error)
-                continue
-            for (_, answer), row in zip(batch, rows, strict=True):
-                if not answer.done():
-                    answer.set_result(row)
+            await self._answer(batch)
             seconds = (time.monotonic() - started) / len(batch)
             self._seconds_per_text += _SMOOTHING * (seconds - self._seconds_per_text)
 
-    def _take(self) -> list[tuple[str, asyncio.Future[np.ndarray]]]:
+    async def _answer(self, batch: list[_Waiting]) -> None:
+        """Answer every text of `batch`. When the engine fails on several, each is asked again alone.
+
+        So a text that the engine cannot take fails its own request, and not those it happened to wait with.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            rows = await loop.run_in_executor(self._executor, self._engine.predict, [text for text, _ in batch])
+            answered = list(zip(batch, rows, strict=True))  # before the first answer goes out: all rows, or none
+        except Exception as error:
+            if len(batch) > 1:
+                for one in batch:
+                    await self._answer([one])
+            elif not batch[0][1].done():
+                batch[0][1].set_exception(error)
+            return
+        for (_, answer), row in answered:
+            if not answer.done():
+                answer.set_result(row)
+
+    def _take(self) -> list[_Waiting]:
         """What waits, up to `max_batch`, without what nobody waits for any more."""
-        batch: list[tuple[str, asyncio.Future[np.ndarray]]] = []
+        batch: list[_Waiting] = []
         while self._waiting and len(batch) < self._max_batch:
             text, answer = self._waiting.popleft()
             if not answer.done():

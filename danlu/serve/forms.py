@@ -249,4 +249,4 @@ class Ready(BaseModel):
     status: Literal["ready"] = "ready"
     model: str
     version: int
-    problem: str | None = Field(description="Why a newer version is not the one that answers; null when all is well.")
+    problem: str | None = Field(description="Says that a newer version cannot be loaded; null when all is well.")

@@ -6,17 +6,21 @@ secret that lies beside it; whoever reads the file cannot make the key from it.
 
 from __future__ import annotations
 
-import contextlib
+import fcntl
 import hashlib
 import hmac
 import json
+import logging
 import os
 import secrets
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 from danlu.core.errors import StorageError, UserError, from_os_error
 from danlu.core.store import Workspace
+
+log = logging.getLogger("danlu.serve")
 
 _PREFIX = "danlu-"
 _BYTES = 32
@@ -45,14 +49,11 @@ def open_keys(workspace: Workspace) -> tuple[Keys, str | None]:
     """
     path = path_of(workspace)
     try:
-        if not path.exists():
-            made = _create(path)
-            if made is not None:
-                return _read(path), made
-        path.chmod(0o600)
+        made = None if path.exists() and path.stat().st_size else _create(path)
+        _close_to_others(path)
+        return _read(path), made
     except OSError as error:
         raise from_os_error(error) or StorageError(f"Cannot keep API keys in {path}: {error.strerror}.") from error
-    return _read(path), None
 
 
 def path_of(workspace: Workspace) -> Path:
@@ -61,29 +62,43 @@ def path_of(workspace: Workspace) -> Path:
 
 
 def _create(path: Path) -> str | None:
-    """Make a key; returns it, or None when another process was first."""
+    """Make a key; returns it, or None when another process was first.
+
+    The lock keeps two first starts apart. A start that was killed before it wrote leaves an empty file, which the
+    next one fills.
+    """
     key = _PREFIX + secrets.token_urlsafe(_BYTES)
     secret = secrets.token_bytes(_BYTES)
-    text = json.dumps({"secret": secret.hex(), "hmac_sha256": [_digest(secret, key.encode()).hex()]}) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    beside = path.with_name(f".keys.{secrets.token_hex(8)}.tmp")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if file.read(1):
+            return None
+        _close_to_others(path)
+        json.dump({"secret": secret.hex(), "hmac_sha256": [_digest(secret, key.encode()).hex()]}, file)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return key
+
+
+def _close_to_others(path: Path) -> None:
+    """Take the file from other users of the machine; a warning where that cannot be done."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if not mode & 0o077:
+        return
     try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(beside, path)
-            return key
-    finally:
-        beside.unlink(missing_ok=True)
-    return None
+        path.chmod(0o600)
+    except OSError as error:
+        log.warning("Other users may be able to read %s (mode %o), and it stays so: %s.", path, mode, error.strerror)
 
 
 def _read(path: Path) -> Keys:
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        text = file.read()
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(text)
         return Keys(bytes.fromhex(value["secret"]), [bytes.fromhex(text) for text in value["hmac_sha256"]])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"The key file {path} is damaged. Remove it; the next start makes a new key.") from error

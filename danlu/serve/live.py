@@ -18,7 +18,7 @@ import numpy as np
 from danlu.core.errors import ModelError, UserError
 from danlu.engines.base import Engine
 from danlu.engines.table import load as load_engine
-from danlu.release.registry import ALIASES, Registry, Version
+from danlu.release.registry import ALIASES, Registry, Version, verify
 from danlu.serve.batcher import Batcher
 from danlu.serve.config import ServeConfig
 from danlu.serve.errors import Overloaded
@@ -75,8 +75,8 @@ class Live:
     """Holds the version that answers; follows the alias when it moves.
 
     `wanted` is "champion", "candidate" or a number; a number is pinned and never changes. The constructor loads
-    the model and blocks; it raises `UserError` when there is none or it cannot be loaded. While a new version
-    loads, both are in memory.
+    the model and blocks; it raises `UserError` when there is none, it cannot be loaded, or its files are not those
+    that were tested. While a new version loads, both are in memory.
     """
 
     def __init__(
@@ -97,7 +97,8 @@ class Live:
         self._closing: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
         self._retry_at: float | None = None
-        #: Why the version that the alias points at is not the one that answers; None while it is.
+        #: Why the version that the alias points at is not the one that answers; None while it is. It may name
+        #: files of this machine: for the log and its people, not for clients.
         self.problem: str | None = None
         self.current = self._make(registry.resolve(wanted))
 
@@ -106,6 +107,7 @@ class Live:
         return self._registry.name
 
     def _make(self, version: Version) -> Served:
+        verify(version)
         return Served(version, self._registry.name, self._config, self._load)
 
     @contextlib.contextmanager

@@ -8,6 +8,7 @@ import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pyarrow.parquet as parquet
 
@@ -153,24 +154,43 @@ def test_promote_while_serving_loses_no_request(classify: Walked, tmp_path: Path
     copy.write_recipe(sections)
     second = copy.run("run", "recipe.yaml")
     assert second.returncode == 0, second.stdout + second.stderr
-    versions: set[str] = set()
-    with serving(copy) as client:
-        promoted = back = False
-        until = time.monotonic() + 40
-        while time.monotonic() < until:
-            answer = client.post("/v1/predict", json={"text": "the lamp is great no 3"})
-            assert answer.status_code == 200, answer.text
-            versions.add(str(answer.json()["version"]))
-            if not promoted:
-                promoted = copy.run("promote", copy.name, "2").returncode == 0
-            elif not back and "2" in versions:
-                back = copy.run("rollback", copy.name).returncode == 0
-                versions.clear()
-            elif back and "1" in versions:
-                break
-    assert promoted
-    assert back
-    assert "1" in versions
+    assert "danlu promote" in second.stdout
+    assert "Version 2 is the candidate; version 1 stays the champion" in second.stdout
+    seen: list[tuple[int, int]] = []  # (status, version), in the order in which the answers came
+
+    with serving(copy) as client, ThreadPoolExecutor(4) as pool:
+        going = Event()
+        going.set()
+
+        def hammer() -> None:
+            while going.is_set():
+                answer = client.post("/v1/predict", json={"texts": ["the lamp is great no 3", "the cup is dull no 4"]})
+                seen.append((answer.status_code, answer.json().get("version", 0)))
+
+        def answers_with(version: int) -> bool:
+            """Whether `version` answers 20 times from now on within 20 s."""
+            until = time.monotonic() + 20
+            start = len(seen)
+            while time.monotonic() < until:
+                if sum(number == version for _, number in seen[start:]) >= 20:
+                    return True
+                time.sleep(0.05)
+            return False
+
+        clients = [pool.submit(hammer) for _ in range(4)]
+        try:
+            assert answers_with(1)
+            assert copy.run("promote", copy.name, "2").returncode == 0
+            assert answers_with(2)
+            assert copy.run("rollback", copy.name).returncode == 0
+            assert answers_with(1)
+        finally:
+            going.clear()
+        for hammering in clients:
+            hammering.result(timeout=60)
+    assert {status for status, _ in seen} == {200}
+    assert {version for _, version in seen} == {1, 2}
+    assert seen[-1][1] == 1
 
 
 def test_init_writes_a_recipe_that_runs(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,11 @@ from rich.console import Console
 from danlu.api import RunResult, write_report
 from danlu.cli.run import _as_json, _draw, _summary
 from danlu.cli.serve import _config
+from danlu.core.artifact import RECORD, Artifact, list_files, write_json
+from danlu.core.errors import UserError
 from danlu.core.runner import StageOutcome
+from danlu.core.store import Workspace
+from danlu.release.registry import Registry
 from tests.unit.report.example import make_run
 
 
@@ -35,7 +40,8 @@ def drawn(result: RunResult, workspace: Path) -> str:
 
 
 def test_ends_with_the_verdict_the_report_and_the_next_commands(tmp_path: Path) -> None:
-    result = ended(tmp_path)
+    result = released(tmp_path)
+    Registry(Workspace(tmp_path), result.name).promote()
     said = drawn(replace(result, report=write_report(result.name, workspace=tmp_path)), tmp_path)
     assert "SHIP   sentiment-en, version 1" in said
     assert str(tmp_path / "runs" / "sentiment-en" / "report.html") in said
@@ -49,6 +55,7 @@ def test_a_refusal_names_the_gates_that_failed_and_offers_no_serving(tmp_path: P
     assert "✗ macro_f1 >= 0.70: macro_f1 is 0.777" in said
     assert "✗ leaked_rows" not in said
     assert "danlu serve" not in said
+    assert "Nothing was released; no version is live yet." in said
 
 
 def test_a_run_until_a_stage_has_no_verdict(tmp_path: Path) -> None:
@@ -71,11 +78,73 @@ def test_as_json(tmp_path: Path) -> None:
     }
 
 
+def released(workspace: Path, **options: Any) -> RunResult:
+    """`ended`, with the release in the registry."""
+    result = ended(workspace, **options)
+    store = Workspace(workspace)
+    release = store.find("release", result.stages[-1].fingerprint)
+    assert release is not None
+    (release.folder / "form").mkdir()
+    write_json(release / "form/form.json", {"form": "torch"})
+    record = release.record.model_copy(update={"files": list_files(release.folder)})
+    (release / RECORD).write_text(record.model_dump_json(), encoding="utf-8")
+    Registry(store, result.name).register(Artifact(release.folder, record))
+    return result
+
+
+def test_a_release_that_is_not_live_says_so_and_how_to_change_it(tmp_path: Path) -> None:
+    result = released(tmp_path)
+    said = drawn(result, tmp_path)
+    assert "Version 1 is the candidate; no version is live yet." in said
+    assert f'danlu predict sentiment-en "..." --version 1 --workspace {tmp_path}' in said
+    assert f"danlu promote sentiment-en 1 --workspace {tmp_path}" in said
+    assert "danlu serve" not in said
+    Registry(Workspace(tmp_path), result.name).promote(1)
+    assert "candidate" not in drawn(result, tmp_path)
+    assert "danlu serve sentiment-en" in drawn(result, tmp_path)
+    said = drawn(replace(result, version=2), tmp_path)
+    assert "Version 2 is the candidate; version 1 stays the champion, which is live." in said
+    assert "danlu promote sentiment-en 2" in said
+
+
 @pytest.mark.parametrize(("given", "port"), [({}, 8111), ({"port": 0}, 0)])
 def test_serve_takes_the_recipes_settings_and_options_override_them(
     tmp_path: Path, given: dict[str, Any], port: int
 ) -> None:
-    make_run(tmp_path, serve={"port": 8111, "keys": False})
-    config = _config(tmp_path, "sentiment-en", given)
+    released(tmp_path, serve={"port": 8111, "keys": False})
+    store = Workspace(tmp_path)
+    config = _config(store, "sentiment-en", "1", given)
     assert (config.port, config.keys) == (port, False)
-    assert _config(tmp_path, "another", {}).port == 8000
+    with pytest.raises(UserError, match="'another' has no champion"):
+        _config(store, "another", "champion", {})
+
+
+def test_the_settings_are_those_of_the_run_that_made_the_version(tmp_path: Path) -> None:
+    result = released(tmp_path, serve={"port": 8111})
+    store = Workspace(tmp_path)
+    runs = tmp_path / "runs" / result.name
+    made = json.loads((runs / "latest.json").read_text(encoding="utf-8"))
+    write_json(runs / "20261123T120000.json", made)
+    others = [stage for stage in made["stages"] if stage["stage"] != "release"]
+    late = {"started": "2026-11-24T12:00:00.000+00:00", "recipe": {"serve": {"port": 9999, "keys": False}}}
+    write_json(runs / "latest.json", made | late | {"verdict": "stopped", "stages": others})
+    refused = [*others, made["stages"][-1] | {"fingerprint": "0" * 64}]
+    write_json(runs / "20261125T120000.json", made | late | {"verdict": "refused", "stages": refused})
+    (runs / "20261126T120000.json").write_text("{", encoding="utf-8")
+    assert _config(store, result.name, "1", {}).port == 8111
+    # The same release again, with other settings: they are no part of the release.
+    write_json(runs / "20261127T120000.json", made | late | {"recipe": {"serve": {"port": 8222}}})
+    assert _config(store, result.name, "1", {}).port == 8222
+    for path in runs.glob("*.json"):
+        path.unlink()
+    assert _config(store, result.name, "1", {}).port == 8000
+
+
+@pytest.mark.parametrize(
+    ("serve", "said"),
+    [({"prot": 1}, r"serve\.prot: .*Mend the `serve` section"), ({"max_texts": 9, "max_waiting": 3}, "max_texts is 9")],
+)
+def test_settings_that_do_not_fit_are_the_users_mistake(tmp_path: Path, serve: dict[str, Any], said: str) -> None:
+    released(tmp_path, serve=serve)
+    with pytest.raises(UserError, match=said):
+        _config(Workspace(tmp_path), "sentiment-en", "1", {})

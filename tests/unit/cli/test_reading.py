@@ -35,6 +35,16 @@ def test_show_draws_the_verdict_and_keeps_markup_of_labels_as_text(tmp_path: Pat
     assert "Had we split naively" in said
 
 
+def test_show_says_the_verdict_in_the_language_asked_for(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    asked = ("show", "sentiment-en", "--workspace", str(tmp_path))
+    sentence = json.loads(ask(*asked, "--json"))["sentence"]
+    for language, other in (("en", "zh"), ("zh", "en")):
+        said = ask(*asked, "--lang", language)
+        assert sentence[language][:20] in said
+        assert sentence[other][:20] not in said
+
+
 @pytest.mark.parametrize("until", ["plan", "data", "train", "compress", "evaluate", "speed"])
 def test_show_draws_a_partial_run(tmp_path: Path, until: str) -> None:
     make_run(tmp_path, until=until)

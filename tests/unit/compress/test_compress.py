@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +44,8 @@ def test_the_export_says_what_it_holds(classify_export: Path) -> None:
         held = sum(file.stat().st_size for file in folder.iterdir() if file.name != "form.json")
         assert form["bytes"] == entry["bytes"] == held
         assert (folder / "tokenizer.json").is_file()
-        assert set(entry["parity"]) == {"reference", "rows", "disagreement", "max_difference", "mean_difference"}
+        measured = {"disagreement", "disagreement_low", "disagreement_high", "max_difference", "mean_difference"}
+        assert set(entry["parity"]) == {"reference", "rows", *measured}
         assert entry["parity"]["rows"] == 40
     assert not (classify_export / "forms" / "torch" / "model.onnx").exists()
 
@@ -116,6 +118,19 @@ def test_other_processes_give_equal_bytes(request: pytest.FixtureRequest, tmp_pa
         assert list_files(tmp_path / seed / "out") == list_files(export)
 
 
+def test_every_form_keeps_what_goes_with_the_tokenizer(classify_export: Path, tmp_path: Path) -> None:
+    checkpoint = shutil.copytree(classify_export.parent / "checkpoint", tmp_path / "checkpoint")
+    files = {"tokenizer_config.json": '{"model_max_length": 48}', "chat_template.jinja": "{{ messages }}"}
+    for name, text in files.items():
+        (checkpoint / name).write_text(text, encoding="utf-8")
+    forms = tiny.run_compress(tmp_path, checkpoint, classify_export.parent / "corpus", ["torch", "onnx"]) / "forms"
+    for form in ("torch", "onnx"):
+        for name, text in files.items():
+            assert (forms / form / name).read_text(encoding="utf-8") == text
+        held = sum(file.stat().st_size for file in (forms / form).iterdir() if file.name != "form.json")
+        assert read(forms / form / "form.json")["bytes"] == held
+
+
 def test_a_head_that_does_not_fit_the_labels_is_refused(classify_export: Path, tmp_path: Path) -> None:
     source = Source(
         folder=classify_export.parent / "checkpoint",
@@ -142,5 +157,10 @@ def test_parity_counts_changed_labels_and_differences() -> None:
     got = parity(reference, other)
     assert got["rows"] == 4
     assert got["disagreement"] == 0.25
+    # Clopper and Pearson: 1 of 4.
+    assert (got["disagreement_low"], got["disagreement_high"]) == pytest.approx((0.00631, 0.80588), abs=1e-4)
+    none = parity(reference, reference)
+    assert (none["disagreement"], none["disagreement_low"]) == (0, 0)
+    assert none["disagreement_high"] == pytest.approx(1 - 0.025 ** (1 / 4))  # no difference seen is not none there
     assert got["max_difference"] == pytest.approx(0.2)
     assert got["mean_difference"] == pytest.approx((0.1 + 0.2) / 4)

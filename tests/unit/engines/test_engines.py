@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from danlu.engines.base import Ending, Engine, read_form
 from danlu.engines.sampling import softmax
 from danlu.engines.table import load
 from danlu.learning.models import load_checkpoint
+from danlu.learning.objectives import OBJECTIVES
 from danlu.learning.text import encode, load_tokenizer
 from tests.unit.engines import tiny
 
@@ -118,13 +120,16 @@ def test_a_call_for_the_other_task_is_refused(classifier: Engine, generator: Eng
 
 
 @pytest.mark.parametrize("generator", FLOAT32, indirect=True)
-def test_score_adds_up_the_log_probabilities_of_every_token(generator: Engine, generate_export: Path) -> None:
+def test_score_adds_up_the_log_probabilities_of_every_token_and_the_end(
+    generator: Engine, generate_export: Path
+) -> None:
     rows = [row for row in tiny.texts(20) if len(row) < 20]
     model = load_checkpoint(generate_export.parent / "checkpoint")
     tokenizer = load_tokenizer(generate_export.parent / "checkpoint")
     for row, got in zip(rows, generator.score(rows), strict=True):
-        ids = torch.tensor([tokenizer.encode(row).ids])
+        ids = torch.tensor([[*tokenizer.encode(row).ids, 2]])
         assert ids[0, 0] == 1
+        assert got.end_counted
         with torch.inference_mode():
             logs = model(input_ids=ids).logits[0].log_softmax(-1)
         truth = ids[0, 1:]
@@ -136,7 +141,7 @@ def test_score_adds_up_the_log_probabilities_of_every_token(generator: Engine, g
 
 def test_score_counts_every_token_of_a_text_longer_than_the_context_once(generator: Engine) -> None:
     text = " ".join(tiny.texts(12))
-    tokens = len(generator._tokenizer.encode(text).ids) - 1
+    tokens = len(generator._tokenizer.encode(text).ids)  # less the opening token, and with the closing one
     assert tokens > 3 * generator.form.max_length
     (got,) = generator.score([text])
     assert got.tokens == tokens
@@ -151,8 +156,35 @@ def test_score_of_a_text_does_not_depend_on_the_batch(generator: Engine) -> None
         (alone,) = generator.score([row])
         assert got.log_likelihood == pytest.approx(alone.log_likelihood, abs=1e-4)
         assert got.tokens == alone.tokens
-    assert together[0].tokens == 0
+    assert together[0].tokens == 1  # nothing but its end
     assert generator.score([]) == []
+
+
+@pytest.mark.parametrize("generator", FLOAT32, indirect=True)
+def test_perplexity_is_that_of_training_on_the_same_rows(generator: Engine, generate_export: Path) -> None:
+    """One quantity under one name, on texts that fit into the context."""
+    objective = OBJECTIVES["generate"]
+    rows = [row for row in tiny.texts(40) if len(row) < 40]
+    checkpoint = generate_export.parent / "checkpoint"
+    examples = objective.examples(load_tokenizer(checkpoint), rows, None, generator.form.max_length)
+    assert len(examples) == len(rows) > 20
+    with torch.inference_mode():
+        outcome = objective.outcome(load_checkpoint(checkpoint), examples.batch(np.arange(len(rows)), 0), None)
+    nothing = np.empty(0)
+    trained = objective.score(outcome.loss.item(), nothing, nothing, 0)
+    found = generator.score(rows)
+    assert sum(one.tokens for one in found) == outcome.weight
+    ours = math.exp(-sum(one.log_likelihood for one in found) / outcome.weight)
+    assert ours == pytest.approx(trained, rel=1e-4)
+
+
+def test_a_tokenizer_without_an_end_token_foresees_none(generate_export: Path, tmp_path: Path) -> None:
+    form = shutil.copytree(generate_export / "forms" / "torch", tmp_path / "form")
+    path = form / "tokenizer.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"</s>"', '"<stop>"'), encoding="utf-8")
+    (got,) = load(form).score(["good screen"])
+    assert not got.end_counted
+    assert got.tokens == len(load_tokenizer(form).encode("good screen").ids) - 1
 
 
 def test_next_token_is_the_first_that_generate_takes(generator: Engine) -> None:

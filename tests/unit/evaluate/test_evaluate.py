@@ -6,22 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 from sklearn import metrics
 
-from danlu.core.artifact import Artifact
+from danlu.core.artifact import Artifact, write_json
 from danlu.core.context import Context
 from danlu.core.errors import DataError, Interrupted, UserError
 from danlu.engines.table import load
 from danlu.engines.torch_engine import TorchEngine
+from danlu.evaluate import stage
 from danlu.evaluate.config import EvaluateStage
 from danlu.evaluate.rows import leaked_rows, read_part, rows_seen
 from danlu.evaluate.stage import run
 from danlu.learning.batching import pack_rows
+from danlu.learning.corpus import read_part as read_in_training
 from danlu.metrics.baseline import TextBaseline
 from danlu.metrics.ngram import CharacterModel
-from tests.support import make_context
+from tests.support import as_artifact, make_context
 from tests.unit.engines import tiny
 from tests.unit.evaluate.conftest import NAIVE, MakeCorpus, sentiment
 
@@ -109,7 +112,8 @@ def test_the_baseline_learns_from_the_rows_the_model_has_seen(
     predicted = [model.labels[k] for k in model.probabilities(test.texts).argmax(axis=1)]
     assert baseline["rows"] == 100
     assert baseline["all_rows"]["rows"] == 300
-    assert baseline["rows_rule"] == "the rows the model has seen"
+    assert baseline["rows_rule"].startswith("the rows the model has been trained on")
+    assert baseline["converged"] is True
     assert baseline["scores"]["accuracy"]["value"] == pytest.approx(metrics.accuracy_score(test.labels, predicted))
     # The tiny model has random weights: the baseline must come out clearly better.
     comparison = baseline["comparison"]
@@ -144,13 +148,49 @@ def test_a_tiny_test_part_gives_null_never_a_crash(
 
 def test_leaks_are_counted_anew_and_told(tmp_path: Path, make_corpus: MakeCorpus, classify_export: Artifact) -> None:
     train = sentiment(300, 1)
-    same_text, same_cluster = (train[0][0], "good", "elsewhere"), ("quite another text", "bad", train[1][2])
-    corpus = make_corpus({"train": train, "validation": [same_text], "test": [*sentiment(20, 9), same_cluster]})
-    assert corpus.json("card.json")["leaked_rows"] == 0
-    assert leaked_rows(corpus) == 2
+    train.append(("the pump of the garden well is loud at night and stops in the rain", "bad", "a well"))
+    equal = (train[0][0], "good", "elsewhere")
+    near = ("the pump of the garden well is loud at night, and stops in the snow!", "bad", "no well")
+    other = ("quite another text of which training holds no word", "bad", "a well")
+    corpus = make_corpus({"train": train, "validation": [equal], "test": [near, other]})
+    card = corpus.json("card.json")
+    assert card["leaked_rows"] == 0
+    context = make_context(tmp_path)
+    assert leaked_rows(context, corpus, 0.7) == 2  # the clusters lie, both ways: the texts are what counts
+    assert leaked_rows(context, corpus, None) == 1
+    write_json(corpus / "card.json", card | {"duplicates": {"threshold": 0.7}})
     context, evidence = evaluated(tmp_path, corpus, classify_export, settings("classify"))
     assert evidence["leaked_rows"] == 2
     assert "2 validation or test rows are also in training" in context.emit.texts("warn")[0]  # type: ignore[attr-defined]
+
+
+def test_rows_seen_are_counted_as_training_counts_them(tmp_path: Path) -> None:
+    """Also where the files of a part are not in the order of the ids: one reader, one order."""
+    for number, names in enumerate((["m", "z"], ["a"])):
+        folder = tmp_path / "train"
+        folder.mkdir(exist_ok=True)
+        rows = pa.table({"id": names, "text": [f"text {name}" for name in names]})
+        parquet.write_table(rows, folder / f"part-{number}.parquet")
+    corpus = as_artifact(tmp_path, "data")
+    part = read_part(corpus, "train")
+    assert part.texts == read_in_training(tmp_path, "train", ["text"])["text"] == ["text m", "text z", "text a"]
+    assert part.labels == []
+    seen, _ = rows_seen({"rows": pack_rows(np.array([True, False, False]))}, len(part), seed=1)
+    assert part.where(seen).ids == ["m"]
+
+
+def test_forms_are_compared_on_the_same_rows(
+    tmp_path: Path, corpus: Artifact, classify_export: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "_ROWS_TO_COMPARE_FORMS", 31)
+    context, evidence = evaluated(tmp_path, corpus, classify_export, settings("classify", baseline=False))
+    assert evidence["rows"] == 90
+    assert {form["rows"] for form in evidence["forms"].values()} == {31}
+    table = parquet.read_table(context.out / "predictions.parquet").slice(0, 31).to_pydict()
+    shipped = evidence["forms"]["torch"]["scores"]
+    assert shipped == evidence["forms"]["onnx"]["scores"]
+    assert shipped["accuracy"]["value"] == pytest.approx(metrics.accuracy_score(table["label"], table["predicted"]))
+    assert shipped["accuracy"]["value"] != evidence["scores"]["accuracy"]["value"]
 
 
 def test_an_empty_test_part_is_the_users_to_mend(
@@ -172,7 +212,7 @@ def test_a_model_that_answers_nan_is_refused(
 
 def test_ctrl_c_stops_it(tmp_path: Path, corpus: Artifact, classify_export: Artifact) -> None:
     context = make_context(tmp_path, inputs={"data": corpus, "compress": classify_export})
-    context.limits.interrupted = True
+    context.limits.asked = "interrupted"
     with pytest.raises(Interrupted):
         run(context, settings("classify"))
 
@@ -181,7 +221,8 @@ def test_rows_seen_says_how_it_knows() -> None:
     mask = np.arange(10) < 4
     seen, rule = rows_seen({"samples": 4, "rows": pack_rows(mask)}, 12, seed=1)
     assert seen.tolist() == [*mask.tolist(), False, False]
-    assert rule == "the rows the model has seen"
+    assert "trained on" in rule
+    assert "come from all training rows" in rule
     seen, rule = rows_seen({"samples": 5}, 12, seed=1)
     assert (seen.sum(), "at random" in rule) == (5, True)
     seen, rule = rows_seen({"samples": 99}, 12, seed=1)
@@ -208,6 +249,7 @@ def test_perplexity_is_that_of_the_engine(
     assert table.column_names == ["id", "tokens", "log_likelihood", "characters"]
     assert sum(table.column("tokens").to_pylist()) == tokens
     assert set(evidence["forms"]["onnx"]["scores"]) == {"perplexity", "bits_per_character"}
+    assert evidence["end_counted"] is True
 
 
 def test_the_ngram_baseline_foresees_the_same_events(read: tuple[Context, Any], prose: Artifact) -> None:
@@ -223,15 +265,3 @@ def test_the_ngram_baseline_foresees_the_same_events(read: tuple[Context, Any], 
     # Random weights: the model needs more bits, and clearly so.
     assert baseline["comparison"]["difference"]["low"] > 0
     assert baseline["rows"] == baseline["all_rows"]["rows"] == 200
-
-
-def test_the_end_is_counted_where_the_engine_counts_it(read: tuple[Context, Any], generate_export: Artifact) -> None:
-    from danlu.engines.base import TextScore
-    from danlu.evaluate.generate import _counts_end
-    from danlu.learning.text import load_tokenizer
-
-    folder = generate_export / "forms" / "torch"
-    tokens = len(load_tokenizer(folder).encode("good screen", add_special_tokens=False).ids)
-    for extra, counted in ((0, False), (1, True)):
-        one = TextScore(tokens=tokens + extra, log_likelihood=-1.0, greedy=0, characters=11)
-        assert _counts_end(folder, "good screen", one) is counted

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from danlu.core.artifact import Artifact
+from danlu.engines.torch_engine import TorchEngine
 from danlu.evaluate import speed
 from danlu.evaluate.config import SpeedStage
 from danlu.evaluate.stage import run_speed
@@ -42,6 +43,24 @@ def test_a_language_model_is_timed_by_token(tmp_path: Path, prose: Artifact, gen
     found = timed(tmp_path, prose, generate_export, "generate")
     assert 0 < found["first_token_ms"] <= found["p95_ms"]
     assert 0 < found["tokens_per_second"] <= found["new_tokens"] * found["throughput_per_second"] * 1.001
+
+
+def test_tokens_are_counted_as_the_model_made_them(
+    tmp_path: Path, prose: Artifact, generate_export: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody counts them anew: what an answer spells need not be what the model wrote it with."""
+    made: list[int] = []
+    answer = TorchEngine._answer
+
+    def watched(self: TorchEngine, *given: Any) -> Any:
+        ending = yield from answer(self, *given)
+        made.append(ending.tokens)
+        return ending
+
+    monkeypatch.setattr(TorchEngine, "_answer", watched)
+    found = timed(tmp_path, prose, generate_export, "generate")["forms"]["torch"]
+    per_request = found["tokens_per_second"] / found["throughput_per_second"]
+    assert per_request == pytest.approx(sum(made[-20:]) / 20)
 
 
 def test_a_slow_form_is_timed_on_fewer_requests(

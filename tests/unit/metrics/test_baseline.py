@@ -87,3 +87,11 @@ def test_two_rows_are_enough() -> None:
 def test_refuses_rows_that_disagree(texts: list[str], labels: list[str]) -> None:
     with pytest.raises(ValueError, match="as many labels as texts"):
         TextBaseline().fit(texts, labels)
+
+
+def test_a_fit_that_stops_early_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"{mood} {place} of {place % 7}" for place in range(60) for mood in ("good", "bad", "so so")]
+    labels = [text.split()[0] for text in texts]
+    assert baseline.TextBaseline().fit(texts, labels).converged
+    monkeypatch.setattr(baseline, "_ITERATIONS", 2)
+    assert not baseline.TextBaseline().fit(texts, labels).converged

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 
-from danlu.metrics import naive
-from danlu.metrics.naive import naive_split_score
+from danlu.metrics.naive import MOST_ROWS, choose_rows, naive_split_score
 
 
 def noise(distinct: int, copies: int, seed: int = 0) -> tuple[list[str], list[str], list[str]]:
@@ -54,11 +54,33 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
     assert first == second
 
 
-def test_many_rows_are_drawn_with_their_duplicates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(naive, "_MOST_ROWS", 300)
-    found = naive_split_score(*noise(300, 3), seed=1, resamples=50)
-    assert found["rows"] == 300
+def test_many_rows_are_drawn_with_their_duplicates() -> None:
+    texts, labels, clusters = noise(300, 3)
+    numbers = np.array([int(name[1:]) for name in clusters])
+    chosen = choose_rows(numbers, np.arange(900), 1, most=300)
+    rows = [row for row, kept in zip(zip(texts, labels, clusters, strict=True), chosen, strict=True) if kept]
+    found = naive_split_score(*map(list, zip(*rows, strict=True)), seed=1, resamples=50, rows_available=900)
+    assert (found["rows"], found["rows_available"]) == (300, 900)
     assert found["straddling_share"] > 0.9
+
+
+@pytest.mark.parametrize("giant", [20_500, 100_000])
+def test_a_giant_cluster_does_not_push_the_others_out(giant: int) -> None:
+    clusters = np.concatenate([np.zeros(giant, dtype=np.int64), np.repeat(np.arange(1, 10_001), 2)])
+    place = np.arange(len(clusters))
+    for seed in range(3):
+        chosen = choose_rows(clusters, place, seed)
+        assert 0.99 * MOST_ROWS <= chosen.sum() <= MOST_ROWS
+        share = giant / len(clusters)
+        assert chosen[:giant].sum() == pytest.approx(share * MOST_ROWS, rel=0.01)
+        drawn = np.bincount(clusters[chosen])[1:]
+        assert set(drawn.tolist()) == {0, 2}
+    order = np.random.default_rng(1).permutation(len(clusters))
+    assert (choose_rows(clusters[order], place[order], 2) == chosen[order]).all()
+
+
+def test_few_rows_are_all_taken() -> None:
+    assert choose_rows(np.zeros(30, dtype=np.int64), np.arange(30), 1).all()
 
 
 @pytest.mark.parametrize(

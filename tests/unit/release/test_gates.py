@@ -111,7 +111,7 @@ def test_beats_without_a_comparison_fails_and_says_why() -> None:
         ("macro_f1 >= nan", "not a plain number"),
         ("p95_ms <= 1e999", "not a plain number"),
         ("macro_f1.mean >= 0.7", "there are macro_f1.low and macro_f1.high"),
-        ("parity.low <= 0.1", "parity has no interval"),
+        ("parity_max.low <= 0.1", "parity_max has no interval"),
         ("macro_f1 >= 0.7 and accuracy >= 0.7", "a line of its own"),
         ("macro_f1 = 0.7", "cannot read"),
         ("0.7 <= macro_f1", "cannot read"),

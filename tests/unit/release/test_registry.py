@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from danlu.core.artifact import Artifact, write_json
+from danlu.core.artifact import RECORD, Artifact, write_json
 from danlu.core.errors import Refused, UserError
 from danlu.core.store import Workspace
-from danlu.release.registry import Registry, names
+from danlu.release.registry import Registry, names, verify
 from tests.support import as_artifact
 
 
@@ -25,8 +25,10 @@ def release(workspace: Workspace, number: int, verdict: str = "ship", name: str 
     folder = workspace.root / "artifacts" / "release" / f"{name}-{number}"
     gates = [{"expression": "rows >= 1", "passed": verdict == "ship", "observed": number, "reason": "because"}]
     write_json(folder / "release.json", {"name": name, "verdict": verdict, "gates": gates, "number": number})
-    write_json(folder / "form" / "form.json", {"form": "torch"})
-    return as_artifact(folder, "release")
+    write_json(folder / "form" / "form.json", {"form": "torch", "number": number})
+    artifact = as_artifact(folder, "release")
+    (folder / RECORD).write_text(artifact.record.model_dump_json(), encoding="utf-8")
+    return artifact
 
 
 def test_versions_count_up_and_the_same_release_keeps_its_number(workspace: Workspace) -> None:
@@ -95,6 +97,44 @@ def test_what_is_not_there_is_named(workspace: Workspace) -> None:
     for name in ("", "../toy", "a/b", "Toy", "x" * 65):
         with pytest.raises(UserError, match="no name of a model"):
             Registry(workspace, name)
+
+
+def test_files_that_are_not_those_that_were_tested_are_named(workspace: Workspace) -> None:
+    registry = Registry(workspace, "toy")
+    for number in (1, 2):
+        registry.register(release(workspace, number))
+        registry.promote(number)
+    first = registry.resolve("1")
+    verify(first)
+    form = first.folder / "form" / "form.json"
+    whole = form.read_text(encoding="utf-8")
+    form.write_text(whole.replace("torch", "hctor"), encoding="utf-8")
+    for call in (lambda: verify(first), lambda: registry.promote(1), registry.rollback):
+        with pytest.raises(UserError, match=r"form/form\.json is not the file that was tested.*run the recipe again"):
+            call()
+    champion = registry.champion()
+    assert champion is not None
+    assert champion.number == 2
+    form.write_text(whole, encoding="utf-8")
+    added = first.folder / "form" / "chat_template.jinja"
+    added.write_text("{{ messages }}", encoding="utf-8")
+    with pytest.raises(UserError, match=r"chat_template\.jinja was not there when it was tested"):
+        verify(first)
+    added.unlink()
+    (first.folder / "README.md").write_text("a note of ours", encoding="utf-8")
+    verify(first)
+    form.unlink()
+    with pytest.raises(UserError, match=r"form\.json is gone"):
+        verify(first)
+
+
+@pytest.mark.parametrize("damage", [None, "", "{", "[]", '{"files": [], "fingerprint": "other", "inputs": {}}'])
+def test_a_release_without_its_record_cannot_be_checked(workspace: Workspace, damage: str | None) -> None:
+    version = Registry(workspace, "toy").register(release(workspace, 1))
+    record = version.folder / RECORD
+    record.unlink() if damage is None else record.write_text(damage, encoding="utf-8")
+    with pytest.raises(UserError, match=r"record\.json is (missing or damaged|the record of another release)"):
+        verify(version)
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "null", "3", '{"version": "1", "previous": [], "log": []}', "\x00"])

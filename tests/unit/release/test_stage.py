@@ -66,6 +66,8 @@ def artifacts() -> dict[str, dict[str, Any]]:
         "reference": "checkpoint",
         "rows": 200,
         "disagreement": 0.0,
+        "disagreement_low": 0.0,
+        "disagreement_high": 0.0183,
         "max_difference": 1e-6,
         "mean_difference": 1e-8,
     }
@@ -179,6 +181,13 @@ def test_one_gate_that_fails_refuses_and_the_card_says_so(tmp_path: Path) -> Non
     )
 
 
+def test_parity_has_an_interval_and_says_on_how_many_texts(tmp_path: Path) -> None:
+    gates = release(tmp_path, artifacts(), ["parity <= 0.01", "parity.high <= 0.01"]).json("release.json")["gates"]
+    assert [gate["passed"] for gate in gates] == [True, False]
+    assert gates[0]["reason"] == "parity is 0 on 200 held-out texts, as asked <= 0.01"
+    assert gates[1]["reason"] == "parity.high is 0.0183 on 200 held-out texts, but must be <= 0.01"
+
+
 def test_equal_inputs_give_equal_files(tmp_path: Path) -> None:
     first, second = release(tmp_path / "a", artifacts()), release(tmp_path / "b", artifacts())
     assert [(file.path, file.sha256) for file in list_files(first.folder)] == [
@@ -239,3 +248,19 @@ def test_numbers_of_another_form_are_never_taken(tmp_path: Path, stage: str) -> 
 )
 def test_a_local_base_is_named_without_its_path(base: str | None, name: str | None) -> None:
     assert base_model(base) == name
+
+
+def test_a_form_that_was_changed_after_its_evaluation_is_not_released(tmp_path: Path) -> None:
+    """Same size, other bytes: what was tested is not what would be served."""
+    from danlu.core.errors import DanluError
+    from danlu.release.stage import _check_untouched
+    from tests.support import as_artifact
+
+    form = tmp_path / "export" / "forms" / "torch"
+    form.mkdir(parents=True)
+    (form / "model.safetensors").write_bytes(b"weights")
+    export = as_artifact(tmp_path / "export", "compress")
+    _check_untouched(export, "forms/torch", form)
+    (form / "model.safetensors").write_bytes(b"Weights")
+    with pytest.raises(DanluError, match=r"forms/torch/model\.safetensors .* was changed since"):
+        _check_untouched(export, "forms/torch", form)

@@ -289,7 +289,7 @@ def make_run(
     for stage, files in _contents(task, names, refused).items():
         out = store.work_of(stage, "f") / "out"
         for path, value in files.items():
-            write_json(out / path, value)
+            write_json(out / path, value | {"name": name} if path == "release.json" else value)
         made[stage] = store.publish(out, _record(stage, out, made))
         folder = made[stage].folder.relative_to(store.root)
         rows.append(

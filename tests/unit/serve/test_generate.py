@@ -86,10 +86,11 @@ async def test_a_seed_decides_the_text(workspace: Workspace) -> None:
 
 @asynchronous
 async def test_a_chat_template_makes_the_prompt(workspace: Workspace) -> None:
-    version = toy.publish(workspace, "toy", TEXT, task="generate")
+    made = toy.release(workspace, "toy", TEXT, task="generate")
     template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ eos_token }}{% endfor %} five"
     settings = {"chat_template": template, "eos_token": {"content": "</s>"}}
-    (version.folder / "form" / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    (made.folder / "form" / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    toy.go_live(workspace, "toy", toy.seal(made.folder))
     async with opened(workspace) as (client, live):
         messages = [{"role": "user", "content": "hello"}]
         assert live.current.texts.prompt(messages) == "<user>hello</s> five"
@@ -101,9 +102,10 @@ async def test_a_chat_template_makes_the_prompt(workspace: Workspace) -> None:
 
 @asynchronous
 async def test_a_template_cannot_reach_beyond_the_messages(workspace: Workspace) -> None:
-    version = toy.publish(workspace, "toy", TEXT, task="generate")
+    made = toy.release(workspace, "toy", TEXT, task="generate")
     attack = "{{ ''.__class__.__mro__[1].__subclasses__() }}"
-    (version.folder / "form" / "chat_template.jinja").write_text(attack, encoding="utf-8")
+    (made.folder / "form" / "chat_template.jinja").write_text(attack, encoding="utf-8")
+    toy.go_live(workspace, "toy", toy.seal(made.folder))
     async with opened(workspace) as (client, _):
         answer = await client.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "a"}]})
         assert answer.status_code == 400

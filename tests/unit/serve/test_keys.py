@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -41,10 +43,40 @@ def test_a_file_that_others_could_read_is_closed(workspace: Workspace) -> None:
 
 def test_a_damaged_file_is_a_clear_error(workspace: Workspace) -> None:
     open_keys(workspace)
-    for text in ("", "{", "[]", '{"secret": "zz", "hmac_sha256": []}', '{"secret": "00"}'):
+    for text in ("\n", "{", "[]", '{"secret": "zz", "hmac_sha256": []}', '{"secret": "00"}'):
         path_of(workspace).write_text(text, encoding="utf-8")
         with pytest.raises(UserError, match="keys.json is damaged"):
             open_keys(workspace)
+
+
+def test_a_first_start_that_was_killed_leaves_no_trouble(workspace: Workspace) -> None:
+    path_of(workspace).parent.mkdir()
+    path_of(workspace).touch(mode=0o644)
+    keys, key = open_keys(workspace)
+    assert key is not None
+    assert keys.accepts(key.encode())
+    assert stat.S_IMODE(path_of(workspace).stat().st_mode) == 0o600
+
+
+def test_file_systems_without_links_or_modes_will_do(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_arguments: Any, **_keywords: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "chmod", refuse)
+    _, key = open_keys(workspace)
+    assert key is not None
+    keys, none = open_keys(workspace)
+    assert none is None
+    assert keys.accepts(key.encode())
+    assert not caplog.records
+    monkeypatch.undo()
+    path_of(workspace).chmod(0o644)
+    monkeypatch.setattr(os, "chmod", refuse)
+    assert open_keys(workspace)[0].accepts(key.encode())
+    assert "Other users may be able to read" in caplog.text
 
 
 def _open(root: Path, barrier: Any, out: Any) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import math
+import re
+import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from danlu.core.store import Workspace
+from danlu.serve.keys import open_keys
 from tests.unit.serve import toy
 from tests.unit.serve.client import asynchronous, opened
 
@@ -91,6 +97,49 @@ async def test_a_fault_of_the_engine_is_500_without_its_details(
         assert "secret" not in answer.text
         assert "secret detail" in caplog.text
         assert (await client.post("/v1/predict", json={"text": "great"})).status_code == 200
+
+
+@asynchronous
+async def test_a_text_that_the_engine_cannot_take_fails_alone(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy.publish(workspace, "toy", {**WORDS, "seconds": 0.02})
+    async with opened(workspace) as (client, live):
+        whole = live.current.engine.predict
+
+        def choosy(texts: Sequence[str]) -> np.ndarray:
+            rows = whole(texts)
+            if "poison" in texts:
+                raise RuntimeError("one text is too much")
+            return rows
+
+        monkeypatch.setattr(live.current.engine, "predict", choosy)
+        texts = ["great", "awful", "poison", "great"]
+        first = asyncio.create_task(client.post("/v1/predict", json={"text": "busy"}))
+        await asyncio.sleep(0.01)  # what comes now waits together
+        answers = await asyncio.gather(*(client.post("/v1/predict", json={"text": text}) for text in texts))
+        calls = live.current.engine.calls[1:]
+        assert (await first).status_code == 200
+    assert [answer.status_code for answer in answers] == [200, 200, 500, 200]
+    assert [answer.json().get("label") for answer in answers] == ["good", "bad", None, "good"]
+    assert calls == [1, 4, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+@asynchronous
+async def test_an_engine_that_miscounts_fails_the_request_and_hangs_nobody(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    toy.publish(workspace, "toy", WORDS)
+    async with opened(workspace) as (client, live):
+        monkeypatch.setattr(live.current.engine, "predict", lambda _texts: np.full((rows, 2), 0.5, dtype=np.float32))
+        async with asyncio.timeout(5):
+            answer = await client.post("/v1/predict", json={"texts": ["a", "b", "c"]})
+        # One row for three texts: each is asked again alone, and one row for one text is right.
+        assert answer.status_code == (200 if rows == 1 else 500)
+        monkeypatch.undo()
+        async with asyncio.timeout(5):
+            assert (await client.post("/v1/predict", json={"text": "great"})).json()["label"] == "good"
 
 
 JSON = {"Content-Type": "application/json"}
@@ -178,4 +227,26 @@ async def test_models_health_and_the_openapi_page(workspace: Workspace) -> None:
         schema = page.json()["components"]["schemas"]["PredictRequest"]
         assert all(field.get("description") for field in schema["properties"].values())
         assert schema["examples"]
-        assert (await client.get("/docs")).status_code == 200
+
+
+@asynchronous
+async def test_the_page_of_examples_needs_no_internet(workspace: Workspace) -> None:
+    toy.publish(workspace, "toy", WORDS)
+    keys, key = open_keys(workspace)
+    async with opened(workspace, keys=keys) as (client, _):
+        answer = await client.get("/docs", headers={"Host": 'evil"><script>'})
+        page = answer.text
+        assert answer.headers["content-type"].startswith("text/html")
+        assert "<script" not in page
+        assert not re.search(r"""(src|href)=["'](https?:)?//""", page)
+        for path in (await client.get("/openapi.json")).json()["paths"]:
+            assert path.replace("{name}", "MODEL") in page
+        shown = html.unescape((await client.get("/docs")).text)
+        found = re.search(r"curl http://test/v1/predict \\\n(.+?)</pre>", shown, re.DOTALL)
+        assert found
+        words = shlex.split(found.group(1).replace("\\\n", " "))
+        assert words[:4] == ["-H", "Authorization: Bearer $KEY", "-H", "Content-Type: application/json"]
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        assert words[4] == "-d"
+        copied = await client.post("/v1/predict", content=words[5], headers=headers)
+        assert copied.json()["label"] in toy.LABELS

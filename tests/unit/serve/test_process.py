@@ -207,8 +207,9 @@ def _write_onnx(folder: Path) -> None:
 
 
 def test_serving_onnx_imports_neither_torch_nor_transformers(workspace: Workspace) -> None:
-    version = toy.publish(workspace, "toy", {"weights": {}})
-    _write_onnx(version.folder / "form")
+    made = toy.release(workspace, "toy", {"weights": {}})
+    _write_onnx(made.folder / "form")
+    toy.go_live(workspace, "toy", toy.seal(made.folder))
     script = """
 import asyncio, json, sys
 from pathlib import Path

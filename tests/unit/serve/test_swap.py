@@ -6,8 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from danlu.core.errors import UserError
 from danlu.core.store import Workspace
 from danlu.release.registry import Registry
+from danlu.serve.config import ServeConfig
+from danlu.serve.live import Live
 from tests.unit.serve import toy
 from tests.unit.serve.client import asynchronous, opened
 
@@ -78,12 +83,11 @@ async def test_a_version_that_cannot_be_loaded_leaves_the_old_one(workspace: Wor
     async with opened(workspace) as (client, live):
         broken = toy.release(workspace, "toy", NEW, 2)
         (broken.folder / "form" / "words.json").write_text("{", encoding="utf-8")
-        registry = Registry(workspace, "toy")
-        registry.promote(registry.register(broken).number)
+        toy.go_live(workspace, "toy", toy.seal(broken.folder))
         await until(lambda: live.problem)
         ready = (await client.get("/readyz")).json()
         assert ready["version"] == 1
-        assert "version 1 goes on" in ready["problem"]
+        assert ready["problem"] == "A newer version cannot be loaded; version 1 goes on. The server's log says why."
         assert (await client.post("/v1/predict", json={"text": "word"})).json()["version"] == 1
         toy.publish(workspace, "toy", NEW, 3)
         await until(lambda: live.current.version.number == 3)
@@ -96,10 +100,41 @@ async def test_a_model_that_answers_nonsense_does_not_go_live(workspace: Workspa
     async with opened(workspace) as (client, live):
         nan = toy.release(workspace, "toy", {"weights": {}}, 2)
         (nan.folder / "form" / "words.json").write_text('{"weights": {"short": NaN}}', encoding="utf-8")
-        registry = Registry(workspace, "toy")
-        registry.promote(registry.register(nan).number)
+        toy.go_live(workspace, "toy", toy.seal(nan.folder))
         await until(lambda: live.problem)
-        assert "first answer" in (await client.get("/readyz")).json()["problem"]
+        assert "first answer" in (live.problem or "")
+        assert (await client.get("/readyz")).json()["version"] == 1
+
+
+@asynchronous
+async def test_files_that_are_not_those_that_were_tested_do_not_go_live(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    toy.publish(workspace, "toy", OLD, 1)
+    registry = Registry(workspace, "toy")
+    async with opened(workspace, poll_seconds=60) as (client, live):
+        second = toy.publish(workspace, "toy", NEW, 2)
+        # The registry saw the whole files; they change before the server loads them, and keep their size.
+        words = second.folder / "form" / "words.json"
+        whole = words.read_text(encoding="utf-8")
+        words.write_text(whole.replace("1.0", "9.0"), encoding="utf-8")
+        assert words.stat().st_size == len(whole)
+        await live.refresh()
+        ready = (await client.get("/readyz")).json()
+        assert ready["version"] == 1
+        assert str(workspace.root) not in ready["problem"]
+        assert (await client.post("/v1/predict", json={"text": "word"})).json()["version"] == 1
+        assert f"{words} is not the file that was tested" in caplog.text
+        with pytest.raises(UserError, match=r"words\.json is not the file that was tested"):
+            Live(registry, ServeConfig())
+        words.write_text(whole, encoding="utf-8")
+        await live.refresh()
+        assert (await client.get("/readyz")).json() == {
+            "status": "ready",
+            "model": "toy",
+            "version": 2,
+            "problem": None,
+        }
 
 
 @asynchronous

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from danlu.core.artifact import Artifact, write_json
+from danlu.core.artifact import RECORD, Artifact, write_json
 from danlu.core.errors import UserError
 from danlu.core.store import Workspace
 from danlu.engines.base import Ending, Form, TextScore
@@ -127,14 +127,25 @@ def release(workspace: Workspace, name: str, words: dict[str, Any], number: int 
     folder = workspace.root / "artifacts" / "release" / f"{name}-{number}"
     write_form(folder / "form", words, **form)
     write_json(folder / "release.json", {"name": name, "verdict": "ship", "gates": [], "number": number})
-    return as_artifact(folder, "release")
+    return seal(folder)
+
+
+def seal(folder: Path) -> Artifact:
+    """Write the record of a release over the files as they are now."""
+    artifact = as_artifact(folder, "release")
+    (folder / RECORD).write_text(artifact.record.model_dump_json(), encoding="utf-8")
+    return artifact
+
+
+def go_live(workspace: Workspace, name: str, artifact: Artifact) -> Version:
+    """Register a release and promote it."""
+    registry = Registry(workspace, name)
+    return registry.promote(registry.register(artifact).number)
 
 
 def publish(workspace: Workspace, name: str, words: dict[str, Any], number: int = 1, **form: Any) -> Version:
     """`release`, registered and promoted."""
-    registry = Registry(workspace, name)
-    version = registry.register(release(workspace, name, words, number, **form))
-    return registry.promote(version.number)
+    return go_live(workspace, name, release(workspace, name, words, number, **form))
 
 
 if __name__ == "__main__":
