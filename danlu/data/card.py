@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-from danlu.data.tables import batches
 
 
 class Funnel:
@@ -57,22 +54,6 @@ class Card:
         return values
 
 
-def leaked_rows(corpus: Path) -> int:
-    """Rows of validation and test whose content or cluster is also in train, counted in the written files."""
-    contents: set[bytes] = set()
-    clusters: set[bytes] = set()
-    for batch in batches(corpus / "train", ["content", "cluster"]):
-        contents.update(bytes.fromhex(value)[:16] for value in batch.column("content").to_pylist())
-        clusters.update(bytes.fromhex(value) for value in batch.column("cluster").to_pylist())
-    leaked = 0
-    for part in ("validation", "test"):
-        for batch in batches(corpus / part, ["content", "cluster"]):
-            pairs = zip(batch.column("content").to_pylist(), batch.column("cluster").to_pylist(), strict=True)
-            for content, cluster in pairs:
-                leaked += bytes.fromhex(content)[:16] in contents or bytes.fromhex(cluster) in clusters
-    return leaked
-
-
 def sentence(card: dict[str, Any]) -> str:
     """The corpus in one sentence."""
     read = card["funnel"][0]["rows_in"] if card["funnel"] else 0
@@ -92,6 +73,7 @@ _STEP_WORDS = {
     "labels": "Equal texts with different labels",
     "exact_duplicates": "Equal texts",
     "near_duplicates": "Near duplicates",
+    "near_test": "Training rows like a held-out one",
 }
 
 _TASKS = {"classify": "text-classification", "generate": "text-generation"}
@@ -180,8 +162,8 @@ def _parts(card: dict[str, Any]) -> str:
     return (
         "## Parts\n\n" + _table(["", *parts], rows) + rest + f"\n\nLength in characters: median {lengths['p50']:,}, "
         f"95 % up to {lengths['p95']:,}, 99 % up to {lengths['p99']:,}, longest {lengths['max']:,}. The split is "
-        f"stratified by label and keeps near duplicates together. Rows of validation and test whose text or "
-        f"near-duplicate cluster is in train, counted in the written files: {card['leaked_rows']:,}."
+        f"stratified by label and keeps near duplicates together. Rows of validation and test that are also "
+        f"in train, equal or nearly so, counted anew from the written texts: {card['leaked_rows']:,}."
     )
 
 
@@ -203,6 +185,11 @@ def _duplicates(card: dict[str, Any]) -> str:
             f" Near duplicates (Jaccard similarity of shingles from {found['threshold']:g}): "
             f"{found['near_rows']:,} different texts in {found['near_clusters']:,} clusters."
         )
+    if found["truncated_buckets"]:
+        text += (
+            f" {found['truncated_buckets']:,} shingles are in so many similar texts that not all of those were "
+            "compared; a cluster may be in two pieces."
+        )
     return text
 
 
@@ -214,10 +201,11 @@ def _naive(naive: dict[str, Any]) -> str:
             return f"{score['value']:.1%}"
         return f"{score['value']:.1%} (95 % interval {score['low']:.1%} to {score['high']:.1%})"
 
-    straddling = naive["straddling_share"]
+    straddling, rows, available = naive["straddling_share"], naive["rows"], naive["rows_available"]
+    drawn = f"{rows:,}" if rows == available else f"{rows:,} of {available:,}"
     share = "" if straddling is None else f" There, {straddling:.1%} of the test rows had a duplicate in training."
     return (
-        f"## What a naive split would have claimed\n\nOn {naive['rows']:,} rows with their duplicates, "
+        f"## What a naive split would have claimed\n\nOn {drawn} rows with their duplicates, "
         f"{naive['model']} reaches an accuracy of {shown(naive['naive'])} when rows are split at random, and "
         f"{shown(naive['clean'])} on distinct texts split by cluster.{share}"
     )

@@ -13,10 +13,10 @@ from typing import Any
 
 from danlu.core.errors import DataError
 from danlu.data.checks import LEAST_ROWS, spelling_warnings
-from danlu.data.formats import open_file
-from danlu.data.reader import as_text
-from danlu.data.records import Opened
 from danlu.data.text import han_and_words, language_of, normalise
+from danlu.sources.formats import open_file
+from danlu.sources.records import Opened
+from danlu.sources.values import as_text
 
 #: Rows looked at; a larger file is counted no further.
 MAX_ROWS = 200_000
@@ -27,6 +27,9 @@ _MOST_VALUES = 1_000
 #: Most classes, and longest value in characters, of a column taken for the label unless its name says so.
 _MOST_CLASSES = 30
 _LONGEST_LABEL = 40
+
+#: Longest name proposed for the model, in characters; people type it.
+_LONGEST_NAME = 24
 
 _TEXT_NAMES = re.compile(
     r"text|content|review|comment|message|body|sentence|tweet|document|description|question|utterance"
@@ -345,5 +348,9 @@ def _quoted(text: str) -> str:
 
 
 def _name(file: str) -> str:
+    """A short name for the model: the first words of the file's name, whole ones where that is possible."""
     plain = re.sub(r"[^a-z0-9]+", "-", Path(file).stem.lower()).strip("-")
-    return plain[:64].strip("-") or "my-model"
+    if len(plain) > _LONGEST_NAME:
+        cut = plain[: _LONGEST_NAME + 1]
+        plain = cut.rpartition("-")[0] or cut[:_LONGEST_NAME]
+    return plain or "my-model"

@@ -26,6 +26,7 @@ Number = TypeVar("Number", np.int64, np.uint64)
 LABEL_CONFLICT = "label_conflict"
 EXACT_DUPLICATE = "exact_duplicate"
 NEAR_DUPLICATE = "near_duplicate"
+NEAR_TEST = "near_test"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,8 @@ def read_keys(folder: Path) -> Keys:
         found = [known.setdefault(value or "", len(known)) for value in batch.column("label").to_pylist()]
         label.append(np.array(found, dtype=np.int64))
     labels = tuple(sorted(known))
-    rank = np.array([labels.index(value) for value in known], dtype=np.int64)
+    position = {value: number for number, value in enumerate(labels)}
+    rank = np.array([position[value] for value in known], dtype=np.int64)
     text, contents = _number(_joined(high, np.uint64), _joined(low, np.uint64))
     return Keys(
         place=_joined(place, np.int64),
@@ -129,10 +131,14 @@ def without_conflicts(keys: Keys, policy: str) -> Flags:
 
 @dataclass(frozen=True, kw_only=True)
 class Clusters:
-    """Near-duplicate groups: the cluster of each distinct text [T], as the number of the cluster's first text."""
+    """Near-duplicate groups: the cluster of each distinct text [T], as the number of the cluster's first text.
+
+    `truncated`: shingles that too many texts have for all of those to be compared.
+    """
 
     of_text: Integers
-    pairs_verified: int
+    pairs_verified: int = 0
+    truncated: int = 0
 
 
 def find_clusters(folder: Path, keys: Keys, config: DataConfig, advance: Callable[[int], None]) -> Clusters:
@@ -141,7 +147,7 @@ def find_clusters(folder: Path, keys: Keys, config: DataConfig, advance: Callabl
     `advance(n)` is called after every `n` rows.
     """
     if not config.duplicates.near:
-        return Clusters(of_text=np.arange(keys.texts, dtype=np.int64), pairs_verified=0)
+        return Clusters(of_text=np.arange(keys.texts, dtype=np.int64))
     bands = near.bands_for(config.duplicates.threshold)
     signatures = np.zeros((keys.texts, bands.count + 1), dtype=np.uint64)
     first = first_rows(keys, np.ones(len(keys.text), dtype=bool), keys.text)
@@ -162,8 +168,8 @@ def find_clusters(folder: Path, keys: Keys, config: DataConfig, advance: Callabl
                 found[int(keys.text[start + position])] = texts[position]
         return [found[int(number)] for number in numbers]
 
-    of_text, pairs = near.cluster(signatures, texts_of, config.duplicates.threshold)
-    return Clusters(of_text=of_text, pairs_verified=pairs)
+    groups = near.cluster(signatures, texts_of, config.duplicates.threshold)
+    return Clusters(of_text=groups.of_text, pairs_verified=groups.pairs, truncated=groups.truncated)
 
 
 def _texts(folder: Path) -> Iterator[tuple[int, list[str]]]:

@@ -20,7 +20,8 @@ _FULL_WIDTH |= {ord(wide): ord(narrow) for wide, narrow in zip("＠．＋－＿�
 
 #: Most texts have neither a long number nor an address in them: one cheap look saves the rest.
 _LONG_NUMBER = re.compile(r"[0-9０-９](?:[^0-9０-９]{0,3}[0-9０-９]){6}")
-_ADDRESS = re.compile(r"[0-9A-Za-z_０-９Ａ-Ｚａ-ｚ][@＠][0-9A-Za-z０-９Ａ-Ｚａ-ｚ]")
+#: What may stand right before the sign is what `_EMAIL` allows there.
+_ADDRESS = re.compile(r"[0-9A-Za-z._%+０-９Ａ-Ｚａ-ｚ．＿＋－﹣‐‑–—-][@＠][0-9A-Za-z０-９Ａ-Ｚａ-ｚ]")
 
 #: A word right before a number that says it is no card and no phone.
 _ORDER_BEFORE = re.compile(
@@ -31,6 +32,10 @@ _ORDER_BEFORE = re.compile(
 
 _GROUP_BEFORE = re.compile(r"(?<![0-9])[0-9]{4}[ -]$")
 _MOBILE = re.compile(r"(?:00)?(?:86)?1[3-9][0-9]{9}")
+
+#: `1.` before a number: a decimal, unless it numbers an item of a list, at the start of a line or after another value.
+_DECIMAL_BEFORE = re.compile(r"[0-9][.]$")
+_LIST_NUMBER_BEFORE = re.compile(r"(?:^|[\n;；、。])[\s,，;；、。]*[1-9][0-9]?[.]$")
 
 #: A word shortly before 15 digits that says they are an identity number: the old form has no checksum.
 _IDENTITY_BEFORE = re.compile(r"(?:身份证|证件|证号|居民证|\bid\b|identity)[^0-9]{0,12}$", re.I)
@@ -105,6 +110,8 @@ def _is_phone(digits: str, before: str) -> bool:
     # ITU-T E.164 allows 15 digits; two more for the 00 that some write instead of +, five for an extension.
     if not 7 <= len(digits) <= 22 or _ORDER_BEFORE.search(before):
         return False
+    if _DECIMAL_BEFORE.search(before):
+        return _LIST_NUMBER_BEFORE.search(before) is not None
     # A group of four digits right before: this is the rest of a longer number. A mobile number stands for itself.
     return _MOBILE.fullmatch(digits) is not None or _GROUP_BEFORE.search(before) is None
 
@@ -127,7 +134,7 @@ _PHONE = "".join(
     (
         rf"(?:{_NOT_IN_WORD}|(?<=tel)|(?<=phone)|(?<=mobile)|(?<=cell)|(?<=wx)|(?<=vx)|(?<=qq))(?:",
         # Mainland mobile: 138 0013 8000.
-        r"(?:(?:[+]|00)?[(]?86[)]?[ -]?)?1[3-9][0-9](?:[0-9]{8}|[ -][0-9]{4}[ -]?[0-9]{4})",
+        r"(?:(?:[+]|00)?[(]?86[)]?[ -]?)?1[3-9][0-9](?:[0-9]{8}|[ -][0-9]{4}[ -]?[0-9]{4}|[.][0-9]{4}[.][0-9]{4})",
         # Mainland landline with its area code, and an extension: (010) 6234 5678 转 801.
         r"|(?:(?:[+]|00)86[ -]?)?[(]?0(?:10|2[0-9]|[3-9][0-9]{2})[)]?[ -]?[2-9][0-9]{2,3}[ -]?[0-9]{4}",
         r"(?:[ ]?(?:转|ext[.]?|-)[ ]?[0-9]{1,5})?",
@@ -136,6 +143,8 @@ _PHONE = "".join(
         # North American, where signs set it apart from other ten digits: (415) 555-2671.
         r"|(?:1[ .-])?[(]?[2-9][0-9]{2}[)]?[ .-][ ]?[2-9][0-9]{2}[.-][0-9]{4}",
         r")(?![0-9])(?![.][0-9])",
+        # A mobile right behind the number of a list's item; the check tells it from a decimal.
+        r"|(?<=[0-9][.])1[3-9][0-9]{9}(?![0-9])(?![.][0-9])",
     )
 )
 

@@ -5,15 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from danlu.data.keys import Clusters, Keys
-from danlu.data.split import order_of
 from danlu.data.tables import batches
-from danlu.metrics.naive import naive_split_score
-
-#: Whole clusters are drawn up to about this many rows: rows drawn one by one would thin out the duplicates.
-MAX_ROWS = 20_000
+from danlu.metrics.naive import choose_rows, naive_split_score
 
 _RESAMPLES = 1_000
 
@@ -21,13 +15,7 @@ _RESAMPLES = 1_000
 def naive_score(folder: Path, keys: Keys, clusters: Clusters, seed: int) -> dict[str, Any]:
     """`naive_split_score` over the cleaned and masked rows in `folder`, duplicates and all."""
     cluster = clusters.of_text[keys.text]
-    chosen = np.ones(len(cluster), dtype=bool)
-    if len(cluster) > MAX_ROWS:
-        sizes = np.bincount(cluster, minlength=keys.texts)
-        order = np.argsort(order_of(keys.contents, seed), kind="stable")
-        drawn = np.zeros(keys.texts, dtype=bool)
-        drawn[order[np.cumsum(sizes[order]) <= MAX_ROWS]] = True
-        chosen = drawn[cluster]
+    chosen = choose_rows(cluster, keys.place, seed)
     texts: list[str] = []
     start = 0
     for batch in batches(folder, ["text"]):
@@ -36,4 +24,4 @@ def naive_score(folder: Path, keys: Keys, clusters: Clusters, seed: int) -> dict
         texts += [text for text, wanted in zip(batch.column(0).to_pylist(), inside, strict=True) if wanted]
     labels = [keys.labels[number] for number in keys.label[chosen]]
     names = [f"{content:016x}" for content in keys.contents[cluster[chosen]].tolist()]
-    return naive_split_score(texts, labels, names, seed=seed, resamples=_RESAMPLES)
+    return naive_split_score(texts, labels, names, seed=seed, resamples=_RESAMPLES, rows_available=len(cluster))

@@ -1,8 +1,6 @@
 """Near duplicates: MinHash with banding finds candidates, exact Jaccard decides, connected components make clusters.
 
-A text is taken apart into units: each Han character (also kana and hangul) is one, each run of other letters and
-digits is one; signs, spaces and case do not count. Its shingles are runs of units: 3 in Han text, 2 otherwise, so that
-both cover about two words. Everything works on whole batches as numpy arrays.
+Texts are compared as sets of shingles (`danlu.metrics.shingles`). Everything works on whole batches as numpy arrays.
 
 Broder, "On the resemblance and containment of documents" (1997); Leskovec, Rajaraman, Ullman, "Mining of Massive
 Datasets", chapter 3, for banding.
@@ -10,7 +8,7 @@ Datasets", chapter 3, for banding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,112 +16,23 @@ import numpy.typing as npt
 import scipy.sparse as sparse
 from scipy.sparse.csgraph import connected_components
 
-Hashes = npt.NDArray[np.uint64]
-Indices = npt.NDArray[np.int64]
-
-HAN_SHINGLE = 3
-WORD_SHINGLE = 2
+from danlu.metrics.overlap import SetIndex
+from danlu.metrics.shingles import BASE, Hashes, Indices, mixed, shingles, shingles_in_parts
 
 #: Length of a signature. Of its divisions into bands, the one is taken that still finds this share of pairs at the
 #: threshold.
 PERMUTATIONS = 128
 RECALL_AT_THRESHOLD = 0.995
 
-#: A bucket with more texts than this is compared with its first texts only, each in turn, not pair by pair.
+#: A bucket with more texts than this is a crowd: it is not compared pair by pair. First each text meets a few others,
+#: which joins a crowd of copies; then texts that are still apart are compared where they share a rare shingle.
 _BUCKET_PAIRS = 64
+
+#: Texts with one shingle that a text of a crowd meets at most; a shingle that more have is cut short, and counted.
+_MOST_WITH_SHINGLE = 1_024
 
 _PAIRS_AT_ONCE = 200_000
 _SHINGLES_AT_ONCE = 65_536
-
-_BASE = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd: a multiplier for polynomial hashes
-_MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # splitmix64 (Steele et al., 2014)
-
-_SIGN, _LETTER, _SINGLE = 0, 1, 2
-
-
-def _kinds() -> npt.NDArray[np.uint8]:
-    """What each of Unicode's characters is to a shingle."""
-    kinds = np.zeros(0x110000, dtype=np.uint8)
-    for code in range(0x30000):
-        if chr(code).isalnum():
-            kinds[code] = _LETTER
-    for first, last in ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3134F)):
-        kinds[first : last + 1] = _SINGLE
-    for first, last in ((0x3041, 0x3096), (0x30A1, 0x30FA), (0xAC00, 0xD7A3)):
-        kinds[first : last + 1] = _SINGLE
-    # Emoji are opinions: they count, each on its own.
-    kinds[0x1F300:0x1FB00] = _SINGLE
-    return kinds
-
-
-_KINDS = _kinds()
-
-
-def _mixed(values: Hashes) -> Hashes:
-    values = (values ^ (values >> np.uint64(30))) * _MIX[0]
-    values = (values ^ (values >> np.uint64(27))) * _MIX[1]
-    return values ^ (values >> np.uint64(31))
-
-
-def shingles(texts: Sequence[str]) -> tuple[Hashes, Indices]:
-    """The shingle sets of texts: hashes [S] and the bounds [N+1] of each text's share of them.
-
-    Within a text the hashes are sorted and each is there once. A text of fewer units than a shingle has one for all
-    its units; a text without any unit has one for the text itself.
-    """
-    units, bounds, han = _units(texts)
-    lengths = np.diff(bounds)
-    sizes = np.where(han * 2 >= lengths, HAN_SHINGLE, WORD_SHINGLE)
-    sizes = np.minimum(sizes, np.maximum(lengths, 1))
-    counts = np.maximum(lengths - sizes + 1, 0)
-    owner = np.repeat(np.arange(len(texts)), counts)
-    starts = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts) + bounds[:-1][owner]
-    hashes = np.zeros(len(owner), dtype=np.uint64)
-    for offset in range(max(HAN_SHINGLE, WORD_SHINGLE)):
-        takes = sizes[owner] > offset
-        hashes[takes] = hashes[takes] * _BASE + units[starts[takes] + offset]
-    hashes = _mixed(hashes)
-    empty = np.flatnonzero(counts == 0)
-    if len(empty):
-        own = np.array([_hash_of(texts[int(index)]) for index in empty], dtype=np.uint64)
-        hashes, owner = np.concatenate([hashes, own]), np.concatenate([owner, empty])
-    order = np.lexsort((hashes, owner))
-    hashes, owner = hashes[order], owner[order]
-    first = np.ones(len(hashes), dtype=bool)
-    first[1:] = (hashes[1:] != hashes[:-1]) | (owner[1:] != owner[:-1])
-    hashes, owner = hashes[first], owner[first]
-    return hashes, np.searchsorted(owner, np.arange(len(texts) + 1)).astype(np.int64)
-
-
-def _hash_of(text: str) -> int:
-    value = 1
-    for character in text:
-        value = (value * int(_BASE) + ord(character)) & 0xFFFFFFFFFFFFFFFF
-    return value
-
-
-def _units(texts: Sequence[str]) -> tuple[Hashes, Indices, Indices]:
-    """Hash of every unit [U], the bounds [N+1] of each text's units, and how many of them are single characters."""
-    lowered = [text.lower() for text in texts]
-    codes = np.frombuffer("\n".join([*lowered, ""]).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    lengths = np.fromiter((len(text) + 1 for text in lowered), dtype=np.int64, count=len(lowered))
-    ends = np.cumsum(lengths)
-    kinds = _KINDS[codes]
-    # A unit starts at each single character, and at a letter that follows none. The line feed between two texts is a
-    # sign, so that no unit reaches over it.
-    before = np.concatenate([np.zeros(1, dtype=np.uint8), kinds[:-1]])
-    starts = np.flatnonzero((kinds == _SINGLE) | ((kinds == _LETTER) & (before != _LETTER)))
-    bounds = np.concatenate([np.zeros(1, dtype=np.int64), np.searchsorted(starts, ends)])
-    if not len(starts):
-        return np.zeros(0, dtype=np.uint64), bounds, np.zeros(len(texts), dtype=np.int64)
-    inside = np.flatnonzero(kinds != _SIGN)
-    unit = np.searchsorted(starts, inside, side="right") - 1
-    place = (inside - starts[unit]).astype(np.uint64)
-    # Each character, mixed with its place in the unit, and summed: equal for equal units, whatever surrounds them.
-    values = _mixed(codes[inside].astype(np.uint64) + (place + np.uint64(1)) * _BASE)
-    hashes = _mixed(np.add.reduceat(values, np.searchsorted(unit, np.arange(len(starts)))))
-    single = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(kinds[starts] == _SINGLE)])
-    return hashes, bounds, np.diff(single[bounds])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +64,7 @@ def band_hashes(texts: Sequence[str], bands: Bands) -> Hashes:
     factors = generator.integers(0, 1 << 63, size=used, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     offsets = generator.integers(0, 1 << 63, size=used, dtype=np.uint64)
     out = np.empty((len(texts), bands.count + 1), dtype=np.uint64)
-    out[:, -1] = np.add.reduceat(_mixed(hashes + _BASE), bounds[:-1])
+    out[:, -1] = np.add.reduceat(mixed(hashes + BASE), bounds[:-1])
     start = 0
     while start < len(texts):
         stop = max(start + 1, int(np.searchsorted(bounds, bounds[start] + _SHINGLES_AT_ONCE, side="right")) - 1)
@@ -165,8 +74,8 @@ def band_hashes(texts: Sequence[str], bands: Bands) -> Hashes:
             key = np.zeros(stop - start, dtype=np.uint64)
             for row in range(band * bands.rows, (band + 1) * bands.rows):
                 lowest = np.minimum.reduceat((part * factors[row] + offsets[row]) >> np.uint64(32), cuts)
-                key = key * _BASE + lowest
-            out[start:stop, band] = _mixed(key)
+                key = key * BASE + lowest
+            out[start:stop, band] = mixed(key)
         start = stop
     return out
 
@@ -195,19 +104,25 @@ def _pairs_in(bucket: Indices) -> npt.NDArray[np.int64]:
     return np.stack([bucket[first[wanted]], bucket[second[wanted]]], axis=1)
 
 
-def candidates(signatures: Hashes) -> npt.NDArray[np.int64]:
-    """Pairs [P, 2] of positions, smaller first, that share a band; each pair once, sorted.
+def candidates(signatures: Hashes) -> tuple[npt.NDArray[np.int64], Indices]:
+    """Pairs [P, 2] of positions, smaller first, that share a band, and the positions that are in any crowd, sorted.
 
-    `signatures` are those of `band_hashes` without the last column, of texts with different shingle sets.
+    Each pair is there once, sorted; of a crowd only some pairs are. `signatures` are those of `band_hashes` without
+    the last column, of texts with different shingle sets.
     """
     size = len(signatures)
     found = np.zeros(0, dtype=np.int64)
+    crowded = np.zeros(size, dtype=bool)
     for band in range(signatures.shape[1]):
-        pairs = [_pairs_in(bucket) for bucket in _buckets(signatures[:, band])]
+        pairs = []
+        for bucket in _buckets(signatures[:, band]):
+            pairs.append(_pairs_in(bucket))
+            if len(bucket) > _BUCKET_PAIRS:
+                crowded[bucket] = True
         if pairs:
             both = np.concatenate(pairs)
             found = np.unique(np.concatenate([found, both[:, 0] * size + both[:, 1]]))
-    return np.stack([found // max(1, size), found % max(1, size)], axis=1)
+    return np.stack([found // max(1, size), found % max(1, size)], axis=1), np.flatnonzero(crowded)
 
 
 def verified(pairs: npt.NDArray[np.int64], hashes: Hashes, bounds: Indices, threshold: float) -> npt.NDArray[np.bool_]:
@@ -226,37 +141,79 @@ def verified(pairs: npt.NDArray[np.int64], hashes: Hashes, bounds: Indices, thre
     return result
 
 
-def cluster(signatures: Hashes, texts_of: Callable[[Indices], Sequence[str]], threshold: float) -> tuple[Indices, int]:
-    """The cluster of each text [N], as the position of the cluster's first text, and how many pairs were verified.
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The cluster of each text [N], as the position of the cluster's first text; how many pairs were compared.
+
+    `truncated` counts the shingles that so many texts of a crowd have that not all of those were compared.
+    """
+
+    of_text: Indices
+    pairs: int = 0
+    truncated: int = 0
+
+
+def cluster(signatures: Hashes, texts_of: Callable[[Indices], Sequence[str]], threshold: float) -> Found:
+    """Group near duplicates.
 
     `signatures` come from `band_hashes`; `texts_of(positions)` returns the texts at sorted positions, and is asked
     only for those that have a candidate.
     """
     size = len(signatures)
     if size == 0:
-        return np.zeros(0, dtype=np.int64), 0
+        return Found(of_text=np.zeros(0, dtype=np.int64))
     # Texts with one shingle set are one; only the first of them goes on.
     _, first, same = np.unique(signatures[:, -1], return_index=True, return_inverse=True)
-    pairs = first[candidates(signatures[first, :-1])]
-    links = np.zeros((0, 2), dtype=np.int64)
-    if len(pairs):
-        involved, places = np.unique(pairs, return_inverse=True)
-        hashes, bounds = _shingles_in_parts(texts_of(involved))
-        links = pairs[verified(places.reshape(pairs.shape), hashes, bounds, threshold)]
-    links = np.concatenate([links, np.stack([np.arange(size), first[same]], axis=1)])
+    pairs, crowd = candidates(signatures[first, :-1])
+    links = np.stack([np.arange(size), first[same]], axis=1)
+    if not len(pairs):
+        return Found(of_text=_components(links, size))
+    pairs = first[pairs]
+    involved, places = np.unique(pairs, return_inverse=True)
+    hashes, bounds = shingles_in_parts(texts_of(involved))
+    links = np.concatenate([links, pairs[verified(places.reshape(pairs.shape), hashes, bounds, threshold)]])
+    of_text = _components(links, size)
+    if not len(crowd):
+        return Found(of_text=of_text, pairs=len(pairs))
+    # Whoever is in a crowd has a candidate there.
+    members = np.searchsorted(involved, np.sort(first[crowd]))
+    more, compared, truncated = _links_in_crowd(members, hashes, bounds, of_text[involved], threshold)
+    of_text = _components(np.concatenate([links, involved[more]]), size)
+    return Found(of_text=of_text, pairs=len(pairs) + compared, truncated=truncated)
+
+
+def _components(links: npt.NDArray[np.int64], size: int) -> Indices:
+    """The first position of the connected component of each of `size` positions."""
     graph = sparse.coo_matrix((np.ones(len(links), dtype=np.int8), (links[:, 0], links[:, 1])), shape=(size, size))
     count, component = connected_components(graph, directed=False)
     lowest = np.full(count, size, dtype=np.int64)
     np.minimum.at(lowest, component, np.arange(size))
-    return lowest[component], len(pairs)
+    return lowest[component]
 
 
-def _shingles_in_parts(texts: Sequence[str], rows: int = 4096) -> tuple[Hashes, Indices]:
-    parts: list[Hashes] = []
-    lengths: list[Iterable[np.int64]] = []
-    for start in range(0, len(texts), rows):
-        hashes, bounds = shingles(texts[start : start + rows])
-        parts.append(hashes)
-        lengths.append(np.diff(bounds))
-    sizes = np.concatenate([np.asarray(part) for part in lengths])
-    return np.concatenate(parts), np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
+def _links_in_crowd(
+    members: Indices, hashes: Hashes, bounds: Indices, component: Indices, threshold: float
+) -> tuple[npt.NDArray[np.int64], int, int]:
+    """`(links [L, 2], pairs compared, shingles cut short)` between `members` that no link has joined so far.
+
+    `hashes` and `bounds` are the shingle sets of the texts that `members` and `component` number.
+    """
+    parts = [hashes[bounds[member] : bounds[member + 1]] for member in members]
+    cuts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum([len(part) for part in parts])])
+    vocabulary, own_members = np.unique(np.concatenate(parts), return_inverse=True)
+    index = SetIndex.of([(np.concatenate(parts), cuts)], vocabulary)
+    group = component[members]
+    marks = np.zeros(len(vocabulary), dtype=bool)
+    cut_short = np.zeros(len(vocabulary), dtype=bool)
+    links = []
+    compared = 0
+    for number in range(len(members)):
+        own = own_members[cuts[number] : cuts[number + 1]]
+        rare = index.rarest(own, threshold)
+        cut_short[rare[index.frequency[rare] > _MOST_WITH_SHINGLE]] = True
+        rows = index.holding(rare, _MOST_WITH_SHINGLE)
+        rows = np.unique(rows[(rows > number) & (group[rows] != group[number])])
+        compared += len(rows)
+        similar = index.similar(own, rows, threshold, marks)
+        links += [(members[number], members[row]) for row in similar]
+    return np.array(links, dtype=np.int64).reshape(-1, 2), compared, int(cut_short.sum())

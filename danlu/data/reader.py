@@ -5,22 +5,20 @@ Everything after it sees the same columns. Memory stays flat however large the f
 
 from __future__ import annotations
 
-import datetime
-import difflib
 import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from danlu.core.errors import DataError
 from danlu.data.config import SourceConfig
-from danlu.data.formats import open_file
-from danlu.data.records import Opened, Row
 from danlu.data.tables import BATCH_CHARACTERS, BATCH_ROWS, RAW, Rejects, Writer
+from danlu.sources.formats import open_file
+from danlu.sources.records import Row, missing_column
+from danlu.sources.values import as_text
 
 #: So many rows without the column asked for, and none with it, and it is plainly not there.
 _ROWS_WITHOUT_COLUMN = 200
@@ -248,60 +246,3 @@ class _Reading:
     def _missing(self, column: str) -> DataError:
         keys = tuple(sorted(self._keys, key=lambda key: (-self._keys[key], key)))
         return missing_column(self._source.name, column, self._opened, keys)
-
-
-def missing_column(name: str, column: str, opened: Opened, columns: tuple[str, ...] = ()) -> DataError:
-    """The error for a column that a file does not have; names the nearest ones."""
-    if opened.format == "text":
-        return DataError(
-            f"{name} is plain text, which has no column {column!r}. Give the source one label for all its lines "
-            "(label: NAME beside its path), or set task: generate."
-        )
-    columns = columns or opened.columns
-    folded = {known.casefold(): known for known in columns}
-    near = [folded[key] for key in difflib.get_close_matches(column.casefold(), list(folded), n=3, cutoff=0.5)]
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    listed = ", ".join(map(repr, columns[:20]))
-    return DataError(
-        f"{name} has no column {column!r}. Its columns: {listed}.{hint} Set data.text and data.label to the columns of "
-        "your file; the first line of a table must name them."
-    )
-
-
-def as_text(value: Any) -> str | None:
-    """A cell as text: empty for an empty cell, None for a value that is no text (a list, bytes).
-
-    Whole numbers lose the `.0` that spreadsheets and Parquet give them, so that the label 1 stays "1".
-    """
-    for kind, convert in _AS_TEXT:
-        if isinstance(value, kind):
-            return convert(value)
-    return None
-
-
-def _whole(value: str) -> str:
-    """Without halves of surrogate pairs, which JSON can spell and UTF-8 cannot."""
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        return value.encode("utf-8", "ignore").decode("utf-8")
-    return value
-
-
-def _number(value: float) -> str:
-    if value != value:
-        return ""
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
-
-
-_AS_TEXT: tuple[tuple[type, Callable[[Any], str]], ...] = (
-    (str, _whole),
-    (type(None), lambda _: ""),
-    (bool, lambda value: "true" if value else "false"),
-    (int, str),
-    (float, _number),
-    (Decimal, str),
-    (datetime.datetime, lambda value: value.isoformat(sep=" ")),
-    (datetime.date, lambda value: value.isoformat()),
-    (datetime.time, lambda value: value.isoformat()),
-)

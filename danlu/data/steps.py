@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,30 +32,32 @@ NOT_SAMPLED = "not_sampled"
 
 @dataclass(kw_only=True)
 class Cleaning:
-    """What the row-wise steps need to know, and what they count.
+    """What the row-wise steps need to know. Daft runs them in several threads, so nothing here is written to.
 
     `highest_draw` is the largest draw of a row that is used; see `draw`.
     """
 
     config: DataConfig
-    masked: Counter[str]
     highest_draw: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One row-wise step: its name, the reasons for which it may drop a row, and what it does."""
+    """One row-wise step: its name, the reasons for which it may drop a row, and what it does.
+
+    `apply` gets the text, what to know, and where to count the values that it masks in this row.
+    """
 
     name: str
     reasons: tuple[str, ...]
-    apply: Callable[[str, Cleaning], tuple[str, str]]
+    apply: Callable[[str, Cleaning, Counter[str]], tuple[str, str]]
 
 
-def _normalise(text: str, _: Cleaning) -> tuple[str, str]:
+def _normalise(text: str, _: Cleaning, _masked: Counter[str]) -> tuple[str, str]:
     return normalise(text), ""
 
 
-def _length(text: str, cleaning: Cleaning) -> tuple[str, str]:
+def _length(text: str, cleaning: Cleaning, _masked: Counter[str]) -> tuple[str, str]:
     if len(text) < cleaning.config.min_characters:
         return text, TOO_SHORT
     if len(text) > cleaning.config.max_characters:
@@ -63,10 +65,9 @@ def _length(text: str, cleaning: Cleaning) -> tuple[str, str]:
     return text, ""
 
 
-def _mask(text: str, cleaning: Cleaning) -> tuple[str, str]:
+def _mask(text: str, cleaning: Cleaning, masked: Counter[str]) -> tuple[str, str]:
     text, found = mask(text, cleaning.config.mask)
-    if found:
-        cleaning.masked.update(found)
+    masked.update(found)
     return text, ""
 
 
@@ -78,14 +79,25 @@ STEPS: tuple[Step, ...] = (
 )
 
 
-def clean_text(text: str, cleaning: Cleaning) -> tuple[str, str, str]:
-    """`(text, step, reason)`: the masked text, and which step drops the row, if one does."""
+@dataclass(frozen=True, kw_only=True)
+class Cleaned:
+    """One row after the steps: its masked text, which step drops it and why (empty where it stays), what was masked."""
+
+    text: str
+    step: str = ""
+    reason: str = ""
+    masked: Counter[str] = field(default_factory=Counter)
+
+
+def clean_text(text: str, cleaning: Cleaning) -> Cleaned:
+    """Run all steps over one text."""
+    masked: Counter[str] = Counter()
     for step in STEPS:
-        text, reason = step.apply(text, cleaning)
+        text, reason = step.apply(text, cleaning, masked)
         if reason:
             kept = mask(text, cleaning.config.mask)[0] if cleaning.config.keep_rejected_text else ""
-            return kept, step.name, reason
-    return text, "", ""
+            return Cleaned(text=kept, step=step.name, reason=reason)
+    return Cleaned(text=text, masked=masked)
 
 
 def content_of(text: str) -> str:
@@ -114,9 +126,9 @@ def draw(folder: Path, config: DataConfig) -> int | None:
     return int(np.partition(every, config.max_rows - 1)[config.max_rows - 1])
 
 
-def _clean_row(name: str, text: str, cleaning: Cleaning) -> tuple[str, str, str]:
+def _clean_row(name: str, text: str, cleaning: Cleaning) -> Cleaned:
     if cleaning.highest_draw is not None and _draw_of(name, cleaning.config.seed) > cleaning.highest_draw:
-        return "", SAMPLE, NOT_SAMPLED
+        return Cleaned(text="", step=SAMPLE, reason=NOT_SAMPLED)
     return clean_text(text, cleaning)
 
 
@@ -129,34 +141,43 @@ def _daft() -> Any:
     return daft
 
 
+def masked_column(kind: str) -> str:
+    """The column in which `clean` counts the masked values of a kind."""
+    return f"masked_{kind}"
+
+
 def clean(folder: Path, cleaning: Cleaning) -> Iterator[pa.Table]:
     """Run all steps over the Parquet files in `folder` (schema `RAW`).
 
-    Yields batches of `RAW`'s columns with the cleaned text, and `content`, `step` and `reason` (empty for a row that
-    stays). Batches may come in any order.
+    Yields batches of `RAW`'s columns with the cleaned text, `content`, `step` and `reason` (empty for a row that
+    stays), and how many values of each kind were masked in the row (`masked_column`). Batches may come in any order.
     """
     daft = _daft()
+    kinds = cleaning.config.mask
+    words = ("text", "content", "step", "reason")
+    counts = tuple(masked_column(kind) for kind in kinds)
 
     def run(names: Any, texts: Any) -> pa.Array:
         rows = zip(names.to_pylist(), texts.to_pylist(), strict=True)
         cleaned = [_clean_row(name, text, cleaning) for name, text in rows]
         return pa.StructArray.from_arrays(
             [
-                pa.array([text for text, _, _ in cleaned], pa.large_string()),
-                pa.array(["" if reason else content_of(text) for text, _, reason in cleaned], pa.large_string()),
-                pa.array([step for _, step, _ in cleaned], pa.large_string()),
-                pa.array([reason for _, _, reason in cleaned], pa.large_string()),
+                pa.array([row.text for row in cleaned], pa.large_string()),
+                pa.array(["" if row.reason else content_of(row.text) for row in cleaned], pa.large_string()),
+                pa.array([row.step for row in cleaned], pa.large_string()),
+                pa.array([row.reason for row in cleaned], pa.large_string()),
+                *(pa.array([row.masked[kind] for row in cleaned], pa.int64()) for kind in kinds),
             ],
-            names=["text", "content", "step", "reason"],
+            names=[*words, *counts],
         )
 
-    kind = daft.DataType.struct(dict.fromkeys(("text", "content", "step", "reason"), daft.DataType.string()))
-    cleaned = daft.func.batch(return_dtype=kind, use_process=False)(run)
+    types = dict.fromkeys(words, daft.DataType.string()) | dict.fromkeys(counts, daft.DataType.int64())
+    cleaned = daft.func.batch(return_dtype=daft.DataType.struct(types), use_process=False)(run)
     kept = [name for name in RAW.names if name != "text"]
     # Small morsels keep memory flat: a text may have millions of characters.
     with daft.context.execution_config_ctx(default_morsel_size=BATCH_ROWS):
         frame = daft.read_parquet(str(folder / "*.parquet"))
         frame = frame.with_column("cleaned", cleaned(daft.col("id"), daft.col("text")))
-        fields = [daft.col("cleaned")[name].alias(name) for name in ("text", "content", "step", "reason")]
+        fields = [daft.col("cleaned")[name].alias(name) for name in types]
         for batch in frame.select(*kept, *fields).to_arrow_iter():
             yield pa.table(batch)

@@ -61,9 +61,7 @@ class Total:
 def total_here(costs: dict[str, StageCost], *, threads: int, memory_bytes: int, budget: BudgetConfig) -> Total:
     """All stages one after the other on this machine; money is electricity alone."""
     seconds = add(cost.seconds for cost in costs.values())
-    watts = WATTS_PER_CORE * threads + WATTS_PER_GB * memory_bytes / 1e9
-    low, high = POWER_SPREAD
-    kwh = Interval(value=seconds.value, low=low * seconds.low, high=high * seconds.high).times(watts / _JOULES_PER_KWH)
+    kwh = _energy(seconds, watts_here(threads, memory_bytes), POWER_SPREAD)
     return Total(
         seconds=seconds,
         memory=largest(cost.memory for cost in costs.values()),
@@ -73,16 +71,29 @@ def total_here(costs: dict[str, StageCost], *, threads: int, memory_bytes: int, 
     )
 
 
-def elsewhere(job: Job, plan: Training, costs: dict[str, StageCost], gpu: Gpu) -> dict[str, Any]:
-    """The run on one rented GPU: training there, the other stages as long as here. Not measured."""
+def watts_here(threads: int, memory_bytes: int) -> float:
+    """Power of the cores in use and of the memory of this machine."""
+    return WATTS_PER_CORE * threads + WATTS_PER_GB * memory_bytes / 1e9
+
+
+def _energy(seconds: Interval, watts: float, spread: tuple[float, float]) -> Interval:
+    """In kWh; `spread` is how far the power may be off, as factors."""
+    low, high = spread
+    stretched = Interval(value=seconds.value, low=low * seconds.low, high=high * seconds.high)
+    return stretched.times(watts / _JOULES_PER_KWH)
+
+
+def elsewhere(job: Job, plan: Training, costs: dict[str, StageCost], gpu: Gpu, *, watts: float) -> dict[str, Any]:
+    """The run on one rented GPU: training there, the other stages as long and at as many `watts` as here.
+
+    Time, money, energy and CO2 are of all stages. Not measured.
+    """
     value = seconds_on(gpu, plan.work) + seconds_on(gpu, plan.scoring)
     training = Interval.around(value, *ELSEWHERE_SPREAD)
-    seconds = add([training, *(cost.seconds for stage, cost in costs.items() if stage != "train")])
+    others = add(cost.seconds for stage, cost in costs.items() if stage != "train")
+    seconds = add([training, others])
     memory = Interval.around(plan.memory.total - plan.memory.framework + CUDA_BYTES, *MEMORY_SPREAD)
-    low, high = GPU_POWER_SPREAD
-    kwh = Interval(value=training.value, low=low * training.low, high=high * training.high).times(
-        gpu.watts / _JOULES_PER_KWH
-    )
+    kwh = add([_energy(training, gpu.watts, GPU_POWER_SPREAD), _energy(others, watts, POWER_SPREAD)])
     return {
         "name": gpu.name,
         "memory_bytes": memory.as_json(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from danlu.metrics.naive import MOST_ROWS
 from danlu.plan.calibrate import Rates
 from danlu.plan.config import PlanStage
 from danlu.plan.interval import Interval
@@ -68,9 +69,14 @@ class Job:
 
     @property
     def usable(self) -> int:
-        """Rows that are expected to remain: different texts, at most `data.max_rows` of them."""
+        """Rows that are expected to remain: the different texts among all rows, or among the `data.max_rows` drawn."""
+        return max(1, self.look.distinct_among(self.drawn))
+
+    @property
+    def drawn(self) -> int:
+        """Rows that are used at all: the data stage draws `data.max_rows` of them before it drops any."""
         limit = self.config.data.max_rows
-        return max(1, self.look.distinct if limit is None else min(limit, self.look.distinct))
+        return self.look.rows if limit is None else min(limit, self.look.rows)
 
     def rows_of(self, share: float) -> int:
         return max(1, round(self.usable * share))
@@ -171,7 +177,6 @@ _DISK_BYTES_PER_SECOND = 4e8
 _DATA_SECONDS_PER_ROW = 2e-5
 _DATA_SECONDS_PER_CHARACTER = 3e-7
 _TFIDF_SECONDS_PER_CHARACTER = 8e-7
-_MOST_NAIVE_ROWS = 20_000
 _TOKENIZER_CHARACTERS_PER_SECOND = 2e6
 _EXPORT_SECONDS = {False: 5.0, True: 8.0}
 _EXPORT_SECONDS_PER_LAYER = 0.7
@@ -214,7 +219,7 @@ def _data(job: Job) -> StageCost:
     characters = job.look.rows * job.look.characters
     seconds = _START["data"] + _DATA_SECONDS_PER_ROW * job.look.rows + _DATA_SECONDS_PER_CHARACTER * characters
     if not job.generates:
-        naive = min(_MOST_NAIVE_ROWS, job.look.rows) * job.look.characters
+        naive = min(MOST_ROWS, job.drawn) * job.look.characters
         seconds += 2 * _TFIDF_SECONDS_PER_CHARACTER * naive
     return _rough(seconds, _DATA_BYTES + _DATA_BYTES_PER_CHARACTER * min(characters, 1e8))
 

@@ -15,7 +15,7 @@ from danlu.learning.step import choose_precision
 from danlu.plan import calibrate
 from danlu.plan.catalogue import read_catalogue
 from danlu.plan.config import PlanStage
-from danlu.plan.cost import Total, elsewhere, total_here
+from danlu.plan.cost import Total, elsewhere, total_here, watts_here
 from danlu.plan.predict import Job, StageCost, Training, plan_training, predict_stages
 from danlu.plan.reading import look
 from danlu.plan.shape import from_scratch, of_base, parameters
@@ -98,6 +98,7 @@ def _content(
     ctx: Context, job: Job, plan: Training, rates: calibrate.Rates, costs: dict[str, StageCost], total: Total
 ) -> dict[str, Any]:
     memory = plan.memory
+    watts = watts_here(ctx.threads, ctx.machine.memory_bytes)
     return {
         "rows": job.look.rows,
         "distinct_rows": job.look.distinct,
@@ -132,7 +133,7 @@ def _content(
             for stage, cost in costs.items()
         },
         "total": total.as_json(),
-        "elsewhere": [elsewhere(job, plan, costs, gpu) for gpu in read_catalogue()],
+        "elsewhere": [elsewhere(job, plan, costs, gpu, watts=watts) for gpu in read_catalogue()],
         "method": _METHOD,
     }
 

@@ -101,9 +101,11 @@ def training_batches(config: PlanStage, tokens: Tokens, rows: int) -> tuple[int,
 
 def scoring_batches(tokens: Tokens, rows: int, batch_size: int, seed: int) -> Batches:
     """Batches of one pass over `rows` rows, sorted by length."""
-    lengths = np.sort(_drawn(tokens, max(1, round(rows * tokens.examples_per_row)), seed))
+    examples = max(1, round(rows * tokens.examples_per_row))
+    lengths = np.sort(_drawn(tokens, examples, seed))
     chosen = [lengths[start : start + batch_size] for start in range(0, len(lengths), batch_size)]
-    return Batches.of([len(batch) for batch in chosen], [int(batch.max()) for batch in chosen])
+    drawn = Batches.of([len(batch) for batch in chosen], [int(batch.max()) for batch in chosen])
+    return drawn.times(examples / len(lengths))
 
 
 #: Enough examples to know how batches come out; more rows are counted by proportion.

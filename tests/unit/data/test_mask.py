@@ -27,6 +27,10 @@ def wide(text: str) -> str:
         ("138 0013 8000或138-0013-8000", "[PHONE]或[PHONE]"),
         ("+86 13800138000, 0086-13800138000, 8613800138000", "[PHONE], [PHONE], [PHONE]"),
         ("Tel13800138000", "Tel[PHONE]"),
+        ("138.0013.8000，+86 138.0013.8000", "[PHONE]，[PHONE]"),
+        ("1.13800138000", "1.[PHONE]"),
+        ("联系人\n 1.13800138000, 2.13900139000；10.15912345678", "联系人\n 1.[PHONE], 2.[PHONE]；10.[PHONE]"),
+        ("a.b-@x.com a.b.@x.com a+@x.com " + wide("a.b-@x.com"), "[EMAIL] [EMAIL] [EMAIL] [EMAIL]"),
         (wide("13800138000"), "[PHONE]"),
         ("（０１０）６２３４５６７８", "[PHONE]"),
         ("010-62345678转801 021 6234 5678 0571-88886666", "[PHONE] [PHONE] [PHONE]"),
@@ -57,6 +61,12 @@ def test_values_are_replaced_whole(text: str, expected: str) -> None:
         "下单时间20240315123456789",
         "1700000000 1700000000000 2024-03-15 12:34:56.789",
         "价格0.13812345678元",
+        "pi is 3.14159265358, half of it 1.57079632679",
+        "1.5, 3.13800138000, 0.13800138000",
+        "x = 1.13800138000",
+        "0.13800138000",
+        "123.13800138000 192.168.1.13800138000",
+        "2.1380013800012 1.13800138000.5 138.0013.8000.1",
         "ISBN 9787111213826, 95588",
         "110105491231002",  # 15 digits, no checksum, and no word that says what they are
         "@someone and @another: 3 @ 5",
@@ -117,3 +127,9 @@ def test_no_text_makes_the_search_slow(part: str) -> None:
     started = time.perf_counter()
     mask(part * 50_000)
     assert time.perf_counter() - started < 2
+
+
+def test_decimals_are_not_hit() -> None:
+    draw = random.Random(9)
+    texts = [f"值 {draw.randrange(10**3)}.{draw.randrange(10**10, 10**11)} 元" for _ in range(3_000)]
+    assert [text for text in texts if mask(text)[1]] == []

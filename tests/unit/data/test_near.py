@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from danlu.data import near
+from danlu.metrics.shingles import HAN_SHINGLE, WORD_SHINGLE, shingles
 
 WORDS = [f"word{number}" for number in range(400)]
 HAN = "的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就分对成会可主发年动同工也能下过子说产种面而方"
@@ -19,7 +20,7 @@ def plain_shingles(text: str) -> set[tuple[str, ...]]:
     """The definition, spelled out slowly."""
     units = re.findall(r"[\u4e00-\u9fff]|[^\W_\u4e00-\u9fff]+", text.lower())
     han = sum(re.match(r"[\u4e00-\u9fff]", unit) is not None for unit in units)
-    size = near.HAN_SHINGLE if han * 2 >= len(units) else near.WORD_SHINGLE
+    size = HAN_SHINGLE if han * 2 >= len(units) else WORD_SHINGLE
     size = min(size, len(units))
     return {tuple(units[start : start + size]) for start in range(len(units) - size + 1)} if units else {(text,)}
 
@@ -48,13 +49,13 @@ def corpus(kind: str, seed: int = 3) -> list[str]:
 
 def clusters_of(texts: list[str], threshold: float) -> list[int]:
     signatures = near.band_hashes(texts, near.bands_for(threshold))
-    return near.cluster(signatures, lambda numbers: [texts[number] for number in numbers], threshold)[0].tolist()
+    return near.cluster(signatures, lambda numbers: [texts[number] for number in numbers], threshold).of_text.tolist()
 
 
 @pytest.mark.parametrize("kind", ["words", "han"])
 def test_shingle_sets_are_those_of_the_definition(kind: str) -> None:
     texts = [*corpus(kind)[:60], "", "!!!", "好", "a", "Mixed 中文 and English words 混在一起", "A,b;C a b c"]
-    hashes, bounds = near.shingles(texts)
+    hashes, bounds = shingles(texts)
     sets = [set(hashes[bounds[i] : bounds[i + 1]].tolist()) for i in range(len(texts))]
     assert [len(found) for found in sets] == [len(plain_shingles(text)) for text in texts]
     for (i, one), (j, other) in itertools.combinations(enumerate(texts), 2):
@@ -113,3 +114,31 @@ def test_bands_keep_the_recall_they_promise(threshold: float) -> None:
     bands = near.bands_for(threshold)
     assert bands.count * bands.rows <= near.PERMUTATIONS
     assert 1 - (1 - threshold**bands.rows) ** bands.count >= near.RECALL_AT_THRESHOLD
+
+
+def templated(count: int) -> list[str]:
+    """Pairs of texts, one after the other: 30 words that all share, 6 of their own, and one word edited."""
+    draw = random.Random(11)
+    frame = [f"frame{number}" for number in range(30)]
+    texts = []
+    for _ in range(count):
+        words = [*frame, *(f"own{draw.randrange(10**6)}" for _ in range(6))]
+        texts += [" ".join(words), " ".join(["edited" if place == 3 else word for place, word in enumerate(words)])]
+    return texts
+
+
+def test_no_pair_is_lost_in_a_crowd() -> None:
+    texts = templated(1_500)
+    assert min(jaccard(*texts[:2]), jaccard(*texts[2:4])) >= 0.85
+    found = clusters_of(texts, 0.8)
+    assert found == [number - number % 2 for number in range(len(texts))]
+
+
+def test_a_shingle_that_too_many_texts_have_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near, "_MOST_WITH_SHINGLE", 100)
+    texts = templated(200)
+    found = near.cluster(
+        near.band_hashes(texts, near.bands_for(0.8)), lambda numbers: [texts[number] for number in numbers], 0.8
+    )
+    assert found.truncated > 0
+    assert found.of_text.tolist() == [number - number % 2 for number in range(len(texts))]

@@ -14,10 +14,11 @@ import pytest
 
 from danlu.core.errors import DataError
 from danlu.data.config import SourceConfig
-from danlu.data.encoding import detect
-from danlu.data.formats import guess_format, open_file
-from danlu.data.reader import Input, Labels, Tally, as_text, read_sources, row_id
+from danlu.data.reader import Input, Labels, Tally, read_sources, row_id
 from danlu.data.tables import Rejects
+from danlu.sources.encoding import detect
+from danlu.sources.formats import guess_format, open_file
+from danlu.sources.values import as_text
 
 ROWS = [("你好，世界", "好"), ("第二行\n有换行，“引号”", "坏"), ('say "hi", ok', "好")]
 
@@ -357,3 +358,42 @@ def test_a_stray_quote_glues_no_rows_together(tmp_path: Path) -> None:
         row["origin"] for row in rejected
     ]
     assert len(rejected) == 10
+
+
+def workbook(path: Path, rows: list[tuple[object, ...]]) -> Path:
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(path.with_suffix(".xlsx"))
+    return path.with_suffix(".xlsx").rename(path)
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows", "rows.xls"])
+def test_an_excel_file_is_read_whatever_its_name(name: str, tmp_path: Path) -> None:
+    path = workbook(tmp_path / name, [("text", "label"), ("a", "x")])
+    assert read(path, tmp_path)[0][0]["text"] == "a"
+    path.write_bytes(b"PK\x03\x04 broken")
+    with pytest.raises(DataError, match=f"{name} is not an Excel file that can be read"):
+        read(path, tmp_path)
+
+
+def test_excel_rows_beyond_the_header_are_rejected(tmp_path: Path) -> None:
+    rows = [("text", "label"), ("a", "x"), ("b", "y", None, ""), ("c", "y", "z"), ("d",), (None, None, "z")]
+    kept, rejected, _, _ = read(workbook(tmp_path / "a.xlsx", rows), tmp_path)
+    assert [row["text"] for row in kept] == ["a", "b"]
+    assert {row["origin"]: row["reason"] for row in rejected} == {
+        "a.xlsx:4": "broken: 3 fields where the header has 2",
+        "a.xlsx:5": "no_label",
+        "a.xlsx:6": "broken: 3 fields where the header has 2",
+    }
+
+
+def test_columns_without_a_name_stay_apart(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "a.xlsx", [("text", None, "label", None), ("a", 1, "x"), ("b", 2, "y")])
+    opened = open_file(path)
+    assert opened.columns == ("text", "column 2", "label")
+    assert next(row.values for row in opened.rows) == {"text": "a", "column 2": 1, "label": "x"}
+    (tmp_path / "b.csv").write_text(",text,,label\n0,a,1,x\n", encoding="utf-8")
+    opened = open_file(tmp_path / "b.csv")
+    assert opened.columns == ("column 1", "text", "column 3", "label")
+    assert [row.values for row in opened.rows] == [{"column 1": "0", "text": "a", "column 3": "1", "label": "x"}]

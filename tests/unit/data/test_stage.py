@@ -113,7 +113,13 @@ def test_no_text_or_cluster_is_on_two_sides(messy: tuple[Context, list[dict[str,
     assert sorted(clusters.values())[-40:] == [2] * 40
     card = card_of(out)
     assert card["leaked_rows"] == 0
-    assert card["duplicates"] == {"exact_dropped": 62, "near_clusters": 40, "near_rows": 80, "threshold": 0.8}
+    assert card["duplicates"] == {
+        "exact_dropped": 62,
+        "near_clusters": 40,
+        "near_rows": 80,
+        "threshold": 0.8,
+        "truncated_buckets": 0,
+    }
 
 
 def test_columns_are_what_later_stages_read(messy: tuple[Context, list[dict[str, Any]]]) -> None:
@@ -226,7 +232,51 @@ def test_labels_in_two_spellings_are_warned_of(tmp_path: Path) -> None:
 def test_a_stop_is_honoured(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", distinct(40))
     ctx = make_context(tmp_path, stage="data", resources={"data.sources[0].path": path})
-    ctx.limits.interrupted = True
+    ctx.limits.asked = "interrupted"
     config = DataStage.model_validate({"task": "classify", "data": {"sources": [{"path": str(path)}]}})
     with pytest.raises(Interrupted):
         run(ctx, config)
+
+
+def test_masked_values_are_counted_right_whatever_threads_do(tmp_path: Path) -> None:
+    """Enough rows for many batches at once; each has its own number of values."""
+    rows = [
+        {**row, "text": f"{row['text']} {' '.join(f'x{n}@example.com' for n in range(number % 4))} 1380013{number:04d}"}
+        for number, row in enumerate(distinct(9_000))
+    ]
+    path = write(tmp_path / "rows.jsonl", rows)
+    schema = {"max_rows": 8_000, "duplicates": {"near": False}, "task": "generate", "label": None}
+    counts = [card_of(make(tmp_path / str(number), [path], **schema).out)["masked"] for number in range(2)]
+    kept = [row for part in (*PARTS, "rejected") for row in rows_of(tmp_path / "0" / "out", part) if row["text"]]
+    assert counts[0] == counts[1]
+    assert counts[0]["phone"] == 8_000
+    assert counts[0]["email"] == sum(row["text"].count("[EMAIL]") for row in kept)
+
+
+def with_wide_twins(count: int) -> list[dict[str, str]]:
+    """Texts that each come a second time in letters of full width, which no shingle tells to be equal."""
+    rows = distinct(count)
+    return rows + [
+        {**row, "text": "".join(chr(ord(c) + 0xFEE0) if c >= "!" else c for c in row["text"])} for row in rows
+    ]
+
+
+def test_training_rows_like_a_held_out_one_are_dropped_and_counted_anew(tmp_path: Path) -> None:
+    ctx = make(tmp_path, [write(tmp_path / "rows.jsonl", with_wide_twins(60))])
+    card = card_of(ctx.out)
+    dropped = card["funnel"][-1]
+    assert dropped["step"] == "near_test"
+    assert 10 <= dropped["dropped"]["near_test"] <= 24
+    assert [row["reason"] for row in rows_of(ctx.out, "rejected")] == ["near_test"] * dropped["dropped"]["near_test"]
+    assert card["leaked_rows"] == 0
+    assert card["splits"]["train"]["rows"] == len(rows_of(ctx.out, "train"))
+
+
+def test_without_near_duplicates_leaks_are_reported_and_left(tmp_path: Path) -> None:
+    rows = [{**row, "text": row["text"] + end} for row in distinct(60) for end in ("", "!!")]
+    ctx = make(tmp_path, [write(tmp_path / "rows.jsonl", rows)], duplicates={"near": False})
+    card = card_of(ctx.out)
+    train = {row["text"].rstrip("!") for row in rows_of(ctx.out, "train")}
+    held_out = [row["text"].rstrip("!") for part in PARTS[1:] for row in rows_of(ctx.out, part)]
+    assert card["leaked_rows"] == sum(text in train for text in held_out) > 5
+    assert sum(part["rows"] for part in card["splits"].values()) == 120

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,10 +18,12 @@ import pytest
 from danlu.core.errors import DataError, ModelError
 from danlu.data.config import DataConfig
 from danlu.examples import tiny_recipe, tiny_rows
-from danlu.plan import calibrate, reading
+from danlu.plan import calibrate, reading, tokens
+from danlu.plan.catalogue import read_catalogue
 from danlu.plan.config import PlanStage
 from danlu.plan.reading import look
 from danlu.plan.stage import run
+from danlu.plan.tokens import Tokens, scoring_batches
 from danlu.recipe import Recipe
 from tests.support import make_context
 
@@ -82,7 +86,6 @@ def as_excel(path: Path) -> Path:
     ("write", "name"),
     [
         (as_csv, "a.csv"),
-        (as_csv, "no_ending"),
         (as_tsv, "a.tsv"),
         (as_jsonl, "a.jsonl"),
         (as_json, "a.json"),
@@ -130,10 +133,10 @@ def test_length_limits_count(tmp_path: Path) -> None:
             "a.txt",
             "这件衣服不好看".encode("gb18030") * 50,
             {"sources": [{"path": "x", "encoding": "utf-8"}]},
-            "is not utf-8 text",
+            "cannot be read as utf-8",
         ),
         ("a.parquet", b"PAR1 no", {}, "not a Parquet file"),
-        ("a.xlsx", b"PK no", {}, "not an Excel workbook"),
+        ("a.xlsx", b"PK no", {}, "not an Excel file"),
     ],
 )
 def test_a_source_that_cannot_be_used_is_refused(
@@ -179,6 +182,12 @@ def test_a_plan_is_complete_and_the_same_every_time(tmp_path: Path, monkeypatch:
     assert plan["rows"] == 240
     assert plan["train_rows"] == 192
     assert all(gpu["fits"] and "not measured here" in gpu["note"] for gpu in plan["elsewhere"])
+    others = plan["total"]["kwh"]["value"] * (
+        1 - plan["stages"]["train"]["seconds"]["value"] / plan["total"]["seconds"]["value"]
+    )
+    for gpu, row in zip(plan["elsewhere"], read_catalogue(), strict=True):
+        training = gpu["training_seconds"]["value"] * row.watts / 3.6e6
+        assert gpu["kwh"]["value"] == pytest.approx(training + others, rel=1e-3), "energy is of all stages"
     assert sum(stage["seconds"]["value"] for stage in plan["stages"].values()) == pytest.approx(
         plan["total"]["seconds"]["value"], rel=1e-4
     )
@@ -230,3 +239,30 @@ def test_a_model_that_cannot_be_used_is_refused_before_anything_is_read(tmp_path
     paths = {"data.sources[0].path": tmp_path / "rows.jsonl", "model.base": tmp_path / "base"}
     with pytest.raises(ModelError, match="safetensors"):
         run(make_context(tmp_path / "run", stage="plan", resources=paths), config)
+
+
+def test_a_draw_of_rows_holds_fewer_different_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = random.Random(2)
+    rows = [f"text number {number}" for number in range(1_000) for _ in range(1 + 7 * (number % 2))]
+    draw.shuffle(rows)
+    (tmp_path / "a.txt").write_text("\n".join(rows), encoding="utf-8")
+    seen = look(data_config(), [tmp_path / "a.txt"])
+    assert dict(seen.copies) == {1: 500, 8: 500}
+    real = [len(set(draw.sample(rows, 1_000))) for _ in range(20)]
+    assert seen.distinct_among(1_000) == pytest.approx(sum(real) / len(real), rel=0.02)
+    assert seen.distinct_among(1_000) < 600
+    assert seen.distinct_among(10_000) == 1_000
+    plan, _ = planned(tmp_path / "plan", monkeypatch, data={"max_rows": 100})
+    assert plan["train_rows"] == 80
+
+
+def test_a_pass_over_many_rows_is_scaled_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = Tokens(
+        lengths=np.arange(5, 60), max_length=64, vocabulary=100, examples_per_row=1.0, per_row=32.0, share_cut=0.0
+    )
+    whole = scoring_batches(sample, 50_000, 32, 1)
+    monkeypatch.setattr(tokens, "_MOST_DRAWN", 10_000)
+    part = scoring_batches(sample, 50_000, 32, 1)
+    assert part.tokens == pytest.approx(whole.tokens, rel=0.01)
+    assert part.pairs == pytest.approx(whole.pairs, rel=0.02)
+    assert part.count == pytest.approx(whole.count, rel=0.01)

@@ -8,21 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from danlu.core.errors import DataError
-from danlu.data.encoding import CHUNK_BYTES, MAX_LINE_BYTES, Encoding
-from danlu.data.records import TEXT_COLUMN, Asked, Opened, Row, decoded, encoding_of, short
+from danlu.sources.encoding import CHUNK_BYTES, MAX_LINE_BYTES, Encoding
+from danlu.sources.records import TEXT_COLUMN, Asked, Opened, Position, Row, decoded, encoding_of, short
 
 
 def open_jsonl(asked: Asked) -> Opened:
     encoding = encoding_of(asked)
+    position = Position()
 
     def rows() -> Iterator[Row]:
-        for number, text, reason in decoded(asked.path, encoding):
+        for number, text, reason in decoded(asked.path, encoding, position):
             if text is None:
                 yield Row(line=number, values=None, reason=reason)
             elif text.strip():
                 yield _json_row(number, text)
 
-    return Opened(format="jsonl", encoding=encoding, columns=(), rows=rows())
+    return Opened(format="jsonl", encoding=encoding, columns=(), rows=rows(), position=position)
 
 
 def _json_row(line: int, text: str) -> Row:
@@ -59,16 +60,18 @@ def open_json(asked: Asked) -> Opened:
             f"{asked.path.name} is not the JSON that Danlu reads: expected a list of objects, [{{...}}, ...], or one "
             f"object a line. It starts with {first[:20]!r}."
         )
-    return Opened(format="json", encoding=encoding, columns=(), rows=_json_list(asked.path, encoding))
+    position = Position()
+    rows = _json_list(asked.path, encoding, position)
+    return Opened(format="json", encoding=encoding, columns=(), rows=rows, position=position)
 
 
-def _json_list(path: Path, encoding: Encoding) -> Iterator[Row]:
+def _json_list(path: Path, encoding: Encoding, position_in_file: Position) -> Iterator[Row]:
     """The items of one large JSON list; only a few items are in memory at a time.
 
     Raises `DataError` where the list itself is broken: what follows cannot be told apart any more.
     """
     decoder = json.JSONDecoder()
-    source = decoded(path, encoding)
+    source = decoded(path, encoding, position_in_file)
     buffer = _take(path, source, CHUNK_BYTES)
     position = buffer.index("[") + 1
     line = 1 + buffer.count("\n", 0, position)

@@ -8,19 +8,32 @@ from __future__ import annotations
 import itertools
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from openpyxl.utils.exceptions import InvalidFileException
 
 from danlu.core.errors import DataError
-from danlu.data.delimited import open_csv, open_tsv
-from danlu.data.encoding import CHUNK_BYTES
-from danlu.data.json_files import open_json, open_jsonl
-from danlu.data.records import TEXT_COLUMN, Asked, Opened, Row, decoded, encoding_of, named_once, short
+from danlu.sources.delimited import open_csv, open_tsv
+from danlu.sources.encoding import CHUNK_BYTES
+from danlu.sources.json_files import open_json, open_jsonl
+from danlu.sources.records import (
+    TEXT_COLUMN,
+    Asked,
+    Opened,
+    Position,
+    Row,
+    decoded,
+    encoding_of,
+    named_once,
+    short,
+    wrong_width,
+)
 
 
 def open_file(path: Path, *, format: str = "auto", encoding: str = "auto", sheet: str | None = None) -> Opened:
@@ -72,24 +85,28 @@ def guess_format(path: Path) -> str:
 
 def _open_text(asked: Asked) -> Opened:
     encoding = encoding_of(asked)
+    position = Position()
 
     def rows() -> Iterator[Row]:
-        for number, text, reason in decoded(asked.path, encoding):
+        for number, text, reason in decoded(asked.path, encoding, position):
             if text is None:
                 yield Row(line=number, values=None, reason=reason)
             elif text.strip():
                 yield Row(line=number, values={TEXT_COLUMN: text})
 
-    return Opened(format="text", encoding=encoding, columns=(TEXT_COLUMN,), rows=rows())
+    return Opened(format="text", encoding=encoding, columns=(TEXT_COLUMN,), rows=rows(), position=position)
 
 
 def _open_excel(asked: Asked) -> Opened:
+    # An open file, for openpyxl refuses a path by its ending; it stays open while rows are read from it.
+    file = asked.path.open("rb")
     try:
         with warnings.catch_warnings():
             # Missing styles and the like say nothing about the cells.
             warnings.simplefilter("ignore")
-            book = openpyxl.load_workbook(asked.path, read_only=True, data_only=True)
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+    except (zipfile.BadZipFile, InvalidFileException, ElementTree.ParseError, KeyError, ValueError, OSError) as error:
+        file.close()
         raise _broken_excel(asked.path, error) from None
     if asked.sheet is not None and asked.sheet not in book.sheetnames:
         raise DataError(
@@ -104,18 +121,28 @@ def _open_excel(asked: Asked) -> Opened:
         raise DataError(
             f"{asked.path.name}: the first row of sheet {sheet.title!r} is empty; it must name the columns."
         )
-    columns = named_once(asked.path, header)
+    columns = named_once(asked.path, _filled(header))
 
     def rows() -> Iterator[Row]:
         try:
             for number, values in enumerate(cells, 2):
-                if any(cell is not None for cell in values):
-                    padded = itertools.chain(values, itertools.repeat(None))
+                filled = _filled(values)
+                if len(filled) > len(columns):
+                    yield Row(line=number, values=None, reason=wrong_width(len(filled), len(columns)))
+                elif filled:
+                    # Excel keeps no empty cells at a row's end.
+                    padded = itertools.chain(filled, itertools.repeat(None))
                     yield Row(line=number, values=dict(zip(columns, padded, strict=False)))
         except (zipfile.BadZipFile, ElementTree.ParseError) as error:
             raise _broken_excel(asked.path, error) from None
 
     return Opened(format="excel", encoding=None, columns=columns, rows=rows())
+
+
+def _filled(cells: Sequence[Any]) -> Sequence[Any]:
+    """A row without the empty cells at its end."""
+    width = next((place for place in range(len(cells), 0, -1) if cells[place - 1] not in (None, "")), 0)
+    return cells[:width]
 
 
 def _broken_excel(path: Path, error: Exception) -> DataError:
@@ -131,17 +158,22 @@ def _open_parquet(asked: Asked) -> Opened:
     except (pa.ArrowInvalid, OSError) as error:
         raise _broken_parquet(asked.path, error) from None
 
+    position, size = Position(), asked.path.stat().st_size
+
     def rows() -> Iterator[Row]:
         number = 0
         try:
             for batch in file.iter_batches(batch_size=1024):
                 for values in batch.to_pylist():
                     number += 1
+                    position.bytes = size * number // file.metadata.num_rows
                     yield Row(line=number, values=values)
         except (pa.ArrowInvalid, OSError) as error:
             raise _broken_parquet(asked.path, error) from None
 
-    return Opened(format="parquet", encoding=None, columns=tuple(file.schema_arrow.names), rows=rows())
+    return Opened(
+        format="parquet", encoding=None, columns=tuple(file.schema_arrow.names), rows=rows(), position=position
+    )
 
 
 def _broken_parquet(path: Path, error: Exception) -> DataError:

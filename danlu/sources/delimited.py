@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from danlu.core.errors import DataError
-from danlu.data.encoding import MAX_LINE_BYTES, Encoding
-from danlu.data.records import Asked, Opened, Row, decoded, encoding_of, named_once
+from danlu.sources.encoding import MAX_LINE_BYTES, Encoding
+from danlu.sources.records import Asked, Opened, Position, Row, decoded, encoding_of, named_once, wrong_width
 
 #: A quoted CSV field longer than this many characters is a quote that somebody forgot to close.
 MAX_FIELD_CHARACTERS = 1 << 20
@@ -31,7 +31,8 @@ def open_tsv(asked: Asked) -> Opened:
 def _open_delimited(asked: Asked, format: str, delimiter: str | None) -> Opened:
     encoding = encoding_of(asked)
     delimiter = delimiter or _delimiter(asked.path, encoding)
-    records = _csv_records(asked.path, encoding, delimiter)
+    position = Position()
+    records = _csv_records(decoded(asked.path, encoding, position), delimiter)
     header = next(records, None)
     if header is None or header[1] is None:
         why = header[2] if header else "it has no lines"
@@ -48,9 +49,9 @@ def _open_delimited(asked: Asked, format: str, delimiter: str | None) -> Opened:
             elif len(fields) == len(columns):
                 yield Row(line=line, values=dict(zip(columns, fields, strict=True)))
             elif fields:
-                yield Row(line=line, values=None, reason=f"{len(fields)} fields where the header has {len(columns)}")
+                yield Row(line=line, values=None, reason=wrong_width(len(fields), len(columns)))
 
-    return Opened(format=format, encoding=encoding, columns=columns, rows=rows())
+    return Opened(format=format, encoding=encoding, columns=columns, rows=rows(), position=position)
 
 
 def _delimiter(path: Path, encoding: Encoding) -> str:
@@ -115,13 +116,15 @@ def _leniently(text: str | None, delimiter: str, width: int) -> list[str]:
     return fields if len(fields) == width else []
 
 
-def _csv_records(path: Path, encoding: Encoding, delimiter: str) -> Iterator[tuple[int, list[str] | None, str]]:
+def _csv_records(
+    source: Iterator[tuple[int, str | None, str]], delimiter: str
+) -> Iterator[tuple[int, list[str] | None, str]]:
     """`(first line, fields or None, reason)` of each record; the first record is the header.
 
     Where a record of several lines goes wrong, only its first line is lost: reading starts over behind it.
     """
     csv.field_size_limit(2 * MAX_FIELD_CHARACTERS + MAX_LINE_BYTES)
-    feed = _Lines(decoded(path, encoding))
+    feed = _Lines(source)
     # Strict, for else a stray quote glues rows together that look whole.
     reader = csv.reader(feed, delimiter=delimiter, strict=True)
     width = 0

@@ -171,6 +171,14 @@ def line_encoding(name: str) -> str:
     return "utf-8" if _is_recoded(name) else name
 
 
+def bytes_in_file(line: bytes, name: str) -> int:
+    """How many bytes a line that `lines` yields takes up in a file written in `name`."""
+    if not codecs.lookup(name).name.startswith(("utf-16", "utf-32")):
+        return len(line)
+    # Python starts every encoded text with a byte order mark; the file has one in all.
+    return len(line.decode("utf-8", "replace").encode(name, "replace")) - len("".encode(name))
+
+
 def _is_recoded(name: str) -> bool:
     # In these, the byte 0x0A may be half of another character, and a byte order mark starts the first line.
     return codecs.lookup(name).name.startswith(("utf-16", "utf-32", "utf-8-sig"))
