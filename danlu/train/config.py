@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from danlu.core.config import Config, OptionalResource
+from danlu.core.config import Config, NotFingerprinted, OptionalResource
 from danlu.core.tasks import TaskName
 
 
@@ -49,7 +49,12 @@ class TrainConfig(Config):
     """How to train."""
 
     epochs: float = Field(3.0, gt=0.0, description="Passes over the training rows.")
-    max_samples: int | None = Field(None, ge=1, description="Stop after this many training samples; empty means all.")
+    max_samples: int | None = Field(
+        None,
+        ge=1,
+        description="Stop after this many training samples, counted over all passes; empty means no such limit. "
+        "Fewer than one pass are chosen at random by the seed.",
+    )
     batch_size: int = Field(32, ge=1, description="Samples per optimizer step.")
     learning_rate: float = Field(5e-5, gt=0.0, description="Peak learning rate, after warm-up.")
     weight_decay: float = Field(0.01, ge=0.0, description="Decoupled weight decay (AdamW).")
@@ -61,8 +66,13 @@ class TrainConfig(Config):
     early_stopping: int = Field(
         3, ge=0, description="Stop after this many validations without a better score; 0 never stops early."
     )
-    validations_per_epoch: int = Field(2, ge=1, description="How often the validation rows are scored.")
-    checkpoint_minutes: float = Field(
+    validations_per_epoch: int = Field(
+        2, ge=1, description="How often the validation rows are scored in a pass; they always are after the last step."
+    )
+    validation_rows: int | None = Field(
+        2_000, ge=20, description="Score at most this many validation rows, chosen by the seed; empty means all."
+    )
+    checkpoint_minutes: Annotated[float, NotFingerprinted()] = Field(
         2.0, gt=0.0, description="A crash loses at most this many minutes of training, plus one step."
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(

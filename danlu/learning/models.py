@@ -1,0 +1,189 @@
+"""Models: checked before they are touched, loaded from safetensors only, or made small from nothing.
+
+Pickle weights are never read: loading one runs whatever its maker put in.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from danlu.core.errors import ModelError
+
+WEIGHTS = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_LONGEST_HEADER_BYTES = 100_000_000
+
+
+def check_base(folder: Path) -> None:
+    """Refuse a model folder that cannot be used, reading a few kilobytes and importing nothing heavy.
+
+    Raises `ModelError` for a folder without config, tokenizer or weights, with pickle weights only, or with a
+    safetensors file that is cut short or is none.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"The base model {str(folder)!r} is not a folder. Give the folder that holds config.json.")
+    read_config(folder)
+    check_weights(folder)
+    if not (folder / "tokenizer.json").is_file():
+        raise ModelError(
+            f"The model folder {str(folder)!r} has no tokenizer.json. Load its tokenizer with transformers and "
+            "call save_pretrained, which writes that file."
+        )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The model's `config.json`. Raises `ModelError` when it is missing or is not one."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ModelError(
+            f"The model folder {str(folder)!r} has no config.json. Expected a folder in the layout of Hugging Face "
+            "transformers: config.json, tokenizer.json, model.safetensors."
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{str(path)!r} is not JSON: {error}. Fetch the model again.") from error
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise ModelError(f"{str(path)!r} does not name a model_type, so nothing can say what these weights are.")
+    return config
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    index = folder / _INDEX
+    if index.is_file():
+        try:
+            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise ModelError(f"{str(index)!r} is not an index of weights. Fetch the model again.") from error
+        missing = [name for name in names if not (folder / name).is_file()]
+        if missing:
+            raise ModelError(f"The model folder {str(folder)!r} lacks {missing[0]!r}, which its index names.")
+        return [folder / name for name in names]
+    pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
+    if pickles:
+        raise ModelError(
+            f"The model folder {str(folder)!r} has its weights as a pickle ({pickles[0]}). Loading a pickle can run "
+            f"any code, so it is refused; expected {WEIGHTS}. Many models on the hub have it beside the pickle."
+        )
+    raise ModelError(
+        f"The model folder {str(folder)!r} has no weights. Expected {WEIGHTS}, or shards with {_INDEX}. "
+        "Was the download cut short, or does Git LFS still have to fetch the file?"
+    )
+
+
+def _check_safetensors(file: Path) -> None:
+    """Compare the header with the size of the file (format: 8 bytes length, JSON header, tensors end to end)."""
+    broken = f"{str(file)!r} is not a whole safetensors file"
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if size < 8 or length > min(size - 8, _LONGEST_HEADER_BYTES):
+            raise ModelError(f"{broken}: it has {size:,} bytes and no header that fits. Fetch the model again.")
+        try:
+            header = json.loads(stream.read(length))
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ModelError(f"{broken}: its header cannot be read. Fetch the model again.") from error
+    expected = 8 + length + max(ends, default=0)
+    if expected != size:
+        raise ModelError(f"{broken}: it has {size:,} bytes, its header says {expected:,}. Fetch the model again.")
+
+
+def load_checkpoint(folder: Path) -> Any:
+    """The model in `folder` as a `torch.nn.Module`: float32, in eval mode, on the CPU.
+
+    A sequence classifier or a causal language model, as `architectures` in its config says. Raises `ModelError`
+    for pickle weights, for a folder without weights, and for an architecture of another kind.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    check_weights(folder)
+    architecture = (read_config(folder).get("architectures") or [""])[0]
+    loaders = {
+        "ForSequenceClassification": AutoModelForSequenceClassification,
+        "ForCausalLM": AutoModelForCausalLM,
+        "LMHeadModel": AutoModelForCausalLM,
+    }
+    loader = next((loader for ending, loader in loaders.items() if architecture.endswith(ending)), None)
+    if loader is None:
+        raise ModelError(
+            f"The model in {str(folder)!r} is a {architecture or 'model of no stated architecture'}; expected one "
+            "that classifies texts or generates text."
+        )
+    return load_with(loader, folder).eval()
+
+
+#: How a base model becomes the start of a task: the class that loads it.
+_LOADER_OF_TASK = {"classify": "AutoModelForSequenceClassification", "generate": "AutoModelForCausalLM"}
+
+
+def start_from_base(folder: Path, task: str, labels: list[str]) -> Any:
+    """A pretrained model with a head for `labels` (classify) or as the language model it is (generate).
+
+    A head that the base has not, or has for other classes, is drawn at random: seed torch first. Raises `ModelError`.
+    """
+    import transformers
+
+    settings: dict[str, Any] = {}
+    if labels:
+        settings = label_settings(labels) | {"ignore_mismatched_sizes": True}
+    return load_with(getattr(transformers, _LOADER_OF_TASK[task]), folder, **settings)
+
+
+def label_settings(labels: list[str]) -> dict[str, Any]:
+    """The settings by which a transformers config knows its classes."""
+    return {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: index for index, label in enumerate(labels)},
+    }
+
+
+def load_with(loader: Any, folder: Path, **settings: Any) -> Any:
+    """`loader.from_pretrained(folder)` in float32, from local safetensors only, its failures told as `ModelError`."""
+    import torch
+    from safetensors import SafetensorError
+
+    quiet_transformers()
+    check_weights(folder)
+    try:
+        return loader.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, **settings
+        )
+    except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"transformers cannot load the model in {str(folder)!r}: {first}") from error
+
+
+def quiet_transformers() -> None:
+    """No bars of its own, and no table about a new head, which is expected here and worries people."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def check_weights(folder: Path) -> None:
+    """The part of `check_base` about weights: safetensors there, and whole."""
+    for file in _weight_files(folder):
+        _check_safetensors(file)
+
+
+#: Families whose positions start behind the padding token's number, so that fewer are left for tokens.
+_POSITIONS_AFTER_PAD = {"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm"}
+
+#: Positions to count on where a config names none (relative or rotary ones without a stated limit).
+_UNSTATED_POSITIONS = 512
+
+
+def positions_of(config: dict[str, Any]) -> int:
+    """The most tokens a model can take, special ones included, by its `config.json`."""
+    stated = config.get("max_position_embeddings") or config.get("n_positions") or _UNSTATED_POSITIONS
+    if config.get("model_type") in _POSITIONS_AFTER_PAD:
+        stated -= (config.get("pad_token_id") or 0) + 1
+    return int(stated)

@@ -1,0 +1,94 @@
+"""One step of training: the real one, which the plan may trace too."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from danlu.core.machine import Machine
+from danlu.learning.batching import Batch
+from danlu.learning.objectives import Objective
+
+#: Where bfloat16 products run in hardware they are used for matrix products; weights and sums stay float32.
+MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16"}
+
+
+def make_accelerator(precision: str) -> Accelerator:
+    """An Accelerator, for precision and wrapping only; `precision` is float32 or bfloat16."""
+    return Accelerator(mixed_precision=MIXED_PRECISION[precision])
+
+
+def make_optimizer(model: torch.nn.Module, *, weight_decay: float) -> torch.optim.AdamW:
+    """Fused AdamW (arXiv:1711.05101); biases and the gains of norms, which have one dimension, do not decay."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, fused=True)
+
+
+def rate_at(step: int, *, steps: int, warmup: float, peak: float) -> float:
+    """Learning rate of `step` (from 0) of `steps`: a line up to `peak`, then half a cosine down to 0.
+
+    `warmup` is the share of the steps that the line takes (arXiv:1608.03983 for the cosine).
+    """
+    rising = math.ceil(steps * warmup)
+    if step < rising:
+        return peak * (step + 1) / (rising + 1)
+    return peak * 0.5 * (1.0 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """`loss`: the batch's mean; `weight`: targets it is the mean of; `norm`: the gradient's, before clipping; `rate`:
+    the learning rate; `samples`: the batch's size.
+    """
+
+    loss: float
+    weight: float
+    norm: float
+    rate: float
+    samples: int
+
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.loss) and math.isfinite(self.norm)
+
+
+def train_step(
+    accelerator: Accelerator,
+    model: Any,
+    optimizer: Any,
+    objective: Objective,
+    batch: Batch,
+    *,
+    rate: float,
+    clip: float,
+    class_weights: torch.Tensor | None = None,
+) -> StepResult:
+    """Forward, backward, clip, update. Weights are left as they were when loss or gradient are not finite."""
+    outcome = objective.outcome(model, batch, class_weights)
+    accelerator.backward(outcome.loss)
+    norm = accelerator.clip_grad_norm_(model.parameters(), clip)
+    result = StepResult(
+        loss=outcome.loss.item(), weight=outcome.weight, norm=float(norm), rate=rate, samples=len(batch)
+    )
+    if result.finite:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return result
+
+
+def choose_precision(wanted: str, machine: Machine) -> str:
+    """`train.precision` as float32 or bfloat16: auto takes bfloat16 where products in it run in hardware."""
+    if wanted != "auto":
+        return wanted
+    hardware = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else machine.has_bf16
+    return "bfloat16" if hardware else "float32"

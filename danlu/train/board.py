@@ -1,0 +1,42 @@
+"""Where training tells its numbers: `logs/metrics.jsonl` and TensorBoard. Neither counts as content."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from danlu.core.artifact import LOGS
+from danlu.core.context import Context
+
+
+class Board:
+    """Writes each row to both places and keeps it in `rows`, so that a resumed run shows the whole course."""
+
+    def __init__(self, ctx: Context, rows: list[dict[str, Any]]) -> None:
+        self._ctx = ctx
+        self._rows = rows
+        self._writer = SummaryWriter(str(ctx.out / LOGS / "tensorboard"))
+        for row in rows:
+            self._write(row)
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+
+    def row(self, row: dict[str, Any]) -> None:
+        """One row of measurements; it must have `step`."""
+        self._rows.append(row)
+        self._write(row)
+
+    def _write(self, row: dict[str, Any]) -> None:
+        self._ctx.metric(**row)
+        for name, value in row.items():
+            if name != "step":
+                part = "validation" if name.startswith("validation_") else "train"
+                self._writer.add_scalar(f"{part}/{name.removeprefix('validation_')}", value, row["step"])

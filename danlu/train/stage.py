@@ -1,0 +1,260 @@
+"""The train stage: a Corpus in, a Checkpoint out that transformers loads as it is."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from danlu.core.artifact import LOGS, write_json
+from danlu.core.context import Context
+from danlu.core.errors import DataError, ModelError
+from danlu.core.machine import peak_resident_bytes
+from danlu.core.store import write_atomically
+from danlu.learning import scratch
+from danlu.learning.batching import pack_rows, padding_share
+from danlu.learning.corpus import read_part
+from danlu.learning.fast import NarrowVocabulary, fast_attention, keep_freed_memory, quick_dropout
+from danlu.learning.models import WEIGHTS, check_base, positions_of, quiet_transformers, read_config, start_from_base
+from danlu.learning.objectives import OBJECTIVES, balanced_weights
+from danlu.learning.step import choose_precision, make_accelerator, make_optimizer
+from danlu.learning.text import TOKENIZER_FILE, auto_length, encode_whole, load_tokenizer, pad_id
+from danlu.train.config import ScratchConfig, TrainConfig, TrainStage
+from danlu.train.loop import Training, make_order, seed_noise, train
+from danlu.train.state import Progress, TrainingState
+
+#: Noise of the initial weights has a number of its own, apart from every step's.
+_BEFORE_THE_FIRST_STEP = 2**62
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Rows of a corpus part: `texts`, and `labels` [N] as class numbers (None for generate)."""
+
+    texts: list[str]
+    labels: np.ndarray | None
+
+
+def run(ctx: Context, config: TrainStage) -> None:
+    """Train, and write the best weights in the layout of transformers, with the last ones beside them."""
+    torch.set_num_threads(ctx.threads)
+    keep_freed_memory()
+    quiet_transformers()
+    corpus = ctx.inputs["data"]
+    labels: list[str] = corpus.json("card.json").get("labels") or [] if config.task == "classify" else []
+    parts = {name: _read(corpus.folder, name, labels, config) for name in ("train", "validation")}
+    base = ctx.resources.get("model.base")
+    if base is not None:
+        check_base(base)
+    tokenizer = _tokenizer(ctx, config, base, parts["train"].texts)
+    max_length = _max_length(config, base, tokenizer, parts["train"].texts)
+    model = _model(config, base, tokenizer, labels, max_length)
+    training, vocabulary = _assemble(ctx, config, model, tokenizer, parts, labels, max_length)
+    _tell(ctx, training, vocabulary, max_length)
+    state = TrainingState(ctx.state)
+    with fast_attention(model):
+        progress = train(ctx, training, state)
+    _write_weights(ctx, training.model, vocabulary, state, progress)
+    _write_tokenizer(ctx, base, tokenizer, config, max_length)
+    _write_facts(ctx, config, training, vocabulary, progress, labels, max_length)
+
+
+def _read(folder: Path, name: str, labels: list[str], config: TrainStage) -> Part:
+    rows = read_part(folder, name, ["text", "label"] if labels else ["text"])
+    numbers = {label: index for index, label in enumerate(labels)}
+    unknown = sorted({str(label) for label in rows.get("label", []) if label not in numbers})
+    if unknown:
+        raise DataError(f"The {name} part has the label {unknown[0]!r}, which the corpus's card does not list.")
+    classes = np.array([numbers[label] for label in rows["label"]], dtype=np.int64) if labels else None
+    limit = config.train.validation_rows
+    if name != "validation" or limit is None or len(rows["text"]) <= limit:
+        return Part(texts=rows["text"], labels=classes)
+    generator = np.random.default_rng([config.train.seed, len(rows["text"])])
+    chosen = np.sort(generator.permutation(len(rows["text"]))[:limit])
+    return Part(texts=[rows["text"][index] for index in chosen], labels=None if classes is None else classes[chosen])
+
+
+def _tokenizer(ctx: Context, config: TrainStage, base: Path | None, texts: list[str]) -> Tokenizer:
+    """The base's tokenizer, or one learned from the training texts (kept in `ctx.state` for a resume)."""
+    if base is not None:
+        return load_tokenizer(base)
+    kept = ctx.state / TOKENIZER_FILE
+    if not kept.exists():
+        ctx.say(f"Learning a tokenizer from {len(texts):,} texts.")
+        size = _scratch(config).vocabulary
+        learned = scratch.train_tokenizer(texts, scratch.VOCABULARIES[config.task], size)
+        write_atomically(kept, learned.to_str())
+    return load_tokenizer(ctx.state)
+
+
+def _scratch(config: TrainStage) -> ScratchConfig:
+    if config.model.scratch is None:
+        raise ModelError("The recipe's model section has neither base nor scratch.")
+    return config.model.scratch
+
+
+def _max_length(config: TrainStage, base: Path | None, tokenizer: Tokenizer, texts: list[str]) -> int:
+    """`model.max_length` as a number that the model can take."""
+    wanted = config.model.max_length
+    positions = scratch.POSITIONS if base is None else positions_of(read_config(base))
+    if wanted == "auto":
+        return auto_length([len(row) for row in encode_whole(tokenizer, texts)], positions)
+    if base is not None and wanted > positions:
+        raise ModelError(
+            f"model.max_length is {wanted}, but the base model takes at most {positions} tokens. Give at most that, "
+            "or auto."
+        )
+    return wanted
+
+
+def _model(config: TrainStage, base: Path | None, tokenizer: Tokenizer, labels: list[str], max_length: int) -> Any:
+    seed_noise(config.train.seed, _BEFORE_THE_FIRST_STEP)
+    if base is not None:
+        return start_from_base(base, config.task, labels)
+    size = _scratch(config)
+    shape = scratch.Shape(
+        layers=size.layers, width=size.width, heads=size.heads, positions=max(scratch.POSITIONS, max_length)
+    )
+    return scratch.MAKERS[config.task](shape, tokenizer, labels)
+
+
+def _assemble(
+    ctx: Context,
+    config: TrainStage,
+    model: Any,
+    tokenizer: Tokenizer,
+    parts: dict[str, Part],
+    labels: list[str],
+    max_length: int,
+) -> tuple[Training, NarrowVocabulary]:
+    settings, objective = config.train, OBJECTIVES[config.task]
+    examples, validation = (
+        objective.examples(tokenizer, parts[name].texts, parts[name].labels, max_length)
+        for name in ("train", "validation")
+    )
+    order = make_order(examples, settings)
+    used = np.union1d(examples.used(order.seen(order.steps)), validation.tokens)
+    vocabulary = NarrowVocabulary(model, used, pad_id(tokenizer))
+    quick_dropout(model)
+    accelerator = make_accelerator(choose_precision(settings.precision, ctx.machine))
+    weights = _class_weights(settings, parts["train"], len(labels))
+    training = Training(
+        settings=settings,
+        objective=objective,
+        accelerator=accelerator,
+        model=model,
+        optimizer=make_optimizer(model, weight_decay=settings.weight_decay),
+        examples=examples.renumbered(vocabulary.numbers),
+        validation=validation.renumbered(vocabulary.numbers),
+        classes=len(labels),
+        class_weights=None if weights is None else weights.to(accelerator.device),
+        pad_id=pad_id(tokenizer),
+        order=order,
+    )
+    return training, vocabulary
+
+
+def _class_weights(settings: TrainConfig, part: Part, classes: int) -> torch.Tensor | None:
+    if settings.class_weights == "none" or part.labels is None:
+        return None
+    return balanced_weights(part.labels, classes)
+
+
+def _tell(ctx: Context, training: Training, vocabulary: NarrowVocabulary, max_length: int) -> None:
+    order = training.order
+    padding = padding_share(order, training.examples.lengths, min(order.steps, order.steps_per_epoch))
+    ctx.say(
+        f"Training {type(training.model).__name__} ({vocabulary.parameters() / 1e6:.1f}M parameters) on "
+        f"{training.accelerator.device} in {training.accelerator.mixed_precision.replace('no', 'float32')}: "
+        f"{order.samples:,} samples in {order.steps:,} steps, at most {max_length} tokens each, "
+        f"{padding:.1%} padding."
+    )
+
+
+def _write_weights(
+    ctx: Context, model: Any, vocabulary: NarrowVocabulary, state: TrainingState, progress: Progress
+) -> None:
+    last = ctx.out / "last"
+    last.mkdir()
+    _save(model, vocabulary, ctx.out)
+    if progress.best is None or progress.best["step"] == progress.step:
+        shutil.copyfile(ctx.out / WEIGHTS, last / WEIGHTS)
+        return
+    (ctx.out / WEIGHTS).rename(last / WEIGHTS)
+    state.load_best(model, progress.best["step"])
+    _save(model, vocabulary, ctx.out)
+
+
+def _save(model: Any, vocabulary: NarrowVocabulary, folder: Path) -> None:
+    with vocabulary.widened():
+        model.save_pretrained(folder, max_shard_size="1000GB")
+
+
+def _write_tokenizer(
+    ctx: Context, base: Path | None, tokenizer: Tokenizer, config: TrainStage, max_length: int
+) -> None:
+    if base is None:
+        scratch.save_tokenizer(tokenizer, scratch.VOCABULARIES[config.task], ctx.out, max_length)
+        return
+    scratch.copy_tokenizer(base, ctx.out, tokenizer, max_length)
+
+
+def _told_base(base: str | None) -> str | None:
+    """The base as the recipe names it; of a path only the folder's name, since the rest is about one machine."""
+    return base if base is None or "://" in base else Path(base).name
+
+
+def _write_facts(
+    ctx: Context,
+    config: TrainStage,
+    training: Training,
+    vocabulary: NarrowVocabulary,
+    progress: Progress,
+    labels: list[str],
+    max_length: int,
+) -> None:
+    model, order = training.model, training.order
+    seen = np.zeros(int(training.examples.rows.max()) + 1, dtype=bool)
+    seen[training.examples.rows[order.seen(progress.step)]] = True
+    write_json(
+        ctx.out / "danlu.json",
+        {
+            "task": config.task,
+            "labels": labels or None,
+            "max_length": max_length,
+            "architecture": type(model).__name__,
+            "parameters": vocabulary.parameters(),
+            "base": _told_base(config.model.base),
+            "licence": config.model.licence,
+        },
+    )
+    write_json(
+        ctx.out / "training.json",
+        {
+            "steps": progress.step,
+            "planned_steps": order.steps,
+            "epochs": round(progress.samples / len(training.examples), 4),
+            "samples": progress.samples,
+            "tokens": progress.tokens,
+            "precision": "bfloat16" if training.accelerator.mixed_precision == "bf16" else "float32",
+            "best": progress.best,
+            "stopped_early": progress.step < order.steps,
+            "history": progress.history,
+            "rows": pack_rows(seen),
+            "seed": training.settings.seed,
+        },
+    )
+    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_resident_bytes()
+    write_json(
+        ctx.out / LOGS / "speed.json",
+        {
+            "samples_per_second": progress.samples / max(progress.step_seconds, 1e-9),
+            "seconds": progress.seconds,
+            "peak_memory_bytes": peak,
+        },
+    )

@@ -1,0 +1,165 @@
+"""What a training run needs to go on after a crash: safetensors and JSON below `ctx.state`, never a pickle.
+
+latest.json           names the newest whole checkpoint; moved last
+step-00000120/        model.safetensors, optimizer.safetensors, progress.json
+best-00000100.safetensors   the best weights so far, named by progress.json
+
+A checkpoint is written beside, synced and renamed before `latest.json` names it; what it replaces is removed after
+that. Order, noise and learning rate are functions of the step, so they need no state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from danlu.core.store import write_json_atomically
+
+_LATEST = "latest.json"
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far training is. All of it must be the same after a resume, but for `seconds`.
+
+    `step`: steps done. `loss_sum` and `loss_weight`: since the last validation. `best`: step, metric and value.
+    `without_gain`: validations since the best one. `history`: a row a validation. `metrics`: rows for the logs.
+    """
+
+    step: int = 0
+    samples: int = 0
+    tokens: int = 0
+    loss_sum: float = 0.0
+    loss_weight: float = 0.0
+    best: dict[str, Any] | None = None
+    without_gain: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    step_seconds: float = 0.0
+
+
+class TrainingState:
+    """The state folder of one training run."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def load(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
+        """Bring model and optimizer to the newest checkpoint; None where there is none."""
+        self._clean()
+        pointer = self._pointer()
+        if pointer is None:
+            return None
+        folder = self._folder / pointer
+        progress = Progress(**json.loads((folder / "progress.json").read_text(encoding="utf-8")))
+        put_weights(model, load_file(folder / "model.safetensors"))
+        _put_optimizer(model, optimizer, load_file(folder / "optimizer.safetensors"))
+        return progress
+
+    def save(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+        """Write a checkpoint; a crash at any instant leaves the one before or this one."""
+        name = f"step-{progress.step:08d}"
+        if self._pointer() == name:
+            return
+        beside = self._folder / f".{name}.tmp"
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir()
+        _save_synced(weights_of(model), beside / "model.safetensors")
+        _save_synced(_optimizer_tensors(model, optimizer), beside / "optimizer.safetensors")
+        (beside / "progress.json").write_text(json.dumps(asdict(progress), allow_nan=False), encoding="utf-8")
+        _sync(beside / "progress.json")
+        _sync(beside)
+        beside.rename(self._folder / name)
+        _sync(self._folder)
+        write_json_atomically(self._folder / _LATEST, {"folder": name, "best": progress.best})
+        self._clean()
+
+    def save_best(self, model: torch.nn.Module, step: int) -> None:
+        """Keep the weights as the best of the run so far, those of `step`."""
+        beside = self._folder / f".best-{step:08d}.tmp"
+        _save_synced(weights_of(model), beside)
+        beside.replace(self._best(step))
+        _sync(self._folder)
+        self._clean(but=self._best(step))
+
+    def load_best(self, model: torch.nn.Module, step: int) -> None:
+        """Put the weights that `save_best` kept for `step` into `model`."""
+        put_weights(model, load_file(self._best(step)))
+
+    def _best(self, step: int) -> Path:
+        return self._folder / f"best-{step:08d}.safetensors"
+
+    def _pointer(self) -> str | None:
+        path = self._folder / _LATEST
+        return str(json.loads(path.read_text(encoding="utf-8"))["folder"]) if path.exists() else None
+
+    def _clean(self, but: Path | None = None) -> None:
+        """Remove what the newest checkpoint does not name, `but` excepted."""
+        keep = {but}
+        if (self._folder / _LATEST).exists():
+            latest = json.loads((self._folder / _LATEST).read_text(encoding="utf-8"))
+            keep.add(self._folder / latest["folder"])
+            if latest["best"] is not None:
+                keep.add(self._best(latest["best"]["step"]))
+        for pattern in ("step-*", "best-*", ".step-*", ".best-*"):
+            for path in self._folder.glob(pattern):
+                if path in keep:
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+
+
+def weights_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and saved buffers by name, a shared one once, on the CPU."""
+    saved = model.state_dict()
+    tensors: dict[str, torch.Tensor] = dict(model.named_parameters())
+    tensors |= {name: buffer for name, buffer in model.named_buffers() if name in saved}
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+@torch.no_grad()
+def put_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """The reverse of `weights_of`."""
+    tensors: dict[str, torch.Tensor] = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    for name, value in weights.items():
+        tensors[name].copy_(value)
+
+
+def _optimizer_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    return {
+        f"{name}|{key}": value.detach().cpu().contiguous()
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def _put_optimizer(model: torch.nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    parameters = dict(model.named_parameters())
+    for name, value in tensors.items():
+        parameter_name, _, key = name.rpartition("|")
+        parameter = parameters[parameter_name]
+        optimizer.state[parameter][key] = value.to(parameter.device)
+
+
+def _save_synced(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    save_file(tensors, path)
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
