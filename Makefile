@@ -47,8 +47,7 @@ format: $(VENV)/.dev  ## rewrite the code in the house's format
 	$(BIN)/ruff check --fix .
 
 docs: $(VENV)/.dev  ## rewrite the generated pages
-	$(BIN)/danlu recipe reference > docs/recipe.md
-	$(BIN)/python -m danlu.cli.reference > docs/cli.md
+	$(BIN)/python -m danlu.cli.reference docs
 
 clean:  ## remove what was built (not .danlu, your workspace)
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
