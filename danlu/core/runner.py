@@ -401,6 +401,8 @@ def _environment_of_child(threads: int) -> dict[str, str]:
     return {
         **os.environ,
         **fixed,
+        # Threads that wait sleep: spinning ones make a step ten times slower as soon as another program uses a core.
+        "OMP_WAIT_POLICY": "PASSIVE",
         "PYTHONHASHSEED": "0",
         "PYTHONUNBUFFERED": "1",
         "TOKENIZERS_PARALLELISM": "false",
