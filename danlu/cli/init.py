@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from danlu.core.errors import UserError
+
+if TYPE_CHECKING:
+    from danlu.data.inspect import Inspection
 
 
 @click.command()
@@ -29,11 +33,19 @@ def init(file: Path, output: Path, force: bool) -> None:
         raise UserError(f"There is already a file {str(output)!r}. Choose another with -o, or replace it with --force.")
 
     from danlu.data.inspect import inspect, recipe_text
+    from danlu.recipe import parse_recipe
 
     found = inspect(file)
     text = recipe_text(found, file if to_screen else _seen_from(output.parent, file))
     for warning in found.warnings:
         click.secho(f"warning: {warning}", fg="yellow", err=True)
+    try:
+        parse_recipe(text, str(output))
+    except UserError:
+        raise UserError(
+            f"{file.name!r} does not look like texts: it has characters that no text has. Expected CSV, Excel, JSON, "
+            "JSONL, Parquet or plain text."
+        ) from None
     if to_screen:
         click.echo(text, nl=False)
         return
@@ -41,8 +53,23 @@ def init(file: Path, output: Path, force: bool) -> None:
         output.write_text(text, encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"There is no folder {str(output.parent)!r} to write the recipe into; make it first.") from None
+    for line in _told(found):
+        click.echo(line)
     click.echo(f"Wrote {output}. Read it, then:")
     click.echo(f"  danlu plan {output}    what a run would cost\n  danlu run {output}     do it")
+
+
+def _told(found: Inspection) -> list[str]:
+    """What was found, a line a matter."""
+    rows = f"{found.rows:,} rows" if found.whole else f"more than {found.rows:,} rows"
+    label = found.label or "none: a recipe to generate text"
+    classes = ", ".join(f"{name} {count:,}" for name, count in list(found.labels.items())[:8])
+    length = f"{found.lengths['p50']:,} characters in the middle, {found.lengths['max']:,} at most"
+    return [
+        f"{found.name}: {found.format}{', ' + found.encoding if found.encoding else ''}, {rows}, {found.bad_rows} bad",
+        f"  text   {found.text} ({found.language}; {length}; {found.duplicates:,} repeat an earlier one)",
+        f"  label  {label}{' (' + classes + ')' if classes else ''}",
+    ]
 
 
 def _seen_from(folder: Path, file: Path) -> Path:

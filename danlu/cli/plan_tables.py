@@ -32,16 +32,18 @@ def draw_plan(screen: Console, plan: dict[str, Any], warnings: list[str]) -> Non
     )
     where = table("where", "time", "memory", "money", "CO2", numbers=4, title="The whole run")
     machine = plan["machine"]
-    here = f"[bold]this machine[/]\n[dim]{escape(machine['cpu'])}, {machine['threads']} threads[/]"
+    screen.print(f"[dim]This machine: {escape(machine['cpu'])}, {machine['threads']} threads.[/]")
+    here = "[bold]this machine[/]"
     where.add_row(here, *_cells(plan["total"]))
     for gpu in plan["elsewhere"]:
-        rented = f"{escape(gpu['name'])}\n[dim]{money(gpu['price_usd_per_hour'])}/h, {gpu['date']}[/]"
+        rented = f"{escape(gpu['name'].removeprefix('NVIDIA '))}\n[dim]{money(gpu['price_usd_per_hour'])}/h[/]"
         if gpu["fits"]:
             where.add_row(rented, *_cells(gpu))
         else:
             where.add_row(rented, "[red]does not fit[/]", span(gpu["memory_bytes"], size), "", "")
+    where.columns[0].no_wrap = True
     screen.print(where)
-    screen.print("[dim]GPUs were not measured: a share of their peak and a dated price are assumed.[/]\n")
+    screen.print("[dim]GPUs were not measured: a share of their peak and a dated price (see --json) are assumed.[/]\n")
     stages = table("stage", "time", "memory", numbers=2, title="By stage, on this machine")
     for stage, cost in sorted(plan["stages"].items(), key=lambda item: _PLACES.get(item[0], len(_PLACES))):
         stages.add_row(stage, _line(cost["seconds"], duration), _line(cost["memory_bytes"], size))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
+from danlu.core.errors import DataError
 from danlu.learning.batching import Order
 from danlu.learning.models import positions_of, read_config
 from danlu.learning.scratch import POSITIONS, VOCABULARIES, train_tokenizer
@@ -45,6 +46,8 @@ def count(config: PlanStage, texts: list[str], base: Path | None) -> Tokens:
         tokenizer, measured = load_tokenizer(base), texts
         positions = positions_of(read_config(base))
     whole = np.array([len(row) for row in encode_whole(tokenizer, measured)], dtype=np.int64)
+    if len(whole) == 0:
+        raise DataError(f"Only {len(texts)} usable rows were found; a run needs at least 20. Check data.sources.")
     wanted = config.model.max_length
     max_length = auto_length(whole, positions) if wanted == "auto" else wanted
     lengths = _pieces(whole + (end_id(tokenizer) is not None), max_length) if config.task == "generate" else whole

@@ -84,6 +84,11 @@ def train(ctx: Context, training: Training, state: TrainingState) -> Progress:
                 state.save(training.model, training.optimizer, progress)
                 saved = time.monotonic()
     clock.stop()
+    if progress.step < order.steps:
+        ctx.say(
+            f"Stopped early at step {progress.step} of {order.steps}: {progress.without_gain} validations without a "
+            "better score (train.early_stopping)."
+        )
     return progress
 
 
