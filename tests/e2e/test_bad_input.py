@@ -81,12 +81,12 @@ CASES: list[tuple[Change, tuple[str, ...]]] = [
     (missing_column, ("no column 'texts'", "Its columns: 'text', 'label'", "Set data.text")),
     (one_class, ("All 60 usable rows have the label 'good'", "at least two classes", "data.label")),
     (few_rows, ("Only 12 usable rows are left of 12 read", "at least 20 are needed")),
-    (wrong_encoding, ("rows.csv is not utf-8 text", "Set the right encoding of this source")),
+    (wrong_encoding, ("rows.csv cannot be read as utf-8", "set encoding to gb18030")),
     (unknown_encoding, ("no encoding 'utf-9'", "gb18030")),
     (all_lines_bad, ("No row of rows.jsonl could be read", "data.max_bad_rows (10)")),
     (base_without_weights, ("has no weights", "Expected model.safetensors")),
     (base_with_pickle, ("weights as a pickle (pytorch_model.bin)", "expected model.safetensors")),
-    (zero_bytes, ("No row of rows.jsonl could be read", "every one is bad")),
+    (zero_bytes, ("4,096 of its 4,096 bytes are NUL", "save it again as UTF-8")),
 ]
 
 

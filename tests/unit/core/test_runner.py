@@ -163,6 +163,7 @@ def test_what_a_kill_after_publishing_leaves_is_tidied_up(tmp_path: Path, words:
 
 def test_ctrl_c_saves_and_says_so(tmp_path: Path, words: Path) -> None:
     slow = recipe(steps=50, seconds=0.1)
+    before = signal.getsignal(signal.SIGINT)
     seen = threading.Event()
 
     def watch(event: dict[str, Any]) -> None:
@@ -173,7 +174,7 @@ def test_ctrl_c_saves_and_says_so(tmp_path: Path, words: Path) -> None:
     with pytest.raises(Interrupted, match="continues from here"):
         runner(tmp_path, observer=watch).walk(slow)
     assert list((tmp_path / "space" / "work").glob("slow-*/state/step-*"))
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_second_ctrl_c_ends_a_deaf_stage_at_once(tmp_path: Path, words: Path) -> None:
