@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from danlu.compress.config import CompressStage
 from danlu.core.stage import Stage, in_order
-from danlu.data.config import DataStage
+from danlu.data.config import CleanStage, DataStage, DuplicatesStage
 from danlu.evaluate.config import EvaluateStage, SpeedStage
 from danlu.plan.config import PlanStage
 from danlu.release.config import ReleaseStage
@@ -18,19 +18,38 @@ STAGES: tuple[Stage, ...] = in_order(
             run="danlu.plan.stage:run",
             reads=(),
             writes="Plan",
-            version=1,
+            version=2,
             machine=True,
             resolves=True,
+            example="danlu.examples:EXAMPLE",
+        ),
+        Stage(
+            name="clean",
+            config=CleanStage,
+            run="danlu.data.clean:run",
+            reads=(),
+            writes="Texts",
+            version=1,
+            libraries=("daft", "ftfy"),
+            example="danlu.examples:EXAMPLE",
+        ),
+        Stage(
+            name="duplicates",
+            config=DuplicatesStage,
+            run="danlu.data.duplicates:run",
+            reads=("clean",),
+            writes="Links",
+            version=1,
             example="danlu.examples:EXAMPLE",
         ),
         Stage(
             name="data",
             config=DataStage,
             run="danlu.data.stage:run",
-            reads=(),
+            reads=("clean", "duplicates"),
             writes="Corpus",
-            version=1,
-            libraries=("daft", "ftfy", "scikit-learn"),
+            version=2,
+            libraries=("scikit-learn",),
             example="danlu.examples:EXAMPLE",
         ),
         Stage(

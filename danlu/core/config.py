@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict
 
@@ -44,6 +44,23 @@ class Config(BaseModel):
         for name, field in cls.model_fields.items():
             if not field.description:
                 raise TypeError(f"{cls.__name__}.{name} has no description")
+
+
+Section = TypeVar("Section", bound=BaseModel)
+
+
+def view(kind: type[Section], value: BaseModel) -> Section:
+    """`value` as `kind` sees it: the fields that `kind` declares, and below them likewise.
+
+    A stage whose configuration names a base class of a recipe's section is given, and fingerprinted by, that part
+    of the section alone; the rest of it may change without the stage running again.
+    """
+    seen = {}
+    for name, field in kind.model_fields.items():
+        item, part = getattr(value, name), field.annotation
+        narrower = isinstance(part, type) and issubclass(part, BaseModel) and type(item) is not part
+        seen[name] = view(cast("type[BaseModel]", part), item) if narrower else item
+    return kind.model_validate(seen)
 
 
 def walk(config: BaseModel, path: str = "") -> Iterator[tuple[str, Any, tuple[object, ...]]]:

@@ -23,6 +23,7 @@ from pydantic import BaseModel
 
 from danlu.core.artifact import LOGS, Artifact, Record, content_hash, list_files
 from danlu.core.config import resources as resources_of
+from danlu.core.config import view
 from danlu.core.context import Limits
 from danlu.core.errors import BY_NAME, BudgetReached, Interrupted, StageCrashed, from_os_error
 from danlu.core.fingerprint import fingerprint, plain
@@ -103,7 +104,7 @@ class Runner:
         return recipe
 
     def _stage(self, stage: Stage, recipe: BaseModel, digests: Digests, interrupted: threading.Event) -> Artifact:
-        config = stage.config.model_validate({name: getattr(recipe, name) for name in stage.config.model_fields})
+        config = view(stage.config, recipe)
         paths = {name: resolve(value, self.base) for name, value in resources_of(config).items()}
         contents = {name: digests.of(path) for name, path in paths.items()}
         inputs = {name: self.artifacts[name] for name in stage.reads}

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 
 class Funnel:
-    """How many rows each step let through, and why it dropped the others."""
+    """How many rows each step let through, and why it dropped the others.
 
-    def __init__(self, rows: int = 0) -> None:
-        self.rows_read = rows
-        self.rows = rows
-        self.steps: list[dict[str, Any]] = []
+    `steps` are those of an earlier stage, to go on from.
+    """
+
+    def __init__(self, rows: int = 0, steps: Sequence[dict[str, Any]] = ()) -> None:
+        self.steps: list[dict[str, Any]] = list(steps)
+        self.rows_read = self.steps[0]["rows_in"] if self.steps else rows
+        self.rows = self.steps[-1]["rows_out"] if self.steps else rows
 
     def step(self, name: str, dropped: Counter[str]) -> None:
         """Record a step that dropped so many rows for each reason."""
@@ -28,6 +32,21 @@ class Funnel:
         for step in self.steps:
             total.update(step["dropped"])
         return total
+
+
+@dataclass(kw_only=True)
+class CleanCard:
+    """`clean.json` in the making: what the clean stage did, which `card.json` tells again."""
+
+    language: str = ""
+    funnel: Funnel = field(default_factory=Funnel)
+    masked: dict[str, int] = field(default_factory=dict)
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def values(self) -> dict[str, Any]:
+        """The card as plain values."""
+        return _plain(self)
 
 
 @dataclass(kw_only=True)
@@ -49,9 +68,12 @@ class Card:
 
     def values(self) -> dict[str, Any]:
         """The card as plain values."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "funnel"}
-        values["funnel"] = self.funnel.steps
-        return values
+        return _plain(self)
+
+
+def _plain(card: Card | CleanCard) -> dict[str, Any]:
+    values = {name: getattr(card, name) for name in card.__dataclass_fields__ if name != "funnel"}
+    return values | {"funnel": card.funnel.steps}
 
 
 def sentence(card: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from danlu.core.errors import DataError
 from danlu.data.card import Funnel
-from danlu.data.config import DataConfig
+from danlu.data.config import CorpusConfig
 from danlu.data.keys import Flags, Keys
 
 LEAST_ROWS = 20
@@ -36,7 +36,7 @@ def check_rows(rows: int, funnel: Funnel) -> None:
     )
 
 
-def check_labels(keys: Keys, kept: Flags, config: DataConfig) -> list[str]:
+def check_labels(keys: Keys, kept: Flags, config: CorpusConfig) -> list[str]:
     """Warnings about the labels of the rows that stay.
 
     Raises `DataError` when there is one class only, or nearly as many labels as rows.

@@ -27,13 +27,18 @@ class SourceConfig(Config):
     licence: str = Field("unknown", description="Licence of the data, as an SPDX identifier where there is one.")
 
 
-class DuplicatesConfig(Config):
-    """Which rows count as the same text."""
+class NearConfig(Config):
+    """Which texts count as nearly the same."""
 
     near: bool = Field(True, description="Also find near duplicates (MinHash), not only equal texts.")
     threshold: float = Field(
         0.8, gt=0.0, lt=1.0, description="Jaccard similarity of shingles from which two texts are near duplicates."
     )
+
+
+class DuplicatesConfig(NearConfig):
+    """Which rows count as the same text, and what becomes of them."""
+
     drop_near: bool = Field(
         False,
         description="Drop near duplicates instead of only keeping them on one side of the split. Equal texts are "
@@ -48,8 +53,8 @@ class SplitConfig(Config):
     test: float = Field(0.1, gt=0.0, lt=0.5, description="Share of rows for the final evidence.")
 
 
-class DataConfig(Config):
-    """From the files a team has to a clean, masked, deduplicated, split corpus."""
+class CleanConfig(Config):
+    """What the clean stage sees of the data section: from the sources to clean, masked rows."""
 
     sources: list[SourceConfig] = Field(min_length=1, description="The files to read, in order.")
     text: str = Field("text", min_length=1, description="Name of the column with the text.")
@@ -68,11 +73,6 @@ class DataConfig(Config):
         description="Personal data replaced by a type token before anything else sees the text.",
     )
     keep_rejected_text: bool = Field(False, description="Keep the masked text of dropped rows in rejected/.")
-    label_conflicts: Literal["drop", "majority", "keep"] = Field(
-        "drop", description="What to do with equal texts that carry different labels."
-    )
-    duplicates: DuplicatesConfig = Field(DuplicatesConfig(), description="Which rows count as the same text.")
-    split: SplitConfig = Field(SplitConfig(), description="How much is held back for testing.")
     seed: int = Field(1, ge=0, description="Seed of the split and of any sampling.")
 
     @field_validator("mask")
@@ -81,18 +81,64 @@ class DataConfig(Config):
         return sorted(set(value))
 
     @model_validator(mode="after")
-    def _lengths_agree(self) -> DataConfig:
+    def _lengths_agree(self) -> CleanConfig:
         if self.min_characters > self.max_characters:
             raise ValueError(
                 f"min_characters is {self.min_characters}, above max_characters, which is {self.max_characters}"
             )
+        return self
+
+
+class LinksConfig(Config):
+    """What the duplicates stage sees of the data section."""
+
+    duplicates: NearConfig = Field(NearConfig(), description="Which texts count as nearly the same.")
+
+
+class CorpusConfig(Config):
+    """What the data stage sees of the data section: from clean rows to a split corpus."""
+
+    keep_rejected_text: bool = Field(False, description="Keep the masked text of dropped rows in rejected/.")
+    label: str | None = Field("label", description="Name of the column with the label; not used for generate.")
+    label_conflicts: Literal["drop", "majority", "keep"] = Field(
+        "drop", description="What to do with equal texts that carry different labels."
+    )
+    duplicates: DuplicatesConfig = Field(DuplicatesConfig(), description="Which rows count as the same text.")
+    split: SplitConfig = Field(SplitConfig(), description="How much is held back for testing.")
+    seed: int = Field(1, ge=0, description="Seed of the split and of any sampling.")
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> CorpusConfig:
         if self.split.validation + self.split.test > 0.6:
             raise ValueError("split.validation and split.test together leave less than 40 % of the rows for training")
         return self
+
+
+class DataConfig(CorpusConfig, LinksConfig, CleanConfig):
+    """From the files a team has to a clean, masked, deduplicated, split corpus.
+
+    Three stages see a part of it each (see the base classes), so that a change to one part leaves the others' results
+    as they are.
+    """
+
+    duplicates: DuplicatesConfig = Field(DuplicatesConfig(), description="Which rows count as the same text.")
+
+
+class CleanStage(Config):
+    """The recipe's sections that the clean stage is given."""
+
+    task: TaskName = Field(description="What the model is for.")
+    data: CleanConfig = Field(description="Sources, and how rows are cleaned and masked.")
+
+
+class DuplicatesStage(Config):
+    """The recipe's sections that the duplicates stage is given."""
+
+    data: LinksConfig = Field(description="Which texts count as nearly the same.")
 
 
 class DataStage(Config):
     """The recipe's sections that the data stage is given."""
 
     task: TaskName = Field(description="What the model is for.")
-    data: DataConfig = Field(description="The recipe's data section.")
+    data: CorpusConfig = Field(description="Labels, duplicates and the split.")

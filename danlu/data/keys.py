@@ -13,9 +13,11 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sparse
+from scipy.sparse.csgraph import connected_components
 
 from danlu.data import near
-from danlu.data.config import DataConfig
+from danlu.data.config import NearConfig
 from danlu.data.tables import batches
 
 Flags = npt.NDArray[np.bool_]
@@ -130,25 +132,26 @@ def without_conflicts(keys: Keys, policy: str) -> Flags:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clusters:
-    """Near-duplicate groups: the cluster of each distinct text [T], as the number of the cluster's first text.
+class Links:
+    """Pairs [P, 2] of distinct texts, by number, that are nearly equal; the smaller number comes first.
 
-    `truncated`: shingles that too many texts have for all of those to be compared.
+    `compared`: pairs whose similarity was computed. `truncated`: shingles that too many texts have for all of those
+    to be compared.
     """
 
-    of_text: Integers
-    pairs_verified: int = 0
+    pairs: Integers
+    compared: int = 0
     truncated: int = 0
 
 
-def find_clusters(folder: Path, keys: Keys, config: DataConfig, advance: Callable[[int], None]) -> Clusters:
-    """Group near duplicates among the distinct texts of the cleaned rows; equal texts are always one.
+def find_links(folder: Path, keys: Keys, config: NearConfig, advance: Callable[[int], None]) -> Links:
+    """The near duplicates among the distinct texts of the cleaned rows.
 
     `advance(n)` is called after every `n` rows.
     """
-    if not config.duplicates.near:
-        return Clusters(of_text=np.arange(keys.texts, dtype=np.int64))
-    bands = near.bands_for(config.duplicates.threshold)
+    if not config.near:
+        return Links(pairs=np.zeros((0, 2), dtype=np.int64))
+    bands = near.bands_for(config.threshold)
     signatures = np.zeros((keys.texts, bands.count + 1), dtype=np.uint64)
     first = first_rows(keys, np.ones(len(keys.text), dtype=bool), keys.text)
     for start, texts in _texts(folder):
@@ -168,8 +171,19 @@ def find_clusters(folder: Path, keys: Keys, config: DataConfig, advance: Callabl
                 found[int(keys.text[start + position])] = texts[position]
         return [found[int(number)] for number in numbers]
 
-    groups = near.cluster(signatures, texts_of, config.duplicates.threshold)
-    return Clusters(of_text=groups.of_text, pairs_verified=groups.pairs, truncated=groups.truncated)
+    groups = near.cluster(signatures, texts_of, config.threshold)
+    others = np.flatnonzero(groups.of_text != np.arange(keys.texts))
+    pairs = np.stack([groups.of_text[others], others], axis=1)
+    return Links(pairs=pairs, compared=groups.pairs, truncated=groups.truncated)
+
+
+def clusters_of(pairs: Integers, texts: int) -> Integers:
+    """The cluster of each distinct text [T]: the smallest number of a text that links lead to."""
+    graph = sparse.coo_matrix((np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(texts, texts))
+    count, component = connected_components(graph, directed=False)
+    lowest = np.full(count, texts, dtype=np.int64)
+    np.minimum.at(lowest, component, np.arange(texts))
+    return lowest[component]
 
 
 def _texts(folder: Path) -> Iterator[tuple[int, list[str]]]:

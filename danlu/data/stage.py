@@ -1,11 +1,9 @@
-"""The data stage: sources in, a clean, masked, deduplicated, split corpus out.
+"""The data stage: clean rows and links in, a deduplicated, split corpus out.
 
-1. `reader` brings every file into one Parquet form, in flat memory.
-2. `steps` clean and mask row by row, on Daft.
-3. `keys` and `near` look at all rows at once, as a few numbers each: conflicts, duplicates, clusters.
-4. `split` gives each cluster a part; `tables` writes the parts, sorted by id.
-5. `leaks` looks at the texts anew: training rows like a held-out one go, and what is left is counted.
-6. `card` says what happened.
+1. `keys` looks at all rows at once, as a few numbers each: conflicts, duplicates, clusters.
+2. `split` gives each cluster a part; `tables` writes the parts, sorted by id.
+3. `leaks` looks at the texts anew: training rows like a held-out one go, and what is left is counted.
+4. `card` says what happened, from the first file on.
 """
 
 from __future__ import annotations
@@ -18,38 +16,32 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from danlu.core.artifact import write_json
+from danlu.core.artifact import Artifact, write_json
 from danlu.core.context import Context
 from danlu.data.card import Card, Funnel, readme, sentence
-from danlu.data.checks import check_labels, check_rows, spelling_warnings
-from danlu.data.config import DataConfig, DataStage
+from danlu.data.checks import check_labels, check_rows
+from danlu.data.config import CorpusConfig, DataStage
+from danlu.data.duplicates import read_links
 from danlu.data.keys import (
     EXACT_DUPLICATE,
     LABEL_CONFLICT,
     NEAR_DUPLICATE,
     NEAR_TEST,
-    Clusters,
     Flags,
+    Integers,
     Keys,
-    find_clusters,
+    clusters_of,
     first_rows,
     read_keys,
     without_conflicts,
 )
 from danlu.data.leaks import count_leaks, leaking_rows
 from danlu.data.naive import naive_score
-from danlu.data.reader import BROKEN, Input, read_sources
 from danlu.data.split import PARTS, order_of, split
-from danlu.data.steps import SAMPLE, STEPS, Cleaning, clean, draw, masked_column
-from danlu.data.tables import CLEAN, CORPUS, REJECTED, SHARD_BYTES, Rejects, SortedPart, Writer, batches
-from danlu.data.text import han_and_words, language_of
+from danlu.data.tables import CORPUS, SHARD_BYTES, Rejects, SortedPart, as_rejected, batches
 
 Reasons = npt.NDArray[np.int8]
-
-#: Enough of a text to tell its language.
-_LANGUAGE_CHARACTERS = 500
 
 #: Why a row is dropped after all rows have been seen, and the step that does it.
 _STEP_OF = {
@@ -67,7 +59,7 @@ class Rows:
 
     reason: Reasons
     part: Reasons
-    cluster: npt.NDArray[np.int64]
+    cluster: Integers
     contents: npt.NDArray[np.uint64]
 
     def cluster_names(self, rows: slice) -> list[str]:
@@ -80,42 +72,41 @@ def run(ctx: Context, config: DataStage) -> None:
     scratch = ctx.state / "data"
     shutil.rmtree(scratch, ignore_errors=True)
     classify = config.task == "classify"
-    rejects = Rejects(ctx.out / "rejected", scratch / "rejected")
-    card = Card(task=config.task)
-    _read(ctx, config, scratch / "raw", rejects, card)
-    _clean(ctx, config.data, scratch, rejects, card)
-    shutil.rmtree(scratch / "raw")
-    keys = read_keys(scratch / "clean")
-    check_rows(len(keys.place), card.funnel)
-    with ctx.progress("comparing texts", len(keys.place), "rows") as bar:
-        clusters = find_clusters(scratch / "clean", keys, config.data, bar.advance)
+    clean, found = ctx.inputs["clean"], ctx.inputs["duplicates"]
+    texts = clean / "texts"
+    card = _card(config.task, clean)
+    keys = read_keys(texts)
+    clusters = clusters_of(read_links(found / "links.parquet"), keys.texts)
     reasons = _decide(config.data, keys, clusters, card, classify)
+    card.duplicates["truncated_buckets"] = found.json("duplicates.json")["truncated"]
     check_rows(int((reasons == 0).sum()), card.funnel)
     if classify:
         card.warnings += check_labels(keys, reasons == 0, config.data)
     parts = _split(config.data, keys, clusters, reasons == 0)
     if config.data.duplicates.near:
-        _drop_leaks(ctx, config.data, scratch / "clean", reasons, parts, card)
-    rows = Rows(
-        reason=reasons,
-        part=parts,
-        cluster=clusters.of_text[keys.text],
-        contents=keys.contents,
-    )
+        _drop_leaks(ctx, config.data, texts, reasons, parts, card)
+    rows = Rows(reason=reasons, part=parts, cluster=clusters[keys.text], contents=keys.contents)
     _count(keys, rows, card, classify)
-    _write(ctx, config, scratch, rows, rejects, card)
-    rejects.close()
+    _write(ctx, config, scratch, rows, card)
     with ctx.progress("counting leaks", None, "texts") as bar:
         card.leaked_rows = count_leaks(ctx.out, config.data.duplicates.threshold, bar.advance)
     if classify:
         ctx.say("Measuring what a naive split would have claimed")
-        card.naive = naive_score(scratch / "clean", keys, clusters, config.data.seed)
+        card.naive = naive_score(texts, keys, clusters, config.data.seed)
     _publish(ctx, card)
     shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _card(task: str, clean: Artifact) -> Card:
+    """A card that begins with what the clean stage did."""
+    before = clean.json("clean.json")
+    funnel = Funnel(steps=before.pop("funnel"))
+    return Card(task=task, funnel=funnel, **before)
+
+
 def _publish(ctx: Context, card: Card) -> None:
-    for warning in card.warnings:
+    told = ctx.inputs["clean"].json("clean.json")["warnings"]
+    for warning in card.warnings[len(told) :]:
         ctx.warn(warning)
     values = card.values()
     write_json(ctx.out / "card.json", values)
@@ -123,91 +114,17 @@ def _publish(ctx: Context, card: Card) -> None:
     ctx.say(sentence(values))
 
 
-def _inputs(ctx: Context, config: DataConfig) -> list[Input]:
-    return [
-        Input(
-            position=position,
-            path=ctx.resources[f"data.sources[{position}].path"],
-            digest=ctx.digests[f"data.sources[{position}].path"],
-            config=source,
-        )
-        for position, source in enumerate(config.sources)
-    ]
-
-
-def _read(ctx: Context, config: DataStage, out: Path, rejects: Rejects, card: Card) -> None:
-    data = config.data
-    with ctx.progress("reading", None, "rows") as bar:
-        tallies, labels = read_sources(
-            _inputs(ctx, data),
-            text=data.text,
-            label=data.label if config.task == "classify" else None,
-            max_bad_rows=data.max_bad_rows,
-            out=out,
-            rejects=rejects,
-            advance=lambda rows: bar.advance(rows),
-        )
-    dropped: Counter[str] = Counter()
-    for tally in tallies:
-        dropped.update(tally.dropped)
-        card.warnings += tally.warnings
-        card.sources.append(tally.card())
-    if dropped[BROKEN]:
-        card.warnings.append(f"{dropped['broken']:,} rows cannot be read; rejected/ says where and why.")
-    card.warnings += spelling_warnings(labels.raw)
-    card.funnel = Funnel(sum(tally.rows for tally in tallies))
-    card.funnel.step("read", dropped)
-
-
-def _clean(ctx: Context, config: DataConfig, scratch: Path, rejects: Rejects, card: Card) -> None:
-    """Run the row-wise steps; rows that stay go to `scratch`/clean."""
-    cleaning = Cleaning(config=config, highest_draw=draw(scratch / "raw", config))
-    dropped: dict[str, Counter[str]] = {name: Counter() for name in (SAMPLE, *(step.name for step in STEPS))}
-    masked: Counter[str] = Counter(dict.fromkeys(config.mask, 0))
-    han = words = 0
-    with (
-        ctx.progress("cleaning and masking", card.funnel.rows, "rows") as bar,
-        Writer(scratch / "clean" / "part.parquet", CLEAN) as writer,
-    ):
-        for table in clean(scratch / "raw", cleaning):
-            stays = pc.equal(table["reason"], "")
-            kept, gone = table.filter(stays).select(CLEAN.names), table.filter(pc.invert(stays))
-            writer.write(kept)
-            for step, reason in zip(gone["step"].to_pylist(), gone["reason"].to_pylist(), strict=True):
-                dropped[step][reason] += 1
-            rejects.add_table(_as_rejected(gone, config.keep_rejected_text))
-            for kind in config.mask:
-                masked[kind] += pc.sum(table[masked_column(kind)]).as_py() or 0
-            for text in kept["text"].to_pylist():
-                counts = han_and_words(text[:_LANGUAGE_CHARACTERS])
-                han, words = han + counts[0], words + counts[1]
-            bar.advance(table.num_rows)
-    for name, reasons in dropped.items():
-        if name != SAMPLE or config.max_rows is not None:
-            card.funnel.step(name, reasons)
-    card.masked = dict(masked)
-    card.language = language_of(han, words) if config.language == "auto" else config.language
-
-
-def _as_rejected(rows: pa.Table, keep_text: bool) -> pa.Table:
-    """Rows with `step` and `reason` as rows of rejected/."""
-    if not keep_text:
-        position = rows.schema.get_field_index("text")
-        rows = rows.set_column(position, "text", pa.nulls(rows.num_rows, pa.string()))
-    return rows.select(REJECTED.names).cast(REJECTED)
-
-
-def _decide(config: DataConfig, keys: Keys, clusters: Clusters, card: Card, classify: bool) -> Reasons:
+def _decide(config: CorpusConfig, keys: Keys, clusters: Integers, card: Card, classify: bool) -> Reasons:
     """For each row the number of its reason in `_REASONS`; 0 for a row that stays."""
     reasons = np.zeros(len(keys.place), dtype=np.int8)
-    cluster = clusters.of_text[keys.text]
+    cluster = clusters[keys.text]
     if classify:
         _drop(reasons, without_conflicts(keys, config.label_conflicts), LABEL_CONFLICT, card)
     same = keys.text * max(1, len(keys.labels)) + keys.label
     _drop(reasons, first_rows(keys, reasons == 0, same), EXACT_DUPLICATE, card)
     exact = int((reasons == _REASONS.index(EXACT_DUPLICATE)).sum())
     texts = np.unique(keys.text[reasons == 0])
-    members = np.bincount(clusters.of_text[texts])
+    members = np.bincount(clusters[texts])
     if config.duplicates.drop_near:
         _drop(reasons, first_rows(keys, reasons == 0, cluster), NEAR_DUPLICATE, card)
     card.duplicates = {
@@ -215,7 +132,6 @@ def _decide(config: DataConfig, keys: Keys, clusters: Clusters, card: Card, clas
         "near_clusters": int((members > 1).sum()),
         "near_rows": int(members[members > 1].sum()),
         "threshold": config.duplicates.threshold if config.duplicates.near else None,
-        "truncated_buckets": clusters.truncated,
     }
     return reasons
 
@@ -226,11 +142,11 @@ def _drop(reasons: Reasons, stays: Flags, reason: str, card: Card) -> None:
     card.funnel.step(_STEP_OF[reason], Counter({reason: int(gone.sum())}))
 
 
-def _split(config: DataConfig, keys: Keys, clusters: Clusters, kept: Flags) -> Reasons:
+def _split(config: CorpusConfig, keys: Keys, clusters: Integers, kept: Flags) -> Reasons:
     """The part of each row, and -1 for rows that were dropped."""
     parts = np.full(len(kept), -1, dtype=np.int8)
     parts[kept] = split(
-        cluster=clusters.of_text[keys.text[kept]],
+        cluster=clusters[keys.text[kept]],
         label=keys.label[kept],
         order=order_of(keys.contents, config.seed),
         validation=config.split.validation,
@@ -239,7 +155,7 @@ def _split(config: DataConfig, keys: Keys, clusters: Clusters, kept: Flags) -> R
     return parts
 
 
-def _drop_leaks(ctx: Context, config: DataConfig, clean: Path, reasons: Reasons, parts: Reasons, card: Card) -> None:
+def _drop_leaks(ctx: Context, config: CorpusConfig, clean: Path, reasons: Reasons, parts: Reasons, card: Card) -> None:
     """Drop the training rows that are nearly equal to a held-out one although no cluster joins them.
 
     Banding misses some pairs, and clusters know nothing of characters of full width.
@@ -252,17 +168,21 @@ def _drop_leaks(ctx: Context, config: DataConfig, clean: Path, reasons: Reasons,
         check_rows(int((reasons == 0).sum()), card.funnel)
 
 
-def _write(ctx: Context, config: DataStage, scratch: Path, rows: Rows, rejects: Rejects, card: Card) -> None:
-    """Write train/, validation/ and test/, and the rows dropped since cleaning to rejected/."""
-    size = (scratch / "clean" / "part.parquet").stat().st_size
+def _write(ctx: Context, config: DataStage, scratch: Path, rows: Rows, card: Card) -> None:
+    """Write train/, validation/ and test/, and every row dropped since reading to rejected/."""
+    clean = ctx.inputs["clean"]
+    size = sum(path.stat().st_size for path in (clean / "texts").glob("*.parquet"))
     schema = CORPUS if config.task == "classify" else CORPUS.remove(CORPUS.get_field_index("label"))
     parts = [SortedPart(ctx.out / name, scratch / name, schema, 1 + size // SHARD_BYTES) for name in PARTS]
+    rejects = Rejects(ctx.out / "rejected", scratch / "rejected")
+    for batch in batches(clean / "rejected"):
+        rejects.add_table(pa.table(batch))
     start = 0
     with ctx.progress("writing the corpus", len(rows.part), "rows") as bar:
-        for batch in batches(scratch / "clean"):
+        for batch in batches(clean / "texts"):
             here = slice(start, start + batch.num_rows)
             start += batch.num_rows
-            table = _as_corpus(pa.table(batch), rows.cluster_names(here), config.data, card)
+            table = _as_corpus(pa.table(batch), rows.cluster_names(here), card)
             for number, part in enumerate(parts):
                 part.write(table.filter(pa.array(rows.part[here] == number)).select(schema.names))
             reason = rows.reason[here]
@@ -270,18 +190,19 @@ def _write(ctx: Context, config: DataStage, scratch: Path, rows: Rows, rejects: 
             named = [_REASONS[number] for number in reason[reason > 0]]
             gone = gone.append_column("reason", pa.array(named, pa.string()))
             gone = gone.append_column("step", pa.array([_STEP_OF[name] for name in named], pa.string()))
-            rejects.add_table(_as_rejected(gone, config.data.keep_rejected_text))
+            rejects.add_table(as_rejected(gone, config.data.keep_rejected_text))
             bar.advance(batch.num_rows)
     for part in parts:
         part.close()
+    rejects.close()
 
 
-def _as_corpus(table: pa.Table, clusters: list[str], config: DataConfig, card: Card) -> pa.Table:
+def _as_corpus(table: pa.Table, clusters: list[str], card: Card) -> pa.Table:
     """Cleaned rows with the corpus's columns."""
-    source = table["source"].to_pylist()
+    sources = [card.sources[number] for number in table["source"].to_pylist()]
     columns = {name: table[name] for name in ("id", "content", "text", "label", "origin")}
-    columns["source"] = pa.array([card.sources[number]["name"] for number in source], pa.string())
-    columns["licence"] = pa.array([config.sources[number].licence for number in source], pa.string())
+    columns["source"] = pa.array([source["name"] for source in sources], pa.string())
+    columns["licence"] = pa.array([source["licence"] for source in sources], pa.string())
     columns["subject"] = pa.nulls(table.num_rows, pa.string())
     columns["cluster"] = pa.array(clusters, pa.string())
     return pa.table(columns).select(CORPUS.names).cast(CORPUS)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from danlu.data.config import DataConfig
+from danlu.data.config import CleanConfig
 from danlu.data.mask import mask
 from danlu.data.tables import BATCH_ROWS, RAW, batches
 from danlu.data.text import normalise
@@ -37,7 +37,7 @@ class Cleaning:
     `highest_draw` is the largest draw of a row that is used; see `draw`.
     """
 
-    config: DataConfig
+    config: CleanConfig
     highest_draw: int | None = None
 
 
@@ -109,7 +109,7 @@ def _draw_of(name: str, seed: int) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest(), "big")
 
 
-def draw(folder: Path, config: DataConfig) -> int | None:
+def draw(folder: Path, config: CleanConfig) -> int | None:
     """The largest draw among `max_rows` rows chosen at random, or None when all rows are used.
 
     A row's draw is a hash of its id and the seed, so that the choice does not depend on the order of rows.

@@ -150,6 +150,14 @@ class Rejects:
         self._part.close()
 
 
+def as_rejected(rows: pa.Table, keep_text: bool) -> pa.Table:
+    """Rows with `step` and `reason` as rows of rejected/; without their text unless that is asked for."""
+    if not keep_text:
+        position = rows.schema.get_field_index("text")
+        rows = rows.set_column(position, "text", pa.nulls(rows.num_rows, pa.string()))
+    return rows.select(REJECTED.names).cast(REJECTED)
+
+
 def batches(folder: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     """The rows of every Parquet file in `folder`, in the files' order, some thousand at a time."""
     for path in sorted(folder.glob("*.parquet")):

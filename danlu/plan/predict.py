@@ -43,7 +43,7 @@ FRAMEWORK_BYTES = 0.45e9
 BYTES_PER_LENGTH = 11e6
 _MOST_LENGTHS = 96
 #: Stages of the road in order.
-STAGES = ("data", "train", "compress", "evaluate", "speed", "release")
+STAGES = ("clean", "duplicates", "data", "train", "compress", "evaluate", "speed", "release")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,10 +172,19 @@ class StageCost:
 
 # What the other stages cost (seconds of a free core, bytes, units a second), fitted to runs of recipes like the demo's;
 # see docs/plan.md. Tables by "generates or not" where the tasks differ.
-_START = {"data": 2.0, "train": 5.0, "compress": 4.0, "evaluate": 4.0, "speed": 4.0, "release": 0.3}
+_START = {
+    "clean": 1.0,
+    "duplicates": 1.0,
+    "data": 1.0,
+    "train": 5.0,
+    "compress": 4.0,
+    "evaluate": 4.0,
+    "speed": 4.0,
+    "release": 0.3,
+}
 _DISK_BYTES_PER_SECOND = 4e8
-_DATA_SECONDS_PER_ROW = 2e-5
-_DATA_SECONDS_PER_CHARACTER = 3e-7
+_SECONDS_PER_ROW = {"clean": 1e-5, "duplicates": 0.5e-5, "data": 0.5e-5}
+_SECONDS_PER_CHARACTER = {"clean": 1e-7, "duplicates": 1e-7, "data": 1e-7}
 _TFIDF_SECONDS_PER_CHARACTER = 8e-7
 _TOKENIZER_CHARACTERS_PER_SECOND = 2e6
 _EXPORT_SECONDS = {False: 5.0, True: 8.0}
@@ -186,8 +195,8 @@ _BASELINE_SECONDS_PER_CHARACTER = {False: 2e-6, True: 2e-6}
 _MOST_ROWS_OF_OTHER_FORMS = 1_000
 _REQUESTS = 210
 _TOKENS_PER_REQUEST = {False: 1, True: 32}
-_DATA_BYTES = 0.35e9
-_DATA_BYTES_PER_CHARACTER = 60.0
+_DATA_BYTES = {"clean": 0.35e9, "duplicates": 0.2e9, "data": 0.3e9}
+_DATA_BYTES_PER_CHARACTER = {"clean": 20.0, "duplicates": 60.0, "data": 60.0}
 _RELEASE_BYTES = 0.04e9
 #: What the stages after training hold beside `FRAMEWORK_BYTES`: exporters, the baseline's features, kernels.
 _EXPORT_BYTES = 0.3e9
@@ -198,6 +207,8 @@ _EVIDENCE_BYTES = 0.25e9
 def predict_stages(job: Job, plan: Training, rates: Rates) -> dict[str, StageCost]:
     """Seconds and peak memory of every stage on this machine, in the order of the road."""
     makers = {
+        "clean": lambda: _clean(job),
+        "duplicates": lambda: _duplicates(job),
         "data": lambda: _data(job),
         "train": lambda: _train(job, plan, rates),
         "compress": lambda: _compress(job, rates),
@@ -215,13 +226,26 @@ def _stretched(cost: StageCost, share: float) -> StageCost:
     return StageCost(seconds=longer, memory=cost.memory)
 
 
+def _clean(job: Job) -> StageCost:
+    return _of_texts("clean", job.look.rows, job.look.rows * job.look.characters)
+
+
+def _duplicates(job: Job) -> StageCost:
+    return _of_texts("duplicates", job.drawn, job.drawn * job.look.characters)
+
+
 def _data(job: Job) -> StageCost:
-    characters = job.look.rows * job.look.characters
-    seconds = _START["data"] + _DATA_SECONDS_PER_ROW * job.look.rows + _DATA_SECONDS_PER_CHARACTER * characters
-    if not job.generates:
-        naive = min(MOST_ROWS, job.drawn) * job.look.characters
-        seconds += 2 * _TFIDF_SECONDS_PER_CHARACTER * naive
-    return _rough(seconds, _DATA_BYTES + _DATA_BYTES_PER_CHARACTER * min(characters, 1e8))
+    cost = _of_texts("data", job.drawn, job.drawn * job.look.characters)
+    if job.generates:
+        return cost
+    naive = 2 * _TFIDF_SECONDS_PER_CHARACTER * min(MOST_ROWS, job.drawn) * job.look.characters
+    return _rough(cost.seconds.value + naive, cost.memory.value)
+
+
+def _of_texts(stage: str, rows: int, characters: float) -> StageCost:
+    """A stage that looks at every row once."""
+    seconds = _START[stage] + _SECONDS_PER_ROW[stage] * rows + _SECONDS_PER_CHARACTER[stage] * characters
+    return _rough(seconds, _DATA_BYTES[stage] + _DATA_BYTES_PER_CHARACTER[stage] * min(characters, 1e8))
 
 
 def _train(job: Job, plan: Training, rates: Rates) -> StageCost:

@@ -249,6 +249,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     "made_from": ("made from", "来自"),
     "reused": ("reused", "复用"),
     "stage_plan": ("plan", "计划"),
+    "stage_clean": ("clean", "清洗"),
+    "stage_duplicates": ("duplicates", "去重"),
     "stage_data": ("data", "数据"),
     "stage_train": ("train", "训练"),
     "stage_compress": ("compress", "压缩"),

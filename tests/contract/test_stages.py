@@ -14,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from danlu.core.artifact import RECORD
-from danlu.core.config import resources
+from danlu.core.config import resources, view
 from danlu.core.errors import Interrupted
 from danlu.core.fingerprint import plain
 from danlu.core.runner import Caps, Runner
@@ -64,7 +64,7 @@ def test_a_room_has_its_two_doors(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_config_is_frozen_described_and_fingerprinted(name: str, example: tuple[Path, Recipe]) -> None:
     stage, (_, recipe) = stage_named(name), example
-    config = stage.config.model_validate({field: getattr(recipe, field) for field in stage.config.model_fields})
+    config = view(stage.config, recipe)
     contents = dict.fromkeys(resources(config), "0" * 64)
     assert json.dumps(plain(config, contents)) == json.dumps(plain(config, contents))
     again = stage.config.model_validate_json(config.model_dump_json())

@@ -50,7 +50,7 @@ def test_show_json_has_every_number_of_the_report(classify: Walked) -> None:
     assert found["plan"]["predicted"]
     assert found["plan"]["actual"]
     names = [artifact["stage"] for artifact in found["artifacts"]]
-    assert names == ["plan", "data", "train", "compress", "evaluate", "speed", "release"]
+    assert names == ["plan", "clean", "duplicates", "data", "train", "compress", "evaluate", "speed", "release"]
     for artifact in found["artifacts"]:
         assert (classify.folder / ".danlu" / artifact["folder"] / "record.json").exists()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from danlu.data.keys import Keys, first_rows, without_conflicts
+from danlu.data.keys import Keys, clusters_of, first_rows, without_conflicts
 
 
 def keys(text: list[int], label: list[int], place: list[int] | None = None) -> Keys:
@@ -37,3 +37,9 @@ def test_the_first_by_place_survives_among_the_marked() -> None:
     some = keys([0, 0, 1, 0], [0, 0, 0, 0], place=[9, 3, 5, 1])
     marked = np.array([True, True, True, False])
     assert first_rows(some, marked, some.text).tolist() == [False, True, True, False]
+
+
+def test_clusters_are_what_links_join() -> None:
+    found = clusters_of(np.array([[1, 4], [4, 5], [2, 3]]), 7)
+    assert found.tolist() == [0, 1, 2, 2, 1, 1, 6]
+    assert clusters_of(np.zeros((0, 2), dtype=np.int64), 3).tolist() == [0, 1, 2]

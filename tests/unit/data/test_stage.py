@@ -11,13 +11,17 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pydantic import Field
 
 from danlu.core.artifact import content_hash, list_files
+from danlu.core.config import Config, view
 from danlu.core.context import Context
 from danlu.core.errors import DataError, Interrupted
-from danlu.data.config import DataStage
+from danlu.core.tasks import TaskName
+from danlu.data import clean, duplicates
+from danlu.data.config import CleanStage, DataConfig, DataStage, DuplicatesStage
 from danlu.data.stage import run
-from tests.support import make_context
+from tests.support import as_artifact, make_context
 
 PARTS = ("train", "validation", "test")
 GOOD = ["great", "lovely", "solid", "bright", "superb", "handy", "neat", "perfect"]
@@ -43,12 +47,25 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
+class Sections(Config):
+    """The sections that the three stages of the room see parts of."""
+
+    task: TaskName = Field(description="What the model is for.")
+    data: DataConfig = Field(description="The recipe's data section.")
+
+
 def make(folder: Path, paths: list[Path], task: str = "classify", **data: Any) -> Context:
     sources = [{"path": str(path), "licence": "CC0-1.0"} for path in paths]
-    config = DataStage.model_validate({"task": task, "data": {"sources": sources, **data}})
+    whole = Sections.model_validate({"task": task, "data": {"sources": sources, **data}})
     resources = {f"data.sources[{number}].path": path for number, path in enumerate(paths)}
-    ctx = make_context(folder, stage="data", resources=resources)
-    run(ctx, config)
+    cleaning = make_context(folder / "clean", stage="clean", resources=resources)
+    clean.run(cleaning, view(CleanStage, whole))
+    inputs = {"clean": as_artifact(cleaning.out, "clean")}
+    comparing = make_context(folder / "duplicates", stage="duplicates", inputs=inputs)
+    duplicates.run(comparing, view(DuplicatesStage, whole))
+    inputs["duplicates"] = as_artifact(comparing.out, "duplicates")
+    ctx = make_context(folder, stage="data", inputs=inputs)
+    run(ctx, view(DataStage, whole))
     return ctx
 
 
@@ -226,16 +243,18 @@ def test_labels_in_two_spellings_are_warned_of(tmp_path: Path) -> None:
     warnings = "\n".join(card_of(ctx.out)["warnings"])
     assert "' bad' (1 rows), 'bad' (29 rows). They are taken as one class" in warnings
     assert "'ｇｏｏｄ' (1 rows). They are kept as different classes" in warnings
-    assert set(ctx.emit.texts("warn")) == set(card_of(ctx.out)["warnings"])
+    told = json.loads((tmp_path / "clean" / "out" / "clean.json").read_text())["warnings"]
+    # What the clean stage said is on the card too, and is not said twice.
+    assert card_of(ctx.out)["warnings"] == told + ctx.emit.texts("warn")
 
 
 def test_a_stop_is_honoured(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", distinct(40))
-    ctx = make_context(tmp_path, stage="data", resources={"data.sources[0].path": path})
+    ctx = make_context(tmp_path, stage="clean", resources={"data.sources[0].path": path})
     ctx.limits.asked = "interrupted"
-    config = DataStage.model_validate({"task": "classify", "data": {"sources": [{"path": str(path)}]}})
+    config = CleanStage.model_validate({"task": "classify", "data": {"sources": [{"path": str(path)}]}})
     with pytest.raises(Interrupted):
-        run(ctx, config)
+        clean.run(ctx, config)
 
 
 def test_masked_values_are_counted_right_whatever_threads_do(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from danlu.recipe import Recipe
 from tests.support import make_context
 
 RATES = calibrate.Rates(gemm=5e11, gemm32=1e11, stream=1e10, elementwise=8e7)
-STAGES = {"data", "train", "compress", "evaluate", "speed", "release"}
+STAGES = {"clean", "duplicates", "data", "train", "compress", "evaluate", "speed", "release"}
 
 
 def data_config(**settings: Any) -> DataConfig:

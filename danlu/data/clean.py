@@ -1,0 +1,108 @@
+"""The clean stage: sources in, one table of clean and masked rows out. Nothing after it sees a text as it came.
+
+1. `reader` brings every file into one Parquet form, in flat memory.
+2. `steps` clean and mask row by row, on Daft.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from danlu.core.artifact import write_json
+from danlu.core.context import Context
+from danlu.data.card import CleanCard, Funnel
+from danlu.data.checks import check_rows, spelling_warnings
+from danlu.data.config import CleanConfig, CleanStage
+from danlu.data.reader import BROKEN, Input, read_sources
+from danlu.data.steps import SAMPLE, STEPS, Cleaning, clean, draw, masked_column
+from danlu.data.tables import CLEAN, SHARD_BYTES, Rejects, SortedPart, as_rejected
+from danlu.data.text import han_and_words, language_of
+
+#: Enough of a text to tell its language.
+_LANGUAGE_CHARACTERS = 500
+
+
+def run(ctx: Context, config: CleanStage) -> None:
+    """Write `texts/` and `rejected/` (both sorted by id) and `clean.json`, which says what happened."""
+    scratch = ctx.state / "clean"
+    shutil.rmtree(scratch, ignore_errors=True)
+    rejects = Rejects(ctx.out / "rejected", scratch / "rejected")
+    card = CleanCard()
+    _read(ctx, config, scratch / "raw", rejects, card)
+    _clean(ctx, config.data, scratch, rejects, card)
+    check_rows(card.funnel.rows, card.funnel)
+    rejects.close()
+    for warning in card.warnings:
+        ctx.warn(warning)
+    write_json(ctx.out / "clean.json", card.values())
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _inputs(ctx: Context, config: CleanConfig) -> list[Input]:
+    return [
+        Input(
+            position=position,
+            path=ctx.resources[f"data.sources[{position}].path"],
+            digest=ctx.digests[f"data.sources[{position}].path"],
+            config=source,
+        )
+        for position, source in enumerate(config.sources)
+    ]
+
+
+def _read(ctx: Context, config: CleanStage, out: Path, rejects: Rejects, card: CleanCard) -> None:
+    data = config.data
+    with ctx.progress("reading", None, "rows") as bar:
+        tallies, labels = read_sources(
+            _inputs(ctx, data),
+            text=data.text,
+            label=data.label if config.task == "classify" else None,
+            max_bad_rows=data.max_bad_rows,
+            out=out,
+            rejects=rejects,
+            advance=lambda rows: bar.advance(rows),
+        )
+    dropped: Counter[str] = Counter()
+    for tally in tallies:
+        dropped.update(tally.dropped)
+        card.warnings += tally.warnings
+        card.sources.append(tally.card())
+    if dropped[BROKEN]:
+        card.warnings.append(f"{dropped['broken']:,} rows cannot be read; rejected/ says where and why.")
+    card.warnings += spelling_warnings(labels.raw)
+    card.funnel = Funnel(sum(tally.rows for tally in tallies))
+    card.funnel.step("read", dropped)
+
+
+def _clean(ctx: Context, config: CleanConfig, scratch: Path, rejects: Rejects, card: CleanCard) -> None:
+    """Run the row-wise steps; rows that stay go to `texts/`."""
+    cleaning = Cleaning(config=config, highest_draw=draw(scratch / "raw", config))
+    dropped: dict[str, Counter[str]] = {name: Counter() for name in (SAMPLE, *(step.name for step in STEPS))}
+    masked: Counter[str] = Counter(dict.fromkeys(config.mask, 0))
+    han = words = 0
+    size = sum(path.stat().st_size for path in (scratch / "raw").glob("*.parquet"))
+    texts = SortedPart(ctx.out / "texts", scratch / "texts", CLEAN, 1 + size // SHARD_BYTES)
+    with ctx.progress("cleaning and masking", card.funnel.rows, "rows") as bar:
+        for table in clean(scratch / "raw", cleaning):
+            stays = pc.equal(table["reason"], "")
+            kept, gone = table.filter(stays).select(CLEAN.names), table.filter(pc.invert(stays))
+            texts.write(kept)
+            for step, reason in zip(gone["step"].to_pylist(), gone["reason"].to_pylist(), strict=True):
+                dropped[step][reason] += 1
+            rejects.add_table(as_rejected(gone, config.keep_rejected_text))
+            for kind in config.mask:
+                masked[kind] += pc.sum(table[masked_column(kind)]).as_py() or 0
+            for text in kept["text"].to_pylist():
+                counts = han_and_words(text[:_LANGUAGE_CHARACTERS])
+                han, words = han + counts[0], words + counts[1]
+            bar.advance(table.num_rows)
+    texts.close()
+    for name, reasons in dropped.items():
+        if name != SAMPLE or config.max_rows is not None:
+            card.funnel.step(name, reasons)
+    card.masked = dict(masked)
+    card.language = language_of(han, words) if config.language == "auto" else config.language

@@ -1,0 +1,32 @@
+"""The duplicates stage: which of the clean texts are nearly equal, as links between pairs of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from danlu.core.artifact import write_json
+from danlu.core.context import Context
+from danlu.data.config import DuplicatesStage
+from danlu.data.keys import Integers, find_links, read_keys
+
+
+def run(ctx: Context, config: DuplicatesStage) -> None:
+    """Write `links.parquet`, pairs of distinct texts by number (see `Keys.text`), and `duplicates.json`."""
+    texts = ctx.inputs["clean"] / "texts"
+    keys = read_keys(texts)
+    with ctx.progress("comparing texts", len(keys.place), "rows") as bar:
+        links = find_links(texts, keys, config.data.duplicates, bar.advance)
+    table = pa.table({"first": links.pairs[:, 0], "second": links.pairs[:, 1]})
+    pq.write_table(table, ctx.out / "links.parquet", compression="zstd")
+    write_json(
+        ctx.out / "duplicates.json",
+        {"texts": keys.texts, "links": len(links.pairs), "compared": links.compared, "truncated": links.truncated},
+    )
+
+
+def read_links(path: object) -> Integers:
+    """The pairs [P, 2] of `links.parquet`."""
+    table = pq.read_table(path)
+    return np.stack([table["first"].to_numpy(), table["second"].to_numpy()], axis=1).astype(np.int64)
