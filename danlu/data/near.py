@@ -2,8 +2,8 @@
 
 Texts are compared as sets of shingles (`danlu.metrics.shingles`). Everything works on whole batches as numpy arrays,
 and within a memory budget: what exceeds it goes to disk (`danlu.data.spill`), and sorts are made a range of values at
-a time. Texts are ranked by a hash of their content before any of them is preferred, so that nothing depends on the order
-in which they came.
+a time. Texts are ranked by a hash of their content before any of them is preferred, so that nothing depends on the
+order in which they came.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from danlu.data.signatures import Short, Signatures
 from danlu.data.spill import Growing, Spill, give_back
 from danlu.metrics.overlap import Order, SetIndex, Sets, reaching
 from danlu.metrics.shingles import SET_BITS, Hashes, Indices, shingles
+
+__all__ = ["Found", "Links", "Signatures", "Spill", "TextsOf", "cluster", "components", "links"]
 
 Flags = npt.NDArray[np.bool_]
 
@@ -88,7 +90,7 @@ def cluster(signatures: Signatures, texts_of: TextsOf) -> Found:
 def links(signatures: Signatures, texts_of: TextsOf) -> Links:
     """All near duplicates among the texts of `signatures`, as verified pairs.
 
-    `texts_of` is asked once, for those texts that have a candidate. Both the budget and the threshold are those of
+    `texts_of` is asked once, for those texts that have a candidate. Both budget and threshold are those of
     `signatures`. In memory stay 12 bytes for each text, 1 for each band hash that is being sorted, and what the pairs
     take.
     """
@@ -121,8 +123,8 @@ def links(signatures: Signatures, texts_of: TextsOf) -> Links:
             place_of[candidates.crowded], sets, components(linked, len(involved)), signatures.threshold
         )
         linked, compared = np.concatenate([linked, more]), compared + met
-    pairs = np.concatenate([same, first[involved[linked]].astype(np.int64).reshape(-1, 2)])
-    return Links(pairs=_in_order(pairs), compared=compared, truncated=truncated)
+    every = np.concatenate([same, first[involved[linked]].astype(np.int64).reshape(-1, 2)])
+    return Links(pairs=_in_order(every), compared=compared, truncated=truncated)
 
 
 def components(pairs: npt.NDArray[np.int64], size: int) -> Indices:
@@ -186,7 +188,7 @@ class _Candidates:
         self.involved = np.zeros(texts, dtype=bool)
         self.crowded = np.zeros(texts, dtype=bool)
         self._spill = spill
-        self._pairs: Growing[np.uint64] = Growing(np.uint64, spill, _SHARE)
+        self._pairs = Growing(np.uint64, spill, _SHARE)
 
     def add(self, pairs: Hashes) -> None:
         self.involved[pairs >> _UPPER] = True
@@ -265,7 +267,7 @@ def _within(counts: Indices) -> Indices:
 def _sets(texts_of: TextsOf, rank_of: Short, first: Short, involved: Indices, spill: Spill) -> Sets:
     """The shingle sets of the texts with the ranks `involved`, in that order."""
     starts, sizes = np.zeros(len(involved), dtype=np.int64), np.zeros(len(involved), dtype=np.int64)
-    members: Growing[np.uint64] = Growing(np.uint64, spill, _SHARE)
+    members = Growing(np.uint64, spill, _SHARE)
     seen = 0
     for positions, texts in texts_of(np.sort(first[involved]).astype(np.int64)):
         hashes, bounds = shingles(texts)

@@ -1,4 +1,4 @@
-"""Arrays that grow: in memory while they are small, in files where a budget would be exceeded. Equal results either way.
+"""Arrays that grow: in memory while they are small, in files where a budget would be exceeded, with equal results.
 
 Files are written once, from front to back, and read in portions; where single values are wanted they are mapped, and
 the pages are given back at once, so that they do not count as this process's memory for long.
@@ -11,12 +11,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Generic, TypeVar
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-Number = TypeVar("Number", np.uint8, np.uint32, np.uint64, np.int64)
+Values = npt.NDArray[Any]
 
 #: Values that are read from a file at once.
 VALUES_AT_ONCE = 1 << 18
@@ -77,15 +77,15 @@ class Spill:
         return Path(self._folder.name) / f"{self._files:06d}.bin"
 
 
-class Growing(Generic[Number]):
+class Growing:
     """A one-dimensional array that grows at its end."""
 
-    def __init__(self, kind: type[Number], spill: Spill, share: float) -> None:
+    def __init__(self, kind: type[np.unsignedinteger[Any]], spill: Spill, share: float) -> None:
         """`share` of the budget may be held in memory."""
-        self._kind = np.dtype(kind)
+        self._kind: np.dtype[Any] = np.dtype(kind)
         self._spill = spill
         self._share = share
-        self._recent: list[npt.NDArray[Number]] = []
+        self._recent: list[Values] = []
         self._recent_values = 0
         self._written = 0
         self._path: Path | None = None
@@ -94,7 +94,7 @@ class Growing(Generic[Number]):
     def __len__(self) -> int:
         return self._written + self._recent_values
 
-    def append(self, values: npt.NDArray[Number]) -> None:
+    def append(self, values: Values) -> None:
         """Add values at the end. Those in memory are not copied: do not change them afterwards."""
         self._recent.append(values)
         self._recent_values += len(values)
@@ -106,21 +106,22 @@ class Growing(Generic[Number]):
             self._path = self._spill.path()
             self._file = self._path.open("wb", buffering=0)
         for values in self._recent:
-            self._file.write(memoryview(np.ascontiguousarray(values)).cast("B") if len(values) else b"")
+            self._file.write(np.ascontiguousarray(values).tobytes())
         self._written += self._recent_values
         self._recent, self._recent_values = [], 0
 
-    def portions(self) -> Iterator[tuple[int, npt.NDArray[Number]]]:
+    def portions(self) -> Iterator[tuple[int, Values]]:
         """`(start, values)` from front to back."""
         for start in range(0, self._written, VALUES_AT_ONCE):
             count = min(VALUES_AT_ONCE, self._written - start)
-            yield start, np.fromfile(self._path, dtype=self._kind, count=count, offset=start * self._kind.itemsize)  # type: ignore[arg-type]
+            offset = start * self._kind.itemsize
+            yield start, np.fromfile(str(self._path), dtype=self._kind, count=count, offset=offset)
         start = self._written
         for values in self._recent:
             yield start, values
             start += len(values)
 
-    def whole(self) -> npt.NDArray[Number]:
+    def whole(self) -> Values:
         """All values as one array: memory-mapped where any are in a file. Nothing can be added afterwards."""
         if self._file is None:
             result = np.empty(self._recent_values, dtype=self._kind)
@@ -133,10 +134,10 @@ class Growing(Generic[Number]):
             return result
         self._write()
         self._file.close()
-        return np.memmap(self._path, dtype=self._kind, mode="r", shape=(self._written,))  # type: ignore[call-overload, no-any-return]
+        return np.memmap(str(self._path), dtype=self._kind, mode="r", shape=(self._written,))
 
 
-def give_back(array: npt.NDArray[Any]) -> None:
+def give_back(array: Values) -> None:
     """Let go of the pages of a memory-mapped array; any other is left as it is."""
     mapped = getattr(array, "_mmap", None)
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from danlu.metrics.overlap import Order, SetIndex, joined
+from danlu.metrics.overlap import Order, SetIndex, Sets, joined
 from danlu.metrics.shingles import shingle_sequences, shingle_sets
 
 _WHITE_SPACE = re.compile(r"\s+")
@@ -29,21 +29,21 @@ class HeldOut:
         for _, _, hashes, _ in shingle_sequences(texts):
             order.see(hashes)
         self._key = order.close().key
-        sets = joined((hashes, bounds) for _, _, hashes, bounds in shingle_sets(texts, self._key))
-        self._index = SetIndex(sets, threshold)
+        self._index = SetIndex(self._sets(texts), threshold)
         self._equal: dict[str, list[int]] = {}
         for place, text in enumerate(texts):
             self._equal.setdefault(_folded(text), []).append(place)
 
+    def _sets(self, texts: Sequence[str]) -> Sets:
+        return joined((hashes, bounds) for _, _, hashes, bounds in shingle_sets(texts, self._key))
+
     def leaks(self, train_texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """Pairs [P, 2], sorted, each once: `(position in train_texts, position of a held-out text like it)`."""
-        equal = [
-            (row, place) for row, text in enumerate(train_texts) for place in self._equal.get(_folded(text), ())
-        ]
+        equal = [(row, place) for row, text in enumerate(train_texts) for place in self._equal.get(_folded(text), ())]
         found = [np.array(equal, dtype=np.int64).reshape(-1, 2)]
         for start in range(0, len(train_texts), _TEXTS_AT_ONCE):
-            part = joined((hashes, bounds) for _, _, hashes, bounds in shingle_sets(train_texts[start : start + _TEXTS_AT_ONCE], self._key))
-            found += [np.stack([rows + start, places], axis=1) for rows, places in self._index.similar(part)]
+            sets = self._sets(train_texts[start : start + _TEXTS_AT_ONCE])
+            found += [np.stack([rows + start, places], axis=1) for rows, places in self._index.similar(sets)]
         return np.unique(np.concatenate(found), axis=0)
 
 

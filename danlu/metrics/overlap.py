@@ -60,7 +60,7 @@ class Sets:
 def _places(starts: Indices, sizes: Indices) -> Indices:
     """All integers from `starts[n]` to `starts[n] + sizes[n]`, for one n after the other."""
     ends = np.cumsum(sizes)
-    return np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(starts - (ends - sizes), sizes)
+    return np.asarray(np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(starts - (ends - sizes), sizes))
 
 
 class Order:
@@ -97,13 +97,17 @@ class Order:
 
 def longest_prefix(sizes: Indices, threshold: float) -> Indices:
     """How many first members of each set are enough to meet a set of any size that is as similar as the threshold."""
-    return sizes - np.maximum(1, np.ceil(threshold * sizes - 1e-9).astype(np.int64)) + 1
+    return _prefix(sizes, threshold)
 
 
 def shortest_prefix(sizes: Indices, threshold: float) -> Indices:
     """How many are enough to meet the longest prefix of a set that is at least as large."""
-    share = 2 * threshold / (1 + threshold)
-    return sizes - np.maximum(1, np.ceil(share * sizes - 1e-9).astype(np.int64)) + 1
+    return _prefix(sizes, 2 * threshold / (1 + threshold))
+
+
+def _prefix(sizes: Indices, share: float) -> Indices:
+    # What is a whole number but for rounding is not rounded up.
+    return np.asarray(sizes - np.maximum(1, np.ceil(share * sizes - 1e-9).astype(np.int64)) + 1)
 
 
 class _Postings:
@@ -138,7 +142,9 @@ class SetIndex:
 
     def __init__(self, sets: Sets, threshold: float) -> None:
         if not 0.0 < threshold <= 1.0:
-            raise ValueError(f"The threshold is {threshold:g}; a Jaccard similarity to look for is above 0 and at most 1.")
+            raise ValueError(
+                f"The threshold is {threshold:g}; a Jaccard similarity to look for is above 0 and at most 1."
+            )
         if len(sets.sizes) > MOST_SETS:
             raise ValueError(f"{len(sets.sizes):,} sets came; an index takes {MOST_SETS:,} at most.")
         self._sets = sets

@@ -26,8 +26,8 @@ _INVERSE_OF_BASE = np.uint64(pow(int(BASE), -1, 1 << 64))
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # splitmix64 (Steele et al., 2014)
 
 #: Members of sets are hashes of so many bits. The 12 bits above them hold the text's number while a part is sorted, so
-#: that one sort of plain integers orders all its sets. Two sets of 1,000 members each share a member by mere chance with
-#: probability 2e-10.
+#: that one sort of plain integers orders all its sets. Two sets of 1,000 members each share a member by mere chance
+#: with probability 2e-10.
 SET_BITS = 52
 _TEXTS_AT_ONCE = 1 << (64 - SET_BITS)
 
@@ -146,7 +146,9 @@ def ngram_hashes(units: Hashes, bounds: Indices, sizes: Indices) -> tuple[Hashes
     for offset in range(1, widest):
         # After this turn each run has offset + 1 units, where its text wants so many.
         longer = runs[:-offset] * BASE + units[offset:]
-        runs[:-offset] = longer if size_of_unit is None else np.where(size_of_unit[:-offset] > offset, longer, runs[:-offset])
+        runs[:-offset] = (
+            longer if size_of_unit is None else np.where(size_of_unit[:-offset] > offset, longer, runs[:-offset])
+        )
     if own[-1] == len(units):
         return mixed(runs), own
     kept = np.ones(len(units), dtype=bool)

@@ -228,4 +228,4 @@ def test_nothing_and_nobody_near() -> None:
 def test_texts_that_do_not_come_are_missed_aloud() -> None:
     texts = corpus("words")[:8]
     with pytest.raises(ValueError, match="were asked for and 0 came"):
-        near.links(signatures_of(texts, 0.8), lambda positions: iter(()))
+        near.links(signatures_of(texts, 0.8), lambda _: iter(()))
