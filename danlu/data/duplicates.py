@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,16 +11,18 @@ import pyarrow.parquet as pq
 from danlu.core.artifact import write_json
 from danlu.core.context import Context
 from danlu.data.config import DuplicatesStage
-from danlu.data.keys import Integers, find_links, read_keys
+from danlu.data.keys import Links, find_links, read_keys
 
 
 def run(ctx: Context, config: DuplicatesStage) -> None:
     """Write `links.parquet`, pairs of distinct texts by number (see `Keys.text`), and `duplicates.json`."""
     texts = ctx.inputs["clean"] / "texts"
     keys = read_keys(texts)
+    # The cap is on the whole process; half of it is for what grows with the rows.
+    budget = None if ctx.limits.memory_bytes is None else ctx.limits.memory_bytes // 2
     with ctx.progress("comparing texts", len(keys.place), "rows") as bar:
-        links = find_links(texts, keys, config.data.duplicates, bar.advance)
-    table = pa.table({"first": links.pairs[:, 0], "second": links.pairs[:, 1]})
+        links = find_links(texts, keys, config.data.duplicates, bar.advance, budget_bytes=budget, scratch=ctx.state)
+    table = pa.table({"first": links.pairs[:, 0], "second": links.pairs[:, 1], "equal": links.equal})
     pq.write_table(table, ctx.out / "links.parquet", compression="zstd")
     write_json(
         ctx.out / "duplicates.json",
@@ -26,7 +30,8 @@ def run(ctx: Context, config: DuplicatesStage) -> None:
     )
 
 
-def read_links(path: object) -> Integers:
-    """The pairs [P, 2] of `links.parquet`."""
+def read_links(path: Path) -> Links:
+    """What `links.parquet` holds."""
     table = pq.read_table(path)
-    return np.stack([table["first"].to_numpy(), table["second"].to_numpy()], axis=1).astype(np.int64)
+    pairs = np.stack([table["first"].to_numpy(), table["second"].to_numpy()], axis=1).astype(np.int64)
+    return Links(pairs=pairs, equal=table["equal"].to_numpy())

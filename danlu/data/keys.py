@@ -13,9 +13,8 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sparse
-from scipy.sparse.csgraph import connected_components
 
+from danlu.core.errors import UserError
 from danlu.data import near
 from danlu.data.config import NearConfig
 from danlu.data.tables import batches
@@ -97,15 +96,50 @@ def _number(high: Hashes, low: Hashes) -> tuple[Integers, Hashes]:
     return text, high[order][new]
 
 
-def first_rows(keys: Keys, rows: Flags, group: Integers) -> Flags:
-    """Of the marked rows, the one of each group that came first."""
+#: What is preferred of several rows that say the same: the row with the smallest number, and of equals the first.
+_PREFERENCES: dict[str, Callable[[Keys, Integers | None], Integers]] = {
+    "first": lambda keys, _: np.zeros(len(keys.place), dtype=np.int64),
+    "longest": lambda keys, _: ~keys.characters,
+    "newest": lambda keys, time: ~_times(keys, time),
+}
+
+#: The time of a row that has none: before all others.
+NO_TIME = np.iinfo(np.int64).min
+
+
+def _times(keys: Keys, time: Integers | None) -> Integers:
+    if time is None:
+        raise UserError(
+            "Of duplicates the newest row is to be kept, but the rows have no time. Name the column with the time in "
+            "the recipe, or keep the longest or the first row."
+        )
+    if len(time) != len(keys.place):
+        raise ValueError(f"{len(time):,} times came for {len(keys.place):,} rows.")
+    return time
+
+
+def chosen_rows(keys: Keys, rows: Flags, group: Integers, policy: str, time: Integers | None = None) -> Flags:
+    """Of the marked rows [N], the one of each group that is kept: `first`, `longest` or `newest`.
+
+    `first` is the row that came first (`place`), `longest` the one with most characters, `newest` the one with the
+    largest `time` [N] (any unit; `NO_TIME` where it is not known). Of equals, the first. Nothing depends on where rows
+    happen to lie. Raises `UserError` for `newest` without times, `ValueError` for another policy.
+    """
+    if policy not in _PREFERENCES:
+        raise ValueError(f"The policy is {policy!r}; it must be one of {', '.join(_PREFERENCES)}.")
+    preference = _PREFERENCES[policy](keys, time)
     chosen = np.flatnonzero(rows)
-    order = chosen[np.lexsort((keys.place[chosen], group[chosen]))]
+    order = chosen[np.lexsort((keys.place[chosen], preference[chosen], group[chosen]))]
     first = np.ones(len(order), dtype=bool)
     first[1:] = np.diff(group[order]) != 0
     kept = np.zeros(len(rows), dtype=bool)
     kept[order[first]] = True
     return kept
+
+
+def first_rows(keys: Keys, rows: Flags, group: Integers) -> Flags:
+    """Of the marked rows, the one of each group that came first."""
+    return chosen_rows(keys, rows, group, "first")
 
 
 def without_conflicts(keys: Keys, policy: str) -> Flags:
@@ -133,57 +167,53 @@ def without_conflicts(keys: Keys, policy: str) -> Flags:
 
 @dataclass(frozen=True, kw_only=True)
 class Links:
-    """Pairs [P, 2] of distinct texts, by number, that are nearly equal; the smaller number comes first.
+    """Pairs [P, 2] of distinct texts, by number, that are nearly equal: smaller first, sorted, each once.
 
-    `compared`: pairs whose similarity was computed. `truncated`: shingles that too many texts have for all of those
-    to be compared.
+    `equal` [P] marks the pairs with equal shingles; see `danlu.data.near.Links`, also for `compared` and `truncated`.
     """
 
     pairs: Integers
+    equal: Flags
     compared: int = 0
     truncated: int = 0
 
 
-def find_links(folder: Path, keys: Keys, config: NearConfig, advance: Callable[[int], None]) -> Links:
+def find_links(
+    folder: Path,
+    keys: Keys,
+    config: NearConfig,
+    advance: Callable[[int], None],
+    *,
+    budget_bytes: int | None = None,
+    scratch: Path | None = None,
+) -> Links:
     """The near duplicates among the distinct texts of the cleaned rows.
 
-    `advance(n)` is called after every `n` rows.
+    `advance(n)` is called after every `n` rows. What would take more memory than `budget_bytes` (None: no limit) is
+    kept in files below `scratch` meanwhile; the result is the same.
     """
     if not config.near:
-        return Links(pairs=np.zeros((0, 2), dtype=np.int64))
-    bands = near.bands_for(config.threshold)
-    signatures = np.zeros((keys.texts, bands.count + 1), dtype=np.uint64)
-    first = first_rows(keys, np.ones(len(keys.text), dtype=bool), keys.text)
-    for start, texts in _texts(folder):
-        positions = np.flatnonzero(first[start : start + len(texts)])
-        if len(positions):
-            found = near.band_hashes([texts[position] for position in positions], bands)
-            signatures[keys.text[start + positions]] = found
-        advance(len(texts))
-
-    def texts_of(numbers: Integers) -> Sequence[str]:
-        wanted = np.zeros(keys.texts, dtype=bool)
-        wanted[numbers] = True
-        chosen = first & wanted[keys.text]
-        found: dict[int, str] = {}
+        return Links(pairs=np.zeros((0, 2), dtype=np.int64), equal=np.zeros(0, dtype=bool))
+    # Texts are numbered in the order in which they lie here, and renumbered at the end.
+    rows = np.flatnonzero(first_rows(keys, np.ones(len(keys.text), dtype=bool), keys.text))
+    with near.Spill(budget_bytes, scratch) as spill:
+        signatures = near.Signatures(config.threshold, spill)
         for start, texts in _texts(folder):
-            for position in np.flatnonzero(chosen[start : start + len(texts)]):
-                found[int(keys.text[start + position])] = texts[position]
-        return [found[int(number)] for number in numbers]
+            low, high = np.searchsorted(rows, [start, start + len(texts)])
+            signatures.add([texts[row - start] for row in rows[low:high]])
+            advance(len(texts))
 
-    groups = near.cluster(signatures, texts_of, config.threshold)
-    others = np.flatnonzero(groups.of_text != np.arange(keys.texts))
-    pairs = np.stack([groups.of_text[others], others], axis=1)
-    return Links(pairs=pairs, compared=groups.pairs, truncated=groups.truncated)
+        def texts_of(positions: Integers) -> Iterator[tuple[Integers, Sequence[str]]]:
+            wanted = rows[positions]
+            for start, texts in _texts(folder):
+                low, high = np.searchsorted(wanted, [start, start + len(texts)])
+                if high > low:
+                    yield positions[low:high], [texts[row - start] for row in wanted[low:high]]
 
-
-def clusters_of(pairs: Integers, texts: int) -> Integers:
-    """The cluster of each distinct text [T]: the smallest number of a text that links lead to."""
-    graph = sparse.coo_matrix((np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(texts, texts))
-    count, component = connected_components(graph, directed=False)
-    lowest = np.full(count, texts, dtype=np.int64)
-    np.minimum.at(lowest, component, np.arange(texts))
-    return lowest[component]
+        found = near.links(signatures, texts_of)
+    pairs = np.sort(keys.text[rows[found.pairs]], axis=1)
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    return Links(pairs=pairs[order], equal=found.equal[order], compared=found.compared, truncated=found.truncated)
 
 
 def _texts(folder: Path) -> Iterator[tuple[int, list[str]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from danlu.data.split import TEST, TRAIN, VALIDATION
 from danlu.data.tables import batches
-from danlu.metrics.leaks import leaked_rows
+from danlu.metrics.leaks import HeldOut
 
-#: So many training texts are compared at a time, so that memory stays flat.
-_ROWS_AT_ONCE = 100_000
+#: Characters of held-out texts that are prepared at once, which bounds the memory. All training texts are read anew for
+#: each such portion.
+_HELD_OUT_CHARACTERS = 128_000_000
 
 Flags = npt.NDArray[np.bool_]
 
@@ -21,42 +22,53 @@ Flags = npt.NDArray[np.bool_]
 def leaking_rows(folder: Path, part: npt.NDArray[np.int8], threshold: float, advance: Callable[[int], None]) -> Flags:
     """Which of the cleaned rows [N] in `folder` are in train and equal or nearly equal to a held-out one.
 
-    `part` [N] are the parts of the rows. `advance(n)` is called after every `n` comparisons of a held-out text with
-    all training texts at hand.
+    `part` [N] are the parts of the rows. `advance(n)` is called after every `n` training texts that were compared with
+    the held-out texts at hand.
     """
-    held_out = list(_texts(folder, (part == VALIDATION) | (part == TEST)))
-    rows = np.flatnonzero(part == TRAIN)
     leaking = np.zeros(len(part), dtype=bool)
-    for start, texts in _portions(_texts(folder, part == TRAIN)):
-        pairs = leaked_rows(texts, held_out, threshold, advance=advance)
-        leaking[rows[[start + row for row, _ in pairs]]] = True
+    for portion in _portions(_texts([folder], (part == VALIDATION) | (part == TEST))):
+        held_out = HeldOut(portion, threshold)
+        for rows, texts in _texts([folder], part == TRAIN):
+            leaking[rows[held_out.leaks(texts)[:, 0]]] = True
+            advance(len(texts))
     return leaking
 
 
 def count_leaks(corpus: Path, threshold: float, advance: Callable[[int], None]) -> int:
     """Rows of validation and test that are also in train, equal or nearly so, counted in the written files."""
-    held_out = [text for name in ("validation", "test") for text in _texts(corpus / name)]
-    leaked: set[int] = set()
-    for _, texts in _portions(_texts(corpus / "train")):
-        leaked.update(place for _, place in leaked_rows(texts, held_out, threshold, advance=advance))
-    return len(leaked)
+    leaked = 0
+    for portion in _portions(_texts([corpus / "validation", corpus / "test"])):
+        held_out = HeldOut(portion, threshold)
+        found: set[int] = set()
+        for _, texts in _texts([corpus / "train"]):
+            found.update(held_out.leaks(texts)[:, 1].tolist())
+            advance(len(texts))
+        leaked += len(found)
+    return leaked
 
 
-def _texts(folder: Path, wanted: Flags | None = None) -> Iterator[str]:
+def _texts(folders: Iterable[Path], wanted: Flags | None = None) -> Iterator[tuple[npt.NDArray[np.int64], list[str]]]:
+    """`(rows, texts)` of the wanted rows of all folders together, some thousand at a time."""
     start = 0
-    for batch in batches(folder, ["text"]):
-        texts = batch.column(0).to_pylist()
-        inside = None if wanted is None else wanted[start : start + len(texts)]
-        start += len(texts)
-        yield from texts if inside is None else (texts[place] for place in np.flatnonzero(inside))
+    for folder in folders:
+        for batch in batches(folder, ["text"]):
+            rows = np.arange(start, start + batch.num_rows)
+            start += batch.num_rows
+            if wanted is not None:
+                inside = wanted[rows]
+                rows, batch = rows[inside], batch.filter(inside)
+            if len(rows):
+                yield rows, batch.column(0).to_pylist()
 
 
-def _portions(texts: Iterator[str]) -> Iterator[tuple[int, Sequence[str]]]:
-    start, portion = 0, []
-    for text in texts:
-        portion.append(text)
-        if len(portion) == _ROWS_AT_ONCE:
-            yield start, portion
-            start, portion = start + len(portion), []
+def _portions(texts: Iterable[tuple[npt.NDArray[np.int64], list[str]]]) -> Iterator[list[str]]:
+    portion: list[str] = []
+    characters = 0
+    for _, some in texts:
+        portion += some
+        characters += sum(map(len, some))
+        if characters >= _HELD_OUT_CHARACTERS:
+            yield portion
+            portion, characters = [], 0
     if portion:
-        yield start, portion
+        yield portion

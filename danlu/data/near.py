@@ -1,9 +1,9 @@
-"""Near duplicates: MinHash with banding finds candidates, exact Jaccard decides, connected components make clusters.
+"""Near duplicates: MinHash with banding finds candidates, exact Jaccard decides, links between texts say the rest.
 
-Texts are compared as sets of shingles (`danlu.metrics.shingles`). Everything works on whole batches as numpy arrays.
-
-Broder, "On the resemblance and containment of documents" (1997); Leskovec, Rajaraman, Ullman, "Mining of Massive
-Datasets", chapter 3, for banding.
+Texts are compared as sets of shingles (`danlu.metrics.shingles`). Everything works on whole batches as numpy arrays,
+and within a memory budget: what exceeds it goes to disk (`danlu.data.spill`), and sorts are made a range of values at
+a time. Texts are ranked by a hash of their content before any of them is preferred, so that nothing depends on the
+order in which they came.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ import numpy.typing as npt
 import scipy.sparse as sparse
 from scipy.sparse.csgraph import connected_components
 
-from danlu.metrics.overlap import SetIndex
-from danlu.metrics.shingles import BASE, Hashes, Indices, mixed, shingles, shingles_in_parts
+from danlu.data.signatures import Short, Signatures
+from danlu.data.spill import Growing, Spill, give_back
+from danlu.metrics.overlap import Order, SetIndex, Sets, reaching
+from danlu.metrics.shingles import SET_BITS, Hashes, Indices, shingles
 
-#: Length of a signature. Of its divisions into bands, the one is taken that still finds this share of pairs at the
-#: threshold.
-PERMUTATIONS = 128
-RECALL_AT_THRESHOLD = 0.995
+__all__ = ["Found", "Links", "Signatures", "Spill", "TextsOf", "cluster", "components", "links"]
+
+Flags = npt.NDArray[np.bool_]
+
+#: Yields `(positions, texts)` of the texts at the sorted positions it is given, some at a time, in any order.
+TextsOf = Callable[[Indices], Iterator[tuple[Indices, Sequence[str]]]]
 
 #: A bucket with more texts than this is a crowd: it is not compared pair by pair. First each text meets a few others,
 #: which joins a crowd of copies; then texts that are still apart are compared where they share a rare shingle.
@@ -31,189 +35,322 @@ _BUCKET_PAIRS = 64
 #: Texts with one shingle that a text of a crowd meets at most; a shingle that more have is cut short, and counted.
 _MOST_WITH_SHINGLE = 1_024
 
-_PAIRS_AT_ONCE = 200_000
-_SHINGLES_AT_ONCE = 65_536
+#: Shingles of a crowd that are indexed at once.
+_CROWD_MEMBERS = 1 << 23
+
+#: Pairs that are compared at once, which bounds what is needed on the way.
+_PAIRS_AT_ONCE = 1 << 16
+
+#: What part of the memory budget each of the large arrays may take.
+_SHARE = 0.2
+
+_NONE = np.uint32(0xFFFFFFFF)
+_LOW = np.uint64(0xFFFFFFFF)
+_UPPER = np.uint64(32)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bands:
-    """How a signature is divided: `count` bands of `rows` values each."""
+class Links:
+    """Pairs [P, 2] of positions of texts, smaller first, sorted, each once: near duplicates.
 
-    count: int
-    rows: int
-
-
-def bands_for(threshold: float) -> Bands:
-    """The division that yields fewest candidates and still finds `RECALL_AT_THRESHOLD` of pairs at the threshold.
-
-    A pair of Jaccard similarity s shares a band with probability 1 - (1 - s^rows)^count.
+    Each pair's shingle sets are equal or reach the threshold by exact Jaccard similarity. The pairs are all that were
+    found, with two exceptions: of texts with equal shingles each has one link to the first of them, which alone has
+    the others; and in a crowd (more than 64 texts that agree in a band) there are only enough links that connected
+    components are those of all pairs. So components are exact; a text's own links are all of its own outside of
+    crowds. `equal` [P] marks the pairs with equal shingles. `compared` counts the comparisons; `truncated`, how often
+    a text of a crowd met a shingle that too many texts have for all of those to be compared.
     """
-    for rows in range(16, 0, -1):
-        count = PERMUTATIONS // rows
-        if 1 - (1 - threshold**rows) ** count >= RECALL_AT_THRESHOLD:
-            return Bands(count=count, rows=rows)
-    return Bands(count=PERMUTATIONS, rows=1)
 
-
-def band_hashes(texts: Sequence[str], bands: Bands) -> Hashes:
-    """One hash for each text and band [N, count], and in a last column the hash of the whole shingle set."""
-    hashes, bounds = shingles(texts)
-    generator = np.random.Generator(np.random.PCG64(20_201_116))
-    used = bands.count * bands.rows
-    # Multiply-shift hashing (Dietzfelbinger et al., 1997): the upper 32 bits of a*x + b, with a odd.
-    factors = generator.integers(0, 1 << 63, size=used, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    offsets = generator.integers(0, 1 << 63, size=used, dtype=np.uint64)
-    out = np.empty((len(texts), bands.count + 1), dtype=np.uint64)
-    out[:, -1] = np.add.reduceat(mixed(hashes + BASE), bounds[:-1])
-    start = 0
-    while start < len(texts):
-        stop = max(start + 1, int(np.searchsorted(bounds, bounds[start] + _SHINGLES_AT_ONCE, side="right")) - 1)
-        part = hashes[bounds[start] : bounds[stop]]
-        cuts = bounds[start:stop] - bounds[start]
-        for band in range(bands.count):
-            key = np.zeros(stop - start, dtype=np.uint64)
-            for row in range(band * bands.rows, (band + 1) * bands.rows):
-                lowest = np.minimum.reduceat((part * factors[row] + offsets[row]) >> np.uint64(32), cuts)
-                key = key * BASE + lowest
-            out[start:stop, band] = mixed(key)
-        start = stop
-    return out
-
-
-def _buckets(keys: Hashes) -> Iterator[Indices]:
-    """Groups of two or more positions with the same key."""
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    cuts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1], [True]]))
-    for index in np.flatnonzero(np.diff(cuts) > 1):
-        yield order[cuts[index] : cuts[index + 1]]
-
-
-def _pairs_in(bucket: Indices) -> npt.NDArray[np.int64]:
-    """Pairs [P, 2] of a bucket that are worth comparing: all, or in a large bucket each with the first few."""
-    bucket = np.sort(bucket)
-    if len(bucket) <= _BUCKET_PAIRS:
-        first, second = np.triu_indices(len(bucket), 1)
-        return np.stack([bucket[first], bucket[second]], axis=1)
-    hubs = _BUCKET_PAIRS // 4
-    first = np.repeat(np.arange(hubs), len(bucket))
-    second = np.tile(np.arange(len(bucket)), hubs)
-    neighbours = np.arange(len(bucket) - 1)
-    first, second = np.concatenate([first, neighbours]), np.concatenate([second, neighbours + 1])
-    wanted = first < second
-    return np.stack([bucket[first[wanted]], bucket[second[wanted]]], axis=1)
-
-
-def candidates(signatures: Hashes) -> tuple[npt.NDArray[np.int64], Indices]:
-    """Pairs [P, 2] of positions, smaller first, that share a band, and the positions that are in any crowd, sorted.
-
-    Each pair is there once, sorted; of a crowd only some pairs are. `signatures` are those of `band_hashes` without
-    the last column, of texts with different shingle sets.
-    """
-    size = len(signatures)
-    found = np.zeros(0, dtype=np.int64)
-    crowded = np.zeros(size, dtype=bool)
-    for band in range(signatures.shape[1]):
-        pairs = []
-        for bucket in _buckets(signatures[:, band]):
-            pairs.append(_pairs_in(bucket))
-            if len(bucket) > _BUCKET_PAIRS:
-                crowded[bucket] = True
-        if pairs:
-            both = np.concatenate(pairs)
-            found = np.unique(np.concatenate([found, both[:, 0] * size + both[:, 1]]))
-    return np.stack([found // max(1, size), found % max(1, size)], axis=1), np.flatnonzero(crowded)
-
-
-def verified(pairs: npt.NDArray[np.int64], hashes: Hashes, bounds: Indices, threshold: float) -> npt.NDArray[np.bool_]:
-    """Which pairs reach the threshold, by the exact Jaccard similarity of their shingle sets."""
-    vocabulary, columns = np.unique(hashes, return_inverse=True)
-    sets = sparse.csr_matrix(
-        (np.ones(len(columns), dtype=np.int32), columns, bounds), shape=(len(bounds) - 1, len(vocabulary))
-    )
-    sizes = np.diff(bounds)
-    result = np.zeros(len(pairs), dtype=bool)
-    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
-        part = pairs[start : start + _PAIRS_AT_ONCE]
-        shared = np.asarray(sets[part[:, 0]].multiply(sets[part[:, 1]]).sum(axis=1)).ravel()
-        either = sizes[part[:, 0]] + sizes[part[:, 1]] - shared
-        result[start : start + len(part)] = shared >= threshold * either
-    return result
+    pairs: npt.NDArray[np.int64]
+    equal: Flags
+    compared: int = 0
+    truncated: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """The cluster of each text [N], as the position of the cluster's first text; how many pairs were compared.
-
-    `truncated` counts the shingles that so many texts of a crowd have that not all of those were compared.
-    """
+    """The cluster of each text [N], as the position of the cluster's first text; `pairs` is how many were compared."""
 
     of_text: Indices
+    links: npt.NDArray[np.int64]
     pairs: int = 0
     truncated: int = 0
 
 
-def cluster(signatures: Hashes, texts_of: Callable[[Indices], Sequence[str]], threshold: float) -> Found:
-    """Group near duplicates.
+def cluster(signatures: Signatures, texts_of: TextsOf) -> Found:
+    """`links`, and the clusters that they make."""
+    found = links(signatures, texts_of)
+    return Found(
+        of_text=components(found.pairs, len(signatures)),
+        links=found.pairs,
+        pairs=found.compared,
+        truncated=found.truncated,
+    )
 
-    `signatures` come from `band_hashes`; `texts_of(positions)` returns the texts at sorted positions, and is asked
-    only for those that have a candidate.
+
+def links(signatures: Signatures, texts_of: TextsOf) -> Links:
+    """All near duplicates among the texts of `signatures`, as verified pairs.
+
+    `texts_of` is asked once, for those texts that have a candidate. Both budget and threshold are those of
+    `signatures`. In memory stay 12 bytes for each text, 1 for each band hash that is being sorted, and what the pairs
+    take.
     """
     size = len(signatures)
+    if size >= int(_NONE):
+        raise ValueError(f"{size:,} texts came; at most {int(_NONE) - 1:,} can be compared at once.")
     if size == 0:
-        return Found(of_text=np.zeros(0, dtype=np.int64))
-    # Texts with one shingle set are one; only the first of them goes on.
-    _, first, same = np.unique(signatures[:, -1], return_index=True, return_inverse=True)
-    pairs, crowd = candidates(signatures[first, :-1])
-    links = np.stack([np.arange(size), first[same]], axis=1)
-    if not len(pairs):
-        return Found(of_text=_components(links, size))
-    pairs = first[pairs]
-    involved, places = np.unique(pairs, return_inverse=True)
-    hashes, bounds = shingles_in_parts(texts_of(involved))
-    links = np.concatenate([links, pairs[verified(places.reshape(pairs.shape), hashes, bounds, threshold)]])
-    of_text = _components(links, size)
-    if not len(crowd):
-        return Found(of_text=of_text, pairs=len(pairs))
-    # Whoever is in a crowd has a candidate there.
-    members = np.searchsorted(involved, np.sort(first[crowd]))
-    more, compared, truncated = _links_in_crowd(members, hashes, bounds, of_text[involved], threshold)
-    of_text = _components(np.concatenate([links, involved[more]]), size)
-    return Found(of_text=of_text, pairs=len(pairs) + compared, truncated=truncated)
+        return _found(np.zeros((0, 2), dtype=np.int64), np.zeros((0, 2), dtype=np.int64))
+    same, first = _distinct(signatures)
+    rank_of = np.full(size, _NONE, dtype=np.uint32)
+    rank_of[first] = np.arange(len(first), dtype=np.uint32)
+    candidates = _candidates(signatures, rank_of, first)
+    involved = np.flatnonzero(candidates.involved)
+    if not len(involved):
+        return _found(same, np.zeros((0, 2), dtype=np.int64))
+    sets = _sets(texts_of, rank_of, first, involved, signatures.spill)
+    place_of = np.cumsum(candidates.involved, dtype=np.int64) - 1
+    compared = 0
+    verified = [np.zeros((0, 2), dtype=np.int64)]
+    for pairs in candidates.portions():
+        compared += len(pairs)
+        left, right = place_of[pairs >> _UPPER], place_of[pairs & _LOW]
+        near = reaching(sets, sets, left, right, signatures.threshold)
+        verified.append(np.stack([left[near], right[near]], axis=1))
+        give_back(sets.members)
+    linked = np.concatenate(verified)
+    truncated = 0
+    if candidates.crowded.any():
+        more, met, truncated = _links_in_crowd(
+            place_of[candidates.crowded], sets, components(linked, len(involved)), signatures.threshold
+        )
+        linked, compared = np.concatenate([linked, more]), compared + met
+    return _found(same, first[involved[linked]].astype(np.int64).reshape(-1, 2), compared, truncated)
 
 
-def _components(links: npt.NDArray[np.int64], size: int) -> Indices:
+def components(pairs: npt.NDArray[np.int64], size: int) -> Indices:
     """The first position of the connected component of each of `size` positions."""
-    graph = sparse.coo_matrix((np.ones(len(links), dtype=np.int8), (links[:, 0], links[:, 1])), shape=(size, size))
+    result = np.arange(size, dtype=np.int64)
+    nodes, ends = np.unique(pairs, return_inverse=True)
+    ends = ends.reshape(-1, 2)
+    graph = sparse.coo_matrix((np.ones(len(ends), dtype=np.int8), (ends[:, 0], ends[:, 1])), shape=(len(nodes),) * 2)
     count, component = connected_components(graph, directed=False)
     lowest = np.full(count, size, dtype=np.int64)
-    np.minimum.at(lowest, component, np.arange(size))
-    return lowest[component]
+    np.minimum.at(lowest, component, nodes)
+    result[nodes] = lowest[component]
+    return result
+
+
+def _found(same: npt.NDArray[np.int64], similar: npt.NDArray[np.int64], compared: int = 0, truncated: int = 0) -> Links:
+    """Links of the pairs with equal shingles and of those that are similar."""
+    equal, every = _keys(same), _keys(np.concatenate([same, similar]))
+    pairs = np.stack([every >> 32, every & int(_LOW)], axis=1)
+    return Links(pairs=pairs, equal=np.isin(every, equal), compared=compared, truncated=truncated)
+
+
+def _keys(pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Each pair once as one integer, the smaller position in the upper 32 bits; sorted."""
+    return np.unique((pairs.min(axis=1) << 32) | pairs.max(axis=1))
+
+
+def _distinct(signatures: Signatures) -> tuple[npt.NDArray[np.int64], Short]:
+    """Links [L, 2] between texts with equal shingles and the first of them; those first texts, by rank [D].
+
+    A rank is the place of a text's hash among all of them: content decides it.
+    """
+    size = len(signatures)
+    first, same = [], []
+    portions = signatures.spill.portions(24 * size, _SHARE)
+    for number in range(portions):
+        hashes, rows = [], []
+        for start, values in signatures.same.portions():
+            inside = _in_range(values >> _UPPER, number, portions)
+            hashes.append(values[inside])
+            rows.append((start + np.flatnonzero(inside)).astype(np.uint32))
+        values, own = np.concatenate(hashes), np.concatenate(rows)
+        order = np.argsort(values, kind="stable")
+        values, own = values[order], own[order]
+        new = np.ones(len(values), dtype=bool)
+        np.not_equal(values[1:], values[:-1], out=new[1:])
+        starts = np.flatnonzero(new)
+        first.append(own[starts])
+        leader = np.repeat(own[starts], np.diff(np.append(starts, len(own))))
+        same.append(np.stack([leader[~new], own[~new]], axis=1).astype(np.int64))
+    return np.concatenate(same), np.concatenate(first)
+
+
+def _in_range(hashes: npt.NDArray[np.unsignedinteger], number: int, portions: int) -> Flags:
+    """Which hashes of 32 bits are in one of so many ranges of equal width."""
+    if portions == 1:
+        return np.ones(len(hashes), dtype=bool)
+    return np.asarray((hashes.astype(np.uint64) * np.uint64(portions)) >> _UPPER == np.uint64(number))
+
+
+class _Candidates:
+    """Pairs of ranks of texts that share a band, as integers: the smaller rank in the upper 32 bits.
+
+    `involved` [D] marks the ranks that are in a pair, `crowded` those that are in any crowd.
+    """
+
+    def __init__(self, texts: int, spill: Spill) -> None:
+        self.involved = np.zeros(texts, dtype=bool)
+        self.crowded = np.zeros(texts, dtype=bool)
+        self._spill = spill
+        self._pairs = Growing(np.uint64, spill, _SHARE)
+
+    def add(self, pairs: Hashes) -> None:
+        self.involved[pairs >> _UPPER] = True
+        self.involved[pairs & _LOW] = True
+        self._pairs.append(pairs)
+
+    def portions(self) -> Iterator[Hashes]:
+        """All pairs, each once, sorted, some at a time."""
+        portions = self._spill.portions(32 * len(self._pairs), _SHARE)
+        for number in range(portions):
+            low, high = (len(self.involved) * edge // portions for edge in (number, number + 1))
+            parts = []
+            for _, pairs in self._pairs.portions():
+                smaller = pairs >> _UPPER
+                parts.append(pairs[(smaller >= np.uint64(low)) & (smaller < np.uint64(high))])
+            every = np.unique(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.uint64)
+            for start in range(0, len(every), _PAIRS_AT_ONCE):
+                yield every[start : start + _PAIRS_AT_ONCE]
+
+
+def _candidates(signatures: Signatures, rank_of: Short, first: Short) -> _Candidates:
+    found = _Candidates(len(first), signatures.spill)
+    portions = signatures.spill.portions(32 * len(first), _SHARE)
+    for band in signatures.band:
+        for number in range(portions):
+            keys = []
+            for start, hashes in band.portions():
+                ranks = rank_of[start : start + len(hashes)]
+                inside = (ranks != _NONE) & _in_range(hashes, number, portions)
+                keys.append((hashes[inside].astype(np.uint64) << _UPPER) | ranks[inside])
+            every = np.concatenate(keys)
+            every.sort()
+            for pairs in _pairs_in_runs(every >> _UPPER, every & _LOW, found.crowded):
+                found.add(pairs)
+    return found
+
+
+def _pairs_in_runs(keys: Hashes, ranks: Hashes, crowded: Flags) -> Iterator[Hashes]:
+    """Pairs of ranks with one key that are worth comparing: all, or in a crowd each with the first few.
+
+    `keys` are sorted, and `ranks` within a key. Marks who is in a crowd.
+    """
+    new = np.ones(len(keys), dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=new[1:])
+    starts = np.flatnonzero(new)
+    sizes = np.diff(np.append(starts, len(keys)))
+    buckets = (sizes > 1) & (sizes <= _BUCKET_PAIRS)
+    start, last = starts[buckets], (starts + sizes)[buckets] - 1
+    # Distance by distance, buckets of two first: those that are too small for a distance fall out.
+    place = np.repeat(start, last - start) + _within(last - start)
+    last = np.repeat(last, last - start)
+    distance = 1
+    while len(place):
+        yield (ranks[place] << _UPPER) | ranks[place + distance]
+        distance += 1
+        more = place + distance <= last
+        place, last = place[more], last[more]
+    crowds = sizes > _BUCKET_PAIRS
+    start, count = starts[crowds], sizes[crowds]
+    member = np.repeat(start, count) + _within(count)
+    start = np.repeat(start, count)
+    crowded[ranks[member]] = True
+    for hub in range(_BUCKET_PAIRS // 4):
+        later = member > start + hub
+        yield (ranks[start[later] + hub] << _UPPER) | ranks[member[later]]
+    later = member > start
+    yield (ranks[member[later] - 1] << _UPPER) | ranks[member[later]]
+
+
+def _within(counts: Indices) -> Indices:
+    """0, 1, ... up to each count."""
+    ends = np.cumsum(counts)
+    return np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - counts, counts)
+
+
+def _sets(texts_of: TextsOf, rank_of: Short, first: Short, involved: Indices, spill: Spill) -> Sets:
+    """The shingle sets of the texts with the ranks `involved`, in that order."""
+    starts, sizes = np.zeros(len(involved), dtype=np.int64), np.zeros(len(involved), dtype=np.int64)
+    members = Growing(np.uint64, spill, _SHARE)
+    seen = 0
+    for positions, texts in texts_of(np.sort(first[involved]).astype(np.int64)):
+        hashes, bounds = shingles(texts)
+        place = np.searchsorted(involved, rank_of[positions])
+        starts[place], sizes[place] = len(members) + bounds[:-1], np.diff(bounds)
+        members.append(hashes)
+        seen += len(positions)
+    if seen != len(involved):
+        raise ValueError(f"{len(involved):,} texts were asked for and {seen:,} came.")
+    return Sets(members=members.whole(), starts=starts, sizes=sizes)
 
 
 def _links_in_crowd(
-    members: Indices, hashes: Hashes, bounds: Indices, component: Indices, threshold: float
+    members: Indices, sets: Sets, component: Indices, threshold: float
 ) -> tuple[npt.NDArray[np.int64], int, int]:
     """`(links [L, 2], pairs compared, shingles cut short)` between `members` that no link has joined so far.
 
-    `hashes` and `bounds` are the shingle sets of the texts that `members` and `component` number.
+    Block by block of members: each is indexed, and looked up by itself and by those before it. Blocks are as large as
+    `_CROWD_MEMBERS` says, whatever the budget, because what is cut short depends on them.
     """
-    parts = [hashes[bounds[member] : bounds[member + 1]] for member in members]
-    cuts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum([len(part) for part in parts])])
-    vocabulary, own_members = np.unique(np.concatenate(parts), return_inverse=True)
-    index = SetIndex.of([(np.concatenate(parts), cuts)], vocabulary)
-    group = component[members]
-    marks = np.zeros(len(vocabulary), dtype=bool)
-    cut_short = np.zeros(len(vocabulary), dtype=bool)
-    links = []
-    compared = 0
-    for number in range(len(members)):
-        own = own_members[cuts[number] : cuts[number + 1]]
-        rare = index.rarest(own, threshold)
-        cut_short[rare[index.frequency[rare] > _MOST_WITH_SHINGLE]] = True
-        rows = index.holding(rare, _MOST_WITH_SHINGLE)
-        rows = np.unique(rows[(rows > number) & (group[rows] != group[number])])
-        compared += len(rows)
-        similar = index.similar(own, rows, threshold, marks)
-        links += [(members[number], members[row]) for row in similar]
-    return np.array(links, dtype=np.int64).reshape(-1, 2), compared, int(cut_short.sum())
+    order = Order(min(_CROWD_MEMBERS, int(sets.sizes[members].sum())))
+    blocks = list(_blocks(members, sets))
+    for block in blocks:
+        order.see(_long(_copied(sets, block).members))
+    order.close()
+    found = [np.zeros((0, 2), dtype=np.int64)]
+    compared = truncated = 0
+    for number, block in enumerate(blocks):
+        index = SetIndex(_ordered(_copied(sets, block), order), threshold)
+        for other in blocks[: number + 1]:
+            probes = _ordered(_copied(sets, other), order)
+            apart = _Apart(component, other, block)
+            for left, right in index.similar(probes, wanted=apart, most=_MOST_WITH_SHINGLE):
+                more = np.stack([other[left], block[right]], axis=1)
+                found.append(more)
+                component = apart.component = components(component[more], len(component))[component]
+        compared, truncated = compared + index.compared, truncated + index.truncated
+        give_back(sets.members)
+    return np.concatenate(found), compared, truncated
+
+
+@dataclass
+class _Apart:
+    """Whether two members of a crowd, given by their places in `left` and `right`, are in no component together."""
+
+    component: Indices
+    left: Indices
+    right: Indices
+
+    def __call__(self, left: Indices, right: Indices) -> Flags:
+        one, other = self.left[left], self.right[right]
+        return np.asarray((one < other) & (self.component[one] != self.component[other]))
+
+
+def _blocks(members: Indices, sets: Sets) -> Iterator[Indices]:
+    ends = np.cumsum(sets.sizes[members])
+    start = 0
+    while start < len(members):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + _CROWD_MEMBERS, side="right")))
+        yield members[start:stop]
+        start = stop
+
+
+def _copied(sets: Sets, rows: Indices) -> Sets:
+    members, sizes = sets.gather(rows)
+    return Sets(members=members, starts=np.cumsum(sizes) - sizes, sizes=sizes)
+
+
+def _long(members: Hashes) -> Hashes:
+    """Members of sets as hashes of 64 bits, as an `Order` takes them."""
+    return members << np.uint64(64 - SET_BITS)
+
+
+def _ordered(sets: Sets, order: Order) -> Sets:
+    """The same sets, each sorted in another order."""
+    keys = order.key(_long(sets.members))
+    ranking = np.lexsort((keys, np.repeat(np.arange(len(sets.sizes)), sets.sizes)))
+    return Sets(members=keys[ranking], starts=sets.starts, sizes=sets.sizes)

@@ -31,13 +31,13 @@ from danlu.data.keys import (
     Flags,
     Integers,
     Keys,
-    clusters_of,
     first_rows,
     read_keys,
     without_conflicts,
 )
 from danlu.data.leaks import count_leaks, leaking_rows
 from danlu.data.naive import naive_score
+from danlu.data.near import components
 from danlu.data.split import PARTS, order_of, split
 from danlu.data.tables import CORPUS, SHARD_BYTES, Rejects, SortedPart, as_rejected, batches
 
@@ -76,7 +76,7 @@ def run(ctx: Context, config: DataStage) -> None:
     texts = clean / "texts"
     card = _card(config.task, clean)
     keys = read_keys(texts)
-    clusters = clusters_of(read_links(found / "links.parquet"), keys.texts)
+    clusters = components(read_links(found / "links.parquet").pairs, keys.texts)
     reasons = _decide(config.data, keys, clusters, card, classify)
     card.duplicates["truncated_buckets"] = found.json("duplicates.json")["truncated"]
     check_rows(int((reasons == 0).sum()), card.funnel)

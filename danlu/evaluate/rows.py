@@ -78,7 +78,7 @@ def leaked_rows(ctx: Context, corpus: Artifact, threshold: float | None) -> int:
     if threshold is None:
         known = set(train)
         return sum(text in known for text in held_out)
-    with ctx.progress("looking for leaks", total=len(held_out), unit="texts") as bar:
+    with ctx.progress("looking for leaks", total=len(train), unit="texts") as bar:
         pairs = leaks.leaked_rows(train, held_out, threshold, advance=bar.advance)
     return len({place for _, place in pairs})
 

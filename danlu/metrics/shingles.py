@@ -2,14 +2,15 @@
 
 A text is taken apart into units: each Han character (also kana and hangul) is one, each run of other letters and
 digits is one; signs, spaces and case do not count. Its shingles are runs of units: 3 in Han text, 2 otherwise, so that
-both cover about two words. Everything works on whole batches as numpy arrays.
+both cover about two words. Everything works on whole batches as numpy arrays, in parts that fit the processor's cache.
 
 Broder, "On the resemblance and containment of documents" (1997).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +22,30 @@ HAN_SHINGLE = 3
 WORD_SHINGLE = 2
 
 BASE = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd: a multiplier for polynomial hashes
+_INVERSE_OF_BASE = np.uint64(pow(int(BASE), -1, 1 << 64))
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # splitmix64 (Steele et al., 2014)
 
+#: Members of sets are hashes of so many bits. The 12 bits above them hold the text's number while a part is sorted, so
+#: that one sort of plain integers orders all its sets. Two sets of 1,000 members each share a member by mere chance
+#: with probability 2e-10.
+SET_BITS = 52
+_TEXTS_AT_ONCE = 1 << (64 - SET_BITS)
+
+#: So many characters are worked on at a time: arrays of eight bytes each that stay in the second-level cache.
+_CHARACTERS_AT_ONCE = 1 << 16
+
 _SIGN, _LETTER, _SINGLE = 0, 1, 2
+_KIND = np.uint8(3)  # the bits of a character's value that hold its kind
+
+
+def mixed(values: Hashes) -> Hashes:
+    """Each value scattered over all 64 bits."""
+    values = values ^ (values >> np.uint64(30))
+    values *= _MIX[0]
+    values ^= values >> np.uint64(27)
+    values *= _MIX[1]
+    values ^= values >> np.uint64(31)
+    return values
 
 
 def _kinds() -> npt.NDArray[np.uint8]:
@@ -41,87 +63,182 @@ def _kinds() -> npt.NDArray[np.uint8]:
     return kinds
 
 
-_KINDS = _kinds()
+def _values() -> Hashes:
+    """A random number for each of Unicode's characters, alike for upper and lower case; its kind in the low bits.
 
-
-def mixed(values: Hashes) -> Hashes:
-    """Each value scattered over all 64 bits."""
-    values = (values ^ (values >> np.uint64(30))) * _MIX[0]
-    values = (values ^ (values >> np.uint64(27))) * _MIX[1]
-    return values ^ (values >> np.uint64(31))
-
-
-def shingles(texts: Sequence[str]) -> tuple[Hashes, Indices]:
-    """The shingle sets of texts: hashes [S] and the bounds [N+1] of each text's share of them.
-
-    Within a text the hashes are sorted and each is there once. A text of fewer units than a shingle has one for all
-    its units; a text without any unit has one for the text itself.
+    A sign's number is 0, so that it adds nothing to a hash.
     """
-    units, bounds, han = _units(texts)
+    kinds = _kinds()
+    counted = np.flatnonzero(kinds)
+    folded = np.array([ord(chr(code).lower()[0]) for code in counted], dtype=np.uint64)
+    values = np.zeros(len(kinds), dtype=np.uint64)
+    values[counted] = (mixed((folded + np.uint64(1)) * BASE) & ~np.uint64(3)) | kinds[counted]
+    return values
+
+
+_VALUES = _values()
+
+
+@lru_cache(maxsize=4)
+def _powers(count: int, base: np.uint64) -> Hashes:
+    """`base` to the powers 0 to `count` - 1, modulo 2^64."""
+    powers = np.full(count, base, dtype=np.uint64)
+    powers[0] = 1
+    return np.multiply.accumulate(powers)
+
+
+def _powers_for(count: int, base: np.uint64) -> Hashes:
+    # A text that is longer than a part is rare: its powers are not kept.
+    return _powers(_CHARACTERS_AT_ONCE, base) if count <= _CHARACTERS_AT_ONCE else _powers.__wrapped__(count, base)
+
+
+def unit_hashes(texts: Sequence[str]) -> tuple[Hashes, Indices, Indices]:
+    """Hash of every unit [U], the bounds [N+1] of each text's units, and how many of them are single characters [N]."""
+    # A line feed is a sign, so that no unit reaches over it into the next text.
+    codes = np.frombuffer("\n".join([*texts, ""]).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    ends = np.cumsum(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)) + 1)
+    values = _VALUES.take(codes)
+    kinds = values.view(np.uint8)[:: values.itemsize] & _KIND if _LITTLE else (values & np.uint64(3)).astype(np.uint8)
+    letter = kinds == _LETTER
+    # A unit starts at each single character, and at a letter that follows none.
+    starting = kinds == _SINGLE
+    starting[0] |= letter[0]
+    starting[1:] |= letter[1:] & ~letter[:-1]
+    starts = np.flatnonzero(starting)
+    bounds = np.zeros(len(texts) + 1, dtype=np.int64)
+    bounds[1:] = np.searchsorted(starts, ends)
+    if not len(starts):
+        return np.zeros(0, dtype=np.uint64), bounds, np.zeros(len(texts), dtype=np.int64)
+    single = np.zeros(len(starts) + 1, dtype=np.int64)
+    np.cumsum(kinds[starts] == _SINGLE, out=single[1:])
+    # The sum of each character's number times BASE^place, for all places of the part in one running sum; a unit's
+    # share of it, divided by BASE^start, is equal for equal units, wherever they stand.
+    values *= _powers_for(len(values), BASE)[: len(values)]
+    running = np.cumsum(values)
+    before = running[starts - 1]
+    if starts[0] == 0:
+        before[0] = 0
+    hashes = np.append(before[1:], running[-1])
+    hashes -= before
+    hashes *= _powers_for(len(values), _INVERSE_OF_BASE)[starts]
+    # Mixed, because runs of units are polynomials in BASE once more.
+    return mixed(hashes), bounds, np.diff(single[bounds])
+
+
+_LITTLE = bool(np.array([1], dtype=np.uint64).view(np.uint8)[0])
+
+
+def ngram_hashes(units: Hashes, bounds: Indices, sizes: Indices) -> tuple[Hashes, Indices]:
+    """The hash of every run of `sizes[n]` units of text n, as often as it is there, and the bounds [N+1] of each text.
+
+    `units` and `bounds` are those of `unit_hashes`. A text with fewer units than its size has no run.
+    """
     lengths = np.diff(bounds)
-    sizes = np.where(han * 2 >= lengths, HAN_SHINGLE, WORD_SHINGLE)
-    sizes = np.minimum(sizes, np.maximum(lengths, 1))
     counts = np.maximum(lengths - sizes + 1, 0)
-    owner = np.repeat(np.arange(len(texts)), counts)
-    starts = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts) + bounds[:-1][owner]
-    hashes = np.zeros(len(owner), dtype=np.uint64)
-    for offset in range(max(HAN_SHINGLE, WORD_SHINGLE)):
-        takes = sizes[owner] > offset
-        hashes[takes] = hashes[takes] * BASE + units[starts[takes] + offset]
-    hashes = mixed(hashes)
-    empty = np.flatnonzero(counts == 0)
+    own = np.zeros(len(bounds), dtype=np.int64)
+    np.cumsum(counts, out=own[1:])
+    if not own[-1]:
+        return np.zeros(0, dtype=np.uint64), own
+    widest = int(sizes[counts > 0].max())
+    same = bool((sizes == widest).all())
+    size_of_unit = None if same else np.repeat(sizes, lengths)
+    runs = units.copy()
+    for offset in range(1, widest):
+        # After this turn each run has offset + 1 units, where its text wants so many.
+        longer = runs[:-offset] * BASE + units[offset:]
+        runs[:-offset] = (
+            longer if size_of_unit is None else np.where(size_of_unit[:-offset] > offset, longer, runs[:-offset])
+        )
+    if own[-1] == len(units):
+        return mixed(runs), own
+    kept = np.ones(len(units), dtype=bool)
+    for back in range(1, widest):
+        # The last size - 1 units of a text start no run, nor does any unit of a text that is too short.
+        ends = bounds[1:][(sizes > back) & (lengths >= back)]
+        kept[ends - back] = False
+    return mixed(runs[kept]), own
+
+
+def _sequences(texts: Sequence[str]) -> tuple[Hashes, Indices]:
+    units, bounds, single = unit_hashes(texts)
+    lengths = np.diff(bounds)
+    sizes = np.where(single * 2 >= lengths, HAN_SHINGLE, WORD_SHINGLE)
+    sizes = np.minimum(sizes, np.maximum(lengths, 1))
+    hashes, own = ngram_hashes(units, bounds, sizes)
+    empty = np.flatnonzero(lengths == 0)
     if len(empty):
-        own = np.array([_hash_of(texts[int(index)]) for index in empty], dtype=np.uint64)
-        hashes, owner = np.concatenate([hashes, own]), np.concatenate([owner, empty])
-    order = np.lexsort((hashes, owner))
-    hashes, owner = hashes[order], owner[order]
-    first = np.ones(len(hashes), dtype=bool)
-    first[1:] = (hashes[1:] != hashes[:-1]) | (owner[1:] != owner[:-1])
-    hashes, owner = hashes[first], owner[first]
-    return hashes, np.searchsorted(owner, np.arange(len(texts) + 1)).astype(np.int64)
+        hashes = np.insert(hashes, own[empty], [_hash_of(texts[int(index)]) for index in empty])
+        own = own + np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths == 0)])
+    return hashes, own
 
 
-def _hash_of(text: str) -> int:
+def _hash_of(text: str) -> np.uint64:
     value = 1
     for character in text:
         value = (value * int(BASE) + ord(character)) & 0xFFFFFFFFFFFFFFFF
-    return value
+    return np.uint64(value)
 
 
-def _units(texts: Sequence[str]) -> tuple[Hashes, Indices, Indices]:
-    """Hash of every unit [U], the bounds [N+1] of each text's units, and how many of them are single characters."""
-    lowered = [text.lower() for text in texts]
-    codes = np.frombuffer("\n".join([*lowered, ""]).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    lengths = np.fromiter((len(text) + 1 for text in lowered), dtype=np.int64, count=len(lowered))
-    ends = np.cumsum(lengths)
-    kinds = _KINDS[codes]
-    # A unit starts at each single character, and at a letter that follows none. The line feed between two texts is a
-    # sign, so that no unit reaches over it.
-    before = np.concatenate([np.zeros(1, dtype=np.uint8), kinds[:-1]])
-    starts = np.flatnonzero((kinds == _SINGLE) | ((kinds == _LETTER) & (before != _LETTER)))
-    bounds = np.concatenate([np.zeros(1, dtype=np.int64), np.searchsorted(starts, ends)])
-    if not len(starts):
-        return np.zeros(0, dtype=np.uint64), bounds, np.zeros(len(texts), dtype=np.int64)
-    inside = np.flatnonzero(kinds != _SIGN)
-    unit = np.searchsorted(starts, inside, side="right") - 1
-    place = (inside - starts[unit]).astype(np.uint64)
-    # Each character, mixed with its place in the unit, and summed: equal for equal units, whatever surrounds them.
-    values = mixed(codes[inside].astype(np.uint64) + (place + np.uint64(1)) * BASE)
-    hashes = mixed(np.add.reduceat(values, np.searchsorted(unit, np.arange(len(starts)))))
-    single = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(kinds[starts] == _SINGLE)])
-    return hashes, bounds, np.diff(single[bounds])
+def parts_of(texts: Sequence[str], characters: int = _CHARACTERS_AT_ONCE) -> Iterator[tuple[int, int]]:
+    """`(start, stop)` of parts of `texts` that have about so many characters each, and at least one text."""
+    ends = np.cumsum(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)) + 1)
+    start = 0
+    while start < len(texts):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + characters, side="right")))
+        yield start, min(stop, start + _TEXTS_AT_ONCE)
+        start = min(stop, start + _TEXTS_AT_ONCE)
 
 
-def shingles_in_parts(texts: Sequence[str], rows: int = 4096) -> tuple[Hashes, Indices]:
-    """`shingles` of many texts, so many at a time: what is only needed on the way stays small."""
-    parts: list[Hashes] = []
-    lengths: list[Indices] = []
-    for start in range(0, len(texts), rows):
-        hashes, bounds = shingles(texts[start : start + rows])
+def shingle_sequences(texts: Sequence[str]) -> Iterator[tuple[int, int, Hashes, Indices]]:
+    """The shingles of texts as they follow one another, repeated where they are, part by part.
+
+    Yields `(start, stop, hashes [S], bounds [stop - start + 1])`: hashes of 64 bits of the texts from `start` to
+    `stop`, and the bounds of each text's share. A text of fewer units than a shingle has one for all its units; a text
+    without any unit has one for the text itself: no share is empty.
+    """
+    for start, stop in parts_of(texts):
+        yield start, stop, *_sequences(texts[start:stop])
+
+
+def sorted_sets(keys: Hashes, bounds: Indices) -> tuple[Hashes, Indices]:
+    """Sequences of keys of `SET_BITS` bits, of at most 4,096 texts, as sets: sorted, each key once; and their bounds.
+
+    `keys` is overwritten.
+    """
+    owner = np.arange(len(bounds) - 1, dtype=np.uint64) << np.uint64(SET_BITS)
+    keys |= np.repeat(owner, np.diff(bounds))
+    keys.sort()
+    first = np.ones(len(keys), dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=first[1:])
+    keys = keys[first]
+    own = np.append(np.searchsorted(keys, owner), len(keys)).astype(np.int64)
+    keys &= np.uint64((1 << SET_BITS) - 1)
+    return keys, own
+
+
+def shingle_sets(
+    texts: Sequence[str], key: Callable[[Hashes], Hashes] | None = None
+) -> Iterator[tuple[int, int, Hashes, Indices]]:
+    """`(start, stop, keys, bounds)` of parts of `texts`, as `shingle_sequences` yields them, but sets: sorted by key.
+
+    `key` makes of 64-bit hashes keys of `SET_BITS` bits, equal ones of equal hashes; without it, their upper bits.
+    """
+    for start, stop, hashes, bounds in shingle_sequences(texts):
+        yield start, stop, *sorted_sets(hashes >> np.uint64(64 - SET_BITS) if key is None else key(hashes), bounds)
+
+
+def shingles(texts: Sequence[str], key: Callable[[Hashes], Hashes] | None = None) -> tuple[Hashes, Indices]:
+    """The shingle sets of texts: hashes [S] of `SET_BITS` bits, and the bounds [N+1] of each text's share of them.
+
+    Within a text the hashes are sorted and each is there once. A text of fewer units than a shingle has one for all
+    its units; a text without any unit has one for the text itself. `key` is that of `shingle_sets`.
+    """
+    parts: list[Hashes] = [np.zeros(0, dtype=np.uint64)]
+    lengths: list[Indices] = [np.zeros(0, dtype=np.int64)]
+    for _, _, hashes, bounds in shingle_sets(texts, key):
         parts.append(hashes)
         lengths.append(np.diff(bounds))
     bounds = np.zeros(len(texts) + 1, dtype=np.int64)
-    if not parts:
-        return np.zeros(0, dtype=np.uint64), bounds
     np.cumsum(np.concatenate(lengths), out=bounds[1:])
     return np.concatenate(parts), bounds

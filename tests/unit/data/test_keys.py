@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+
 import numpy as np
 import pytest
 
-from danlu.data.keys import Keys, clusters_of, first_rows, without_conflicts
+from danlu.core.errors import UserError
+from danlu.data.keys import NO_TIME, Keys, chosen_rows, first_rows, without_conflicts
 
 
 def keys(text: list[int], label: list[int], place: list[int] | None = None) -> Keys:
@@ -39,7 +43,32 @@ def test_the_first_by_place_survives_among_the_marked() -> None:
     assert first_rows(some, marked, some.text).tolist() == [False, True, True, False]
 
 
-def test_clusters_are_what_links_join() -> None:
-    found = clusters_of(np.array([[1, 4], [4, 5], [2, 3]]), 7)
-    assert found.tolist() == [0, 1, 2, 2, 1, 1, 6]
-    assert clusters_of(np.zeros((0, 2), dtype=np.int64), 3).tolist() == [0, 1, 2]
+def of_two_groups(order: list[int]) -> tuple[Keys, np.ndarray, np.ndarray]:
+    """Rows 0 to 4 of two groups, lying in another order; with characters and times that tie."""
+    group = np.array([0, 0, 0, 1, 1])[order]
+    some = keys(list(range(5)), [0] * 5, place=[4, 2, 9, 7, 6])
+    arrays = {"characters": np.array([5, 8, 8, 3, 3]), "place": some.place}
+    some = dataclasses.replace(some, **{name: array[order] for name, array in arrays.items()})
+    return some, group, np.array([30, 10, 30, NO_TIME, 1])[order]
+
+
+@pytest.mark.parametrize(("policy", "expected"), [("first", {2, 6}), ("longest", {2, 6}), ("newest", {4, 6})])
+def test_one_row_of_each_group_is_kept_whatever_the_order(policy: str, expected: set[int]) -> None:
+    for order in itertools.permutations(range(5)):
+        some, group, time = of_two_groups(list(order))
+        kept = chosen_rows(some, np.ones(5, dtype=bool), group, policy, time)
+        assert set(some.place[kept].tolist()) == expected
+
+
+def test_rows_that_are_not_marked_are_not_kept() -> None:
+    some, group, time = of_two_groups([0, 1, 2, 3, 4])
+    marked = np.array([False, False, True, False, False])
+    assert chosen_rows(some, marked, group, "newest", time).tolist() == marked.tolist()
+
+
+def test_the_newest_needs_times_and_a_policy_is_one_of_three() -> None:
+    some, group, _ = of_two_groups([0, 1, 2, 3, 4])
+    with pytest.raises(UserError, match="have no time"):
+        chosen_rows(some, np.ones(5, dtype=bool), group, "newest")
+    with pytest.raises(ValueError, match="'best'; it must be one of first, longest, newest"):
+        chosen_rows(some, np.ones(5, dtype=bool), group, "best")

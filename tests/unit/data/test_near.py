@@ -5,11 +5,17 @@ from __future__ import annotations
 import itertools
 import random
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from danlu.data import near
+from danlu.data import spill as spilling
+from danlu.data.signatures import PERMUTATIONS, RECALL_AT_THRESHOLD, Signatures, bands_for
+from danlu.data.signatures import signatures_of as hashes_of
+from danlu.data.spill import Spill
 from danlu.metrics.shingles import HAN_SHINGLE, WORD_SHINGLE, shingles
 
 WORDS = [f"word{number}" for number in range(400)]
@@ -47,9 +53,27 @@ def corpus(kind: str, seed: int = 3) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
+def signatures_of(texts: list[str], threshold: float, spill: Spill | None = None, at_once: int = 97) -> Signatures:
+    signatures = Signatures(threshold, spill)
+    for start in range(0, len(texts), at_once):
+        signatures.add(texts[start : start + at_once])
+    return signatures
+
+
+def texts_of(texts: list[str], at_once: int = 50) -> near.TextsOf:
+    """Some at a time, the last first: any order will do."""
+
+    def some(positions: near.Indices) -> Iterator[tuple[near.Indices, list[str]]]:
+        assert (np.diff(positions) > 0).all()
+        for start in reversed(range(0, len(positions), at_once)):
+            part = positions[start : start + at_once]
+            yield part, [texts[position] for position in part]
+
+    return some
+
+
 def clusters_of(texts: list[str], threshold: float) -> list[int]:
-    signatures = near.band_hashes(texts, near.bands_for(threshold))
-    return near.cluster(signatures, lambda numbers: [texts[number] for number in numbers], threshold).of_text.tolist()
+    return near.cluster(signatures_of(texts, threshold), texts_of(texts)).of_text.tolist()
 
 
 @pytest.mark.parametrize("kind", ["words", "han"])
@@ -98,10 +122,11 @@ def test_the_order_of_texts_does_not_matter() -> None:
 
 def test_batches_do_not_matter() -> None:
     texts = corpus("han")[:100]
-    bands = near.bands_for(0.8)
-    whole = near.band_hashes(texts, bands)
-    parts = np.concatenate([near.band_hashes(texts[start : start + 7], bands) for start in range(0, len(texts), 7)])
-    assert (whole == parts).all()
+    bands = bands_for(0.8)
+    whole, same = hashes_of(texts, bands)
+    parts = [hashes_of(texts[start : start + 7], bands) for start in range(0, len(texts), 7)]
+    assert (whole == np.concatenate([part for part, _ in parts], axis=1)).all()
+    assert (same == np.concatenate([part for _, part in parts])).all()
 
 
 def test_large_buckets_stay_connected() -> None:
@@ -111,9 +136,9 @@ def test_large_buckets_stay_connected() -> None:
 
 @pytest.mark.parametrize("threshold", [0.5, 0.7, 0.8, 0.9, 0.95])
 def test_bands_keep_the_recall_they_promise(threshold: float) -> None:
-    bands = near.bands_for(threshold)
-    assert bands.count * bands.rows <= near.PERMUTATIONS
-    assert 1 - (1 - threshold**bands.rows) ** bands.count >= near.RECALL_AT_THRESHOLD
+    bands = bands_for(threshold)
+    assert bands.count * bands.rows <= PERMUTATIONS
+    assert 1 - (1 - threshold**bands.rows) ** bands.count >= RECALL_AT_THRESHOLD
 
 
 def templated(count: int) -> list[str]:
@@ -135,10 +160,72 @@ def test_no_pair_is_lost_in_a_crowd() -> None:
 
 
 def test_a_shingle_that_too_many_texts_have_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(near, "_MOST_WITH_SHINGLE", 100)
     texts = templated(200)
-    found = near.cluster(
-        near.band_hashes(texts, near.bands_for(0.8)), lambda numbers: [texts[number] for number in numbers], 0.8
-    )
+    assert near.cluster(signatures_of(texts, 0.8), texts_of(texts)).truncated == 0
+    monkeypatch.setattr(near, "_MOST_WITH_SHINGLE", 1)
+    found = near.cluster(signatures_of(texts, 0.8), texts_of(texts))
     assert found.truncated > 0
-    assert found.of_text.tolist() == [number - number % 2 for number in range(len(texts))]
+    assert all(cluster in (number, number - number % 2) for number, cluster in enumerate(found.of_text))
+
+
+def everything(texts: list[str], spill: Spill) -> near.Links:
+    with spill:
+        return near.links(signatures_of(texts, 0.8, spill), texts_of(texts))
+
+
+def test_a_budget_changes_nothing_but_where_things_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spilling, "LEAST_PORTION", 4_096)
+    monkeypatch.setattr(spilling, "VALUES_AT_ONCE", 100)
+    texts = [*corpus("words"), *templated(150), *corpus("han")[:100], "!!!", "great value", "Great, value!"] * 2
+    in_memory = everything(texts, Spill())
+    assert len(in_memory.pairs) > 500
+    for budget in (1, 3_000, 100_000):
+        spill = Spill(budget, tmp_path / "scratch")
+        on_disk = everything(texts, spill)
+        assert spill.spilled
+        assert on_disk.pairs.tolist() == in_memory.pairs.tolist()
+        assert (on_disk.compared, on_disk.truncated) == (in_memory.compared, in_memory.truncated)
+        assert list((tmp_path / "scratch").iterdir()) == []
+    with pytest.raises(ValueError, match="budget is 0 bytes"):
+        Spill(0)
+
+
+def test_every_link_reaches_the_threshold_and_outside_of_crowds_none_is_missing() -> None:
+    texts = corpus("words")
+    found = {tuple(pair) for pair in near.links(signatures_of(texts, 0.8), texts_of(texts)).pairs.tolist()}
+    sets = [plain_shingles(text) for text in texts]
+    expected = {
+        (i, j)
+        for (i, one), (j, other) in itertools.combinations(enumerate(sets), 2)
+        if len(one & other) >= 0.8 * len(one | other)
+    }
+    assert found <= expected
+    # Texts with equal shingles have their links at the first of them.
+    firsts = {min(i for i, other in enumerate(sets) if other == one) for one in sets}
+    missing = {pair for pair in expected - found if set(pair) <= firsts}
+    assert len(missing) <= 0.005 * len(expected)
+
+
+def test_links_do_not_depend_on_the_order_of_texts() -> None:
+    texts = list(dict.fromkeys([*templated(150), *corpus("han")[:150]]))
+    order = list(range(len(texts)))
+    random.Random(2).shuffle(order)
+    straight = near.links(signatures_of(texts, 0.8), texts_of(texts)).pairs
+    shuffled = near.links(
+        signatures_of([texts[number] for number in order], 0.8), texts_of([texts[number] for number in order])
+    ).pairs
+    assert {frozenset(pair) for pair in straight.tolist()} == {
+        frozenset((order[one], order[other])) for one, other in shuffled.tolist()
+    }
+
+
+def test_nothing_and_nobody_near() -> None:
+    assert near.cluster(signatures_of([], 0.8), texts_of([])).of_text.tolist() == []
+    assert clusters_of(["one text", "another line"], 0.8) == [0, 1]
+    assert clusters_of(["one text"], 0.8) == [0]
+
+
+def test_texts_that_do_not_come_are_missed_aloud() -> None:
+    texts = corpus("words")[:8]
+    with pytest.raises(ValueError, match="were asked for and 0 came"):
+        near.links(signatures_of(texts, 0.8), lambda _: iter(()))

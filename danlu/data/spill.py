@@ -1,0 +1,144 @@
+"""Arrays that grow: in memory while they are small, in files where a budget would be exceeded, with equal results.
+
+Files are written once, from front to back, and read in portions; where single values are wanted they are mapped, and
+the pages are given back at once, so that they do not count as this process's memory for long.
+"""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+Values = npt.NDArray[Any]
+
+#: Values that are read from a file at once.
+VALUES_AT_ONCE = 1 << 18
+
+LEAST_PORTION = 1 << 16
+
+
+class Spill:
+    """A memory budget in bytes (None: no limit), and the folder for what exceeds it.
+
+    The folder is made below `scratch` (None: the system's folder for temporary files) when it is first needed, and
+    removed at the end of the `with` block.
+    """
+
+    def __init__(self, budget_bytes: int | None = None, scratch: Path | None = None) -> None:
+        if budget_bytes is not None and budget_bytes < 1:
+            raise ValueError(f"The memory budget is {budget_bytes} bytes; it must be at least 1, or None for no limit.")
+        self.budget_bytes = budget_bytes
+        self._scratch = scratch
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._files = 0
+
+    def __enter__(self) -> Spill:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    @property
+    def spilled(self) -> bool:
+        """Whether anything went to disk."""
+        return self._files > 0
+
+    def exceeded_by(self, size: int, share: float) -> bool:
+        """Whether `size` bytes are more than this share of the budget."""
+        return self.budget_bytes is not None and size > self.budget_bytes * share
+
+    def portions(self, size: int, share: float) -> int:
+        """Into how many portions `size` bytes must be divided for one to fit in this share of the budget.
+
+        A portion is never much smaller than `LEAST_PORTION` bytes: each costs a pass over everything.
+        """
+        if self.budget_bytes is None:
+            return 1
+        return max(1, -(-size // max(LEAST_PORTION, int(self.budget_bytes * share))))
+
+    def path(self) -> Path:
+        """A new file's path."""
+        if self._folder is None:
+            if self._scratch is not None:
+                self._scratch.mkdir(parents=True, exist_ok=True)
+            self._folder = tempfile.TemporaryDirectory(prefix="near-", dir=self._scratch)
+        self._files += 1
+        return Path(self._folder.name) / f"{self._files:06d}.bin"
+
+
+class Growing:
+    """A one-dimensional array that grows at its end."""
+
+    def __init__(self, kind: type[np.unsignedinteger[Any]], spill: Spill, share: float) -> None:
+        """`share` of the budget may be held in memory."""
+        self._kind: np.dtype[Any] = np.dtype(kind)
+        self._spill = spill
+        self._share = share
+        self._recent: list[Values] = []
+        self._recent_values = 0
+        self._written = 0
+        self._path: Path | None = None
+        self._file: BinaryIO | None = None
+
+    def __len__(self) -> int:
+        return self._written + self._recent_values
+
+    def append(self, values: Values) -> None:
+        """Add values at the end. Those in memory are not copied: do not change them afterwards."""
+        self._recent.append(values)
+        self._recent_values += len(values)
+        if self._spill.exceeded_by(self._recent_values * self._kind.itemsize, self._share):
+            self._write()
+
+    def _write(self) -> None:
+        if self._file is None:
+            self._path = self._spill.path()
+            self._file = self._path.open("wb", buffering=0)
+        for values in self._recent:
+            self._file.write(np.ascontiguousarray(values).tobytes())
+        self._written += self._recent_values
+        self._recent, self._recent_values = [], 0
+
+    def portions(self) -> Iterator[tuple[int, Values]]:
+        """`(start, values)` from front to back."""
+        for start in range(0, self._written, VALUES_AT_ONCE):
+            count = min(VALUES_AT_ONCE, self._written - start)
+            offset = start * self._kind.itemsize
+            yield start, np.fromfile(str(self._path), dtype=self._kind, count=count, offset=offset)
+        start = self._written
+        for values in self._recent:
+            yield start, values
+            start += len(values)
+
+    def whole(self) -> Values:
+        """All values as one array: memory-mapped where any are in a file. Nothing can be added afterwards."""
+        if self._file is None:
+            result = np.empty(self._recent_values, dtype=self._kind)
+            start = 0
+            while self._recent:  # each is let go as soon as it is copied
+                values = self._recent.pop(0)
+                result[start : start + len(values)] = values
+                start += len(values)
+            self._recent = [result]
+            return result
+        self._write()
+        self._file.close()
+        return np.memmap(str(self._path), dtype=self._kind, mode="r", shape=(self._written,))
+
+
+def give_back(array: Values) -> None:
+    """Let go of the pages of a memory-mapped array; any other is left as it is."""
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
