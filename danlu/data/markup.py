@@ -8,16 +8,16 @@ from danlu.core.lazy import need
 
 #: Elements that stand on lines of their own, and those that stand apart from their neighbours, as the section on
 #: rendering of the HTML standard sets them.
-_LINES = "address caption dd details div dt fieldset figcaption footer form header li main nav summary tr".split()
-_APART = "article aside blockquote dl figure h1 h2 h3 h4 h5 h6 hr ol p pre section table ul".split()
+_LINES = "address,caption,dd,details,div,dt,fieldset,figcaption,footer,form,header,li,main,nav,summary,tr"
+_APART = "article,aside,blockquote,dl,figure,h1,h2,h3,h4,h5,h6,hr,ol,p,pre,section,table,ul"
 _INLINE = (
-    "a abbr acronym b big body br button center cite code del em font head html i iframe img input ins kbd label link mark "
-    "meta noscript option q s samp script select small span strike strong style sub sup svg tbody td textarea tfoot th "
-    "thead title u var video"
-).split()
-_DROPPED = ("script", "style", "noscript", "template", "svg", "iframe", "head > title")
+    "a,abbr,acronym,b,big,body,br,button,center,cite,code,del,em,font,head,html,i,iframe,img,input,ins,kbd,label,link,"
+    "mark,meta,noscript,option,q,s,samp,script,select,small,span,strike,strong,style,sub,sup,svg,tbody,td,textarea,"
+    "tfoot,th,thead,title,u,var,video"
+)
+_DROPPED = "script,style,noscript,template,svg,iframe,head > title"
 
-_NAMES = "|".join(sorted(_LINES + _APART + _INLINE, key=len, reverse=True))
+_NAMES = f"{_LINES},{_APART},{_INLINE}".replace(",", "|")
 #: A tag with a known name, as HTML writes it: `<br/>`, `</p>`, `<a href=...>`. `x < y` and `<3` are none.
 HTML_TAG = re.compile(rf"</?(?:{_NAMES})(?:\s[^<>]*)?/?>", re.IGNORECASE)
 _ANY_TAG = re.compile(r"<(?:/?[a-zA-Z][^<>]*|!--.*?--|!DOCTYPE[^<>]*)>", re.IGNORECASE | re.DOTALL)
@@ -35,9 +35,10 @@ _FENCE = "```"
 def without_tags(text: str, *, every: bool = False) -> str:
     """`text` without its tags, comments, scripts and styles; entities become characters.
 
-    Blocks become lines (`li`, `div`, `tr`) or paragraphs (`p`, `h1`, `table`). Where the page is laid out by tags, line feeds in its
-    source are spaces, as a browser shows them. With `every`, tags with unknown names go as well and fenced code is
-    not spared; without it, a text with fenced code comes back as it is. Raises `MissingDependency` without selectolax.
+    Blocks become lines (`li`, `div`, `tr`) or paragraphs (`p`, `h1`, `table`). Where the page is laid out by tags,
+    line feeds in its source are spaces, as a browser shows them. With `every`, tags with unknown names go as well and
+    fenced code is not spared; without it, a text with fenced code comes back as it is. Raises `MissingDependency`
+    without selectolax.
     """
     if not every and _FENCE in text:
         return text
@@ -47,11 +48,10 @@ def without_tags(text: str, *, every: bool = False) -> str:
         text = _WHITE_SPACE.sub(" ", text)
     # A stray `<`, as in `x < y`, is text for a browser too.
     tree = need("selectolax.lexbor", extra="data").LexborHTMLParser(text)
-    for dropped in _DROPPED:
-        for node in tree.css(dropped):
-            node.decompose()
+    for node in tree.css(_DROPPED):
+        node.decompose()
     for names, edge in ((_LINES, _LINE), (_APART, _GAP)):
-        for block in tree.css(",".join(names)):
+        for block in tree.css(names):
             block.insert_before(edge)
             block.insert_after(edge)
     for line_break in tree.css("br"):

@@ -63,6 +63,9 @@ class LanguageFilter(Config):
 class RepetitionFilter(Config):
     """Texts that say the same again and again. Limits of Gopher: Rae et al. 2021, arXiv:2112.11446, table A1."""
 
+    min_words: int = Field(
+        50, ge=0, description="Texts with fewer words (Han characters) are not judged; Gopher drops them beforehand."
+    )
     lines: Share = Field(0.30, description="Largest share of lines that repeat an earlier one.")
     paragraphs: Share = Field(0.30, description="Largest share of paragraphs that repeat an earlier one.")
     line_characters: Share = Field(0.20, description="Largest share of characters in repeated lines.")
@@ -96,7 +99,9 @@ class QualityFilter(Config):
     ellipsis_lines: Share = Field(0.3, description="Largest share of lines that end with an ellipsis.")
     alphabetic_words: Share = Field(0.8, description="Least share of words with at least one letter or Han character.")
     stop_words: int = Field(
-        2, ge=0, description="Fewest different stop words (the, be, to, of ...; 的, 了, 是 ...); not for other languages."
+        2,
+        ge=0,
+        description="Fewest different stop words (the, be, to, of ...; 的, 了, 是 ...); not for other languages.",
     )
 
 
@@ -108,7 +113,9 @@ class PageFilter(Config):
     """
 
     min_sentences: int = Field(3, ge=0, description="Fewest sentences in the lines that count.")
-    min_words_per_line: int = Field(5, ge=0, description="A line with fewer words does not count; Han characters count.")
+    min_words_per_line: int = Field(
+        5, ge=0, description="A line with fewer words does not count; Han characters count."
+    )
     terminal_punctuation: bool = Field(True, description="A line that does not end like a sentence does not count.")
     javascript: bool = Field(True, description="A line with the word JavaScript does not count.")
     policies: bool = Field(True, description="A line about cookies, privacy policy or terms of use does not count.")
@@ -131,18 +138,20 @@ class LineFilter(Config):
 class GibberishFilter(Config):
     """Texts that no one meant to read: mashed keys, encoded bytes, one character again and again, wrong encodings."""
 
+    mashed: Share = Field(0.5, description="Mashed keys: largest share of letters in Latin words that cannot be words.")
     bits_per_letter: float = Field(
-        6.0,
+        5.5,
         gt=0.0,
-        description="Mashed keys: drop where the letters of Latin words carry more bits than this, by pairs of letters "
-        "in English prose (which has 3.6).",
+        description="A Latin word with more bits a letter than this, by the pairs of letters in English words, cannot "
+        "be one. English words have 3.6 in the mean, random letters 6.6.",
     )
-    min_letters: int = Field(12, ge=4, description="Latin letters from which a text is judged by its pairs of letters.")
+    min_letters: int = Field(7, ge=4, description="Letters from which a Latin word is judged by its pairs of letters.")
     encoded: Share = Field(0.5, description="Encoded bytes (base64, hex): largest share of characters.")
     repeated: Share = Field(0.9, description="One character again and again: largest share of characters.")
     min_repeated: int = Field(20, ge=4, description="Characters from which a text is judged by its repeats.")
     rare_han: Share = Field(
-        0.4, description="Wrong encodings: largest share of Han characters outside the first levels of GB 2312 and Big5."
+        0.4,
+        description="Wrong encodings: largest share of Han characters outside the first levels of GB 2312 and Big5.",
     )
     min_han: int = Field(6, ge=1, description="Han characters from which a text is judged by its rare ones.")
 
@@ -167,18 +176,18 @@ class OutlierFilter(Config):
 
 
 #: What a preset sets where the recipe says nothing else: filter -> its configuration. Gopher's is for documents of
-#: some length; short texts to classify would nearly all go, so nothing is dropped by default.
+#: some length; short texts to classify would nearly all go, so nothing is dropped by default. Both C4 and FineWeb also
+#: keep English only, by the probability that a classifier gives; that is for the recipe's `language` to ask.
 PRESETS: dict[str, dict[str, Config]] = {
     "none": {},
     "gopher": {"repetition": RepetitionFilter(), "quality": QualityFilter()},
-    "c4": {"page": PageFilter(), "language": LanguageFilter(keep=["en"], share=0.99)},
-    # FineWeb runs Gopher's filters, C4's but that on terminal punctuation, and its own; language from 0.65.
+    "c4": {"page": PageFilter()},
+    # FineWeb runs Gopher's filters, C4's but that on terminal punctuation, and its own.
     "fineweb": {
         "repetition": RepetitionFilter(),
         "quality": QualityFilter(),
         "page": PageFilter(terminal_punctuation=False),
         "lines": LineFilter(),
-        "language": LanguageFilter(keep=["en"], share=0.65),
     },
 }
 
