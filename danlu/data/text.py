@@ -78,11 +78,11 @@ def normalise(text: str, config: NormaliseConfig = DEFAULT) -> str:
 def _mend(text: str) -> str:
     if not text.isascii():
         if is_bad(text) or _ENTITY.search(text):
-            return ftfy.fix_text(text, _FIXER)
+            return str(ftfy.fix_text(text, _FIXER))
         if not unicodedata.is_normalized("NFC", text):
             return unicodedata.normalize("NFC", text)
     elif "&" in text and _ENTITY.search(text):
-        return ftfy.fix_text(text, _FIXER)
+        return str(ftfy.fix_text(text, _FIXER))
     return text
 
 

@@ -52,7 +52,7 @@ class LanguageFilter(Config):
     """Texts in another language than wanted."""
 
     keep: list[TextLanguage] = Field(
-        default_factory=lambda: ["zh", "en"], min_length=1, description="Languages that stay; all others are dropped."
+        ["zh", "en"], min_length=1, description="Languages that stay; all others are dropped."
     )
     share: Share = Field(0.5, description="Least share of the words that is in those languages, taken together.")
     min_words: int = Field(

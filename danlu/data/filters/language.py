@@ -8,6 +8,7 @@ they say otherwise: accents, or more function words of other languages than of E
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from danlu.data.text import HAN, HAN_RANGES
@@ -29,8 +30,8 @@ _STOP_WORDS: dict[str, str] = {
     "English": (
         "a about after all also am an and any are as at be because been before but by can could did do does for from "
         "get had has have he her here him his how i if in into is it its just like me more my no not now of off on one "
-        "only or other our out over she should so some than that the their them then there these they this those to too "
-        "up us very was we were what when where which who why will with would you your"
+        "only or other our out over she should so some than that the their them then there these they this those to "
+        "too up us very was we were what when where which who why will with would you your"
     ),
     "French": (
         "à au aux avec ce ces cette dans de des du elle est et eux il ils je la le les leur lui mais mes ne nous par "
@@ -64,8 +65,9 @@ _STOP_WORDS: dict[str, str] = {
     "Vietnamese": "bị các cho có của được không là một này những rất tôi trong và",
     "Romanian": "cu este în nu pe și sunt",
 }
-_ENGLISH = frozenset(_STOP_WORDS["English"].split())
-_OTHER = frozenset(word for words in _STOP_WORDS.values() for word in words.split()) - _ENGLISH
+#: Function words of English.
+ENGLISH_STOP_WORDS = frozenset(_STOP_WORDS["English"].split())
+_OTHER = frozenset(word for words in _STOP_WORDS.values() for word in words.split()) - ENGLISH_STOP_WORDS
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,9 @@ class Shares:
             return "other"
         return max(("zh", "en", "other"), key=lambda name: getattr(self, name))
 
-    def of(self, names: list[str]) -> float:
+    def of(self, names: Iterable[str]) -> float:
         """The share of these languages taken together."""
-        return sum(getattr(self, name) for name in set(names))
+        return float(sum(getattr(self, name) for name in set(names)))
 
 
 def shares(text: str) -> Shares:
@@ -114,7 +116,7 @@ def _is_english(words: list[str]) -> bool:
     ours = theirs = 0
     for word in words:
         lower = word.lower().replace("’", "'")
-        if lower in _ENGLISH or lower.partition("'")[0] in _ENGLISH:
+        if lower in ENGLISH_STOP_WORDS or lower.partition("'")[0] in ENGLISH_STOP_WORDS:
             ours += 1
         elif lower in _OTHER or (not word.isascii() and _ASCII_LETTER.search(word)):
             theirs += 1
