@@ -24,9 +24,9 @@ class BalanceConfig(Config):
     )
     target: Target = Field(
         "largest",
-        description="Size that small classes are brought up to: of the largest class, the mean or median of all, or "
-        "square_root, which halves the differences on a logarithmic scale. undersample brings large classes down to the "
-        "smallest for largest, and to the others as they are.",
+        description="Size that small classes are brought up to: that of the largest class, the mean or median of all, "
+        "or square_root, half way to the largest on a logarithmic scale. undersample brings large classes down to the "
+        "mean or median, for largest to the smallest class, for square_root half way to it.",
     )
     most_repeats: int = Field(10, ge=1, description="Most times that a row is used; a class of a few rows stays small.")
     neighbours: int = Field(5, ge=1, description="smote: nearest rows of the same class that a new one lies towards.")

@@ -81,23 +81,28 @@ def smote(
             f"SMOTE needs two rows of a class to lie between, and there is one of {', '.join(map(repr, alone))}. Add "
             "rows, merge the class with another, or use balance.method: oversample."
         )
-    # The same rows in another order must give the same new ones.
-    order = np.lexsort((*rows.T[::-1], classes))
-    rows_in_order, classes_in_order = rows[order], classes[order]
     made: list[npt.NDArray[np.float64]] = []
     made_labels: list[str] = []
-    library = need("imblearn.over_sampling", extra="balance")
-    for number, (size, goal) in enumerate(zip(sizes.tolist(), wanted.tolist(), strict=True)):
-        if goal <= size:
-            continue
-        sampler = library.SMOTE(
-            sampling_strategy={number: goal}, k_neighbors=min(neighbours, size - 1), random_state=seed % 2**32
-        )
-        everything, _ = sampler.fit_resample(rows_in_order, classes_in_order)
-        new = np.asarray(everything[len(rows) :], dtype=np.float64)
+    for number in np.flatnonzero(wanted > sizes).tolist():
+        new = _between(rows[classes == number], int(wanted[number] - sizes[number]), neighbours, seed)
         made.append(new)
         made_labels += [str(names[number])] * len(new)
     return np.concatenate([rows, *made]), [*map(str, labels), *made_labels]
+
+
+def _between(rows: npt.NDArray[np.float64], count: int, neighbours: int, seed: int) -> npt.NDArray[np.float64]:
+    """`count` new rows between those of one class [n, D], n > 1, whatever their order."""
+    library = need("imblearn.over_sampling", extra="balance")
+    digests = np.array([hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest() for row in rows])
+    rows = rows[np.argsort(digests, kind="stable")]
+    sampler = library.SMOTE(
+        sampling_strategy={0: len(rows) + count},
+        k_neighbors=min(neighbours, len(rows) - 1),
+        random_state=seed % 2**32,
+    )
+    # The sampler wants a second class, which it does not look at.
+    everything, _ = sampler.fit_resample(np.concatenate([rows, rows[:1]]), [0] * len(rows) + [1])
+    return np.asarray(everything[len(rows) + 1 :], dtype=np.float64)
 
 
 def _classes(labels: Sequence[str]) -> tuple[Integers, Integers]:
