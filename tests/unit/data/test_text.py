@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from danlu.data.filters.config import NormaliseConfig
 from danlu.data.text import han_and_words, language_of, normalise
 
 
@@ -41,3 +42,43 @@ def test_normalised_text_has_no_controls_and_even_spaces(text: str) -> None:
 def test_language() -> None:
     assert language_of(*han_and_words("这个手机 iPhone 15 Pro 很好用")) == "zh"
     assert language_of(*han_and_words("I ate 饺子 with my friends yesterday")) == "en"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Great film.<br /><br />They are <i>right</i> &amp; more.", "Great film.\n\nThey are right & more."),
+        ("<p>one\n line</p><ul><li>a</li><li>b</li></ul>", "one line\n\na\nb"),
+        ("<div>服务<b>很</b>好</div><script>alert('<p>')</script><style>p{}</style>", "服务很好"),
+        ("<table><tr><td>x</td><td>1</td></tr><tr><td>y</td><td>2</td></tr></table>", "x 1\ny 2"),
+        ("if x <y and z> w: I <3 you", "if x <y and z> w: I <3 you"),
+        ("```html\n<p>code</p>\n```", "```html\n<p>code</p>\n```"),
+        ("a < b <b>bold</b>", "a < b bold"),
+    ],
+)
+def test_html_goes_where_it_is_plainly_html(text: str, expected: str) -> None:
+    assert normalise(text) == expected
+    assert normalise(text, NormaliseConfig(html="keep")).count("<") == text.count("<")
+
+
+def test_html_that_is_stripped_in_any_case() -> None:
+    strip = NormaliseConfig(html="strip")
+    assert normalise("see <mytag a='1'>this</mytag><!-- not -->!", strip) == "see this!"
+    assert normalise("```\n<p>code</p>\n```", strip) == "```\n\ncode\n\n```"
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "expected"),
+    [
+        ({"nfkc": True}, "ＡＢ１，①㎏", "AB1,1kg"),
+        ({"full_width_to_half": "letters_and_digits"}, "ＡＢ１，好！", "AB1，好！"),
+        ({"full_width_to_half": "all"}, "ＡＢ１，好！　ok", "AB1,好! ok"),
+        ({"traditional_to_simplified": True}, "這個體驗很棒，頭髮乾淨", "这个体验很棒，头发干净"),
+        ({"mojibake": False}, "cafÃ©", "cafÃ©"),
+        ({"white_space": "lines"}, "def f():\r\n    x  =  1  \n\n\n\n\ny", "def f():\n    x  =  1\n\ny"),
+        ({"white_space": "keep"}, " a\r\n\n\n\nb ", " a\n\n\n\nb "),
+        ({"controls": False, "white_space": "keep"}, "a\u200bb", "a\u200bb"),
+    ],
+)
+def test_options(options: dict[str, object], text: str, expected: str) -> None:
+    assert normalise(text, NormaliseConfig.model_validate(options)) == expected

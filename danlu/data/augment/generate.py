@@ -1,0 +1,38 @@
+"""What a language model is asked, what may be sent to it, and what becomes of its answer."""
+
+from __future__ import annotations
+
+from danlu.core.errors import DataError
+from danlu.data.mask import mask
+from danlu.data.text import normalise
+
+_QUOTES = (('"', '"'), ("“", "”"), ("「", "」"), ("'", "'"))
+
+
+def prompt_for(prompt: str, *, text: str, label: str) -> str:
+    """`prompt` with the row's text and label in their places; other braces stay."""
+    # The label first: a text may hold the word {label}, a label is the team's own.
+    before, _, after = prompt.partition("{text}")
+    return f"{before.replace('{label}', label)}{text}{after.replace('{label}', label).replace('{text}', text)}"
+
+
+def refuse_unmasked(name: str, text: str) -> None:
+    """Raise `DataError` where a text that would be sent holds personal data that the data stage can find."""
+    found = mask(text)[1]
+    if found:
+        kinds = ", ".join(sorted(found))
+        raise DataError(
+            f"Row {name} holds unmasked personal data ({kinds}) and would be sent to a language model. Add these kinds "
+            "to data.mask, or say that it may be sent with augment.generate.send_unmasked: true."
+        )
+
+
+def text_of(answer: str) -> str:
+    """The text in an answer, made even and masked as every other row; quotation marks around all of it go."""
+    text = normalise(answer)
+    for left, right in _QUOTES:
+        if len(text) > 1 and text.startswith(left) and text.endswith(right):
+            inner = text[1:-1]
+            if left not in inner and right not in inner:
+                text = inner.strip()
+    return mask(text)[0]
