@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from danlu.core.config import Config, Resource
 from danlu.core.tasks import TaskName
+from danlu.data.mask.config import MaskConfig
 
-Entity = Literal["email", "phone", "china_id", "bank_card"]
-_ENTITIES: tuple[Entity, ...] = ("bank_card", "china_id", "email", "phone")
 Format = Literal["auto", "csv", "tsv", "excel", "jsonl", "json", "parquet", "text"]
 
 
@@ -63,9 +62,9 @@ class DataConfig(Config):
     max_bad_rows: int = Field(
         1_000, ge=0, description="Stop when more rows than this cannot be read (a broken line, a missing column)."
     )
-    mask: list[Entity] = Field(
-        default_factory=lambda: list(_ENTITIES),
-        description="Personal data replaced by a type token before anything else sees the text.",
+    mask: MaskConfig = Field(
+        MaskConfig(),
+        description="Personal data replaced before anything else sees the text; a list of kinds, or a section.",
     )
     keep_rejected_text: bool = Field(False, description="Keep the masked text of dropped rows in rejected/.")
     label_conflicts: Literal["drop", "majority", "keep"] = Field(
@@ -74,11 +73,6 @@ class DataConfig(Config):
     duplicates: DuplicatesConfig = Field(DuplicatesConfig(), description="Which rows count as the same text.")
     split: SplitConfig = Field(SplitConfig(), description="How much is held back for testing.")
     seed: int = Field(1, ge=0, description="Seed of the split and of any sampling.")
-
-    @field_validator("mask")
-    @classmethod
-    def _mask_once(cls, value: list[Entity]) -> list[Entity]:
-        return sorted(set(value))
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> DataConfig:

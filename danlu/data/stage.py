@@ -163,7 +163,7 @@ def _clean(ctx: Context, config: DataConfig, scratch: Path, rejects: Rejects, ca
     """Run the row-wise steps; rows that stay go to `scratch`/clean."""
     cleaning = Cleaning(config=config, highest_draw=draw(scratch / "raw", config))
     dropped: dict[str, Counter[str]] = {name: Counter() for name in (SAMPLE, *(step.name for step in STEPS))}
-    masked: Counter[str] = Counter(dict.fromkeys(config.mask, 0))
+    masked: Counter[str] = Counter(dict.fromkeys(config.mask.names, 0))
     han = words = 0
     with (
         ctx.progress("cleaning and masking", card.funnel.rows, "rows") as bar,
@@ -176,7 +176,7 @@ def _clean(ctx: Context, config: DataConfig, scratch: Path, rejects: Rejects, ca
             for step, reason in zip(gone["step"].to_pylist(), gone["reason"].to_pylist(), strict=True):
                 dropped[step][reason] += 1
             rejects.add_table(_as_rejected(gone, config.keep_rejected_text))
-            for kind in config.mask:
+            for kind in config.mask.names:
                 masked[kind] += pc.sum(table[masked_column(kind)]).as_py() or 0
             for text in kept["text"].to_pylist():
                 counts = han_and_words(text[:_LANGUAGE_CHARACTERS])

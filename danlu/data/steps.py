@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 
 from danlu.data.config import DataConfig
-from danlu.data.mask import mask
+from danlu.data.mask.masker import Masker
+from danlu.data.mask.pseudonyms import read_key
 from danlu.data.tables import BATCH_ROWS, RAW, batches
 from danlu.data.text import normalise
 
@@ -39,6 +41,11 @@ class Cleaning:
 
     config: DataConfig
     highest_draw: int | None = None
+
+    @cached_property
+    def masker(self) -> Masker:
+        """What masks personal data; `clean` makes it before threads start."""
+        return Masker(self.config.mask, read_key(self.config.mask))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +73,9 @@ def _length(text: str, cleaning: Cleaning, _masked: Counter[str]) -> tuple[str, 
 
 
 def _mask(text: str, cleaning: Cleaning, masked: Counter[str]) -> tuple[str, str]:
-    text, found = mask(text, cleaning.config.mask)
-    masked.update(found)
-    return text, ""
+    found = cleaning.masker.mask_parts((text,))
+    masked.update(found.counts)
+    return found.parts[0], found.drop
 
 
 #: In the order in which they run. A new row-wise step is one function and one row.
@@ -95,7 +102,7 @@ def clean_text(text: str, cleaning: Cleaning) -> Cleaned:
     for step in STEPS:
         text, reason = step.apply(text, cleaning, masked)
         if reason:
-            kept = mask(text, cleaning.config.mask)[0] if cleaning.config.keep_rejected_text else ""
+            kept = cleaning.masker.mask_parts((text,)).parts[0] if cleaning.config.keep_rejected_text else ""
             return Cleaned(text=kept, step=step.name, reason=reason)
     return Cleaned(text=text, masked=masked)
 
@@ -153,7 +160,8 @@ def clean(folder: Path, cleaning: Cleaning) -> Iterator[pa.Table]:
     stays), and how many values of each kind were masked in the row (`masked_column`). Batches may come in any order.
     """
     daft = _daft()
-    kinds = cleaning.config.mask
+    kinds = cleaning.config.mask.names
+    assert cleaning.masker, "made here, before Daft's threads ask for it"
     words = ("text", "content", "step", "reason")
     counts = tuple(masked_column(kind) for kind in kinds)
 
