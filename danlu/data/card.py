@@ -41,6 +41,7 @@ class CleanCard:
     language: str = ""
     funnel: Funnel = field(default_factory=Funnel)
     masked: dict[str, int] = field(default_factory=dict)
+    near_misses: dict[str, int] = field(default_factory=dict)
     sources: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -59,6 +60,7 @@ class Card:
     funnel: Funnel = field(default_factory=Funnel)
     splits: dict[str, dict[str, Any]] = field(default_factory=dict)
     masked: dict[str, int] = field(default_factory=dict)
+    near_misses: dict[str, int] = field(default_factory=dict)
     duplicates: dict[str, Any] = field(default_factory=dict)
     leaked_rows: int = 0
     lengths: dict[str, int] = field(default_factory=dict)
@@ -91,6 +93,7 @@ _STEP_WORDS = {
     "sample": "Sampled at random",
     "normalise": "Encoding, controls, white space",
     "length": "Length",
+    "filters": "Filters",
     "mask": "Personal data masked",
     "labels": "Equal texts with different labels",
     "exact_duplicates": "Equal texts",

@@ -10,6 +10,7 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from danlu.core.artifact import write_json
@@ -18,8 +19,8 @@ from danlu.data.card import CleanCard, Funnel
 from danlu.data.checks import check_rows, spelling_warnings
 from danlu.data.config import CleanConfig, CleanStage
 from danlu.data.reader import BROKEN, Input, read_sources
-from danlu.data.steps import SAMPLE, STEPS, Cleaning, clean, draw, masked_column
-from danlu.data.tables import CLEAN, SHARD_BYTES, Rejects, SortedPart, as_rejected
+from danlu.data.steps import SAMPLE, STEPS, Cleaner, clean, draw
+from danlu.data.tables import CLEAN, NEAR_MISSES, SHARD_BYTES, Rejects, SortedPart, as_rejected
 from danlu.data.text import han_and_words, language_of
 
 #: Enough of a text to tell its language.
@@ -27,7 +28,7 @@ _LANGUAGE_CHARACTERS = 500
 
 
 def run(ctx: Context, config: CleanStage) -> None:
-    """Write `texts/` and `rejected/` (both sorted by id) and `clean.json`, which says what happened."""
+    """Write `texts/`, `rejected/` and `near_misses/` (all sorted by id) and `clean.json`, which says what happened."""
     scratch = ctx.state / "clean"
     shutil.rmtree(scratch, ignore_errors=True)
     rejects = Rejects(ctx.out / "rejected", scratch / "rejected")
@@ -80,29 +81,44 @@ def _read(ctx: Context, config: CleanStage, out: Path, rejects: Rejects, card: C
 
 def _clean(ctx: Context, config: CleanConfig, scratch: Path, rejects: Rejects, card: CleanCard) -> None:
     """Run the row-wise steps; rows that stay go to `texts/`."""
-    cleaning = Cleaning(config=config, highest_draw=draw(scratch / "raw", config))
+    paths = {name.removeprefix("data."): path for name, path in ctx.resources.items()}
+    cleaner = Cleaner(config, paths, draw(scratch / "raw", config))
     dropped: dict[str, Counter[str]] = {name: Counter() for name in (SAMPLE, *(step.name for step in STEPS))}
-    masked: Counter[str] = Counter(dict.fromkeys(config.mask, 0))
+    masked: Counter[str] = Counter(dict.fromkeys(config.mask.names, 0))
+    near_misses: Counter[str] = Counter()
     han = words = 0
     size = sum(path.stat().st_size for path in (scratch / "raw").glob("*.parquet"))
     texts = SortedPart(ctx.out / "texts", scratch / "texts", CLEAN, 1 + size // SHARD_BYTES)
+    doubtful = SortedPart(ctx.out / "near_misses", scratch / "near_misses", NEAR_MISSES, 1)
     with ctx.progress("cleaning and masking", card.funnel.rows, "rows") as bar:
-        for table in clean(scratch / "raw", cleaning):
+        for table in clean(scratch / "raw", cleaner):
             stays = pc.equal(table["reason"], "")
-            kept, gone = table.filter(stays).select(CLEAN.names), table.filter(pc.invert(stays))
-            texts.write(kept)
+            kept, gone = table.filter(stays), table.filter(pc.invert(stays))
+            texts.write(kept.select(CLEAN.names))
             for step, reason in zip(gone["step"].to_pylist(), gone["reason"].to_pylist(), strict=True):
                 dropped[step][reason] += 1
             rejects.add_table(as_rejected(gone, config.keep_rejected_text))
-            for kind in config.mask:
-                masked[kind] += pc.sum(table[masked_column(kind)]).as_py() or 0
+            masked.update(pc.list_flatten(kept["masked"]).to_pylist())
+            misses = _near_misses(kept)
+            near_misses.update(misses["kind"].to_pylist())
+            doubtful.write(misses)
             for text in kept["text"].to_pylist():
                 counts = han_and_words(text[:_LANGUAGE_CHARACTERS])
                 han, words = han + counts[0], words + counts[1]
             bar.advance(table.num_rows)
     texts.close()
+    doubtful.close()
     for name, reasons in dropped.items():
-        if name != SAMPLE or config.max_rows is not None:
+        if (name != SAMPLE or config.max_rows is not None) and (name != "filters" or config.filters.active):
             card.funnel.step(name, reasons)
     card.masked = dict(masked)
+    card.near_misses = dict(sorted(near_misses.items()))
     card.language = language_of(han, words) if config.language == "auto" else config.language
+
+
+def _near_misses(rows: pa.Table) -> pa.Table:
+    """One row for each value that looks like a number with a checksum and fails it."""
+    owner = pc.list_parent_indices(rows["near_misses"])
+    kinds = pc.list_flatten(rows["near_misses"])
+    taken = rows.select(["id", "origin"]).take(owner)
+    return taken.append_column("kind", kinds).cast(NEAR_MISSES)

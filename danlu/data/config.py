@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from danlu.core.config import Config, Resource
 from danlu.core.tasks import TaskName
+from danlu.data.filters.config import FiltersConfig, NormaliseConfig
+from danlu.data.mask.config import MaskConfig
 
-Entity = Literal["email", "phone", "china_id", "bank_card"]
-_ENTITIES: tuple[Entity, ...] = ("bank_card", "china_id", "email", "phone")
 Format = Literal["auto", "csv", "tsv", "excel", "jsonl", "json", "parquet", "text"]
 
 
@@ -60,6 +60,19 @@ class CleanConfig(Config):
     text: str = Field("text", min_length=1, description="Name of the column with the text.")
     label: str | None = Field("label", description="Name of the column with the label; not used for generate.")
     language: Literal["auto", "zh", "en"] = Field("auto", description="Main language of the texts.")
+    subject: str | None = Field(
+        None,
+        description="Name of the column that says whose data a row is (a customer number); it is stored as a hash. All "
+        "rows of one subject are on one side of the split.",
+    )
+    conversation: str | None = Field(
+        None, description="Name of the column with a conversation's id; all its rows are on one side of the split."
+    )
+    time: str | None = Field(
+        None, description="Name of the column with a row's date or time, for a split by time or to keep the newest."
+    )
+    normalise: NormaliseConfig = Field(NormaliseConfig(), description="How each text is made even.")
+    filters: FiltersConfig = Field(FiltersConfig(), description="Which texts are dropped.")
     min_characters: int = Field(2, ge=1, description="Drop texts shorter than this many characters.")
     max_characters: int = Field(20_000, ge=1, description="Drop texts longer than this many characters.")
     max_rows: int | None = Field(
@@ -68,17 +81,12 @@ class CleanConfig(Config):
     max_bad_rows: int = Field(
         1_000, ge=0, description="Stop when more rows than this cannot be read (a broken line, a missing column)."
     )
-    mask: list[Entity] = Field(
-        default_factory=lambda: list(_ENTITIES),
-        description="Personal data replaced by a type token before anything else sees the text.",
+    mask: MaskConfig = Field(
+        MaskConfig(),
+        description="Personal data replaced before anything else sees the text; a list of kinds, or a section.",
     )
     keep_rejected_text: bool = Field(False, description="Keep the masked text of dropped rows in rejected/.")
     seed: int = Field(1, ge=0, description="Seed of the split and of any sampling.")
-
-    @field_validator("mask")
-    @classmethod
-    def _mask_once(cls, value: list[Entity]) -> list[Entity]:
-        return sorted(set(value))
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> CleanConfig:

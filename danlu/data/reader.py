@@ -213,6 +213,8 @@ class _Reading:
         rows["source"].append(self._source.position)
         rows["text"].append(text)
         rows["label"].append(label)
+        for column in ("parts", "roles", "learn", "rejected", "subject", "conversation", "time"):
+            rows[column].append(None)
         return len(text)
 
     def _read(self, row: Row) -> tuple[str, str, str, str | None]:

@@ -53,6 +53,10 @@ _STEP_OF = {
 _REASONS = ("", *_STEP_OF)
 
 
+#: Columns that a task's corpus does without.
+_ONLY_FOR_OTHERS = {"classify": {"turns", "rejected"}, "generate": {"label"}}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rows:
     """What was decided on each cleaned row: its reason to go, its part (-1 when it goes) and its cluster."""
@@ -172,7 +176,7 @@ def _write(ctx: Context, config: DataStage, scratch: Path, rows: Rows, card: Car
     """Write train/, validation/ and test/, and every row dropped since reading to rejected/."""
     clean = ctx.inputs["clean"]
     size = sum(path.stat().st_size for path in (clean / "texts").glob("*.parquet"))
-    schema = CORPUS if config.task == "classify" else CORPUS.remove(CORPUS.get_field_index("label"))
+    schema = pa.schema([field for field in CORPUS if field.name not in _ONLY_FOR_OTHERS[config.task]])
     parts = [SortedPart(ctx.out / name, scratch / name, schema, 1 + size // SHARD_BYTES) for name in PARTS]
     rejects = Rejects(ctx.out / "rejected", scratch / "rejected")
     for batch in batches(clean / "rejected"):
@@ -200,12 +204,25 @@ def _write(ctx: Context, config: DataStage, scratch: Path, rows: Rows, card: Car
 def _as_corpus(table: pa.Table, clusters: list[str], card: Card) -> pa.Table:
     """Cleaned rows with the corpus's columns."""
     sources = [card.sources[number] for number in table["source"].to_pylist()]
-    columns = {name: table[name] for name in ("id", "content", "text", "label", "origin")}
-    columns["source"] = pa.array([source["name"] for source in sources], pa.string())
-    columns["licence"] = pa.array([source["licence"] for source in sources], pa.string())
-    columns["subject"] = pa.nulls(table.num_rows, pa.string())
-    columns["cluster"] = pa.array(clusters, pa.string())
-    return pa.table(columns).select(CORPUS.names).cast(CORPUS)
+    made = {
+        "source": pa.array([source["name"] for source in sources], pa.string()),
+        "licence": pa.array([source["licence"] for source in sources], pa.string()),
+        "cluster": pa.array(clusters, pa.string()),
+        "turns": _turns(table),
+    }
+    columns = {name: made[name] if name in made else table[name] for name in CORPUS.names}
+    return pa.table(columns).cast(CORPUS)
+
+
+def _turns(table: pa.Table) -> pa.Array:
+    """The turns of each row as structs; nothing for a plain text."""
+    names = ("role", "text", "learn")
+    rows = zip(*(table[name].to_pylist() for name in ("roles", "parts", "learn")), strict=True)
+    turns = [
+        None if row[0] is None else [dict(zip(names, turn, strict=True)) for turn in zip(*row, strict=True)]
+        for row in rows
+    ]
+    return pa.array(turns, CORPUS.field("turns").type)
 
 
 def _count(keys: Keys, rows: Rows, card: Card, classify: bool) -> None:

@@ -1,7 +1,7 @@
 """The steps that look at one row at a time, as a table, and their run over all rows on Daft.
 
-A step gets a text and returns it, changed or not, with the reason to drop the row or an empty one. What the steps
-leave is masked; nothing after this file sees the text as it came.
+A step may change a row's parts and says why the row goes, or nothing. What the steps leave is masked; nothing after
+this file sees the text as it came.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ import numpy as np
 import pyarrow as pa
 
 from danlu.data.config import CleanConfig
-from danlu.data.mask import mask
+from danlu.data.filters.table import Filters
+from danlu.data.mask.masker import Masker
+from danlu.data.mask.pseudonyms import read_key
 from danlu.data.tables import BATCH_ROWS, RAW, batches
 from danlu.data.text import normalise
 
@@ -30,74 +32,133 @@ SAMPLE = "sample"
 NOT_SAMPLED = "not_sampled"
 
 
-@dataclass(kw_only=True)
-class Cleaning:
-    """What the row-wise steps need to know. Daft runs them in several threads, so nothing here is written to.
+@dataclass(kw_only=True, slots=True)
+class Record:
+    """A row under way: the one part of a plain text, or the turns of a dialogue.
 
-    `highest_draw` is the largest draw of a row that is used; see `draw`.
+    `masked` counts the values that were replaced, by kind; `near_misses` are kinds of values that look like one but
+    fail their checksum.
     """
 
-    config: CleanConfig
-    highest_draw: int | None = None
+    parts: list[str]
+    masked: Counter[str] = field(default_factory=Counter)
+    near_misses: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The whole row as one text."""
+        return as_text(self.parts)
+
+
+def as_text(parts: Sequence[str]) -> str:
+    """Turns as one text: what is compared, hashed and counted."""
+    return parts[0] if len(parts) == 1 else "\n".join(parts)
+
+
+#: Changes a record and says why it goes, or returns nothing.
+Apply = Callable[[Record], str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One row-wise step: its name, the reasons for which it may drop a row, and what it does.
+    """One row-wise step: its name, and what makes its function ready, once a process.
 
-    `apply` gets the text, what to know, and where to count the values that it masks in this row.
+    `prepare(config, paths)` gets the configuration and the files that it names, by dotted name below `data`.
+    Daft calls the function from several threads, so it must not write to anything but the record.
     """
 
     name: str
-    reasons: tuple[str, ...]
-    apply: Callable[[str, Cleaning, Counter[str]], tuple[str, str]]
+    prepare: Callable[[CleanConfig, Mapping[str, Path]], Apply]
 
 
-def _normalise(text: str, _: Cleaning, _masked: Counter[str]) -> tuple[str, str]:
-    return normalise(text), ""
+def _normalise(config: CleanConfig, _paths: Mapping[str, Path]) -> Apply:
+    def apply(record: Record) -> str:
+        record.parts = [normalise(part, config.normalise) for part in record.parts]
+        return ""
+
+    return apply
 
 
-def _length(text: str, cleaning: Cleaning, _masked: Counter[str]) -> tuple[str, str]:
-    if len(text) < cleaning.config.min_characters:
-        return text, TOO_SHORT
-    if len(text) > cleaning.config.max_characters:
-        return text, TOO_LONG
-    return text, ""
+def _length(config: CleanConfig, _paths: Mapping[str, Path]) -> Apply:
+    def apply(record: Record) -> str:
+        characters = sum(map(len, record.parts))
+        if characters < config.min_characters:
+            return TOO_SHORT
+        return TOO_LONG if characters > config.max_characters else ""
+
+    return apply
 
 
-def _mask(text: str, cleaning: Cleaning, masked: Counter[str]) -> tuple[str, str]:
-    text, found = mask(text, cleaning.config.mask)
-    masked.update(found)
-    return text, ""
+def _filters(config: CleanConfig, paths: Mapping[str, Path]) -> Apply:
+    own = {name.removeprefix("filters."): path for name, path in paths.items() if name.startswith("filters.")}
+    filters = Filters(config.filters, own)
+    if not filters:
+        return lambda _: ""
+    return lambda record: filters.reason(record.text)
+
+
+def _mask(config: CleanConfig, _paths: Mapping[str, Path]) -> Apply:
+    masker = Masker(config.mask, read_key(config.mask))
+
+    def apply(record: Record) -> str:
+        masked = masker.mask_parts(record.parts)
+        record.parts = list(masked.parts)
+        record.masked = masked.counts
+        record.near_misses = tuple(miss.kind for miss in masked.near_misses)
+        return masked.drop
+
+    return apply
 
 
 #: In the order in which they run. A new row-wise step is one function and one row.
 STEPS: tuple[Step, ...] = (
-    Step(name="normalise", reasons=(), apply=_normalise),
-    Step(name="length", reasons=(TOO_SHORT, TOO_LONG), apply=_length),
-    Step(name="mask", reasons=(), apply=_mask),
+    Step(name="normalise", prepare=_normalise),
+    Step(name="length", prepare=_length),
+    Step(name="filters", prepare=_filters),
+    Step(name="mask", prepare=_mask),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cleaned:
-    """One row after the steps: its masked text, which step drops it and why (empty where it stays), what was masked."""
+    """One row after the steps: its masked parts, and which step drops it and why (empty where it stays)."""
 
-    text: str
+    parts: list[str]
     step: str = ""
     reason: str = ""
     masked: Counter[str] = field(default_factory=Counter)
+    near_misses: tuple[str, ...] = ()
 
 
-def clean_text(text: str, cleaning: Cleaning) -> Cleaned:
-    """Run all steps over one text."""
-    masked: Counter[str] = Counter()
-    for step in STEPS:
-        text, reason = step.apply(text, cleaning, masked)
-        if reason:
-            kept = mask(text, cleaning.config.mask)[0] if cleaning.config.keep_rejected_text else ""
-            return Cleaned(text=kept, step=step.name, reason=reason)
-    return Cleaned(text=text, masked=masked)
+class Cleaner:
+    """All steps, made ready once; several threads may use it at a time.
+
+    `paths` are the files that the configuration names, by dotted name below `data`. `highest_draw` is the largest
+    draw of a row that is used; see `draw`.
+    """
+
+    def __init__(self, config: CleanConfig, paths: Mapping[str, Path], highest_draw: int | None = None) -> None:
+        self.config = config
+        self._steps = [(step.name, step.prepare(config, paths)) for step in STEPS]
+        self._mask = dict(self._steps)["mask"]
+        self._highest_draw = highest_draw
+
+    def clean(self, parts: list[str]) -> Cleaned:
+        """Run all steps over one row. A row that goes keeps its text, masked, only where that is asked for."""
+        record = Record(parts=parts)
+        for name, apply in self._steps:
+            reason = apply(record)
+            if reason:
+                if self.config.keep_rejected_text and name != "mask":
+                    self._mask(record)
+                return Cleaned(parts=record.parts if self.config.keep_rejected_text else [], step=name, reason=reason)
+        return Cleaned(parts=record.parts, masked=record.masked, near_misses=record.near_misses)
+
+    def clean_row(self, name: str, parts: list[str]) -> Cleaned:
+        """`clean`, for the row with this id, if it is among those drawn."""
+        if self._highest_draw is not None and _draw_of(name, self.config.seed) > self._highest_draw:
+            return Cleaned(parts=[], step=SAMPLE, reason=NOT_SAMPLED)
+        return self.clean(parts)
 
 
 def content_of(text: str) -> str:
@@ -126,12 +187,6 @@ def draw(folder: Path, config: CleanConfig) -> int | None:
     return int(np.partition(every, config.max_rows - 1)[config.max_rows - 1])
 
 
-def _clean_row(name: str, text: str, cleaning: Cleaning) -> Cleaned:
-    if cleaning.highest_draw is not None and _draw_of(name, cleaning.config.seed) > cleaning.highest_draw:
-        return Cleaned(text="", step=SAMPLE, reason=NOT_SAMPLED)
-    return clean_text(text, cleaning)
-
-
 def _daft() -> Any:
     """Daft, which must be told before its import not to report to its makers, and not to draw over our progress."""
     os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -141,43 +196,63 @@ def _daft() -> Any:
     return daft
 
 
-def masked_column(kind: str) -> str:
-    """The column in which `clean` counts the masked values of a kind."""
-    return f"masked_{kind}"
-
-
-def clean(folder: Path, cleaning: Cleaning) -> Iterator[pa.Table]:
+def clean(folder: Path, cleaner: Cleaner) -> Iterator[pa.Table]:
     """Run all steps over the Parquet files in `folder` (schema `RAW`).
 
-    Yields batches of `RAW`'s columns with the cleaned text, `content`, `step` and `reason` (empty for a row that
-    stays), and how many values of each kind were masked in the row (`masked_column`). Batches may come in any order.
+    Yields batches of `RAW`'s columns with the cleaned text and turns, and with `content`, `step` and `reason` (empty
+    for a row that stays), `masked` and `near_misses` (kinds, once for each value). Batches may come in any order.
     """
     daft = _daft()
-    kinds = cleaning.config.mask
-    words = ("text", "content", "step", "reason")
-    counts = tuple(masked_column(kind) for kind in kinds)
+    text, words = daft.DataType.string(), daft.DataType.list(daft.DataType.string())
+    types = {"text": text, "parts": words, "rejected": text, "content": text, "step": text, "reason": text}
+    types |= {"masked": words, "near_misses": words}
 
-    def run(names: Any, texts: Any) -> pa.Array:
-        rows = zip(names.to_pylist(), texts.to_pylist(), strict=True)
-        cleaned = [_clean_row(name, text, cleaning) for name, text in rows]
-        return pa.StructArray.from_arrays(
-            [
-                pa.array([row.text for row in cleaned], pa.large_string()),
-                pa.array(["" if row.reason else content_of(row.text) for row in cleaned], pa.large_string()),
-                pa.array([row.step for row in cleaned], pa.large_string()),
-                pa.array([row.reason for row in cleaned], pa.large_string()),
-                *(pa.array([row.masked[kind] for row in cleaned], pa.int64()) for kind in kinds),
-            ],
-            names=[*words, *counts],
-        )
+    def run(names: Any, texts: Any, parts: Any, rejected: Any) -> pa.Array:
+        columns = (names.to_pylist(), texts.to_pylist(), parts.to_pylist(), rejected.to_pylist())
+        return pa.array([_cleaned(cleaner, *row) for row in zip(*columns, strict=True)], _ARROW)
 
-    types = dict.fromkeys(words, daft.DataType.string()) | dict.fromkeys(counts, daft.DataType.int64())
     cleaned = daft.func.batch(return_dtype=daft.DataType.struct(types), use_process=False)(run)
-    kept = [name for name in RAW.names if name != "text"]
+    kept = [name for name in RAW.names if name not in types]
     # Small morsels keep memory flat: a text may have millions of characters.
     with daft.context.execution_config_ctx(default_morsel_size=BATCH_ROWS):
         frame = daft.read_parquet(str(folder / "*.parquet"))
-        frame = frame.with_column("cleaned", cleaned(daft.col("id"), daft.col("text")))
+        inputs = (daft.col(name) for name in ("id", "text", "parts", "rejected"))
+        frame = frame.with_column("cleaned", cleaned(*inputs))
         fields = [daft.col("cleaned")[name].alias(name) for name in types]
         for batch in frame.select(*kept, *fields).to_arrow_iter():
             yield pa.table(batch)
+
+
+_WORDS = pa.large_list(pa.large_string())
+_ARROW = pa.struct(
+    [
+        ("text", pa.large_string()),
+        ("parts", _WORDS),
+        ("rejected", pa.large_string()),
+        ("content", pa.large_string()),
+        ("step", pa.large_string()),
+        ("reason", pa.large_string()),
+        ("masked", _WORDS),
+        ("near_misses", _WORDS),
+    ]
+)
+
+
+def _cleaned(cleaner: Cleaner, name: str, text: str, parts: list[str] | None, rejected: str | None) -> dict[str, Any]:
+    """One row of `clean`. The answer that was liked less is cleaned as a last turn, and is not in the text."""
+    given = [text] if parts is None else parts if rejected is None else [*parts, rejected]
+    row = cleaner.clean_row(name, given)
+    turns = row.parts
+    if rejected is not None and turns:
+        turns, rejected = turns[:-1], turns[-1]
+    whole = as_text(turns) if turns else ""
+    return {
+        "text": whole,
+        "parts": None if parts is None else turns,
+        "rejected": rejected if turns else None,
+        "content": "" if row.reason else content_of(whole),
+        "step": row.step,
+        "reason": row.reason,
+        "masked": list(row.masked.elements()),
+        "near_misses": list(row.near_misses),
+    }

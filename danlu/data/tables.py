@@ -19,7 +19,9 @@ BATCH_CHARACTERS = 8 << 20
 #: About how much text one file of a part holds. Larger corpora get more files.
 SHARD_BYTES = 64 << 20
 
-#: What the reader writes. `place` orders all records: the source's position, then the record's number in it.
+#: What the reader writes. `place` orders all records: the source's position, then the record's number in it. A record
+#: of instruction data has its turns in `parts`, `roles` and `learn`, one entry a turn, and the answer that was liked
+#: less in `rejected`; a plain text has `text` alone. `time` is in seconds since 1970, UTC.
 RAW = pa.schema(
     [
         ("id", pa.string()),
@@ -27,24 +29,38 @@ RAW = pa.schema(
         ("origin", pa.string()),
         ("source", pa.int32()),
         ("text", pa.string()),
+        ("parts", pa.list_(pa.string())),
+        ("roles", pa.list_(pa.string())),
+        ("learn", pa.list_(pa.bool_())),
+        ("rejected", pa.string()),
         ("label", pa.string()),
+        ("subject", pa.string()),
+        ("conversation", pa.string()),
+        ("time", pa.int64()),
     ]
 )
 
 #: What the row-wise steps leave: masked text and its hash.
 CLEAN = pa.schema([*RAW, pa.field("content", pa.string())])
 
-#: The corpus, as every later stage reads it. `label` is there for classify only.
+_TURN = pa.struct([("role", pa.string()), ("text", pa.string()), ("learn", pa.bool_())])
+
+#: The corpus, as every later stage reads it. `label` is there for classify, `turns` and `rejected` for generate.
+#: `text` is all turns, one below the other.
 CORPUS = pa.schema(
     [
         ("id", pa.string()),
         ("content", pa.string()),
         ("text", pa.string()),
         ("label", pa.string()),
+        ("turns", pa.list_(_TURN)),
+        ("rejected", pa.string()),
         ("source", pa.string()),
         ("origin", pa.string()),
         ("licence", pa.string()),
         ("subject", pa.string()),
+        ("conversation", pa.string()),
+        ("time", pa.int64()),
         ("cluster", pa.string()),
     ]
 )
@@ -58,6 +74,11 @@ REJECTED = pa.schema(
         ("text", pa.string()),
     ]
 )
+
+
+#: Values that look like an identity or card number but fail their checksum, for a person to look at: their kind, and
+#: where the row came from. The value itself is not kept.
+NEAR_MISSES = pa.schema([("id", pa.string()), ("origin", pa.string()), ("kind", pa.string())])
 
 
 class Writer:

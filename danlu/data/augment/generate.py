@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from danlu.core.errors import DataError
-from danlu.data.mask import mask
+from danlu.data.mask.masker import mask
 from danlu.data.text import normalise
 
 _QUOTES = (('"', '"'), ("“", "”"), ("「", "」"), ("'", "'"))

@@ -206,7 +206,6 @@ class FiltersConfig(Config):
     lines: LineFilter | None = Field(None, description="Drop lists and leftovers of pages (FineWeb).")
     gibberish: GibberishFilter | None = Field(None, description="Drop mashed keys, encoded bytes and broken text.")
     blocked_words: BlockedWordsFilter | None = Field(None, description="Drop texts with a word from your own list.")
-    outliers: OutlierFilter | None = Field(None, description="Drop the texts farthest from all others.")
 
     @model_validator(mode="before")
     @classmethod
@@ -215,3 +214,8 @@ class FiltersConfig(Config):
             return values
         preset = values.get("preset", "none")
         return {**PRESETS.get(preset if isinstance(preset, str) else "", {}), **values}
+
+    @property
+    def active(self) -> bool:
+        """Whether there is any filter."""
+        return any(getattr(self, name) is not None for name in type(self).model_fields if name != "preset")

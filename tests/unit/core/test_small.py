@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import Field
 
 from danlu.core import errors, lazy
+from danlu.core.config import Config, view
 from danlu.core.context import Limits
 from danlu.core.errors import BudgetReached, DanluError, Interrupted, MissingDependency
 from danlu.core.machine import library_versions, peak_resident_bytes, resident_bytes, this_machine
@@ -75,3 +77,27 @@ def test_a_stage_that_is_asked_to_stop_stops_at_its_next_progress(tmp_path: Path
         assert next(rows) == 0
         with pytest.raises(error):
             next(rows)
+
+
+class Part(Config):
+    shown: int = Field(1, description="Seen by the stage.")
+
+
+class Inner(Part):
+    hidden: int = Field(2, description="Not seen by the stage.")
+
+
+class Outer(Config):
+    inner: Part = Field(Part(), description="A part of a section.")
+
+
+class WholeOuter(Outer):
+    inner: Inner = Field(Inner(), description="The whole section.")
+    more: int = Field(3, description="Not seen by the stage.")
+
+
+def test_a_view_is_the_part_that_the_base_class_declares() -> None:
+    seen = view(Outer, WholeOuter(inner=Inner(shown=5, hidden=6), more=7))
+    assert type(seen) is Outer
+    assert seen.model_dump() == {"inner": {"shown": 5}}
+    assert view(Outer, seen) == seen

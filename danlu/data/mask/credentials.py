@@ -1,0 +1,88 @@
+"""Secrets: keys that their prefix gives away, and what stands after words such as api_key, token or 密码."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from danlu.data.mask.spans import Span
+from danlu.data.mask.view import View
+
+#: How the issuers say that their keys begin: AWS, GitHub, GitLab, Slack, Google, OpenAI and those who took its form,
+#: Stripe, Hugging Face, npm, PyPI, SendGrid, Alibaba Cloud, Tencent Cloud; JSON Web Tokens (RFC 7519).
+_PREFIXES = (
+    r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}",
+    r"gh[pousr]_[A-Za-z0-9]{30,255}",
+    r"github_pat_[A-Za-z0-9_]{22,255}",
+    r"glpat-[A-Za-z0-9_-]{20,}",
+    r"xox[abeoprs]-[A-Za-z0-9-]{10,}",
+    r"AIza[0-9A-Za-z_-]{35}",
+    r"sk-[A-Za-z0-9_-]{20,}",
+    r"[spr]k_(?:live|test)_[A-Za-z0-9]{16,}",
+    r"hf_[A-Za-z0-9]{30,}",
+    r"npm_[A-Za-z0-9]{36}",
+    r"pypi-[A-Za-z0-9_-]{50,}",
+    r"SG[.][A-Za-z0-9_-]{16,}[.][A-Za-z0-9_-]{16,}",
+    r"LTAI[A-Za-z0-9]{12,26}",
+    r"AKID[A-Za-z0-9]{24,40}",
+    r"eyJ[A-Za-z0-9_-]{8,}[.]eyJ[A-Za-z0-9_-]{4,}[.][A-Za-z0-9_-]{8,}",
+)
+_KNOWN = re.compile(rf"(?<![A-Za-z0-9_-])(?:{'|'.join(_PREFIXES)})")
+_KNOWN_PARTS = (
+    "AKIA", "ASIA", "ABIA", "ACCA", "gh", "glpat-", "xox", "AIza", "sk-", "k_live_", "k_test_", "hf_", "npm_", "pypi-",
+    "SG.", "LTAI", "AKID", "eyJ",
+)  # fmt: skip
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN (?P<what>[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?)-----.{0,20000}?(?:-----END (?P=what)-----|\Z)",
+    re.DOTALL,
+)
+
+_SAID = r"(?P<quote>[\"'“”‘’`]?)(?:[ ]{0,3}(?:[:=：]{1,2}|=>|->|是|为|is\b|was\b)[ ]{0,3}|[ ]{1,2})[\"'“”‘’`]?"
+_KEY = re.compile(
+    r"(?:api[ _-]?key|app[ _-]?key|access[ _-]?key(?:[ _-]?(?:id|secret))?|secret(?:[ _-]?(?:access)?[ _-]?key)?|client[ _-]?secret"
+    r"|app[ _-]?secret|token|bearer|密钥|秘钥|令牌|私钥)" + _SAID + r"(?P<value>[A-Za-z0-9+/=_.~-]{16,512})",
+    re.IGNORECASE,
+)
+_PASSWORD = re.compile(
+    r"(?:pass[ _-]?word|passwd|passcode|passphrase|\bpwd|\bpin(?:[ ]?code)?\b|密码|口令)(?:[ ]?(?:for|of)[ ][a-z]{2,12}[ ](?=is))?"
+    r"[\"'“”‘’`]?[ ]{0,3}(?:[:=：]{1,2}|=>|是|为|is\b|was\b)[ ]{0,3}[\"'“‘`]?"
+    r"(?P<value>[A-Za-z0-9!#$%&*+./<=>?@^_~|\\-]{4,64})",
+    re.IGNORECASE,
+)
+_WORDS = ("key", "token", "secret", "bearer", "钥", "令牌")
+_PASSWORD_WORDS = ("pass", "pwd", "pin", "密码", "口令")
+_LOWEST_ENTROPY = 3.0
+
+
+def find(view: View) -> Iterator[Span]:
+    """Keys, tokens, passwords, private key blocks."""
+    plain = view.plain
+    if any(part in plain for part in _KNOWN_PARTS):
+        for match in _KNOWN.finditer(plain):
+            yield Span(match.start(), match.end(), "secret", match[0])
+    if "PRIVATE KEY" in plain:
+        for match in _PRIVATE_KEY.finditer(plain):
+            yield Span(match.start(), match.end(), "secret", match[0])
+    if any(word in view.low for word in _WORDS):
+        for match in _KEY.finditer(plain):
+            if _is_random(match["value"]):
+                yield Span(*match.span("value"), "secret", match["value"])
+    if any(word in view.low for word in _PASSWORD_WORDS):
+        for match in _PASSWORD.finditer(plain):
+            start, end = match.span("value")
+            value = match["value"].rstrip(".,?!")
+            if _is_password(value):
+                yield Span(start, end - (len(match["value"]) - len(value)), "secret", value)
+
+
+def _is_random(value: str) -> bool:
+    """Whether a value is drawn rather than written: several classes of signs, and Shannon entropy, in bits a sign."""
+    classes = sum(any(check(sign) for sign in value) for check in (str.isdigit, str.isupper, str.islower))
+    shares = [count / len(value) for count in Counter(value).values()]
+    return classes >= 2 and -sum(share * math.log2(share) for share in shares) >= _LOWEST_ENTROPY
+
+
+def _is_password(value: str) -> bool:
+    return len(value) >= 4 and (any(map(str.isdigit, value)) or any(sign in "!#$%&*@^~_" for sign in value[:-1]))

@@ -1,0 +1,130 @@
+"""A text as recognisers see it: signs of full width as plain ones, and turns of a dialogue joined.
+
+Reading as plain changes no length, so places stay places. Joining does: what lies between two pieces of a number that
+was said over several turns ("138", "go on", "0013") becomes one `BRIDGE`, and `View.pieces` tells where in which part a
+span lies.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import accumulate
+from typing import NamedTuple
+
+#: Stands for what lies between the pieces of one number; nothing else puts it into a text that was normalised.
+BRIDGE = "\x1f"
+
+_WIDE = {ord("０") + digit: ord("0") + digit for digit in range(10)}
+_WIDE |= {ord("Ａ") + letter: ord("A") + letter for letter in range(26)}
+_WIDE |= {ord("ａ") + letter: ord("a") + letter for letter in range(26)}
+_WIDE |= {ord(wide): ord(narrow) for wide, narrow in zip("＠．＋－＿（）　﹣‐‑–—／", "@.+-_() -----/", strict=True)}
+_WIDE |= {ord("\x1f"): ord(" "), ord("\xa0"): ord(" "), ord("\t"): ord(" ")}
+_HAS_WIDE = re.compile("[" + "".join(map(chr, sorted(_WIDE))).replace("-", r"\-") + "]")
+
+_ZH_DIGITS = "零〇幺一二两三四五六七八九洞拐勾"
+_EN_DIGITS = "zero|one|two|three|four|five|six|seven|eight|nine"
+#: What another speaker says while a number is dictated, and how the speaker goes on.
+_FILLERS = (
+    r"嗯+|恩+|哦+|噢|好的?|好嘞|对的?|是的?|行|可以|继续|您?请?继续说?|您说|请说|您请说|记下了?|收到|明白|然后呢|还有呢|后面呢"
+    r"|ok(?:ay)?|yes|yeah|yep|uh[- ]?huh|mm+[- ]?hm+|hm+|right|got it|go on|go ahead|sure|and then|alright"
+)
+_LEADS = r"然后是?|接着是?|后面是?|后边是?|再是?|最后是?|接下来是?|and then|then|and|next"
+_LABEL = r"(?:[^\n:：0-9]{1,10}[:：][ ]?)?"
+_BRIDGE = re.compile(
+    rf"(?:(?<=[0-9{_ZH_DIGITS}])|(?<=one)|(?<=two)|(?<=six)|(?<=zero)|(?<=four)|(?<=five)|(?<=nine)|(?<=three)|(?<=seven)"
+    rf"|(?<=eight)|(?<=\boh))[ ，,、。.…~—-]{{0,6}}\n"
+    rf"(?:{_LABEL}(?:{_FILLERS})(?:[ ，,。.!！…~]*(?:{_FILLERS}))?[ ，,。.!！…~]*\n){{0,3}}"
+    rf"{_LABEL}(?:(?:{_LEADS})[ ，,：:…]*)?(?=[0-9{_ZH_DIGITS}Xx]|(?:{_EN_DIGITS}|oh|double|triple)\b)",
+    re.IGNORECASE,
+)
+_BLANK = re.compile(r"[\s，,、。.…~—-]*")
+_NEAR_A_DIGIT = re.compile(rf"[0-9{_ZH_DIGITS}][ ，,、。.…~—-]{{0,6}}\n|(?:{_EN_DIGITS}|oh)[ ,.…~-]{{0,6}}\n", re.I)
+
+
+class Piece(NamedTuple):
+    """A stretch of one part: which part, and where it starts and ends there."""
+
+    part: int
+    start: int
+    end: int
+
+
+class View:
+    """The parts of one row as one plain text (`plain`), with the way back (`pieces`)."""
+
+    def __init__(self, parts: Sequence[str]) -> None:
+        self._parts = parts
+        text = parts[0] if len(parts) == 1 else "\n".join(parts)
+        if _HAS_WIDE.search(text):
+            text = text.translate(_WIDE)
+        #: Places in `plain` and in the joined text, from which on both run alike.
+        self._here, self._there = [0], [0]
+        self._text = text
+        self.plain = self._bridged(text) if "\n" in text and _NEAR_A_DIGIT.search(text) else text
+
+    @cached_property
+    def low(self) -> str:
+        """`plain` in lower case, to look for words in; its places may differ."""
+        return self.plain.lower()
+
+    def _bridged(self, text: str) -> str:
+        kept: list[str] = []
+        done = length = 0
+        for match in _BRIDGE.finditer(text):
+            kept += [text[done : match.start()], BRIDGE]
+            length += match.start() - done + 1
+            done = match.end()
+            self._here.append(length)
+            self._there.append(done)
+        return "".join(kept) + text[done:]
+
+    def _original(self, place: int) -> int:
+        run = bisect_right(self._here, place) - 1
+        return self._there[run] + place - self._here[run]
+
+    def pieces(self, start: int, end: int) -> list[Piece]:
+        """Where the characters from `start` to `end` of `plain` lie in the parts.
+
+        One piece in most cases. Several where a value is spread over parts or around what others said in between.
+        """
+        stretches: list[tuple[int, int]] = []
+        for piece in self._split(start, end):
+            # Only white space between two pieces of one part: nothing is lost when it goes with them.
+            if stretches and _BLANK.fullmatch(self._text, stretches[-1][1], piece[0]):
+                first = stretches[-1][0]
+                if self._part_of(first) == self._part_of(piece[0]):
+                    stretches[-1] = (first, piece[1])
+                    continue
+            stretches.append(piece)
+        found = []
+        for first, last in stretches:
+            part = self._part_of(first)
+            # A value with a plain line feed inside may still cross into the next part.
+            while part < len(self._parts) and self._starts[part] < last:
+                begins, ends = self._starts[part], self._starts[part] + len(self._parts[part])
+                if max(first, begins) < min(last, ends):
+                    found.append(Piece(part, max(first, begins) - begins, min(last, ends) - begins))
+                part += 1
+        return found
+
+    def _split(self, start: int, end: int) -> list[tuple[int, int]]:
+        """The stretches between bridges, as places in the joined text."""
+        if len(self._here) == 1:
+            return [(start, end)]
+        stretches = []
+        for stretch in self.plain[start:end].split(BRIDGE):
+            if stretch:
+                first = self._original(start)
+                stretches.append((first, first + len(stretch)))
+            start += len(stretch) + 1
+        return stretches
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return list(accumulate((len(part) + 1 for part in self._parts), initial=0))
+
+    def _part_of(self, place: int) -> int:
+        return min(bisect_right(self._starts, place), len(self._parts)) - 1
