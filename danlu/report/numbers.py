@@ -76,3 +76,8 @@ def mass(kilograms: float | None) -> str:
         if kilograms * factor >= 1:
             return f"{number(kilograms * factor, 2)} {unit}"
     return f"{number(kilograms * 1e6, 2)} mg"
+
+
+def moment(text: str) -> str:
+    """An ISO time without its fractions and zone: `2026-11-23 14:05 UTC`."""
+    return f"{text[:10]} {text[11:16]} UTC"
