@@ -19,7 +19,7 @@ from danlu.core.machine import this_machine
 from danlu.core.runner import Caps, Runner, StageOutcome, ignore
 from danlu.core.store import Workspace, write_json_atomically
 from danlu.recipe import Recipe, load_recipe
-from danlu.stages import STAGES
+from danlu.stages import stages_of
 
 if TYPE_CHECKING:
     from danlu.engines.base import Engine
@@ -64,7 +64,7 @@ def run(
     """
     path = Path(recipe)
     parsed = load_recipe(path)
-    names = [stage.name for stage in STAGES]
+    names = [stage.name for stage in stages_of(parsed)]
     if until is not None and until not in names:
         near = difflib.get_close_matches(until, names, n=1)
         raise UserError(f"There is no stage {until!r}. The stages are {', '.join(names)}." + _meant(near))
@@ -82,7 +82,7 @@ def _walk(
 ) -> RunResult:
     started = time.time()
     runner = Runner(
-        stages=STAGES,
+        stages=stages_of(recipe),
         workspace=store,
         base=path.resolve().parent,
         caps=caps_of(recipe, started),
@@ -245,7 +245,7 @@ def plan(
     store = Workspace(Path(workspace))
     with store.lock(wait_seconds) as lock:
         runner = Runner(
-            stages=STAGES,
+            stages=stages_of(parsed),
             workspace=store,
             base=path.resolve().parent,
             caps=caps_of(parsed, time.time()),

@@ -86,13 +86,14 @@ def _class_in(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
 def _section(path: str, model: type[BaseModel], schema: dict[str, Any]) -> list[str]:
     title = f"## `{path}`" if path else "## Top of the file"
     lines = [title, "", (model.__doc__ or "").strip().splitlines()[0], ""]
-    lines += ["| key | type | default | what it is |", "|---|---|---|---|"]
+    if model.model_fields:
+        lines += ["| key | type | default | what it is |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
         default = "**must be given**" if field.is_required() else _default(field.get_default(call_default_factory=True))
         kind = _kind(schema["properties"][name])
         description = (field.description or "").replace("|", "\\|")
         lines.append(f"| `{name}` | {kind} | {default} | {description} |")
-    return [*lines, ""]
+    return [*lines, ""] if model.model_fields else lines
 
 
 def _default(value: Any) -> str:

@@ -103,7 +103,7 @@ class Runner:
         return recipe
 
     def _stage(self, stage: Stage, recipe: BaseModel, digests: Digests, interrupted: threading.Event) -> Artifact:
-        config = stage.config.model_validate({name: getattr(recipe, name) for name in stage.config.model_fields})
+        config = stage.config.model_validate({name: _section(recipe, name) for name in stage.config.model_fields})
         paths = {name: resolve(value, self.base) for name, value in resources_of(config).items()}
         contents = {name: digests.of(path) for name, path in paths.items()}
         inputs = {name: self.artifacts[name] for name in stage.reads}
@@ -429,6 +429,11 @@ def _ctrl_c() -> Iterator[threading.Event]:
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
+
+
+def _section(recipe: BaseModel, name: str) -> Any:
+    """A section of the recipe; one it does not have itself belongs to a third party's stage."""
+    return getattr(recipe if name in type(recipe).model_fields else recipe.extensions, name)  # type: ignore[attr-defined]
 
 
 def _apply(recipe: BaseModel, values: Mapping[str, Any]) -> BaseModel:
