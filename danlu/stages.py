@@ -100,10 +100,10 @@ def stages_of(recipe: BaseModel) -> tuple[Stage, ...]:
     One of a third party runs as soon as what it reads is there. Raises `UserError` that names the distribution of a
     stage that does not fit in.
     """
-    asked = type(getattr(recipe, "extensions", recipe)).model_fields
-    sections = type(recipe).model_fields
-    if not asked or asked is sections:
+    extensions = getattr(recipe, "extensions", None)
+    if not isinstance(extensions, BaseModel) or not type(extensions).model_fields:
         return STAGES
+    asked, sections = type(extensions).model_fields, type(recipe).model_fields
     plugins = [plugin for plugin in installed(sections) if asked.keys() & plugin.own_sections(sections)]
     names = [stage.name for stage in STAGES] + [plugin.stage.name for plugin in plugins]
     for plugin in plugins:

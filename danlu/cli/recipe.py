@@ -43,8 +43,10 @@ def check(file: Path, as_json: bool) -> None:
     from danlu.cli.recipe_check import problems
     from danlu.core.errors import MissingDependency, RecipeError
     from danlu.recipe import load_recipe
+    from danlu.stages import stages_of
 
     found, note = load_recipe(file), ""
+    stages_of(found)  # says which third-party stage does not fit in
     try:
         told = problems(file, found)
     except MissingDependency as error:

@@ -32,7 +32,7 @@ class WordsStage(Config):
     words: WordsConfig = Field(description="The words section under extensions.")
 '''
 
-STAGE = '''
+STAGE = """
 from collections import Counter
 import pyarrow.parquet as parquet
 from danlu.core.artifact import write_json
@@ -42,15 +42,15 @@ def run(ctx, config):
     counts = Counter(word for text in ctx.track(column, "counting words") for word in text.split())
     ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     write_json(ctx.out / "words.json", {"column": config.data.text, "words": ranked[: config.words.most]})
-'''
+"""
 
-ROW = '''
+ROW = """
 from danlu.core.stage import Stage
 from acme_words.config import WordsStage
 
 ROW = Stage(name="words", config=WordsStage, run="acme_words.stage:run", reads=("data",), writes="Words", version=1,
             example="danlu.examples:EXAMPLE")
-'''
+"""
 
 Install = Callable[..., Path]
 
@@ -145,11 +145,12 @@ def test_a_broken_one_is_told_with_the_distributions_name(
 ) -> None:
     install(row=row, value=value)
     recipe = write_recipe(tmp_path, words={})
-    assert main(["plan", str(recipe), "--workspace", str(tmp_path / "space")]) == 2
-    said = capsys.readouterr().err
-    assert "acme-words 1.2" in said
-    assert why in said
-    assert "Traceback" not in said
+    for command in (["recipe", "check", str(recipe)], ["plan", str(recipe), "--workspace", str(tmp_path / "space")]):
+        assert main(command) == 2
+        said = capsys.readouterr().err
+        assert "acme-words 1.2" in said
+        assert why in said
+        assert "Traceback" not in said
 
 
 def test_without_the_distribution_the_section_is_refused_with_its_line(tmp_path: Path) -> None:
