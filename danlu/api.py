@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import difflib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from danlu.core.machine import this_machine
 from danlu.core.runner import Caps, Runner, StageOutcome, ignore
 from danlu.core.store import Workspace, write_json_atomically
 from danlu.recipe import Recipe, load_recipe
-from danlu.stages import STAGES
+from danlu.stages import stages_of
 
 if TYPE_CHECKING:
     from danlu.engines.base import Engine
@@ -62,7 +64,7 @@ def run(
     """
     path = Path(recipe)
     parsed = load_recipe(path)
-    names = [stage.name for stage in STAGES]
+    names = [stage.name for stage in stages_of(parsed)]
     if until is not None and until not in names:
         near = difflib.get_close_matches(until, names, n=1)
         raise UserError(f"There is no stage {until!r}. The stages are {', '.join(names)}." + _meant(near))
@@ -80,7 +82,7 @@ def _walk(
 ) -> RunResult:
     started = time.time()
     runner = Runner(
-        stages=STAGES,
+        stages=stages_of(recipe),
         workspace=store,
         base=path.resolve().parent,
         caps=caps_of(recipe, started),
@@ -99,8 +101,12 @@ def _walk(
     folder = store.root / "runs" / recipe.name
     if runner.outcomes:
         record = _run_record(path, recipe, resolved, runner, started, error) | {"verdict": verdict, "version": version}
-        write_json_atomically(folder / f"{record['started'].translate(_NO_SIGNS)}.json", record)
-        write_json_atomically(folder / "latest.json", record)
+        try:
+            write_json_atomically(folder / f"{record['started'].translate(_NO_SIGNS)}.json", record)
+            write_json_atomically(folder / "latest.json", record)
+        except OSError:  # a full disk, mostly: what ended the run tells more
+            if error is None:
+                raise
     if error is not None:
         raise error
     return RunResult(
@@ -141,9 +147,11 @@ def _run_record(
 
 def _current_report(name: str, store: Workspace, runner: Runner, verdict: Verdict, version: int | None) -> Path:
     """The report of this run; one already written for the same artifacts and verdict is kept."""
-    folder = store.root / "runs" / name
+    from danlu.report.files import report_file
+
     shown = digest([verdict, version, [outcome.fingerprint for outcome in runner.outcomes]])
-    mark, report = folder / "report.of", folder / "report.html"
+    report = store.root / "runs" / name / report_file(verdict, "en")
+    mark = report.with_suffix(".of")
     if not report.exists() or not mark.exists() or mark.read_text(encoding="ascii") != shown:
         mark.unlink(missing_ok=True)
         report = write_report(name, workspace=store.root)
@@ -190,9 +198,7 @@ def write_report(name: str, *, workspace: str | Path = DEFAULT_WORKSPACE, langua
 
 
 def latest_run(name: str, *, workspace: str | Path = DEFAULT_WORKSPACE) -> dict[str, Any]:
-    """The record of the latest run of `name`. Raises `UserError` where there is none."""
-    import json
-
+    """The record of the latest run of `name`, however it ended. Raises `UserError` where there is none."""
     root = Workspace(Path(workspace)).root
     path = root / "runs" / name / "latest.json"
     try:
@@ -208,6 +214,24 @@ def latest_run(name: str, *, workspace: str | Path = DEFAULT_WORKSPACE) -> dict[
     return found
 
 
+def judged_run(name: str, *, workspace: str | Path = DEFAULT_WORKSPACE) -> dict[str, Any]:
+    """The record of the latest run of `name` that came to a verdict; of the latest run where none did.
+
+    A later run that was stopped, failed or ended at `--until` does not hide what is known of the model. Raises
+    `UserError` where there is no run at all.
+    """
+    latest = latest_run(name, workspace=workspace)
+    if latest["verdict"] != "stopped":
+        return latest
+    folder = Workspace(Path(workspace)).root / "runs" / name
+    for path in sorted(folder.glob("[0-9]*.json"), reverse=True):  # named by when the run started
+        with contextlib.suppress(OSError, ValueError, KeyError):  # a damaged record hides no older one
+            run: dict[str, Any] = json.loads(path.read_bytes())
+            if run["verdict"] != "stopped":
+                return run
+    return latest
+
+
 def plan(
     recipe: str | Path,
     *,
@@ -221,7 +245,7 @@ def plan(
     store = Workspace(Path(workspace))
     with store.lock(wait_seconds) as lock:
         runner = Runner(
-            stages=STAGES,
+            stages=stages_of(parsed),
             workspace=store,
             base=path.resolve().parent,
             caps=caps_of(parsed, time.time()),

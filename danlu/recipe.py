@@ -11,11 +11,12 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
 
 from danlu.compress.config import CompressConfig
 from danlu.core.config import Config
 from danlu.core.errors import RecipeError
+from danlu.core.plugins import installed
 from danlu.core.tasks import TaskName
 from danlu.data.config import DataConfig
 from danlu.evaluate.config import EvaluateConfig, SpeedConfig
@@ -25,6 +26,12 @@ from danlu.serve.config import ServeConfig
 from danlu.train.config import ModelConfig, TrainConfig
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+class Extensions(Config):
+    """Sections of third-party stages; what they may hold is told by the distributions that bring them."""
+
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": {"type": "object"}})
 
 
 class Recipe(Config):
@@ -41,6 +48,7 @@ class Recipe(Config):
     speed: SpeedConfig = Field(SpeedConfig(), description="How speed is measured.")
     release: ReleaseConfig = Field(ReleaseConfig(), description="What must be true before the model may go live.")
     serve: ServeConfig = Field(ServeConfig(), description="How the model answers over HTTP.")
+    extensions: Extensions = Field(Extensions(), description="Sections of installed third-party stages, by name.")
 
     @field_validator("name")
     @classmethod
@@ -97,10 +105,46 @@ def _names_beside(path: Path) -> list[str]:
 def parse_recipe(text: str, name: str = "recipe") -> Recipe:
     """`load_recipe` for text already read; `name` stands in the messages."""
     tree = _parse_yaml(text, name)
+    kind = _with_extensions(tree, name)
     try:
-        return Recipe.model_validate(_as_plain(tree))
+        return kind.model_validate(_as_plain(tree))
     except ValidationError as error:
-        raise RecipeError(_explain(error, tree, name)) from None
+        raise RecipeError(_explain(error, tree, name, kind)) from None
+
+
+def line_of(path: Path, *location: str | int) -> int | None:
+    """The line of a recipe file where `location` stands, such as `"data", "sources", 0`; else of what is around it."""
+    return _line_of(_parse_yaml(_read(path), str(path)), location)
+
+
+def _with_extensions(tree: Any, name: str) -> type[Recipe]:
+    """`Recipe`, with the sections of the third-party stages that the file asks for.
+
+    Raises `RecipeError` for a section that no installed distribution brings.
+    """
+    asked = tree.get("extensions")
+    if not isinstance(asked, dict) or not asked:
+        return Recipe
+    known: dict[str, Any] = {}
+    for plugin in installed(Recipe.model_fields):
+        for section, field in plugin.own_sections(Recipe.model_fields).items():
+            if known.setdefault(section, (field.annotation, field))[0] is not field.annotation:
+                raise RecipeError(f"{name}: two installed stages bring a section extensions.{section}: uninstall one.")
+    unknown = []
+    for section in asked:
+        if section not in known:
+            near = difflib.get_close_matches(str(section), known, n=1, cutoff=0.5)
+            hint = f" Did you mean {near[0]!r}?" if near else f" Installed: {', '.join(known) or 'none'}."
+            where = f"{name}:{_line_of(tree, ('extensions', section))}"
+            unknown.append(f"{where}: no installed distribution brings a section 'extensions.{section}'.{hint}")
+    if unknown:
+        raise RecipeError("\n".join(unknown))
+    fields = {section: known[section] for section in asked}
+    extensions = create_model("Extensions", __base__=Extensions, __module__=__name__, **fields)
+    described = Recipe.model_fields["extensions"].description
+    return create_model(
+        "Recipe", __base__=Recipe, __module__=__name__, extensions=(extensions, Field(description=described))
+    )
 
 
 def _parse_yaml(text: str, name: str) -> Any:
@@ -140,31 +184,54 @@ def _as_plain(value: Any) -> Any:
     return value
 
 
-def _explain(error: ValidationError, tree: Any, name: str) -> str:
-    lines = []
+def _explain(error: ValidationError, tree: Any, name: str, kind: type[Recipe]) -> str:
+    """Every mistake on a line of its own, in the order of the file."""
+    told: list[tuple[int, str]] = []
     for problem in error.errors():
-        location = tuple(part for part in problem["loc"])
-        dotted = ".".join(str(part) for part in location)
+        location = problem["loc"]
         line = _line_of(tree, location)
         where = f"{name}:{line}" if line else name
-        kind = problem["type"]
-        if kind == "extra_forbidden":
-            lines.append(f"{where}: there is no key {dotted!r}.{_nearest(location)}")
-        elif kind == "missing":
-            lines.append(f"{where}: {dotted!r} is missing. {_description(location)}")
-        elif kind in {"value_error", "assertion_error"}:
-            said = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-            lines.append(
-                f"{where}: {dotted + ': ' if dotted else ''}{said.rstrip('.')}{'' if said.endswith('?') else '.'}"
-            )
-        else:
-            got = problem["input"]
-            shown = repr(got) if not isinstance(got, dict | list) else f"a {type(got).__name__}"
-            lines.append(f"{where}: {dotted} is {shown}. {problem['msg']}. {_description(location)}".rstrip())
-    return "\n".join(dict.fromkeys(lines))
+        told.append((line or 0, f"{where}: {_EXPLAIN.get(problem['type'], _explain_value)(problem, location, kind)}"))
+    return "\n".join(dict.fromkeys(text for _, text in sorted(told, key=lambda pair: pair[0])))
 
 
-def _line_of(tree: Any, location: tuple[Any, ...]) -> int | None:
+Location = tuple[int | str, ...]
+
+
+def _dotted(location: Location) -> str:
+    return ".".join(str(part) for part in location)
+
+
+def _explain_unknown(_problem: Any, location: Location, kind: type[Recipe]) -> str:
+    return f"there is no key {_dotted(location)!r}.{_nearest(location, kind)}"
+
+
+def _explain_missing(_problem: Any, location: Location, kind: type[Recipe]) -> str:
+    return f"{_dotted(location)!r} is missing. {_description(location, kind)}"
+
+
+def _explain_rule(problem: Any, location: Location, _kind: type[Recipe]) -> str:
+    said = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    dotted = _dotted(location)
+    return f"{dotted + ': ' if dotted else ''}{said.rstrip('.')}{'' if said.endswith('?') else '.'}"
+
+
+def _explain_value(problem: Any, location: Location, kind: type[Recipe]) -> str:
+    got = problem["input"]
+    shown = repr(got) if not isinstance(got, dict | list) else f"a {type(got).__name__}"
+    return f"{_dotted(location)} is {shown}. {problem['msg']}. {_description(location, kind)}".rstrip()
+
+
+#: pydantic's type of error -> how it is told
+_EXPLAIN = {
+    "extra_forbidden": _explain_unknown,
+    "missing": _explain_missing,
+    "value_error": _explain_rule,
+    "assertion_error": _explain_rule,
+}
+
+
+def _line_of(tree: Any, location: Location) -> int | None:
     """The 1-based line of the deepest part of `location` that the file has."""
     line = None
     here = tree
@@ -184,9 +251,9 @@ def _line_of(tree: Any, location: tuple[Any, ...]) -> int | None:
     return line
 
 
-def _section(location: tuple[Any, ...]) -> type[BaseModel] | None:
+def _section(location: Location, kind: type[Recipe]) -> type[BaseModel] | None:
     """The configuration class that holds the last key of `location`."""
-    here: type[BaseModel] | None = Recipe
+    here: type[BaseModel] | None = kind
     for part in location[:-1]:
         if isinstance(part, int):
             continue
@@ -206,8 +273,8 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _nearest(location: tuple[Any, ...]) -> str:
-    section = _section(location)
+def _nearest(location: Location, kind: type[Recipe]) -> str:
+    section = _section(location, kind)
     if section is None:
         return ""
     near = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1, cutoff=0.5)
@@ -220,8 +287,8 @@ def _nearest(location: tuple[Any, ...]) -> str:
     return f" Known here: {', '.join(section.model_fields)}."
 
 
-def _description(location: tuple[Any, ...]) -> str:
-    section = _section(location)
+def _description(location: Location, kind: type[Recipe]) -> str:
+    section = _section(location, kind)
     if section is None or not location or location[-1] not in section.model_fields:
         return ""
     return str(section.model_fields[str(location[-1])].description or "")

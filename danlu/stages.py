@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pydantic import BaseModel
+
 from danlu.compress.config import CompressStage
+from danlu.core.errors import UserError
+from danlu.core.plugins import installed
 from danlu.core.stage import Stage, in_order
 from danlu.data.config import CleanStage, DataStage, DuplicatesStage
 from danlu.evaluate.config import EvaluateStage, SpeedStage
@@ -107,3 +111,31 @@ STAGES: tuple[Stage, ...] = in_order(
         ),
     )
 )
+
+
+def stages_of(recipe: BaseModel) -> tuple[Stage, ...]:
+    """The corridor of one recipe: Danlu's own stages, and those of third parties that its `extensions` ask for.
+
+    One of a third party runs as soon as what it reads is there. Raises `UserError` that names the distribution of a
+    stage that does not fit in.
+    """
+    extensions = getattr(recipe, "extensions", None)
+    if not isinstance(extensions, BaseModel) or not type(extensions).model_fields:
+        return STAGES
+    asked, sections = type(extensions).model_fields, type(recipe).model_fields
+    plugins = [plugin for plugin in installed(sections) if asked.keys() & plugin.own_sections(sections)]
+    names = [stage.name for stage in STAGES] + [plugin.stage.name for plugin in plugins]
+    for plugin in plugins:
+        stage = plugin.stage
+        unknown = [name for name in stage.reads if name not in names]
+        why = f"it reads {', '.join(map(repr, unknown))}, which no stage of this recipe is called" if unknown else ""
+        if names.count(stage.name) > 1:
+            why = "another stage has that name"
+        if why:
+            raise UserError(f"The stage {stage.name!r} that {plugin.distribution} brings cannot be used: {why}.")
+    first, *others = STAGES
+    try:
+        return in_order((first, *(plugin.stage for plugin in plugins), *others))
+    except ValueError as error:
+        whose = ", ".join(plugin.distribution for plugin in plugins)
+        raise UserError(f"The stages that {whose} bring cannot be used: {error}.") from None

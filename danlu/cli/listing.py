@@ -14,7 +14,10 @@ from danlu.cli.output import console, json_option, print_json, run_names, worksp
 @workspace_option
 @json_option
 def listing(workspace: Path, as_json: bool) -> None:
-    """The champion is what `danlu serve` and `danlu predict` use; a refused release gets no version."""
+    """The champion is what `danlu serve` and `danlu predict` use; a refused release gets no version.
+
+    Of each name the last run with a verdict is listed; a later one that was stopped is mentioned.
+    """
     found = {"runs": _runs(workspace), "releases": _releases(workspace)}
     if as_json:
         print_json(found)
@@ -32,8 +35,9 @@ def _runs(workspace: Path) -> list[dict[str, Any]]:
     keys = ("name", "verdict", "version", "finished", "seconds", "recipe_path")
     runs = []
     for name in run_names(workspace):
-        run = api.latest_run(name, workspace=workspace)
-        runs.append({key: run.get(key) for key in keys} | {"task": run["recipe"]["task"]})
+        run, latest = api.judged_run(name, workspace=workspace), api.latest_run(name, workspace=workspace)
+        later = None if latest["started"] == run["started"] else {key: latest.get(key) for key in keys[1:]}
+        runs.append({key: run.get(key) for key in keys} | {"task": run["recipe"]["task"], "later": later})
     return runs
 
 
@@ -61,36 +65,38 @@ def _releases(workspace: Path) -> list[dict[str, Any]]:
 def _draw(found: dict[str, list[dict[str, Any]]]) -> None:
     from rich.markup import escape
 
-    from danlu.cli.tables import VERDICTS, table
+    from danlu.cli.tables import badge, table
     from danlu.report.numbers import duration
 
     screen = console()
-    runs = table("name", "task", "verdict", "version", "finished", "took")
+    runs = table("name", "task", "verdict", "version", "finished (UTC)", "took")
     for run in found["runs"]:
         version = "" if run["version"] is None else str(run["version"])
         runs.add_row(
             escape(run["name"]),
             run["task"],
-            VERDICTS[run["verdict"]],
+            badge(run["verdict"]),
             version,
-            _moment(run["finished"]),
+            _minute(run["finished"]),
             duration(run["seconds"]),
         )
+        if run["later"]:
+            runs.add_row("", "", "[dim]later: stopped[/]", "", f"[dim]{_minute(run['later']['finished'])}[/]", "")
     screen.print("[bold]Runs[/]", runs, sep="\n")
     if not found["releases"]:
         return
-    releases = table("name", "version", "", "created", "fingerprint")
+    releases = table("name", "version", "", "created (UTC)", "fingerprint")
     for release in found["releases"]:
         releases.add_row(
             escape(release["name"]),
             str(release["version"]),
             "[green]champion[/]" if release["champion"] else "",
-            _moment(release["created"]),
+            _minute(release["created"]),
             release["fingerprint"][:12],
         )
     screen.print("\n[bold]Releases[/]", releases, sep="\n")
 
 
-def _moment(text: str) -> str:
-    """An ISO time without its fractions and zone: `2026-11-23 14:05 UTC`."""
-    return f"{text[:10]} {text[11:16]} UTC"
+def _minute(text: str) -> str:
+    """An ISO time to the minute, its zone being in the column's head: `2026-11-23 14:05`."""
+    return f"{text[:10]} {text[11:16]}"

@@ -9,19 +9,28 @@ from rich.console import Console
 from rich.markup import escape
 
 from danlu.cli.tables import table
-from danlu.report.numbers import MISSING, count, duration, mass, money, size
+from danlu.report.numbers import MISSING, between, count, duration, mass, money, size
 from danlu.stages import STAGES
 
 _PLACES = {stage.name: place for place, stage in enumerate(STAGES)}
 
-Show = Callable[[float | None], str]
+#: Kind of a figure -> how it is told.
+_SHOW: dict[str, Callable[[float | None], str]] = {
+    "seconds": duration,
+    "bytes": size,
+    "usd": money,
+    "kilograms": mass,
+}
+
+#: The figures of a place by column: key in plan.json -> kind.
+_COLUMNS = {"seconds": "seconds", "memory_bytes": "bytes", "usd": "usd", "kg_co2": "kilograms"}
 
 
-def span(score: dict[str, Any] | None, show: Show) -> str:
-    """A prediction, and under it from where to where it may come out."""
+def span(score: dict[str, Any] | None, kind: str) -> str:
+    """A prediction, and under it from where to where it may come out; short, so that four fit side by side."""
     if score is None:
         return MISSING
-    return f"{show(score['value'])}\n[dim]{show(score['low'])} – {show(score['high'])}[/]"
+    return f"{_SHOW[kind](score['value'])}\n[dim]{between(score['low'], score['high'], kind)}[/]"
 
 
 def draw_plan(screen: Console, plan: dict[str, Any], warnings: list[str]) -> None:
@@ -40,13 +49,12 @@ def draw_plan(screen: Console, plan: dict[str, Any], warnings: list[str]) -> Non
         if gpu["fits"]:
             where.add_row(rented, *_cells(gpu))
         else:
-            where.add_row(rented, "[red]does not fit[/]", span(gpu["memory_bytes"], size), "", "")
-    where.columns[0].no_wrap = True
+            where.add_row(rented, "[red]does not fit[/]", span(gpu["memory_bytes"], "bytes"), "", "")
     screen.print(where)
     screen.print("[dim]GPUs were not measured: a share of their peak and a dated price (see --json) are assumed.[/]\n")
     stages = table("stage", "time", "memory", numbers=2, title="By stage, on this machine")
     for stage, cost in sorted(plan["stages"].items(), key=lambda item: _PLACES.get(item[0], len(_PLACES))):
-        stages.add_row(stage, _line(cost["seconds"], duration), _line(cost["memory_bytes"], size))
+        stages.add_row(stage, _line(cost["seconds"], "seconds"), _line(cost["memory_bytes"], "bytes"))
     screen.print(stages)
     screen.print()
     for note in plan["notes"]:
@@ -56,14 +64,8 @@ def draw_plan(screen: Console, plan: dict[str, Any], warnings: list[str]) -> Non
 
 
 def _cells(cost: dict[str, Any]) -> tuple[str, ...]:
-    shown: tuple[tuple[str, Show], ...] = (
-        ("seconds", duration),
-        ("memory_bytes", size),
-        ("usd", money),
-        ("kg_co2", mass),
-    )
-    return tuple(span(cost[key], show) for key, show in shown)
+    return tuple(span(cost[key], kind) for key, kind in _COLUMNS.items())
 
 
-def _line(score: dict[str, Any], show: Show) -> str:
-    return f"{show(score['value'])} [dim]({show(score['low'])} – {show(score['high'])})[/]"
+def _line(score: dict[str, Any], kind: str) -> str:
+    return f"{_SHOW[kind](score['value'])} [dim]({between(score['low'], score['high'], kind)})[/]"

@@ -33,24 +33,32 @@ def schema() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def check(file: Path, as_json: bool) -> None:
-    """Check a recipe file without running anything; names the line of each mistake.
+    """Check a recipe file without running anything; names the line of each mistake. Files on this machine are opened
+    to see whether they have the columns that the recipe names.
 
     \b
     Example:
       $ danlu recipe check recipe.yaml
     """
-    from danlu.core.config import resources
-    from danlu.core.resource import resolve
+    from danlu.cli.recipe_check import problems
+    from danlu.core.errors import MissingDependency, RecipeError
     from danlu.recipe import load_recipe
+    from danlu.stages import stages_of
 
-    found = load_recipe(file)
-    local = {name: value for name, value in resources(found).items() if not value.startswith(("hf:", "modelscope:"))}
-    for value in local.values():
-        resolve(value, file.resolve().parent)
+    found, note = load_recipe(file), ""
+    stages_of(found)  # says which third-party stage does not fit in
+    try:
+        told = problems(file, found)
+    except MissingDependency as error:
+        told, note = [], f"The columns of its data were not looked at. {error}"
+    if told:
+        raise RecipeError("\n".join(told))
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
         click.echo(f"{file}: a good recipe for {found.name!r} ({found.task}). Next: danlu plan {file}")
+    if note:
+        click.echo(note, err=True)
 
 
 @recipe.command()

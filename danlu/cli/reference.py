@@ -56,43 +56,45 @@ def recipe_page() -> str:
         "",
     ]
     for path, model in _sections(Recipe, ""):
-        lines += _section(path, model, schema["$defs"].get(model.__name__, schema))
+        lines += _section(path, model, _as_object(schema["$defs"].get(model.__name__, schema)))
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _as_object(schema: dict[str, Any]) -> dict[str, Any]:
+    """The long form of a section that may also be written in a short one."""
+    return next((form for form in schema.get("anyOf", ()) if "properties" in form), schema)
 
 
 def _sections(model: type[BaseModel], path: str) -> list[tuple[str, type[BaseModel]]]:
     """Every configuration class below `model` with its dotted path, in the order of the fields."""
     found = [(path, model)]
     for name, field in model.model_fields.items():
-        inner, many = _class_in(field.annotation)
-        if inner is not None:
+        for inner, many in _classes_in(field.annotation):
             found += _sections(inner, f"{path}.{name}".lstrip(".") + ("[]" if many else ""))
     return found
 
 
-def _class_in(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
-    """The configuration class inside an annotation, and whether it is a list of them."""
+def _classes_in(annotation: Any) -> list[tuple[type[BaseModel], bool]]:
+    """The configuration classes inside an annotation, each with whether it is a list of them."""
     from typing import get_args, get_origin
 
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation, False
-    for inner in get_args(annotation):
-        found, many = _class_in(inner)
-        if found is not None:
-            return found, many or get_origin(annotation) is list
-    return None, False
+        return [(annotation, False)]
+    inside = [found for inner in get_args(annotation) for found in _classes_in(inner)]
+    return [(kind, many or get_origin(annotation) is list) for kind, many in inside]
 
 
 def _section(path: str, model: type[BaseModel], schema: dict[str, Any]) -> list[str]:
     title = f"## `{path}`" if path else "## Top of the file"
     lines = [title, "", (model.__doc__ or "").strip().splitlines()[0], ""]
-    lines += ["| key | type | default | what it is |", "|---|---|---|---|"]
+    if model.model_fields:
+        lines += ["| key | type | default | what it is |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
         default = "**must be given**" if field.is_required() else _default(field.get_default(call_default_factory=True))
         kind = _kind(schema["properties"][name])
         description = (field.description or "").replace("|", "\\|")
         lines.append(f"| `{name}` | {kind} | {default} | {description} |")
-    return [*lines, ""]
+    return [*lines, ""] if model.model_fields else lines
 
 
 def _default(value: Any) -> str:
@@ -120,6 +122,9 @@ def _kind(schema: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         inner = _kind(schema["items"])
         return f"list of {inner}{f' ({bounds})' if bounds else ''}"
+    values = schema.get("additionalProperties")
+    if isinstance(values, dict):
+        return f"map from text to {_kind(values)}"
     kind = _TYPES[schema["type"]]
     return f"{kind}, {bounds}" if bounds else kind
 

@@ -85,12 +85,12 @@ def _as_json(result: RunResult, summary: dict[str, Any]) -> dict[str, Any]:
 def _draw(screen: Console, result: RunResult, summary: dict[str, Any], workspace: Path) -> None:
     from rich.markup import escape
 
-    from danlu.cli.tables import VERDICTS
+    from danlu.cli.tables import badge
     from danlu.report.numbers import duration
 
     screen.print()
     version = f", version {result.version}" if result.version is not None else ""
-    screen.print(f"{VERDICTS[result.verdict]}  [bold]{result.name}[/]{version}  [dim]{duration(result.seconds)}[/]")
+    screen.print(f"{badge(result.verdict)}  [bold]{result.name}[/]{version}  [dim]{duration(result.seconds)}[/]")
     screen.print(escape(summary["sentence"]["en"]))
     for gate in summary["gates"] or []:
         if not gate["passed"]:
@@ -129,6 +129,8 @@ def _standing(result: RunResult, champion: int | None) -> str | None:
 def _next(result: RunResult, champion: int | None) -> tuple[str, ...]:
     name, version = result.name, result.version
     look = f"danlu show {name} --open"
+    if result.verdict == "stopped":
+        return (f"danlu show {name} --last --open", f"danlu show {name} --last")
     if result.verdict != "ship":
         return (look, f"danlu show {name}")
     if version == champion:

@@ -1,4 +1,4 @@
-"""Tables that the reading commands draw on a terminal."""
+"""Tables that the reading commands draw on a terminal, in English or Chinese, at 80 columns."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from danlu.report.numbers import count, duration, milliseconds, number, percent, size
-from danlu.report.sentences import NOT_COMPARABLE
+from danlu.report.sentences import NOT_COMPARABLE, gate_sentence
+from danlu.report.words import Language, stage_name, words
 
-VERDICTS = {
-    "ship": "[bold white on green] SHIP [/]",
-    "refused": "[bold white on red] REFUSED [/]",
-    "stopped": "[bold black on yellow] STOPPED [/]",
-}
+_COLOURS = {"ship": "white on green", "refused": "white on red", "stopped": "black on yellow"}
+
+Words = dict[str, str]
+
+
+def badge(verdict: str, language: Language = "en") -> str:
+    """A verdict as a coloured word."""
+    return f"[bold {_COLOURS[verdict]}] {words(language)[f'badge_{verdict}']} [/]"
 
 
 def table(*columns: str, numbers: int = 0, title: str | None = None) -> Table:
@@ -38,91 +42,118 @@ def interval(score: dict[str, Any] | None) -> str:
     return f"{number(score['value'])} [dim]\\[{number(score['low'])}, {number(score['high'])}][/]"
 
 
-def draw_summary(screen: Console, summary: dict[str, Any], language: str = "en") -> None:
-    """What `danlu show NAME` prints: the verdict, its sentence in `language`, then what it stands on."""
-    version = f", version {summary['version']}" if summary["version"] is not None else ""
-    screen.print(f"{VERDICTS[summary['verdict']]}  [bold]{escape(summary['name'])}[/]{version}")
+def draw_summary(screen: Console, summary: dict[str, Any], language: Language = "en", other: str = "") -> None:
+    """What `danlu show NAME` prints: the verdict, its sentence, then what it stands on; all in `language`.
+
+    `other` is a line that says how to see another run of the same name; empty where there is none.
+    """
+    said = words(language)
+    version = f"{said['comma']}{said['version']} {summary['version']}" if summary["version"] is not None else ""
+    screen.print(f"{badge(summary['verdict'], language)}  [bold]{escape(summary['name'])}[/]{version}")
     screen.print(escape(summary["sentence"][language]))
+    if summary["later_sentence"]:
+        screen.print(f"[yellow]{escape(summary['later_sentence'][language])}[/]")
+    if other:
+        screen.print(escape(other), soft_wrap=True)
     for draw in (_gates, _scores, _forms, _data, _cost):
-        draw(screen, summary)
+        draw(screen, summary, said, language)
 
 
-def _gates(screen: Console, summary: dict[str, Any]) -> None:
+def _gates(screen: Console, summary: dict[str, Any], said: Words, language: Language) -> None:
     if not summary["gates"]:
         return
-    made = table("", "gate", "what was seen")
+    made = table("", said["gate"], said["seen"])
     for gate in summary["gates"]:
         mark = "[green]✓[/]" if gate["passed"] else "[red]✗[/]"
-        made.add_row(mark, escape(gate["expression"]), escape(str(gate["reason"] or number(gate["observed"]))))
-    screen.print("\n[bold]Gates[/]", made, sep="\n")
+        made.add_row(mark, escape(gate["expression"]), escape(gate_sentence(gate, summary)[language]))
+    made.columns[1].no_wrap = True
+    screen.print(f"\n[bold]{said['gates']}[/]", made, sep="\n")
 
 
-def _scores(screen: Console, summary: dict[str, Any]) -> None:
+def _scores(screen: Console, summary: dict[str, Any], said: Words, language: Language) -> None:
     evidence, baseline = summary["evidence"], summary["baseline"]
     if not evidence:
         return
-    made = table("score", "this model", "baseline", "baseline, all rows")
+    made = table(said["score"], said["model"], said["short_baseline_same"], said["short_baseline_all"], numbers=3)
     same = (baseline or {}).get("scores") or {}
     every = ((baseline or {}).get("all_rows") or {}).get("scores") or {}
     for name, score in evidence["scores"].items():
         theirs, best = (None, None) if name in NOT_COMPARABLE else (same.get(name), every.get(name))
-        made.add_row(name, interval(score), interval(theirs), number((best or {}).get("value")))
-    screen.print(f"\n[bold]Scores[/] [dim]on {count(evidence['rows'])} test rows, 95% interval[/]", made, sep="\n")
+        made.add_row(said.get(name, name), interval(score), interval(theirs), number((best or {}).get("value")))
+    on = said["scores_on"].format(rows=count(evidence["rows"]))
+    screen.print(f"\n[bold]{said['scores']}[/] [dim]{on}[/]", made, sep="\n")
+    if every:
+        screen.print(f"[dim]{said['all_rows_note']}[/]")
     if summary["naive"]:
-        screen.print(f"[yellow]{escape(summary['naive_sentence']['en'])}[/]")
+        screen.print(f"[yellow]{escape(summary['naive_sentence'][language])}[/]")
 
 
-def _forms(screen: Console, summary: dict[str, Any]) -> None:
+def _forms(screen: Console, summary: dict[str, Any], said: Words, _language: Language) -> None:
     if not summary["forms"]:
         return
-    made = table("form", "size", "p50", "p95", "texts/s", "differs from checkpoint", numbers=5)
+    made = table(
+        said["form"], said["size"], said["p50"], said["p95"], said["throughput"], said["short_parity"], numbers=5
+    )
     for form in summary["forms"]:
         parity = form["parity"] or {}
         made.add_row(
-            f"{form['form']}{' [green](served)[/]' if form['shipped'] else ''}",
+            f"{form['form']}{' [green](' + said['served'] + ')[/]' if form['shipped'] else ''}",
             size(form["bytes"]),
             milliseconds(form["p50_ms"]),
             milliseconds(form["p95_ms"]),
             number(form["throughput_per_second"]),
             percent(parity.get("disagreement")),
         )
-    screen.print("\n[bold]Forms[/]", made, sep="\n")
+    screen.print(f"\n[bold]{said['forms_short']}[/]", made, f"[dim]{said['parity_note']}[/]", sep="\n")
 
 
-def _data(screen: Console, summary: dict[str, Any]) -> None:
+def _data(screen: Console, summary: dict[str, Any], said: Words, _language: Language) -> None:
     data = summary["data"]
     if not data:
         return
-    made = table("step", "in", "dropped", "out", "reasons", numbers=0)
+    made = table(*(said[f"funnel_{column}"] for column in ("step", "in", "dropped", "out", "reasons")))
+    for column in made.columns[1:4]:
+        column.justify, column.no_wrap = "right", True
     for step in data["funnel"]:
         if step["rows_in"] == step["rows_out"]:
             continue
-        reasons = ", ".join(f"{reason} {count(rows)}" for reason, rows in step["dropped"].items() if rows)
-        dropped = step["rows_in"] - step["rows_out"]
-        made.add_row(step["step"], count(step["rows_in"]), count(dropped), count(step["rows_out"]), escape(reasons))
-    screen.print("\n[bold]Data[/]", made, sep="\n")
-    parts = ", ".join(f"{part} {count(numbers['rows'])}" for part, numbers in data["splits"].items())
-    screen.print(f"Split: {parts}; leaked rows: {data['leaked_rows']}")
+        reasons = said["comma"].join(
+            f"{said.get(f'reason_{reason}', reason)} {count(rows)}" for reason, rows in step["dropped"].items() if rows
+        )
+        made.add_row(
+            said.get(f"step_{step['step']}", step["step"]),
+            count(step["rows_in"]),
+            count(step["rows_in"] - step["rows_out"]),
+            count(step["rows_out"]),
+            escape(reasons),
+        )
+    screen.print(f"\n[bold]{said['data']}[/]")
+    if made.row_count:
+        screen.print(made)
+    parts = said["comma"].join(
+        f"{said.get(f'part_{part}', part)} {count(numbers['rows'])}" for part, numbers in data["splits"].items()
+    )
+    screen.print(said["split"].format(parts=parts, leaked=count(data["leaked_rows"])))
 
 
-def _cost(screen: Console, summary: dict[str, Any]) -> None:
-    made = table("stage", "predicted", "took", "peak memory", "", numbers=0)
+def _cost(screen: Console, summary: dict[str, Any], said: Words, language: Language) -> None:
+    made = table(said["stage"], said["predicted"], said["stage_took"], said["peak_memory"], "")
     reused = {entry["stage"]: entry["reused"] for entry in summary["artifacts"]}
     for row in summary["plan"]["stages"]:
         seconds, memory = row["seconds"], row["peak_memory_bytes"]
         made.add_row(
-            row["stage"],
-            _predicted(seconds["predicted"]),
+            stage_name(row["stage"], language),
+            _predicted(seconds["predicted"], said["to"]),
             duration(seconds["actual"]),
             size(memory["actual"]),
-            "[dim]reused[/]" if reused.get(row["stage"]) else "",
+            f"[dim]{said['reused']}[/]" if reused.get(row["stage"]) else "",
         )
-    screen.print("\n[bold]Time and memory[/]", made, sep="\n")
+    screen.print(f"\n[bold]{said['time_and_memory']}[/]", made, sep="\n")
 
 
-def _predicted(score: dict[str, Any] | None) -> str:
+def _predicted(score: dict[str, Any] | None, to: str) -> str:
     if score is None or score.get("value") is None:
         return number(None)
     if score.get("low") is None or score.get("high") is None:
         return duration(score["value"])
-    return f"{duration(score['value'])} [dim]({duration(score['low'])} to {duration(score['high'])})[/]"
+    return f"{duration(score['value'])} [dim]({duration(score['low'])} {to} {duration(score['high'])})[/]"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -55,12 +55,15 @@ def view(kind: type[Section], value: BaseModel) -> Section:
     A stage whose configuration names a base class of a recipe's section is given, and fingerprinted by, that part
     of the section alone; the rest of it may change without the stage running again.
     """
-    seen = {}
-    for name, field in kind.model_fields.items():
-        item, part = getattr(value, name), field.annotation
-        narrower = isinstance(part, type) and issubclass(part, BaseModel) and type(item) is not part
-        seen[name] = view(cast("type[BaseModel]", part), item) if narrower else item
-    return kind.model_validate(seen)
+    return kind.model_validate(
+        {name: as_seen(field.annotation, getattr(value, name)) for name, field in kind.model_fields.items()}
+    )
+
+
+def as_seen(annotation: Any, value: Any) -> Any:
+    """`value` as a field with this annotation sees it: see `view`."""
+    narrower = isinstance(annotation, type) and issubclass(annotation, BaseModel) and type(value) is not annotation
+    return view(annotation, value) if narrower else value
 
 
 def walk(config: BaseModel, path: str = "") -> Iterator[tuple[str, Any, tuple[object, ...]]]:

@@ -22,8 +22,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from danlu.core.artifact import LOGS, Artifact, Record, content_hash, list_files
+from danlu.core.config import as_seen
 from danlu.core.config import resources as resources_of
-from danlu.core.config import view
 from danlu.core.context import Limits
 from danlu.core.errors import BY_NAME, BudgetReached, Interrupted, StageCrashed, from_os_error
 from danlu.core.fingerprint import fingerprint, plain
@@ -104,7 +104,10 @@ class Runner:
         return recipe
 
     def _stage(self, stage: Stage, recipe: BaseModel, digests: Digests, interrupted: threading.Event) -> Artifact:
-        config = view(stage.config, recipe)
+        sections = {
+            name: as_seen(field.annotation, _section(recipe, name)) for name, field in stage.config.model_fields.items()
+        }
+        config = stage.config.model_validate(sections)
         paths = {name: resolve(value, self.base) for name, value in resources_of(config).items()}
         contents = {name: digests.of(path) for name, path in paths.items()}
         inputs = {name: self.artifacts[name] for name in stage.reads}
@@ -430,6 +433,11 @@ def _ctrl_c() -> Iterator[threading.Event]:
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
+
+
+def _section(recipe: BaseModel, name: str) -> Any:
+    """A section of the recipe; one it does not have itself belongs to a third party's stage."""
+    return getattr(recipe if name in type(recipe).model_fields else recipe.extensions, name)  # type: ignore[attr-defined]
 
 
 def _apply(recipe: BaseModel, values: Mapping[str, Any]) -> BaseModel:

@@ -13,6 +13,7 @@ from typing import Any
 
 from danlu.core.errors import DataError
 from danlu.data.checks import LEAST_ROWS, spelling_warnings
+from danlu.data.naming import model_name
 from danlu.data.text import han_and_words, language_of, normalise
 from danlu.sources.formats import open_file
 from danlu.sources.records import Opened
@@ -27,9 +28,6 @@ _MOST_VALUES = 1_000
 #: Most classes, and longest value in characters, of a column taken for the label unless its name says so.
 _MOST_CLASSES = 30
 _LONGEST_LABEL = 40
-
-#: Longest name proposed for the model, in characters; people type it.
-_LONGEST_NAME = 24
 
 _TEXT_NAMES = re.compile(
     r"text|content|review|comment|message|body|sentence|tweet|document|description|question|utterance"
@@ -257,10 +255,11 @@ def _warnings(rows: int, bad: int, label: str | None) -> Iterable[str]:
 def recipe_text(inspection: Inspection, path: str | Path) -> str:
     """A short recipe with comments that runs as it is; `path` is the file as the recipe names it."""
     task = "classify" if inspection.label is not None else "generate"
+    name = model_name(inspection.name, classify=inspection.label is not None)
     lines = [f"# {_comment(fact)}" for fact in _facts(inspection)]
     lines += [f"# {_comment(warning)}" for warning in inspection.warnings[:3]]
     lines += [
-        f"name: {_quoted(_name(inspection.name))}",
+        f"name: {_quoted(name)} # what commands call the model; change it as you like (a-z, 0-9, dot, dash, _)",
         f"task: {task} # classify texts, or generate text",
         "",
         "data:",
@@ -345,12 +344,3 @@ def _quoted(text: str) -> str:
     if re.fullmatch(r"(?:[.]{0,2}/)?[^\W\d_][\w./-]*", text) and text.lower() not in {"null", "true", "false"}:
         return text
     return json.dumps(text, ensure_ascii=False)
-
-
-def _name(file: str) -> str:
-    """A short name for the model: the first words of the file's name, whole ones where that is possible."""
-    plain = re.sub(r"[^a-z0-9]+", "-", Path(file).stem.lower()).strip("-")
-    if len(plain) > _LONGEST_NAME:
-        cut = plain[: _LONGEST_NAME + 1]
-        plain = cut.rpartition("-")[0] or cut[:_LONGEST_NAME]
-    return plain or "my-model"

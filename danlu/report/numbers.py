@@ -76,3 +76,32 @@ def mass(kilograms: float | None) -> str:
         if kilograms * factor >= 1:
             return f"{number(kilograms * factor, 2)} {unit}"
     return f"{number(kilograms * 1e6, 2)} mg"
+
+
+#: What an interval may be told in: kind -> (how much one is, its name), the smallest first.
+_UNITS: dict[str, tuple[tuple[float, str], ...]] = {
+    "seconds": ((1, "s"), (60, "min"), (3600, "h"), (86400, "days")),
+    "bytes": tuple((1000.0**power, name) for power, name in enumerate(_SIZES)),
+    "kilograms": ((1e-6, "mg"), (1e-3, "g"), (1, "kg"), (1e3, "t")),
+    "usd": ((1, ""),),
+}
+#: How many of a unit the high end must be for that unit to be used: 0.3–1.6 min says less than 18–95 s.
+_LEAST = {"seconds": 3.0, "bytes": 1.0, "kilograms": 1.0, "usd": 1.0}
+
+
+def between(low: float | None, high: float | None, kind: str) -> str:
+    """An interval in a few signs, in the unit that fits its high end: 4.6–15 min, 1.6–2.3 GB, $0.013–0.069.
+
+    `kind` is "seconds", "bytes", "kilograms" or "usd". Two digits, for no interval is known better.
+    """
+    if low is None or high is None:
+        return MISSING
+    units = _UNITS[kind]
+    one, name = next((unit for unit in reversed(units) if high >= _LEAST[kind] * unit[0]), units[0])
+    ends = f"{number(low / one, 2)}–{number(high / one, 2)}"
+    return f"${ends}" if kind == "usd" else f"{ends} {name}"
+
+
+def moment(text: str) -> str:
+    """An ISO time without its fractions and zone: `2026-11-23 14:05 UTC`."""
+    return f"{text[:10]} {text[11:16]} UTC"

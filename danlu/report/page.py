@@ -8,15 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from danlu.core.errors import UserError
 from danlu.core.lazy import need
 from danlu.core.store import write_atomically
 from danlu.report import numbers as show
+from danlu.report.files import report_file
 from danlu.report.plots import PLOTS
-from danlu.report.sentences import LOWER_IS_BETTER, NOT_COMPARABLE, is_leak, meaning, naive_explanation
+from danlu.report.sentences import LOWER_IS_BETTER, NOT_COMPARABLE, gate_sentence, is_leak, meaning, naive_explanation
 from danlu.report.words import words
 
-FILES = {"en": "report.html", "zh": "report.zh.html"}
 _SHARES = frozenset({"accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall", "ece"})
 _TEXT_CHARACTERS = 400
 
@@ -24,16 +23,17 @@ _TEXT_CHARACTERS = 400
 def write_report(summary: dict[str, Any], folder: Path, language: str = "en") -> Path:
     """Write the report of a run (see `danlu.report.summary`) into `folder` and return its path.
 
-    The file is `report.html` in English ("en"), `report.zh.html` in Chinese ("zh").
+    The file is `report.html` in English ("en"), `report.zh.html` in Chinese ("zh"); a run without a verdict has
+    `report.stopped.html`, `report.stopped.zh.html`. Raises `UserError` for another language.
     """
-    path = folder / FILES[_known(language)]
+    path = folder / report_file(summary["verdict"], language)
     write_atomically(path, page(summary, language))
     return path
 
 
 def page(summary: dict[str, Any], language: str = "en") -> str:
     """The whole HTML page as text; the same summary gives the same text."""
-    said = words(_known(language))  # type: ignore[arg-type]
+    said = words(language)  # type: ignore[arg-type]
     markup = need("markupsafe", extra="report").Markup
     plots = {name: draw(summary, said) for name, draw in PLOTS.items()}
     explained = naive_explanation(summary)
@@ -46,6 +46,7 @@ def page(summary: dict[str, Any], language: str = "en") -> str:
             css=markup((Path(__file__).parent / "page.css").read_text(encoding="utf-8")),
             plots={name: plot and {"svg": markup(plot.svg), "legend": plot.legend} for name, plot in plots.items()},
             meaning=[point[language] for point in meaning(summary)],
+            seen=[gate_sentence(gate, summary)[language] for gate in summary["gates"] or []],
             leak=bool(summary["naive"]) and is_leak(summary["naive"]),
             naive_explanation=explained and explained[language],
             tiles=_tiles(summary, said),
@@ -57,12 +58,6 @@ def page(summary: dict[str, Any], language: str = "en") -> str:
             places=_places(summary, said),
         )
     )
-
-
-def _known(language: str) -> str:
-    if language not in FILES:
-        raise UserError(f"There is no report in {language!r}; expected {' or '.join(FILES)}.")
-    return language
 
 
 @functools.cache
@@ -86,7 +81,7 @@ def _template() -> Any:
         "mass": show.mass,
         "score": _interval,
         "span": _span,
-        "moment": lambda text: f"{text[:10]} {text[11:16]} UTC",
+        "moment": show.moment,
         "clip": lambda text: text if len(text) <= _TEXT_CHARACTERS else text[:_TEXT_CHARACTERS] + " …",
     }
     return environment.get_template("page.html")

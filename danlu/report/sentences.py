@@ -5,9 +5,11 @@ Each function takes the summary and returns `{"en": ..., "zh": ...}`, or None wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from danlu.report.numbers import count, milliseconds, number, percent, size
+from danlu.report.numbers import count, milliseconds, moment, number, percent, size
+from danlu.report.words import stage_name, words
 
 Sentence = dict[str, str]
 Numbers = dict[str, Any]
@@ -50,14 +52,36 @@ def _refused(numbers: Numbers) -> Sentence:
 
 
 def _stopped(numbers: Numbers) -> Sentence:
-    stages = [row["stage"] for row in numbers["artifacts"]]
-    after_en = f"the run ended after the stage {stages[-1]}" if stages else "the run ended before its first stage"
-    after_zh = f"运行在 {stages[-1]} 阶段之后结束" if stages else "运行在第一个阶段之前就结束了"
-    error = numbers.get("error")
-    why = f" ({str(error['text']).splitlines()[0]})" if error and error.get("text") else ""
+    ended = _ended([row["stage"] for row in numbers["artifacts"]], numbers.get("error"))
+    return {"en": f"No verdict yet: the run {ended['en']}.", "zh": f"还没有结论：运行{ended['zh']}。"}
+
+
+def _ended(stages: list[str], error: dict[str, Any] | None) -> Sentence:
+    """Where a run without a verdict ended, and why, as the second half of "the run ..."."""
+    last = stages[-1] if stages else None
+    after = {"en": f"ended after the stage {last}", "zh": f"在“{stage_name(last, 'zh')}”阶段之后结束"}
+    before = {"en": "ended before its first stage", "zh": "在第一个阶段之前就结束了"}
+    why = _first_line(error)
     return {
-        "en": f"No verdict yet: {after_en}{why}.",
-        "zh": f"还没有结论：{after_zh}{why}。",
+        "en": (after if stages else before)["en"] + (f" ({why})" if why else ""),
+        "zh": (after if stages else before)["zh"] + (f"（{why}）" if why else ""),
+    }
+
+
+def _first_line(error: dict[str, Any] | None) -> str:
+    text = str((error or {}).get("text") or "")
+    return text.splitlines()[0].rstrip(".") if text.strip() else ""
+
+
+def later_sentence(numbers: Numbers) -> Sentence | None:
+    """That a later run than the one shown came to no verdict; None where there is none."""
+    later = numbers["later"]
+    if not later:
+        return None
+    ended, when = _ended(later["stages"], later["error"]), moment(later["finished"])
+    return {
+        "en": f"A later run ({when}) came to no verdict: it {ended['en']}. What is shown is the last run with one.",
+        "zh": f"之后还有一次运行（{when}）没有得出结论：它{ended['zh']}。这里显示的是上一次有结论的运行。",
     }
 
 
@@ -290,3 +314,36 @@ def _speed_point(numbers: Numbers) -> Sentence | None:
         f"the model is {weight} on disk.",
         "zh": f"在这台机器上，一半的回答快于 {half}，100 次里有 95 次快于 {most}；模型文件 {weight}。",
     }
+
+
+def gate_sentence(gate: dict[str, Any], numbers: Numbers) -> Sentence:
+    """What was seen at a gate, and why it did not pass. The artifact's own words are English."""
+    english = str(gate["reason"] or number(gate["observed"]))
+    function = gate["expression"].partition("(")[0].strip()
+    if gate["observed"] is None:
+        return {"en": english, "zh": "没有可用的测量结果"}
+    return {"en": english, "zh": _GATE_FUNCTIONS.get(function, _observed)(gate, numbers)}
+
+
+def _observed(gate: dict[str, Any], _numbers: Numbers) -> str:
+    return f"实际值 {number(gate['observed'], 4)}"
+
+
+def _beats(gate: dict[str, Any], numbers: Numbers) -> str:
+    baseline = numbers["baseline"] or {}
+    comparison = baseline.get("comparison")
+    if not comparison:
+        return _observed(gate, numbers)
+    metric = comparison["metric"]
+    gain = -gate["observed"] if metric in LOWER_IS_BETTER else gate["observed"]
+    chance = comparison.get("p_value")
+    by = words("zh").get(metric, metric) + ("" if chance is None else f"，p = {number(chance)}")
+    name, apart = f"基线（{baseline['name']}）", number(abs(gain))
+    if gain < 0:
+        return f"{name}反而好 {apart}（{by}）"
+    if gain == 0:
+        return f"与{name}一样好（{by}）"
+    return f"比{name}好 {apart}（{by}）" + ("" if comparison["significant"] else "，可能是偶然")
+
+
+_GATE_FUNCTIONS: dict[str, Callable[[dict[str, Any], Numbers], str]] = {"beats": _beats}

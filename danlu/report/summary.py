@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from danlu.core.artifact import RECORD, Artifact, Record
 from danlu.core.store import Workspace
-from danlu.report.sentences import naive_sentence, verdict_sentence
+from danlu.report.sentences import later_sentence, naive_sentence, verdict_sentence
 
 _DATA_KEYS = (
     "language",
@@ -53,12 +53,14 @@ _SCORES = (
     "bits_per_character",
     "perplexity",
 )
+_LATER_KEYS = ("verdict", "error", "started", "finished", "seconds")
 _SPEED_KEYS = ("p50_ms", "p95_ms", "throughput_per_second")
 
 
-def summary(run: dict[str, Any], workspace: Workspace) -> dict[str, Any]:
-    """The summary of `run`, a `runs/NAME/latest.json` of `workspace`.
+def summary(run: dict[str, Any], workspace: Workspace, later: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The summary of `run`, a record in `runs/NAME/` of `workspace`.
 
+    `later` is the record of a later run that came to no verdict, if there is one; it is mentioned.
     Scores are `{"value", "low", "high"}` (95 % interval), times are in seconds, sizes in bytes. Sentences come
     in English ("en") and Chinese ("zh").
     """
@@ -89,8 +91,17 @@ def summary(run: dict[str, Any], workspace: Workspace) -> dict[str, Any]:
         "training": _training(found),
         "plan": _plan(run, found),
         "artifacts": [_artifact_row(stage, found) for stage in run["stages"]],
+        "later": later and {key: later.get(key) for key in _LATER_KEYS} | {"stages": _names(later)},
     }
-    return numbers | {"sentence": verdict_sentence(numbers), "naive_sentence": naive_sentence(numbers)}
+    return numbers | {
+        "sentence": verdict_sentence(numbers),
+        "naive_sentence": naive_sentence(numbers),
+        "later_sentence": later_sentence(numbers),
+    }
+
+
+def _names(run: dict[str, Any]) -> list[str]:
+    return [row["stage"] for row in run["stages"]]
 
 
 def _artifacts(run: dict[str, Any], workspace: Workspace) -> dict[str, Artifact]:

@@ -257,7 +257,39 @@ _WORDS: dict[str, tuple[str, str]] = {
     "stage_evaluate": ("evaluate", "评估"),
     "stage_speed": ("speed", "测速"),
     "stage_release": ("release", "发布"),
+    # The terminal (`danlu show`), where a column is narrow
+    "badge_ship": ("SHIP", "可以上线"),
+    "badge_refused": ("REFUSED", "不予上线"),
+    "badge_stopped": ("STOPPED", "尚无结论"),
+    "scores": ("Scores", "各项指标"),
+    "scores_on": ("on {rows} test rows, 95% interval", "{rows} 条测试文本，95% 区间"),
+    "short_baseline_same": ("baseline", "基线"),
+    "short_baseline_all": ("all rows", "学完全部"),
+    "short_parity": ("differs", "不一致"),
+    "parity_note": (
+        "differs: share of texts answered otherwise than by the checkpoint",
+        "不一致：与训练结果答案不同的文本所占比例",
+    ),
+    "all_rows_note": ("all rows: the baseline trained on every training row", "学完全部：基线用全部训练数据训练"),
+    "funnel_step": ("step", "步骤"),
+    "funnel_in": ("in", "进"),
+    "funnel_dropped": ("dropped", "丢掉"),
+    "funnel_out": ("out", "剩下"),
+    "funnel_reasons": ("reasons", "原因"),
+    "split": ("Split: {parts}; leaked rows: {leaked}", "划分：{parts}；泄漏的行：{leaked}"),
+    "comma": (", ", "，"),
+    "stage_took": ("took", "用时"),
+    "peak_memory": ("peak memory", "内存峰值"),
+    "time_and_memory": ("Time and memory", "时间和内存"),
+    "forms_short": ("Forms", "导出的形式"),
+    "see_later": ("To see the later one: {command}", "查看后来那次：{command}"),
+    "see_judged": ("The last run with a verdict: {command}", "上一次有结论的运行：{command}"),
 }
+
+
+def stage_name(stage: str | None, language: Language) -> str:
+    """What a stage is called in a language; its own name for one that is not in the table, such as a third party's."""
+    return words(language).get(f"stage_{stage}", stage or "")
 
 
 def words(language: Language) -> dict[str, str]:

@@ -80,6 +80,24 @@ def test_changing_only_a_gate_re_runs_only_release_and_can_refuse(classify: Walk
     assert served.returncode == 0, "the champion of before still answers"
 
 
+def test_a_later_partial_run_does_not_hide_the_verdict(classify: Walked, tmp_path: Path) -> None:
+    copy = Walked(tmp_path / "copy", classify.name, classify.output)
+    shutil.copytree(classify.folder, copy.folder)
+    runs = copy.folder / ".danlu" / "runs" / copy.name
+    before = (runs / "report.html").read_bytes()
+    sections = copy.sections()
+    sections["data"]["seed"] = 7
+    copy.write_recipe(sections)
+    partial = copy.run("run", "recipe.yaml", "--until", "data")
+    assert partial.returncode == 0, partial.stderr
+    assert f"danlu show {copy.name} --last" in partial.stdout
+    found = show(copy)
+    assert (found["verdict"], found["later"]["stages"]) == ("ship", ["plan", "data"])
+    assert json.loads(copy.run("show", copy.name, "--last", "--json").stdout)["verdict"] == "stopped"
+    assert (runs / "report.html").read_bytes() == before
+    assert (runs / "report.stopped.html").exists()
+
+
 def test_the_served_answers_are_the_evaluated_ones_whatever_else_is_in_the_batch(classify: Walked) -> None:
     """Every test text is asked alone, in random batches and under concurrency, from a real server process."""
     folders = {artifact["stage"]: artifact["folder"] for artifact in show(classify)["artifacts"]}

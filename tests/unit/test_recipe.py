@@ -91,3 +91,17 @@ def test_every_field_of_every_section_is_described_in_the_schema() -> None:
 def test_a_frozen_recipe_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         parse_recipe(GOOD).name = "other"  # type: ignore[misc]
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
+    gates = (
+        "release:\n  gates:\n    - macro_f1 >= 70\n    - parity <= 0.01\n    - beats(basline)\n    - acuracy > 0.5\n"
+    )
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(GOOD.replace("learning_rate", "learning_rat") + gates, "r")
+    told = str(caught.value).splitlines()
+    assert [line.partition(": ")[0] for line in told] == ["r:9", "r:12", "r:14", "r:15"]
+    for line, part in zip(
+        told, ("learning_rat", "did you mean 0.7?", "'basline'", "Did you mean 'accuracy'?"), strict=True
+    ):
+        assert part in line

@@ -17,7 +17,13 @@ from danlu.recipe import load_recipe
         ("customer_feedback_export_2024_q3_final_v2 (1)", "customer-feedback-export"),
         ("a-file-whose-words-go-on-and-on", "a-file-whose-words-go-on"),
         ("x" * 200, "x" * 24),
-        ("评论数据", "my-model"),
+        ("评论数据", "reviews"),
+        ("2024年客户投诉导出", "2024-customer-complaints"),
+        ("评论_reviews_v2", "reviews-v2"),
+        ("北京评论", "reviews-b1a5"),
+        ("上海评论", "reviews-f218"),
+        ("古诗词", "classifier-7b1f"),
+        ("！！", "my-model"),
     ],
 )
 def test_the_proposed_name_is_short_and_whole_words(tmp_path: Path, stem: str, name: str) -> None:

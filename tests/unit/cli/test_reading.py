@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.cells import cell_len
 
 from danlu.cli.main import cli, main
 from tests.unit.report.example import EVIL, make_run
@@ -49,6 +51,87 @@ def test_show_says_the_verdict_in_the_language_asked_for(tmp_path: Path) -> None
 def test_show_draws_a_partial_run(tmp_path: Path, until: str) -> None:
     make_run(tmp_path, until=until)
     assert "STOPPED" in ask("show", "sentiment-en", "--workspace", str(tmp_path))
+
+
+def later_run(workspace: Path, **changes: object) -> None:
+    """A run that was judged, and behind it one that ended during train, as `api.run` leaves them."""
+    judged = make_run(workspace)
+    folder = workspace / "runs" / "sentiment-en"
+    (folder / "20261123T120000000+0000.json").write_text(json.dumps(judged), encoding="utf-8")
+    stopped = judged | {
+        "verdict": "stopped",
+        "version": None,
+        "stages": judged["stages"][:2],
+        "started": "2026-11-24T12:00:00.000+00:00",
+        "finished": "2026-11-24T12:01:00.000+00:00",
+        "error": {"kind": "StageCrashed", "text": "train failed: planted\nThe trace is in log.txt"},
+    }
+    for name in ("20261124T120000000+0000.json", "latest.json"):
+        (folder / name).write_text(json.dumps(stopped | changes), encoding="utf-8")
+
+
+def test_show_leads_with_the_last_verdict_and_says_that_a_later_run_failed(tmp_path: Path) -> None:
+    later_run(tmp_path)
+    asked = ("show", "sentiment-en", "--workspace", str(tmp_path))
+    said = " ".join(ask(*asked).split())
+    assert said.startswith("SHIP sentiment-en, version 1")
+    assert (
+        "A later run (2026-11-24 12:01 UTC) came to no verdict: it ended after the stage data (train failed: planted)"
+        in said
+    )
+    assert f"danlu show sentiment-en --last --workspace {tmp_path}" in said
+    last = " ".join(ask(*asked, "--last").split())
+    assert last.startswith("STOPPED sentiment-en No verdict yet: the run ended after the stage data")
+    assert f"The last run with a verdict: danlu show sentiment-en --workspace {tmp_path}" in last
+    found = json.loads(ask(*asked, "--json"))
+    assert (found["verdict"], found["later"]["verdict"], found["later"]["stages"]) == (
+        "ship",
+        "stopped",
+        ["plan", "data"],
+    )
+    assert json.loads(ask(*asked, "--json", "--last"))["later"] is None
+
+
+def test_a_later_verdict_is_the_one_to_show(tmp_path: Path) -> None:
+    later_run(tmp_path, verdict="refused")
+    assert json.loads(ask("show", "sentiment-en", "--json", "--workspace", str(tmp_path)))["verdict"] == "refused"
+
+
+def test_a_damaged_record_does_not_hide_an_older_verdict(tmp_path: Path) -> None:
+    later_run(tmp_path)
+    (tmp_path / "runs" / "sentiment-en" / "20261123T180000000+0000.json").write_text("{", encoding="utf-8")
+    assert json.loads(ask("show", "sentiment-en", "--json", "--workspace", str(tmp_path)))["verdict"] == "ship"
+
+
+def test_list_leads_with_the_last_verdict_too(tmp_path: Path) -> None:
+    later_run(tmp_path)
+    (run,) = json.loads(ask("list", "--json", "--workspace", str(tmp_path)))["runs"]
+    assert (run["verdict"], run["later"]["verdict"]) == ("ship", "stopped")
+    assert "later: stopped" in ask("list", "--workspace", str(tmp_path))
+
+
+#: What stays as it is in Chinese: names, units, and abbreviations that everyone writes so.
+_NOT_TRANSLATED = re.compile(
+    r"sentiment-en|TF-IDF \+ logistic regression|ROC AUC|F1|p50|p95|onnx|torch|macro_f1|leaked_rows|beats\(baseline\)"
+    r"|\b(?:ms|s|min|h|[KMGT]?B|p)\b"
+)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_show_in_chinese_has_no_english_and_fits_80_columns(
+    tmp_path: Path, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    make_run(tmp_path, refused=refused, labels=["好", "差"])
+    said = ask("show", "sentiment-en", "--lang", "zh", "--workspace", str(tmp_path))
+    assert re.findall("[A-Za-z]+", _NOT_TRANSLATED.sub("", said)) == []
+    assert max(cell_len(line) for line in said.splitlines()) <= 80
+    # Columns stand under their heads: a number ends where its head ends, in cells of the terminal.
+    lines = said.splitlines()
+    head = next(line for line in lines if line.startswith("指标"))
+    row = next(line for line in lines if line.startswith("准确率"))
+    for number, title in ((row.index("]") + 1, "本模型"), (row.rindex("]") + 1, "基线")):
+        assert cell_len(row[:number]) == cell_len(head[: head.index(title) + len(title)])
 
 
 def test_show_of_an_unknown_name_suggests_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,3 +106,67 @@ def test_check_says_a_good_recipe_is_good(tmp_path: Path) -> None:
 def test_check_names_the_mistake(tmp_path: Path, text: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipe", "check", str(write(tmp_path, text))]) == 2
     assert said in capsys.readouterr().err
+
+
+LOOK = """\
+name: x
+task: classify
+data:
+  sources:
+    - path: a.csv
+    - {path: b.jsonl, label: good}
+    - path: c.txt
+  text: review
+model:
+  scratch: {}
+"""
+
+
+def files(folder: Path, **texts: str) -> None:
+    for name, text in texts.items():
+        (folder / name.replace("_", ".")).write_text(text, encoding="utf-8")
+
+
+def test_check_tells_every_missing_column_with_its_line_and_the_nearest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files(tmp_path, a_csv="reviews,labels\nfine,good\n", b_jsonl='{"revue": "fine"}\n', c_txt="fine\n")
+    assert main(["recipe", "check", str(write(tmp_path, LOOK))]) == 2
+    told = [line.removeprefix(f"{tmp_path}/") for line in capsys.readouterr().err.splitlines()]
+    assert [line.partition(": ")[0] for line in told] == ["recipe.yaml:5", "recipe.yaml:7", *["recipe.yaml:8"] * 2]
+    assert "a.csv has no column 'label'. Its columns: 'reviews', 'labels'. Did you mean 'labels'?" in told[0]
+    assert "c.txt is plain text, which has no column 'label'" in told[1]
+    assert "a.csv has no column 'review'." in told[2]
+    assert "b.jsonl has no column 'review'. Its columns: 'revue'. Did you mean 'revue'?" in told[3]
+
+
+def test_check_accepts_the_columns_that_are_there(tmp_path: Path) -> None:
+    files(tmp_path, a_csv="label,review\ngood,fine\n", b_jsonl='{"review": "fine"}\n', c_txt="fine\n")
+    recipe = write(tmp_path, LOOK.replace("path: c.txt", "{path: c.txt, label: bad}"))
+    said = CliRunner().invoke(cli, ["recipe", "check", str(recipe)])
+    assert said.exit_code == 0, said.exception
+    assert "a good recipe" in said.output
+
+
+def test_check_looks_only_at_the_start_of_a_large_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("danlu.cli.recipe_check._HEAD_BYTES", 1_000)
+    rows = "".join(f"这件衣服很好看，第{number}次买,好评\n" for number in range(5_000))
+    # Behind the part that is looked at the file is in no encoding at all, which takes nothing from its columns.
+    (tmp_path / "a.csv").write_bytes(f"评论,标签\n{rows}".encode("gb18030") + b"\xff\x00" * 40_000)
+    recipe = write(tmp_path, GOOD.replace("model:", "  text: 评论\n  label: 标签\nmodel:"))
+    assert CliRunner().invoke(cli, ["recipe", "check", str(recipe)]).exit_code == 0
+
+
+def test_check_tells_of_all_files_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files(tmp_path, b_jsonl="")
+    assert main(["recipe", "check", str(write(tmp_path, LOOK.replace("scratch: {}", "base: base")))]) == 2
+    said = capsys.readouterr().err
+    for line, part in ((5, "no file or folder 'a.csv'"), (6, "b.jsonl is empty"), (7, "'c.txt'"), (10, "'base'")):
+        assert any(f"recipe.yaml:{line}: " in told and part in told for told in said.splitlines()), said
+
+
+def test_schema_leaves_room_for_the_sections_of_third_party_stages() -> None:
+    good = {"name": "x", "task": "classify", "data": {"sources": [{"path": "a.csv"}]}, "model": {"base": "b"}}
+    validator = jsonschema.Draft202012Validator(recipe_schema())
+    assert validator.is_valid(good | {"extensions": {"words": {"most": 3}}})
+    assert not validator.is_valid(good | {"extensions": {"words": 3}})

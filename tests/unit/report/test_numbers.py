@@ -48,3 +48,21 @@ def test_money(usd: float, text: str) -> None:
 @pytest.mark.parametrize(("kilograms", "text"), [(1.24, "1.2 kg"), (0.0049, "4.9 g"), (3.1e-6, "3.1 mg")])
 def test_mass(kilograms: float, text: str) -> None:
     assert numbers.mass(kilograms) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "kind", "said"),
+    [
+        (18.0, 95.0, "seconds", "18–95 s"),
+        (276.0, 905.0, "seconds", "4.6–15 min"),
+        (0.15, 0.79, "seconds", "0.15–0.79 s"),
+        (3.6e5, 9e5, "seconds", "4.2–10 days"),
+        (6.81e8, 1.234e9, "bytes", "0.68–1.2 GB"),
+        (0.00015, 0.0023, "usd", "$0.00015–0.0023"),
+        (4.9e-4, 7.4e-3, "kilograms", "0.49–7.4 g"),
+        (0.0, 0.0, "kilograms", "0–0 mg"),
+        (None, 1.0, "usd", "–"),
+    ],
+)
+def test_between(low: float | None, high: float, kind: str, said: str) -> None:
+    assert numbers.between(low, high, kind) == said

@@ -127,7 +127,7 @@ def test_many_and_long_labels(tmp_path: Path) -> None:
 
 
 def test_written_where_the_run_is(tmp_path: Path) -> None:
-    found = summary(make_run(tmp_path, until="data"), Workspace(tmp_path))
+    found = summary(make_run(tmp_path), Workspace(tmp_path))
     assert write_report(found, tmp_path / "runs" / "x").name == "report.html"
     assert write_report(found, tmp_path / "runs" / "x", "zh").name == "report.zh.html"
     with pytest.raises(UserError, match="'fr'"):
@@ -139,3 +139,28 @@ def test_every_word_is_in_both_languages_with_the_same_blanks() -> None:
         assert english, key
         assert chinese, key
         assert sorted(re.findall(r"\{\w+\}", english)) == sorted(re.findall(r"\{\w+\}", chinese)), key
+
+
+def test_a_run_without_a_verdict_leaves_the_report_of_one_that_has_it(tmp_path: Path) -> None:
+    judged, stopped = make_run(tmp_path), make_run(tmp_path, until="data")
+    report = write_report(summary(judged, Workspace(tmp_path)), tmp_path / "runs" / "x", "zh")
+    before = report.read_bytes()
+    other = write_report(summary(stopped, Workspace(tmp_path)), tmp_path / "runs" / "x", "zh")
+    assert other.name == "report.stopped.zh.html"
+    assert report.read_bytes() == before
+    assert "尚无结论" in other.read_text(encoding="utf-8")
+
+
+def test_the_page_says_that_a_later_run_was_stopped(tmp_path: Path) -> None:
+    judged = make_run(tmp_path)
+    later = judged | {"verdict": "stopped", "stages": judged["stages"][:2], "finished": "2026-11-24T12:05:02+00:00"}
+    found = summary(judged, Workspace(tmp_path), later)
+    assert "A later run (2026-11-24 12:05 UTC) came to no verdict: it ended after the stage data." in page(found)
+    assert "之后还有一次运行（2026-11-24 12:05 UTC）没有得出结论：它在“数据”阶段之后结束。" in page(found, "zh")
+
+
+def test_what_was_seen_at_the_gates_is_chinese_on_a_chinese_page(tmp_path: Path) -> None:
+    found = summary(make_run(tmp_path, refused=True), Workspace(tmp_path))
+    assert "macro_f1 is 0.777" in page(found)
+    assert "macro_f1 is 0.777" not in page(found, "zh")
+    assert "实际值 0.7770" in page(found, "zh")
