@@ -40,13 +40,12 @@ def check(file: Path, as_json: bool) -> None:
       $ danlu recipe check recipe.yaml
     """
     from danlu.core.config import resources
-    from danlu.core.resource import resolve
+    from danlu.core.resource import check as check_resource
     from danlu.recipe import load_recipe
 
     found = load_recipe(file)
-    local = {name: value for name, value in resources(found).items() if not value.startswith(("hf:", "modelscope:"))}
-    for value in local.values():
-        resolve(value, file.resolve().parent)
+    for value in resources(found).values():
+        check_resource(value, file.resolve().parent)
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:

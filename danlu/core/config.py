@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 
 @dataclass(frozen=True)
 class ResourceMarker:
-    """Marks a string that `danlu.core.resource` resolves to a file or folder."""
+    """Marks a string or `ComposedResource` that `danlu.core.resource` resolves to a file or folder."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,16 @@ class Config(BaseModel):
                 raise TypeError(f"{cls.__name__}.{name} has no description")
 
 
+class ComposedResource(Config):
+    """A resource that takes more than one string to name, such as a database and a query.
+
+    `resolver` is the "module:function" that turns it into a local file, called as `f(resource, site)`. A field of
+    this type is marked with `ResourceMarker`: the fingerprint covers what came, not how it was asked for.
+    """
+
+    resolver: ClassVar[str]
+
+
 def walk(config: BaseModel, path: str = "") -> Iterator[tuple[str, Any, tuple[object, ...]]]:
     """Yield `(dotted path, value, markers)` for every leaf field below `config`."""
     for name, field in type(config).model_fields.items():
@@ -53,7 +63,7 @@ def walk(config: BaseModel, path: str = "") -> Iterator[tuple[str, Any, tuple[ob
         value = getattr(config, name)
         markers = tuple(field.metadata)
         if isinstance(value, BaseModel):
-            if any(isinstance(marker, NotFingerprinted) for marker in markers):
+            if any(isinstance(marker, NotFingerprinted | ResourceMarker) for marker in markers):
                 yield here, value, markers
             else:
                 yield from walk(value, here)
@@ -64,10 +74,10 @@ def walk(config: BaseModel, path: str = "") -> Iterator[tuple[str, Any, tuple[ob
             yield here, value, markers
 
 
-def resources(config: BaseModel) -> dict[str, str]:
-    """The resource strings below `config` by dotted path; fields left empty are not listed."""
+def resources(config: BaseModel) -> dict[str, str | BaseModel]:
+    """The resources below `config` by dotted path; fields left empty are not listed."""
     return {
         path: value
         for path, value, markers in walk(config)
-        if isinstance(value, str) and any(isinstance(marker, ResourceMarker) for marker in markers)
+        if isinstance(value, str | BaseModel) and any(isinstance(marker, ResourceMarker) for marker in markers)
     }
