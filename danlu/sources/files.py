@@ -49,7 +49,7 @@ class Readable(Protocol):
         ...
 
 
-def _zstandard(stream: IO[bytes]) -> IO[bytes]:
+def _zstandard(stream: IO[bytes]) -> Any:
     return pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "zstd")
 
 

@@ -32,8 +32,8 @@ _PARTS = ("username", "password", "host", "database")
 #: What each kind of database needs beside SQLAlchemy, and how a session of it is made read-only.
 _KINDS: dict[str, tuple[str, dict[str, Any], str]] = {
     "postgresql": ("psycopg", {"postgresql_readonly": True}, ""),
-    "mysql": ("pymysql", {}, "SET TRANSACTION READ ONLY"),
-    "mariadb": ("pymysql", {}, "SET TRANSACTION READ ONLY"),
+    "mysql": ("pymysql", {}, "SET SESSION TRANSACTION READ ONLY"),
+    "mariadb": ("pymysql", {}, "SET SESSION TRANSACTION READ ONLY"),
     "sqlite": ("", {}, "PRAGMA query_only = ON"),
 }
 
@@ -121,7 +121,7 @@ def _with_environment(url: Any) -> tuple[str | None, Any]:
     """The password, and the URL with every `${NAME}` filled in."""
     values = {part: getattr(url, part) for part in _PARTS}
     filled = {
-        part: REFERENCE.sub(lambda found, part=part: _environment(found[1]), value)  # type: ignore[misc]
+        part: REFERENCE.sub(lambda found: _environment(found[1]), value)
         for part, value in values.items()
         if isinstance(value, str)
     }
@@ -195,10 +195,11 @@ def _plain(database: str | None) -> str:
 def _no_driver(kind: str, url: Any, error: ModuleNotFoundError) -> MissingDependency:
     package, _, _ = _KINDS[kind]
     missing = error.name or package
-    hint = f" (or write {kind}+{package}:// and install danlu[sql])" if missing != package else ""
-    how = "pip install 'danlu[sql]'" if missing == package else f"pip install {missing}"
+    hint = "" if missing == package else f" (or write {kind}+{package}://, which danlu[sql] brings)"
+    how = "'danlu[sql]'" if missing == package else missing
     return MissingDependency(
-        f"Reading {url.drivername}:// needs the library {missing!r}, which is not installed. Install it with: {how}{hint}"
+        f"Reading {url.drivername}:// needs the library {missing!r}, which is not installed. Install it with: "
+        f"pip install {how}{hint}"
     )
 
 
