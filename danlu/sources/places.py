@@ -41,6 +41,7 @@ _STATE = "state.json"
 
 #: Office files are zip archives, told by what is in them.
 _OFFICE = {"xl/workbook.xml": "excel", "word/document.xml": "word"}
+_OFFICE_ENDINGS = (".xlsx", ".xlsm", ".docx")
 _ZIP = b"PK\x03\x04"
 
 
@@ -181,7 +182,10 @@ def _of_file(name: str, path: Path, format: str) -> Iterator[File]:
 
 def _is_office(name: str, path: Path) -> bool:
     """Also for one that cannot be read: its own reader says best what is wrong."""
-    return office_format(path) is not None or (not zipfile.is_zipfile(path) and not name.lower().endswith(".zip"))
+    ending = PurePosixPath(name).suffix.lower()
+    if ending in _OFFICE_ENDINGS or office_format(path) is not None:
+        return True
+    return ending != ".zip" and not zipfile.is_zipfile(path)
 
 
 def _of_archive(name: str, path: Path, format: str) -> Iterator[File]:
@@ -196,7 +200,7 @@ def _of_archive(name: str, path: Path, format: str) -> Iterator[File]:
             continue
         with member.open() as stream:
             head = stream.read(16)
-        if head.startswith(_ZIP) and member.ending not in (".xlsx", ".xlsm", ".docx"):
+        if head.startswith(_ZIP) and member.ending not in _OFFICE_ENDINGS:
             raise DataError(f"{member.name} is an archive inside an archive. Unpack {name} and name what is in it.")
         yield File(name=member.name, path=path, member=info.filename, compression=compression_of(head))
 
