@@ -70,6 +70,9 @@ _NO_PLACES = {
 
 _WEB = {"http", "https"}
 
+#: HTTP's words for a file that is not there (RFC 9110: 404 Not Found, 410 Gone).
+_GONE = (404, 410)
+
 #: How to hand a password to the drivers that are asked for most.
 _KEYS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use ~/.aws/credentials",
@@ -272,10 +275,18 @@ def _drop_strangers(folder: Path, names: set[str]) -> None:
 
 
 def _is_no_connection(error: BaseException) -> bool:
+    error = _cause(error)
     names = {kind.__name__ for kind in type(error).__mro__}
     return isinstance(error, ConnectionError | TimeoutError) or bool(
         names & {"ClientConnectionError", "EndpointConnectionError", "ServerTimeoutError", "ConnectTimeoutError"}
     )
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What a driver's FileNotFoundError hides: the http driver raises one also when there is no connection."""
+    if isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        return error.__cause__
+    return error
 
 
 def _no_driver(url: str, error: ImportError) -> MissingDependency:
@@ -289,7 +300,8 @@ def _no_driver(url: str, error: ImportError) -> MissingDependency:
 
 def _failed(url: str, error: BaseException) -> UserError:
     shown = without_secrets(url)
-    if isinstance(error, FileNotFoundError):
+    error = _cause(error)
+    if isinstance(error, FileNotFoundError) or getattr(error, "status", None) in _GONE:
         return UserError(f"There is nothing at {shown!r}. Check the address.")
     said = (str(error).strip().splitlines() or [""])[0][:200].replace(url, shown).rstrip(".")
     return UserError(
