@@ -56,9 +56,11 @@ def run(
     until: str | None = None,
     observer: Observer | None = None,
     wait_seconds: float = 0.0,
+    refresh: bool = False,
 ) -> RunResult:
     """Walk the road that a recipe file describes; what is already there for the same inputs is reused.
 
+    With `refresh`, sources in databases and behind URLs are fetched anew instead of taken from the cache.
     Raises `RecipeError`, `UserError` and the rest of `danlu.core.errors`; `BudgetReached` and `Interrupted` mean
     that the work is saved and that the same call continues.
     """
@@ -70,7 +72,7 @@ def run(
         raise UserError(f"There is no stage {until!r}. The stages are {', '.join(names)}." + _meant(near))
     store = Workspace(Path(workspace))
     with store.lock(wait_seconds) as lock:
-        return _walk(path, parsed, store, until, observer or ignore, lock)
+        return _walk(path, parsed, store, until, observer or ignore, lock, refresh)
 
 
 def _meant(near: list[str]) -> str:
@@ -78,7 +80,13 @@ def _meant(near: list[str]) -> str:
 
 
 def _walk(
-    path: Path, recipe: Recipe, store: Workspace, until: str | None, observer: Observer, lock: int | None
+    path: Path,
+    recipe: Recipe,
+    store: Workspace,
+    until: str | None,
+    observer: Observer,
+    lock: int | None,
+    refresh: bool,
 ) -> RunResult:
     started = time.time()
     runner = Runner(
@@ -88,6 +96,7 @@ def _walk(
         caps=caps_of(recipe, started),
         observer=observer,
         lock=lock,
+        refresh=refresh,
     )
     resolved: Recipe = recipe
     error: DanluError | None = None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from danlu.core.config import resources
 from danlu.core.errors import UserError
 from danlu.core.lazy import need
-from danlu.core.resource import resolve
+from danlu.core.resource import check, is_local, resolve
 from danlu.recipe import Recipe, line_of
 
 if TYPE_CHECKING:
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 _HEAD_BYTES = 1 << 20
 #: Records looked at where each names its own columns (JSON).
 _MOST_RECORDS = 200
-#: What is fetched over the network, and only looked at by a run.
-_REMOTE = ("hf:", "modelscope:")
-_BINARY = frozenset({"excel", "parquet"})
+#: Formats of which the first lines are a whole file.
+_LINES = frozenset({"csv", "tsv", "jsonl", "json", "text"})
 
 Location = tuple[str | int, ...]
 
@@ -45,17 +44,17 @@ def problems(file: Path, recipe: Recipe) -> list[str]:
 
 
 def _errors(file: Path, recipe: Recipe) -> Iterator[tuple[Location, UserError]]:
-    found: dict[str, Path] = {}
+    base = file.resolve().parent
     for name, value in resources(recipe).items():
-        if not value.startswith(_REMOTE):
-            try:
-                found[name] = resolve(value, file.resolve().parent)
-            except UserError as error:
-                yield _location(name), error
-    for index, source in enumerate(recipe.data.sources):
-        path = found.get(f"data.sources[{index}].path")
-        if path is not None:
-            yield from _of_source(path, source, index, recipe)
+        try:
+            check(value, base)
+        except UserError as error:
+            yield _location(name), error
+            continue
+        if isinstance(value, str) and name.startswith("data.sources[") and is_local(value):
+            index = _location(name)[2]
+            assert isinstance(index, int)
+            yield from _of_source(resolve(value, base), recipe.data.sources[index], index, recipe)
 
 
 def _location(dotted: str) -> Location:
@@ -68,26 +67,29 @@ def _of_source(path: Path, source: SourceConfig, index: int, recipe: Recipe) -> 
     for library in ("openpyxl", "pyarrow"):
         need(library)
     from danlu.sources.formats import guess_format, open_file
-    from danlu.sources.records import TEXT_COLUMN, missing_column
+    from danlu.sources.places import place_of
+    from danlu.sources.records import TEXT_COLUMN, TEXT_FORMATS, missing_column
 
     here: Location = ("data", "sources", index, "path")
     with tempfile.TemporaryDirectory() as folder:
         try:
-            kind = guess_format(path) if source.format == "auto" and path.is_file() else source.format
-            head = path if kind in _BINARY else _head(path, Path(folder))
+            # Of several files the first one speaks for all.
+            first = place_of(path, source.format).files[0]
+            kind = guess_format(first) if source.format == "auto" else source.format
+            head = first if kind not in _LINES or first.packed else _head(first.path, Path(folder))
             opened = open_file(head, format=source.format, encoding=source.encoding, sheet=source.sheet)
             columns = opened.columns or _named_by_records(opened.rows)
         except UserError as error:
             yield here, error
             return
-    wanted = {"text": TEXT_COLUMN if opened.format == "text" else recipe.data.text}
+    wanted = {"text": TEXT_COLUMN if opened.format in TEXT_FORMATS else recipe.data.text}
     if recipe.task == "classify" and source.label is None and recipe.data.label is not None:
         wanted["label"] = recipe.data.label
     for key, column in wanted.items():
         if columns and column not in columns:
             # A column named in the recipe is mended there; one that is only the default, beside the source.
             named = key in recipe.data.model_fields_set
-            yield ("data", key) if named else here, missing_column(path.name, column, opened, columns)
+            yield ("data", key) if named else here, missing_column(first.name, column, opened, columns)
 
 
 def _head(path: Path, folder: Path) -> Path:

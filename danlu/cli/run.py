@@ -25,11 +25,19 @@ _WAIT_SECONDS = 7 * 24 * 3600.0
 )
 @workspace_option
 @click.option("--wait", is_flag=True, help="Wait while another run holds the workspace, instead of refusing.")
+@click.option("--refresh", is_flag=True, help="Fetch sources in databases and behind URLs anew, instead of the cache.")
 @json_option
 @click.option("--quiet", is_flag=True, help="Show no progress, only warnings and the end.")
 @click.pass_context
 def run(
-    ctx: click.Context, recipe: Path, until: str | None, workspace: Path, wait: bool, as_json: bool, quiet: bool
+    ctx: click.Context,
+    recipe: Path,
+    until: str | None,
+    workspace: Path,
+    wait: bool,
+    refresh: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Stages whose inputs did not change are reused. A run that was stopped or killed continues where it was.
 
@@ -41,7 +49,12 @@ def run(
     screen = console(stderr=as_json)
     with display(screen, quiet=quiet) as shown:
         result = api.run(
-            recipe, workspace=workspace, until=until, observer=shown, wait_seconds=_WAIT_SECONDS if wait else 0.0
+            recipe,
+            workspace=workspace,
+            until=until,
+            observer=shown,
+            wait_seconds=_WAIT_SECONDS if wait else 0.0,
+            refresh=refresh,
         )
     summary = _summary(result, workspace)
     if as_json:

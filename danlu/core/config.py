@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 
 @dataclass(frozen=True)
 class ResourceMarker:
-    """Marks a string that `danlu.core.resource` resolves to a file or folder."""
+    """Marks a string or `ComposedResource` that `danlu.core.resource` resolves to a file or folder."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,16 @@ def as_seen(annotation: Any, value: Any) -> Any:
     return view(annotation, value) if narrower else value
 
 
+class ComposedResource(Config):
+    """A resource that takes more than one string to name, such as a database and a query.
+
+    `resolver` is the "module:function" that turns it into a local file, called as `f(resource, site)`. A field of
+    this type is marked with `ResourceMarker`: the fingerprint covers what came, not how it was asked for.
+    """
+
+    resolver: ClassVar[str]
+
+
 def walk(config: BaseModel, path: str = "") -> Iterator[tuple[str, Any, tuple[object, ...]]]:
     """Yield `(dotted path, value, markers)` for every leaf field below `config`."""
     for name, field in type(config).model_fields.items():
@@ -73,7 +83,7 @@ def walk(config: BaseModel, path: str = "") -> Iterator[tuple[str, Any, tuple[ob
         value = getattr(config, name)
         markers = tuple(field.metadata)
         if isinstance(value, BaseModel):
-            if any(isinstance(marker, NotFingerprinted) for marker in markers):
+            if any(isinstance(marker, NotFingerprinted | ResourceMarker) for marker in markers):
                 yield here, value, markers
             else:
                 yield from walk(value, here)
@@ -84,10 +94,10 @@ def walk(config: BaseModel, path: str = "") -> Iterator[tuple[str, Any, tuple[ob
             yield here, value, markers
 
 
-def resources(config: BaseModel) -> dict[str, str]:
-    """The resource strings below `config` by dotted path; fields left empty are not listed."""
+def resources(config: BaseModel) -> dict[str, str | BaseModel]:
+    """The resources below `config` by dotted path; fields left empty are not listed."""
     return {
         path: value
         for path, value, markers in walk(config)
-        if isinstance(value, str) and any(isinstance(marker, ResourceMarker) for marker in markers)
+        if isinstance(value, str | BaseModel) and any(isinstance(marker, ResourceMarker) for marker in markers)
     }

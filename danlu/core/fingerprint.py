@@ -20,7 +20,7 @@ from danlu.core.config import NotFingerprinted, ResourceMarker
 
 
 def plain(value: Any, digests: Mapping[str, str] | None = None, path: str = "") -> Any:
-    """`value` as JSON types; resource strings become the content hash that `digests` has for their path.
+    """`value` as JSON types; resources become the content hash that `digests` has for their path.
 
     Raises `TypeError` for a value of a type that has no one spelling (a set, a function, an object), and
     `ValueError` for NaN and infinities.
@@ -32,7 +32,9 @@ def plain(value: Any, digests: Mapping[str, str] | None = None, path: str = "") 
             if any(isinstance(marker, NotFingerprinted) for marker in field.metadata):
                 continue
             item = getattr(value, name)
-            if isinstance(item, str) and any(isinstance(marker, ResourceMarker) for marker in field.metadata):
+            if isinstance(item, str | BaseModel) and any(
+                isinstance(marker, ResourceMarker) for marker in field.metadata
+            ):
                 if digests is None or here not in digests:
                     raise TypeError(f"No content hash for the resource {here} = {item!r}")
                 out[name] = f"content:{digests[here]}"

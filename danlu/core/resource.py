@@ -1,51 +1,136 @@
 """Where the things a recipe names really lie, and what they hold.
 
-reviews.csv, ./base-model      a file or folder beside the recipe
-package://NAME/path            inside an installed Python package
-hf://OWNER/NAME                the Hugging Face hub (honours HF_ENDPOINT and HF_HUB_OFFLINE)
-modelscope://OWNER/NAME        ModelScope
+reviews.csv, ./base-model         a file or folder beside the recipe
+data/*.jsonl, data/**/*.csv       every file that fits, in the order of their names
+package://NAME/path               inside an installed Python package
+hf://OWNER/NAME                   a model of the Hugging Face hub (honours HF_ENDPOINT and HF_HUB_OFFLINE)
+hf://datasets/OWNER/NAME[/path]   a data set of it
+modelscope://OWNER/NAME           a model of ModelScope; modelscope://datasets/OWNER/NAME[/path] a data set
+s3://, oss://, gs://, https://    anything fsspec has a driver for, fetched once into the workspace's cache
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import importlib
 import importlib.metadata
 import importlib.util
 import json
 import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from danlu.core.config import ComposedResource
 from danlu.core.errors import UserError
 from danlu.core.lazy import need
 
 _CHUNK_BYTES = 1 << 20
 
 
-def resolve(resource: str, base: Path) -> Path:
+def _nothing(*_: object) -> None:
+    """A listener that looks away."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where and how resources are looked for.
+
+    `base`: the folder that relative paths start at. `cache`: where fetched files are kept; None where nothing may be
+    fetched. `refresh`: take fresh snapshots, whatever is in the cache. `say` is told one line when something is
+    fetched. `pulse` is called every MiB or so; what it raises ends the fetching, which can go on later.
+    """
+
+    base: Path
+    cache: Path | None = None
+    refresh: bool = False
+    say: Callable[[str], None] = _nothing
+    pulse: Callable[[], None] = _nothing
+
+
+@dataclass(kw_only=True)
+class Resolver:
+    """Finds each resource once, so that every stage of a run sees the same bytes."""
+
+    site: Site
+    _known: dict[str, Path] = field(default_factory=dict)
+
+    def of(self, resource: str | BaseModel) -> Path:
+        """The file, folder or pattern that `resource` stands for. Raises `UserError` when there is nothing there."""
+        key = resource if isinstance(resource, str) else resource.model_dump_json()
+        if key not in self._known:
+            self._known[key] = _locate(resource, self.site)
+        return self._known[key]
+
+
+def resolve(resource: str | BaseModel, base: Path, cache: Path | None = None) -> Path:
     """The file or folder that `resource` names; relative paths start at the folder `base`.
 
-    Raises `UserError` when there is nothing there.
+    A pattern such as `data/*.csv` comes back as a path with the pattern in it, which `listed` lists. Raises
+    `UserError` when there is nothing there.
     """
+    return _locate(resource, Site(base=base, cache=cache))
+
+
+def check(resource: str | BaseModel, base: Path) -> None:
+    """Look whether `resource` can be meant, and fetch nothing.
+
+    Raises `UserError` for a local file that is not there, an unknown scheme, or a password in a URL.
+    """
+    if not isinstance(resource, str):
+        return
+    if is_local(resource):
+        resolve(resource, base)
+    elif resource.partition("://")[0] not in _SCHEMES:
+        _load(_ANY_URL_CHECK)(resource)
+
+
+def is_local(resource: str) -> bool:
+    """Whether `resource` is on this machine, so that a look at it fetches nothing."""
+    scheme, separator, _ = resource.partition("://")
+    return not separator or scheme in _LOCAL_SCHEMES
+
+
+def _locate(resource: str | BaseModel, site: Site) -> Path:
+    if not isinstance(resource, str):
+        assert isinstance(resource, ComposedResource)
+        found: Path = _load(resource.resolver)(resource, site)
+        return found
     scheme, separator, rest = resource.partition("://")
     if not separator:
-        try:
-            path = (base / Path(resource).expanduser()).resolve()
-            there = path.exists()
-        except (OSError, ValueError, RuntimeError) as error:
-            raise UserError(f"{resource[:80]!r} cannot be a path: {error}.") from None
-        if not there:
-            raise UserError(f"There is no file or folder {resource!r} ({path}). {_neighbours(path)}")
-        return path
-    if scheme == "package":
-        return _in_package(resource, rest)
-    if scheme == "hf":
-        return _from_hugging_face(rest)
-    if scheme == "modelscope":
-        return _from_modelscope(rest)
-    raise UserError(
-        f"Cannot read {resource!r}: expected a path, package://NAME/path, hf://OWNER/NAME or modelscope://OWNER/NAME."
-    )
+        return _beside(resource, site.base)
+    return _SCHEMES.get(scheme, _by_any_url)(resource, rest, site)
+
+
+def _beside(resource: str, base: Path) -> Path:
+    try:
+        path = (base / Path(resource).expanduser()).resolve()
+        there = path.exists() or any(True for _ in _matches(path))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{resource[:80]!r} cannot be a path: {error}.") from None
+    if not there and glob.has_magic(resource):
+        raise UserError(
+            f"No file fits {resource!r} ({path}). {_neighbours(_fixed_part(path) / 'x')} A pattern is read relative "
+            "to the recipe's folder; * stands for part of a name, ** for any folders."
+        )
+    if not there:
+        raise UserError(f"There is no file or folder {resource!r} ({path}). {_neighbours(path)}")
+    return path
+
+
+def _by_any_url(resource: str, _rest: str, site: Site) -> Path:
+    found: Path = _load(_ANY_URL)(resource, site)
+    return found
+
+
+def _load(name: str) -> Any:
+    """The function that `module:function` names; core knows the rooms above it by name only."""
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)
 
 
 def _neighbours(path: Path) -> str:
@@ -61,7 +146,7 @@ def _neighbours(path: Path) -> str:
     return "Check the path: it is read relative to the recipe's folder."
 
 
-def _in_package(resource: str, rest: str) -> Path:
+def _in_package(resource: str, rest: str, _site: Site | None = None) -> Path:
     name, _, inside = rest.partition("/")
     if not name:
         raise UserError(f"{resource!r} names no package: expected package://NAME/path.")
@@ -89,30 +174,75 @@ def _in_package(resource: str, rest: str) -> Path:
     return path
 
 
-def _from_hugging_face(name: str) -> Path:
+def _from_hugging_face(resource: str, rest: str, site: Site) -> Path:
+    if rest.startswith("datasets/"):
+        found: Path = _load("danlu.sources.hub:hugging_face")(resource, rest.removeprefix("datasets/"), site)
+        return found
     hub: Any = need("huggingface_hub")
     try:
-        return Path(hub.snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.safetensors", "*.model"]))
+        return Path(hub.snapshot_download(rest, allow_patterns=["*.json", "*.txt", "*.safetensors", "*.model"]))
     except (OSError, ValueError) as error:
         raise UserError(
-            f"Could not fetch {name!r} from the Hugging Face hub: {_first_line(error)}. Check the name and your "
+            f"Could not fetch {rest!r} from the Hugging Face hub: {_first_line(error)}. Check the name and your "
             "connection; a mirror is used when HF_ENDPOINT is set; or give a local folder instead."
         ) from error
 
 
-def _from_modelscope(name: str) -> Path:
+def _from_modelscope(resource: str, rest: str, site: Site) -> Path:
+    if rest.startswith("datasets/"):
+        found: Path = _load("danlu.sources.hub:modelscope")(resource, rest.removeprefix("datasets/"), site)
+        return found
     modelscope: Any = need("modelscope", extra="modelscope")
     try:
-        return Path(modelscope.snapshot_download(name))
+        return Path(modelscope.snapshot_download(rest))
     except (OSError, ValueError) as error:
         raise UserError(
-            f"Could not fetch {name!r} from ModelScope: {_first_line(error)}. Check the name and your connection, "
+            f"Could not fetch {rest!r} from ModelScope: {_first_line(error)}. Check the name and your connection, "
             "or give a local folder instead."
         ) from error
 
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+_ANY_URL = "danlu.sources.fetch:fetch"
+_ANY_URL_CHECK = "danlu.sources.fetch:check"
+
+_LOCAL_SCHEMES = ("file", "package")
+
+#: What each scheme means; every other one is left to fsspec.
+_SCHEMES: dict[str, Callable[[str, str, Site], Path]] = {
+    "file": lambda _resource, rest, site: _beside(rest, site.base),
+    "package": _in_package,
+    "hf": _from_hugging_face,
+    "modelscope": _from_modelscope,
+}
+
+
+def listed(path: Path) -> list[tuple[str, Path]]:
+    """The files that a resolved resource stands for, with their names below it, sorted by name.
+
+    A file stands for itself; a folder for all below it but hidden ones and `__pycache__`; a pattern for what fits.
+    """
+    if path.is_file():
+        return [(path.name, path)]
+    root = path if path.is_dir() else _fixed_part(path)
+    found = path.rglob("*") if path.is_dir() else _matches(path)
+    names = {file.relative_to(root).as_posix(): file for file in found if file.is_file()}
+    hidden = {name for name in names if any(part[0] == "." or part == "__pycache__" for part in name.split("/"))}
+    return sorted((name, file) for name, file in names.items() if name not in hidden)
+
+
+def _matches(path: Path) -> Iterator[Path]:
+    """The files that fit a pattern; none for a path without one."""
+    if glob.has_magic(str(path)):
+        yield from (Path(name) for name in glob.iglob(str(path), recursive=True) if os.path.isfile(name))
+
+
+def _fixed_part(path: Path) -> Path:
+    """The deepest folder above a pattern that has no sign of a pattern in it."""
+    return next(parent for parent in path.parents if not glob.has_magic(str(parent)))
 
 
 class Digests:
@@ -131,16 +261,10 @@ class Digests:
                 self._known = {}
 
     def of(self, path: Path) -> str:
-        """SHA-256 of a file, or of the names and hashes of all files below a folder; hexadecimal."""
+        """SHA-256 of a file, or of the names and hashes of all files of a folder or pattern; hexadecimal."""
         if path.is_file():
             return self._file(path)
-        whole = hashlib.sha256()
-        for file in sorted(file for file in path.rglob("*") if file.is_file()):
-            relative = file.relative_to(path)
-            if any(part.startswith(".") or part == "__pycache__" for part in relative.parts):
-                continue
-            whole.update(f"{relative.as_posix()}\0{self._file(file)}\n".encode())
-        return whole.hexdigest()
+        return joint_digest((name, self._file(file)) for name, file in listed(path))
 
     def _file(self, path: Path) -> str:
         state = path.stat()
@@ -163,6 +287,14 @@ class Digests:
             beside.replace(self._cache)
         except OSError:
             return
+
+
+def joint_digest(files: Iterable[tuple[str, str]]) -> str:
+    """SHA-256 over names and hashes of files, hexadecimal."""
+    whole = hashlib.sha256()
+    for name, digest in files:
+        whole.update(f"{name}\0{digest}\n".encode())
+    return whole.hexdigest()
 
 
 def sha256_of(path: Path) -> str:

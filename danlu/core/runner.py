@@ -28,7 +28,7 @@ from danlu.core.context import Limits
 from danlu.core.errors import BY_NAME, BudgetReached, Interrupted, StageCrashed, from_os_error
 from danlu.core.fingerprint import fingerprint, plain
 from danlu.core.machine import energy_joules, library_versions, peak_resident_bytes, resident_bytes, this_machine
-from danlu.core.resource import Digests, resolve
+from danlu.core.resource import Digests, Resolver, Site
 from danlu.core.stage import Stage
 from danlu.core.store import Workspace, write_json_atomically
 from danlu.core.worker import Job, execute
@@ -70,7 +70,8 @@ class Runner:
     """Walks the stages for one recipe.
 
     `base` is the folder that relative paths of the recipe start at. `lock` is the descriptor that
-    `Workspace.lock` yielded; stages inherit it. With `in_process` the stages run in this process, for tests
+    `Workspace.lock` yielded; stages inherit it. With `refresh`, what was fetched from databases and URLs is fetched
+    anew. With `in_process` the stages run in this process, for tests
     that are not about processes.
     """
 
@@ -81,6 +82,7 @@ class Runner:
     observer: Observer = ignore
     lock: int | None = None
     in_process: bool = False
+    refresh: bool = False
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     outcomes: list[StageOutcome] = field(default_factory=list)
 
@@ -92,8 +94,9 @@ class Runner:
         digests = Digests(self.workspace.root / "cache" / "digests.json")
         try:
             with _ctrl_c() as interrupted:
+                resolver = self._resolver(interrupted)
                 for stage in self.stages:
-                    artifact = self._stage(stage, recipe, digests, interrupted)
+                    artifact = self._stage(stage, recipe, digests, resolver, interrupted)
                     self.artifacts[stage.name] = artifact
                     if stage.resolves:
                         recipe = _apply(recipe, artifact.json("resolved.json"))
@@ -103,12 +106,29 @@ class Runner:
             digests.save()
         return recipe
 
-    def _stage(self, stage: Stage, recipe: BaseModel, digests: Digests, interrupted: threading.Event) -> Artifact:
+    def _resolver(self, interrupted: threading.Event) -> Resolver:
+        """Finds the recipe's resources; fetching stops at Ctrl-C and at the cap on hours."""
+
+        def pulse() -> None:
+            if interrupted.is_set():
+                raise Interrupted("Stopped while fetching. The same command continues from here.")
+            if self.caps.deadline is not None and time.time() > self.caps.deadline:
+                raise BudgetReached("The cap budget.hours was reached while fetching. Run again to continue.")
+
+        def say(text: str) -> None:
+            self.observer({"type": "say", "stage": self.stages[0].name, "text": text})
+
+        cache = self.workspace.root / "cache" / "sources"
+        return Resolver(site=Site(base=self.base, cache=cache, refresh=self.refresh, say=say, pulse=pulse))
+
+    def _stage(
+        self, stage: Stage, recipe: BaseModel, digests: Digests, resolver: Resolver, interrupted: threading.Event
+    ) -> Artifact:
         sections = {
             name: as_seen(field.annotation, _section(recipe, name)) for name, field in stage.config.model_fields.items()
         }
         config = stage.config.model_validate(sections)
-        paths = {name: resolve(value, self.base) for name, value in resources_of(config).items()}
+        paths = {name: resolver.of(value) for name, value in resources_of(config).items()}
         contents = {name: digests.of(path) for name, path in paths.items()}
         inputs = {name: self.artifacts[name] for name in stage.reads}
         environment = self._environment(stage)

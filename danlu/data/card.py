@@ -152,17 +152,22 @@ def _cell(text: str) -> str:
 def _sources(card: dict[str, Any]) -> str:
     rows = [
         [
-            source["name"],
-            source["format"],
-            source["encoding"] or "",
-            f"{source['rows']:,}",
-            f"{source['bad_rows']:,}",
+            file["name"],
+            file["format"],
+            file["encoding"] or "",
+            f"{file['rows']:,}",
+            f"{file['bad_rows']:,}",
             source["licence"],
-            source["sha256"][:12],
+            file["sha256"][:12],
         ]
         for source in card["sources"]
+        for file in source["files"]
     ]
-    return "## Sources\n\n" + _table(["file", "format", "encoding", "rows", "unreadable", "licence", "SHA-256"], rows)
+    text = "## Sources\n\n" + _table(["file", "format", "encoding", "rows", "unreadable", "licence", "SHA-256"], rows)
+    for source in card["sources"]:
+        if source["fetched"] is not None:
+            text += f"\n\n{source['name']} was taken from {source['fetched']['place']} on {source['fetched']['taken']}."
+    return text
 
 
 def _funnel(card: dict[str, Any]) -> str:

@@ -47,8 +47,8 @@ def _inputs(ctx: Context, config: CleanConfig) -> list[Input]:
     return [
         Input(
             position=position,
-            path=ctx.resources[f"data.sources[{position}].path"],
-            digest=ctx.digests[f"data.sources[{position}].path"],
+            path=ctx.resources[f"data.sources[{position}].{source.place}"],
+            digest=ctx.digests[f"data.sources[{position}].{source.place}"],
             config=source,
         )
         for position, source in enumerate(config.sources)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,11 @@ from typing import Any
 from danlu.core.errors import DataError
 from danlu.data.config import SourceConfig
 from danlu.data.tables import BATCH_CHARACTERS, BATCH_ROWS, RAW, Rejects, Writer
+from danlu.sources.files import File
 from danlu.sources.formats import open_file
-from danlu.sources.records import Row, missing_column
+from danlu.sources.places import Place, digests_of, name_of, place_of
+from danlu.sources.records import TEXT_COLUMN, TEXT_FORMATS, Row, missing_column
+from danlu.sources.snapshots import origin_of
 from danlu.sources.values import as_text
 
 #: So many rows without the column asked for, and none with it, and it is plainly not there.
@@ -30,7 +33,7 @@ BROKEN = "broken"
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """One source, found: its place in the recipe, its file, and the file's SHA-256."""
+    """One source, found: its position in the recipe, its file, folder or pattern, and the SHA-256 of what is there."""
 
     position: int
     path: Path
@@ -39,7 +42,24 @@ class Input:
 
     @property
     def name(self) -> str:
-        return self.path.name
+        return name_of(self.path)
+
+
+@dataclass(kw_only=True)
+class FileTally:
+    """What reading one file came to; `bytes` as it lies on disk."""
+
+    name: str
+    sha256: str
+    bytes: int
+    format: str
+    encoding: str | None
+    rows: int = 0
+    bad_rows: int = 0
+
+    def card(self) -> dict[str, Any]:
+        """The file's entry in card.json."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 @dataclass(kw_only=True)
@@ -48,27 +68,38 @@ class Tally:
 
     name: str
     sha256: str
-    bytes: int
-    format: str
-    encoding: str | None
     licence: str
-    rows: int = 0
-    bad_rows: int = 0
+    fetched: dict[str, Any] | None = None
+    files: list[FileTally] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def rows(self) -> int:
+        return sum(file.rows for file in self.files)
+
+    @property
+    def bad_rows(self) -> int:
+        return sum(file.bad_rows for file in self.files)
+
     def card(self) -> dict[str, Any]:
-        """The source's entry in card.json."""
+        """The source's entry in card.json; `fetched` says from where and when, for what is not a local file."""
         return {
             "name": self.name,
             "sha256": self.sha256,
-            "bytes": self.bytes,
-            "format": self.format,
-            "encoding": self.encoding,
+            "bytes": sum(file.bytes for file in self.files),
+            "format": _joined(file.format for file in self.files),
+            "encoding": _joined(file.encoding for file in self.files if file.encoding) or None,
             "licence": self.licence,
             "rows": self.rows,
             "bad_rows": self.bad_rows,
+            "fetched": self.fetched,
+            "files": [file.card() for file in self.files],
         }
+
+
+def _joined(names: Iterable[str]) -> str:
+    return ", ".join(sorted(set(names)))
 
 
 class Labels:
@@ -109,64 +140,97 @@ def read_sources(
     seen: Counter[str] = Counter()
     tallies: list[Tally] = []
     labels = Labels()
-    bad_before = 0
     for source in inputs:
-        reading = _Reading(source, seen[source.digest], text, label, labels)
-        seen[source.digest] += 1
+        place = place_of(source.path, source.config.format)
+        tally = _tally(source, place)
+        tallies.append(tally)
+        examples: list[str] = []
+        start = 0
         with Writer(out / f"{source.position:04d}.parquet", RAW) as writer:
-            for rows, refused in reading.batches():
-                writer.write(rows)
-                rejects.add(refused)
-                advance(len(rows["id"]) + len(refused))
-                _check_bad(reading, bad_before, max_bad_rows)
-        _check_bad(reading, bad_before, max_bad_rows)
-        bad_before += reading.tally.bad_rows
-        tallies.append(reading.tally)
+            for file, digest in zip(place.files, digests_of(place, source.path, source.digest), strict=True):
+                reading = _Reading(
+                    source, file, digest, tally, (text, label), labels, examples, start=start, occurrence=seen[digest]
+                )
+                seen[digest] += 1
+                for rows, refused in reading.batches():
+                    writer.write(rows)
+                    rejects.add(refused)
+                    advance(len(rows["id"]) + len(refused))
+                    _check_bad(tallies, examples, max_bad_rows)
+                reading.check_end(several=place.several)
+                start += reading.tally.rows
+        _check_bad(tallies, examples, max_bad_rows)
+        if not tally.rows:
+            raise DataError(f"{source.name} has no rows of data (only headers, or blank lines).")
     return tallies, labels
 
 
-def _check_bad(reading: _Reading, before: int, most: int) -> None:
-    if reading.tally.bad_rows + before > most:
-        shown = "; ".join(reading.examples)
+def _tally(source: Input, place: Place) -> Tally:
+    tally = Tally(name=source.name, sha256=source.digest, licence=source.config.licence, fetched=origin_of(source.path))
+    if place.empty:
+        shown = ", ".join(place.empty[:5]) + (" and more" if len(place.empty) > 5 else "")
+        tally.warnings.append(f"{len(place.empty):,} files of {source.name} are empty (0 bytes): {shown}.")
+    return tally
+
+
+def _check_bad(tallies: Sequence[Tally], examples: Sequence[str], most: int) -> None:
+    if sum(tally.bad_rows for tally in tallies) > most:
+        shown = "; ".join(examples)
         raise DataError(
-            f"More than {most:,} rows cannot be read (data.max_bad_rows). The first in {reading.tally.name}: {shown}. "
+            f"More than {most:,} rows cannot be read (data.max_bad_rows). The first in {tallies[-1].name}: {shown}. "
             "Mend the file, or raise data.max_bad_rows if these rows may be lost."
         )
 
 
 class _Reading:
-    """One source under way."""
+    """One file of a source under way; counts into the source's tally."""
 
-    def __init__(self, source: Input, occurrence: int, text: str, label: str | None, labels: Labels) -> None:
+    def __init__(
+        self,
+        source: Input,
+        file: File,
+        digest: str,
+        whole: Tally,
+        columns: tuple[str, str | None],
+        labels: Labels,
+        examples: list[str],
+        *,
+        start: int,
+        occurrence: int,
+    ) -> None:
         config = source.config
         self._source = source
+        self._name = file.name
+        self._digest = digest
+        self._start = start
         self._occurrence = occurrence
-        self._opened = open_file(source.path, format=config.format, encoding=config.encoding, sheet=config.sheet)
+        self._opened = open_file(file, format=config.format, encoding=config.encoding, sheet=config.sheet)
         self._fixed = config.label
-        self._text = "text" if self._opened.format == "text" else text
-        self._label = label if config.label is None else None
+        self._text = TEXT_COLUMN if self._opened.format in TEXT_FORMATS else columns[0]
+        self._label = columns[1] if config.label is None else None
         self._labels = labels
         self._with_column: Counter[str] = Counter()
         self._keys: Counter[str] = Counter()
-        self.examples: list[str] = []
+        self._examples = examples
+        self._whole = whole
         encoding = self._opened.encoding
-        self.tally = Tally(
-            name=source.name,
-            sha256=source.digest,
-            bytes=source.path.stat().st_size,
+        self.tally = FileTally(
+            name=file.name,
+            sha256=digest,
+            bytes=file.packed_bytes(),
             format=self._opened.format,
             encoding=encoding.name if encoding else None,
-            licence=config.licence,
         )
+        whole.files.append(self.tally)
         if encoding and encoding.nul_bytes:
-            self.tally.warnings.append(f"{source.name} has {encoding.nul_bytes:,} NUL bytes; they are removed.")
+            whole.warnings.append(f"{file.name} has {encoding.nul_bytes:,} NUL bytes; they are removed.")
         if encoding and encoding.name == "latin-1" and config.encoding == "auto":
-            self.tally.warnings.append(
-                f"{source.name} is neither UTF-8 nor GBK and was read as Latin-1: look whether its accents are right."
+            whole.warnings.append(
+                f"{file.name} is neither UTF-8 nor GBK and was read as Latin-1: look whether its accents are right."
             )
         for column in self._wanted():
             if self._opened.columns and column not in self._opened.columns:
-                raise missing_column(source.name, column, self._opened)
+                raise missing_column(file.name, column, self._opened)
 
     def _wanted(self) -> tuple[str, ...]:
         return (self._text,) if self._label is None else (self._text, self._label)
@@ -185,30 +249,36 @@ class _Reading:
                     break
             if not rows["id"] and not refused:
                 break
+            self.tally.rows = number
             yield rows, refused
-        self.tally.rows = number
+
+    def check_end(self, *, several: bool) -> None:
+        """What can only be said at the end. One file of several may be without rows."""
+        number = self.tally.rows
         for column in self._wanted():
             if not self._opened.columns and number and not self._with_column[column]:
                 raise self._missing(column)
+        if number == 0 and not several:
+            raise DataError(f"{self._name} has no rows of data (only a header, or blank lines).")
         if number == 0:
-            raise DataError(f"{self._source.name} has no rows of data (only a header, or blank lines).")
+            self._whole.warnings.append(f"{self._name} has no rows of data (only a header, or blank lines).")
 
     def _take(self, row: Row, number: int, rows: dict[str, list[Any]], refused: list[dict[str, Any]]) -> int:
         """Put one record where it belongs; returns its characters."""
-        name = row_id(self._source.digest, self._occurrence, number)
-        origin = f"{self._source.name}:{row.line}"
+        name = row_id(self._digest, self._occurrence, number)
+        origin = f"{self._name}:{row.line}"
         reason, why, text, label = self._read(row)
         if reason:
-            self.tally.dropped[reason] += 1
+            self._whole.dropped[reason] += 1
             if reason == BROKEN:
                 self.tally.bad_rows += 1
-                if len(self.examples) < 3:
-                    self.examples.append(f"{origin}: {why}")
+                if len(self._examples) < 3:
+                    self._examples.append(f"{origin}: {why}")
             stated = f"{reason}: {why}" if why else reason
             refused.append({"id": name, "origin": origin, "reason": stated, "step": "read", "text": None})
             return 100
         rows["id"].append(name)
-        rows["place"].append((self._source.position << 40) + number)
+        rows["place"].append((self._source.position << 40) + self._start + number)
         rows["origin"].append(origin)
         rows["source"].append(self._source.position)
         rows["text"].append(text)
@@ -247,4 +317,4 @@ class _Reading:
 
     def _missing(self, column: str) -> DataError:
         keys = tuple(sorted(self._keys, key=lambda key: (-self._keys[key], key)))
-        return missing_column(self._source.name, column, self._opened, keys)
+        return missing_column(self._name, column, self._opened, keys)

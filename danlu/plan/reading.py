@@ -16,8 +16,10 @@ from pathlib import Path
 
 from danlu.core.errors import DataError
 from danlu.plan.config import DataConfig
+from danlu.sources.files import File
 from danlu.sources.formats import open_file
-from danlu.sources.records import TEXT_COLUMN, Opened, missing_column
+from danlu.sources.places import Place, name_of, place_of
+from danlu.sources.records import TEXT_COLUMN, TEXT_FORMATS, Opened, missing_column
 from danlu.sources.values import as_text
 
 #: About so many bytes of one source are looked at; the rest is counted by proportion.
@@ -62,58 +64,86 @@ def look(config: DataConfig, paths: list[Path]) -> Look:
     column that is not there, and sources without a single readable row.
     """
     rows = distinct = 0.0
-    characters = seen_texts = 0
+    bytes_ = 0
     whole = True
-    known: Counter[bytes] = Counter()
-    keep: list[str] = []
-    draw = random.Random(config.seed)
+    sample = _Sample(config)
     for source, path in zip(config.sources, paths, strict=True):
-        opened = open_file(path, format=source.format, encoding=source.encoding, sheet=source.sheet)
-        size = path.stat().st_size
-        share = 1.0
-        count = new = 0
-        for text in _texts(opened, config.text, path.name):
-            if opened.position.bytes > _MOST_BYTES:
-                # This text is the first behind what is looked at.
-                share = min(1.0, opened.position.bytes / size)
+        place = place_of(path, source.format)
+        sizes = {file.name: file.packed_bytes() for file in place.files}
+        bytes_ += sum(sizes.values())
+        count = new = seen = 0
+        read = 0.0
+        # In an order drawn at random, for the first files of a folder may differ from the last.
+        for file in _in_random_order(place, config.seed):
+            if seen > _MOST_BYTES:
                 break
-            count += 1
-            if not config.min_characters <= len(text) <= config.max_characters:
-                continue
-            mark = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=12).digest()
-            known[mark] += 1
-            if known[mark] > 1:
-                continue
-            new += 1
-            characters += len(text)
-            seen_texts += 1
-            if len(keep) < _MOST_TEXTS:
-                keep.append(text)
-            elif (place := draw.randrange(seen_texts)) < _MOST_TEXTS:
-                keep[place] = text
+            opened = open_file(file, format=source.format, encoding=source.encoding, sheet=source.sheet)
+            share = 1.0
+            for text in _texts(opened, config.text, file.name):
+                if seen + opened.position.bytes > _MOST_BYTES:
+                    # This text is the first behind what is looked at.
+                    share = min(1.0, opened.position.bytes / max(1, file.unpacked_bytes()))
+                    break
+                count += 1
+                new += sample.add(text)
+            seen += opened.position.bytes
+            read += share * sizes[file.name]
         if count == 0:
             raise DataError(
-                f"No row of {path.name} could be read. Expected records with a column {config.text!r}; up to "
+                f"No row of {name_of(path)} could be read. Expected records with a column {config.text!r}; up to "
                 f"data.max_bad_rows ({config.max_bad_rows}) bad rows are passed over, but here every one is bad. "
                 "Check the file and data.sources[].format."
             )
-        rows += count / share
-        distinct += new / share
-        whole = whole and share == 1.0
+        of_source = min(1.0, read / sum(sizes.values()))
+        rows += count / of_source
+        distinct += new / of_source
+        whole = whole and read >= sum(sizes.values())
     return Look(
         rows=round(rows),
         distinct=round(distinct),
-        texts=keep,
-        characters=characters / max(1, seen_texts),
-        bytes=sum(path.stat().st_size for path in paths),
+        texts=sample.texts,
+        characters=sample.characters / max(1, sample.count),
+        bytes=bytes_,
         whole=whole,
-        copies=Counter(known.values()),
+        copies=Counter(sample.known.values()),
     )
+
+
+def _in_random_order(place: Place, seed: int) -> list[File]:
+    return random.Random(seed).sample(place.files, len(place.files))
+
+
+class _Sample:
+    """The distinct texts that the length limits of the recipe keep: a sample of them, and how often each came."""
+
+    def __init__(self, config: DataConfig) -> None:
+        self._config = config
+        self._draw = random.Random(config.seed)
+        self.known: Counter[bytes] = Counter()
+        self.texts: list[str] = []
+        self.characters = 0
+        self.count = 0
+
+    def add(self, text: str) -> bool:
+        """Whether this text is a new one of a fit length."""
+        if not self._config.min_characters <= len(text) <= self._config.max_characters:
+            return False
+        mark = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=12).digest()
+        self.known[mark] += 1
+        if self.known[mark] > 1:
+            return False
+        self.characters += len(text)
+        self.count += 1
+        if len(self.texts) < _MOST_TEXTS:
+            self.texts.append(text)
+        elif (place := self._draw.randrange(self.count)) < _MOST_TEXTS:
+            self.texts[place] = text
+        return True
 
 
 def _texts(opened: Opened, column: str, name: str) -> Iterator[str]:
     """The texts of a source that are not blank; raises `DataError` when no record has the column."""
-    column = TEXT_COLUMN if opened.format == "text" else column
+    column = TEXT_COLUMN if opened.format in TEXT_FORMATS else column
     if opened.columns and column not in opened.columns:
         raise missing_column(name, column, opened)
     found = False

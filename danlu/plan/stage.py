@@ -72,7 +72,9 @@ def _job(ctx: Context, config: PlanStage) -> Job:
     base = ctx.resources.get("model.base")
     if base is not None:
         check_base(base)
-    paths = [ctx.resources[f"data.sources[{position}].path"] for position in range(len(config.data.sources))]
+    paths = [
+        ctx.resources[f"data.sources[{position}].{source.place}"] for position, source in enumerate(config.data.sources)
+    ]
     seen = look(config.data, paths)
     tokens = count(config, seen.texts, base)
     labels = _ASSUMED_LABELS if config.task == "classify" else None
@@ -161,7 +163,7 @@ def _notes(ctx: Context, job: Job, rates: calibrate.Rates) -> list[str]:
         notes.append("Early stopping may end the training sooner; the plan counts every step.")
     if config.model.base is not None and config.model.licence is None:
         notes.append("model.licence is empty: look up the base model's licence before you ship what comes of it.")
-    unknown = [source.path for source in config.data.sources if source.licence == "unknown"]
+    unknown = [source.place for source in config.data.sources if source.licence == "unknown"]
     if unknown:
         notes.append(f"The licence of {len(unknown)} of {len(config.data.sources)} data sources is unknown.")
     if rates.share < calibrate.FREE:

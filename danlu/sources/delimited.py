@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 
 from danlu.core.errors import DataError
 from danlu.sources.encoding import MAX_LINE_BYTES, Encoding
+from danlu.sources.files import File
 from danlu.sources.records import Asked, Opened, Position, Row, decoded, encoding_of, named_once, wrong_width
 
 #: A quoted CSV field longer than this many characters is a quote that somebody forgot to close.
@@ -54,7 +54,7 @@ def _open_delimited(asked: Asked, format: str, delimiter: str | None) -> Opened:
     return Opened(format=format, encoding=encoding, columns=columns, rows=rows(), position=position)
 
 
-def _delimiter(path: Path, encoding: Encoding) -> str:
+def _delimiter(path: File, encoding: Encoding) -> str:
     """The sign that splits most lines of the file's start into the same number of fields, more than one."""
     start = itertools.islice(decoded(path, encoding), 50)
     sample = [text.replace("\r", " ") for _, text, _ in start if text]

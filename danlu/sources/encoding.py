@@ -11,11 +11,9 @@ import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from danlu.core.errors import DataError
-
-CHUNK_BYTES = 1 << 20
+from danlu.sources.files import CHUNK_BYTES, Readable
 
 #: A longer line is no record of a data file; it is rejected without being held in memory.
 MAX_LINE_BYTES = 16 << 20
@@ -45,7 +43,7 @@ class Encoding:
     nul_bytes: int = 0
 
 
-def detect(path: Path) -> Encoding:
+def detect(path: Readable) -> Encoding:
     """The encoding of a text file.
 
     Raises `DataError` for a file that is no text: NUL bytes in more than 1 % of it and no byte order mark.
@@ -69,7 +67,7 @@ def detect(path: Path) -> Encoding:
     return Encoding(name="latin-1", nul_bytes=nul_bytes)
 
 
-def check(path: Path, name: str) -> Encoding:
+def check(path: Readable, name: str) -> Encoding:
     """`name`, asked for by the user, if the file can be read in it.
 
     Raises `DataError` for an unknown name, and when much of the file does not decode.
@@ -91,13 +89,13 @@ def check(path: Path, name: str) -> Encoding:
     return Encoding(name=name, broken=broken, nul_bytes=found.nul_bytes)
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
+def _chunks(path: Readable) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
 
 
-def _try_utf8(path: Path) -> tuple[int, int, int, int]:
+def _try_utf8(path: Readable) -> tuple[int, int, int, int]:
     """NUL bytes, size, well-formed multi-byte sequences and broken sequences, the file read as UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     nul_bytes = size = good = broken = 0
@@ -113,7 +111,7 @@ def _try_utf8(path: Path) -> tuple[int, int, int, int]:
     return nul_bytes, size, good, broken
 
 
-def _count_gbk(path: Path) -> tuple[int, int]:
+def _count_gbk(path: Readable) -> tuple[int, int]:
     pairs = others = 0
     for chunk in _chunks(path):
         pairs += len(_GB2312_PAIR.findall(chunk))
@@ -121,14 +119,14 @@ def _count_gbk(path: Path) -> tuple[int, int]:
     return pairs, others
 
 
-def _broken_in(path: Path, name: str) -> int:
+def _broken_in(path: Readable, name: str) -> int:
     """How many sequences of the file do not decode as `name`."""
     decoder = codecs.getincrementaldecoder(name)("replace")
     broken = sum(decoder.decode(chunk).count("\ufffd") for chunk in _chunks(path))
     return broken + decoder.decode(b"", True).count("\ufffd")
 
 
-def _first_broken(path: Path, name: str) -> tuple[int, int]:
+def _first_broken(path: Readable, name: str) -> tuple[int, int]:
     """Line number and byte of the first place that does not decode as `name`."""
     for number, line in enumerate(lines(path, name), 1):
         try:
@@ -138,7 +136,7 @@ def _first_broken(path: Path, name: str) -> tuple[int, int]:
     return 1, 0
 
 
-def lines(path: Path, name: str) -> Iterator[bytes | None]:
+def lines(path: Readable, name: str) -> Iterator[bytes | None]:
     """The lines of a file with their line ends, in the encoding `name` (UTF-16 as UTF-8; see `line_encoding`).
 
     A line longer than `MAX_LINE_BYTES` comes as None. At most that much is in memory.
@@ -184,7 +182,7 @@ def _is_recoded(name: str) -> bool:
     return codecs.lookup(name).name.startswith(("utf-16", "utf-32", "utf-8-sig"))
 
 
-def _recoded(path: Path, name: str) -> Iterator[bytes]:
+def _recoded(path: Readable, name: str) -> Iterator[bytes]:
     if not _is_recoded(name):
         yield from _chunks(path)
         return

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from danlu.core.errors import DataError
-from danlu.sources.encoding import CHUNK_BYTES, MAX_LINE_BYTES, Encoding
+from danlu.sources.encoding import MAX_LINE_BYTES, Encoding
+from danlu.sources.files import CHUNK_BYTES, File
 from danlu.sources.records import TEXT_COLUMN, Asked, Opened, Position, Row, decoded, encoding_of, short
 
 
@@ -65,7 +65,7 @@ def open_json(asked: Asked) -> Opened:
     return Opened(format="json", encoding=encoding, columns=(), rows=rows, position=position)
 
 
-def _json_list(path: Path, encoding: Encoding, position_in_file: Position) -> Iterator[Row]:
+def _json_list(path: File, encoding: Encoding, position_in_file: Position) -> Iterator[Row]:
     """The items of one large JSON list; only a few items are in memory at a time.
 
     Raises `DataError` where the list itself is broken: what follows cannot be told apart any more.
@@ -103,7 +103,7 @@ def _json_list(path: Path, encoding: Encoding, position_in_file: Position) -> It
         buffer, position, ended = rest + more, 0, not more
 
 
-def _take(path: Path, source: Iterator[tuple[int, str | None, str]], characters: int) -> str:
+def _take(path: File, source: Iterator[tuple[int, str | None, str]], characters: int) -> str:
     """The next lines, until there are so many characters; empty at the end of the file."""
     pieces: list[str] = []
     for number, text, reason in source:
@@ -116,7 +116,7 @@ def _take(path: Path, source: Iterator[tuple[int, str | None, str]], characters:
     return "".join(pieces)
 
 
-def _broken_list(path: Path, line: int, reason: str) -> DataError:
+def _broken_list(path: File, line: int, reason: str) -> DataError:
     return DataError(
         f"{path.name}:{line}: the JSON list is broken here ({reason}). Mend it, or save one object a line (JSON "
         "Lines), where a broken line costs only itself."

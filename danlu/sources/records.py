@@ -6,18 +6,21 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from danlu.core.errors import DataError
 from danlu.sources.encoding import MAX_LINE_BYTES, Encoding, bytes_in_file, check, detect, line_encoding, lines
+from danlu.sources.files import File, Readable
 
 TEXT_COLUMN = "text"
+
+#: Formats without columns: each record is a text (a line of it, a page, a document).
+TEXT_FORMATS = ("text", "word", "pdf")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One record: the line of the file (or row of the sheet) it starts at, counted from 1, and its values.
+    """One record: the line of the file (row of the sheet, page) it starts at, counted from 1, and its values.
 
     `values` is None for a record that cannot be read; `reason` then says why.
     """
@@ -29,7 +32,7 @@ class Row:
 
 @dataclass(kw_only=True)
 class Position:
-    """About how many bytes of a file were needed for the records read so far; 0 where that is not known (Excel)."""
+    """About how many (unpacked) bytes of a file were needed so far; 0 where that is not known (Excel)."""
 
     bytes: int = 0
 
@@ -49,7 +52,7 @@ class Opened:
 class Asked:
     """What the recipe says about a file."""
 
-    path: Path
+    path: File
     encoding: str = "auto"
     sheet: str | None = None
 
@@ -59,7 +62,9 @@ def encoding_of(asked: Asked) -> Encoding:
     return detect(asked.path) if asked.encoding == "auto" else check(asked.path, asked.encoding)
 
 
-def decoded(path: Path, encoding: Encoding, position: Position | None = None) -> Iterator[tuple[int, str | None, str]]:
+def decoded(
+    path: Readable, encoding: Encoding, position: Position | None = None
+) -> Iterator[tuple[int, str | None, str]]:
     """`(line number, text or None, reason)` of each line; moves `position` behind it."""
     position = position or Position()
     name = line_encoding(encoding.name)
@@ -74,7 +79,7 @@ def decoded(path: Path, encoding: Encoding, position: Position | None = None) ->
             yield number, None, f"not {encoding.name}: byte 0x{line[error.start]:02x}"
 
 
-def named_once(path: Path, header: Iterable[Any]) -> tuple[str, ...]:
+def named_once(path: Readable, header: Iterable[Any]) -> tuple[str, ...]:
     """The column names of a header; one without a name is called after its place, such as `column 3`.
 
     Raises `DataError` when two are equal.
@@ -99,9 +104,10 @@ def short(error: Exception) -> str:
 
 def missing_column(name: str, column: str, opened: Opened, columns: tuple[str, ...] = ()) -> DataError:
     """The error for a column that a file does not have; names the nearest ones."""
-    if opened.format == "text":
+    if opened.format in TEXT_FORMATS:
+        kind = "plain text" if opened.format == "text" else f"a {opened.format.capitalize()} document"
         return DataError(
-            f"{name} is plain text, which has no column {column!r}. Give the source one label for all its lines "
+            f"{name} is {kind}, which has no column {column!r}. Give the source one label for all of it "
             "(label: NAME beside its path), or set task: generate."
         )
     columns = columns or opened.columns

@@ -122,7 +122,7 @@ def test_resources_by_package_and_their_mistakes(tmp_path: Path) -> None:
     for wrong, message in {
         "package://danlu/nothing.csv": "has no 'nothing.csv'",
         "package://no-such-package/x": "pip install no-such-package",
-        "ftp://somewhere/x": "expected a path, package://",
+        "gopher://somewhere/x": "expected a path, package://",
         "missing.csv": "relative to the recipe's folder",
         "package:///x": "names no package",
         "nul\0.csv": "cannot be a path",

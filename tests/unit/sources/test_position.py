@@ -45,4 +45,4 @@ def test_parquet_counts_by_rows(tmp_path: Path) -> None:
     path = as_parquet(tmp_path / "a.parquet", "")
     opened = open_file(path)
     list(itertools.islice(opened.rows, 1_000))
-    assert opened.position.bytes == path.stat().st_size // 4
+    assert opened.position.bytes == pytest.approx(path.stat().st_size / 4, abs=1)
