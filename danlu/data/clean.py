@@ -18,10 +18,12 @@ from danlu.core.context import Context
 from danlu.data.card import CleanCard, Funnel
 from danlu.data.checks import check_rows, spelling_warnings
 from danlu.data.config import CleanConfig, CleanStage
-from danlu.data.reader import BROKEN, Input, read_sources
+from danlu.data.reader import Input, read_sources
+from danlu.data.rows import BROKEN, Columns
 from danlu.data.steps import SAMPLE, STEPS, Cleaner, clean, draw
 from danlu.data.tables import CLEAN, NEAR_MISSES, SHARD_BYTES, Rejects, SortedPart, as_rejected
 from danlu.data.text import han_and_words, language_of
+from danlu.sources.shapes import Speakers
 
 #: Enough of a text to tell its language.
 _LANGUAGE_CHARACTERS = 500
@@ -55,13 +57,26 @@ def _inputs(ctx: Context, config: CleanConfig) -> list[Input]:
     ]
 
 
+def _columns(config: CleanStage) -> Columns:
+    data, generate = config.data, config.task == "generate"
+    return Columns(
+        text=data.text,
+        label=None if generate else data.label,
+        subject=data.subject,
+        conversation=data.conversation,
+        time=data.time,
+        speaker=data.speaker,
+        shapes=generate,
+        speakers=Speakers(names=data.speakers, learn=frozenset(data.learn)),
+    )
+
+
 def _read(ctx: Context, config: CleanStage, out: Path, rejects: Rejects, card: CleanCard) -> None:
     data = config.data
     with ctx.progress("reading", None, "rows") as bar:
         tallies, labels = read_sources(
             _inputs(ctx, data),
-            text=data.text,
-            label=data.label if config.task == "classify" else None,
+            columns=_columns(config),
             max_bad_rows=data.max_bad_rows,
             out=out,
             rejects=rejects,

@@ -12,6 +12,7 @@ from danlu.core.urls import secret_in, without_secrets
 from danlu.data.filters.config import FiltersConfig, NormaliseConfig
 from danlu.data.mask.config import MaskConfig
 
+Role = Literal["system", "user", "assistant", "tool"]
 Format = Literal["auto", "csv", "tsv", "excel", "jsonl", "json", "parquet", "orc", "arrow", "text", "word", "pdf"]
 
 
@@ -122,6 +123,15 @@ class CleanConfig(Config):
     conversation: str | None = Field(
         None, description="Name of the column with a conversation's id; all its rows are on one side of the split."
     )
+    speaker: str | None = Field(
+        None,
+        description="Name of the column that says who speaks, where each row is one turn; the turns of one "
+        "conversation become one example. For generate.",
+    )
+    speakers: dict[str, Role] = Field(
+        default_factory=dict, description="What speakers of your files are: 买家: user, 机器人: assistant."
+    )
+    learn: list[Role] = Field(["assistant"], min_length=1, description="Whose turns of a dialogue are learned.")
     time: str | None = Field(
         None, description="Name of the column with a row's date or time, for a split by time or to keep the newest."
     )
@@ -147,6 +157,10 @@ class CleanConfig(Config):
         if self.min_characters > self.max_characters:
             raise ValueError(
                 f"min_characters is {self.min_characters}, above max_characters, which is {self.max_characters}"
+            )
+        if self.speaker is not None and self.conversation is None:
+            raise ValueError(
+                "speaker is given without conversation: name the column that tells which turns belong together"
             )
         return self
 

@@ -8,27 +8,24 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from danlu.core.errors import DataError
 from danlu.data.config import SourceConfig
+from danlu.data.rows import BROKEN, NO_LABEL, Columns, Unusable, joined, read_label, read_others, read_text
 from danlu.data.tables import BATCH_CHARACTERS, BATCH_ROWS, RAW, Rejects, Writer
 from danlu.sources.files import File
 from danlu.sources.formats import open_file
 from danlu.sources.places import Place, digests_of, name_of, place_of
 from danlu.sources.records import TEXT_COLUMN, TEXT_FORMATS, Row, missing_column
+from danlu.sources.shapes import may_have_shape
 from danlu.sources.snapshots import origin_of
-from danlu.sources.values import as_text
 
 #: So many rows without the column asked for, and none with it, and it is plainly not there.
 _ROWS_WITHOUT_COLUMN = 200
-
-NO_TEXT = "no_text"
-NO_LABEL = "no_label"
-BROKEN = "broken"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +121,7 @@ def row_id(digest: str, occurrence: int, number: int) -> str:
 def read_sources(
     inputs: Sequence[Input],
     *,
-    text: str,
-    label: str | None,
+    columns: Columns,
     max_bad_rows: int,
     out: Path,
     rejects: Rejects,
@@ -133,9 +129,8 @@ def read_sources(
 ) -> tuple[list[Tally], Labels]:
     """Read all sources into `out`/*.parquet (schema `RAW`), and what cannot be used into `rejects`.
 
-    `text` and `label` are column names; `label` is None where no labels are wanted. `advance(n)` is called after
-    every `n` records. Raises `DataError` for a file that cannot be used, for a column that is not there, and as
-    soon as more than `max_bad_rows` records cannot be read.
+    `advance(n)` is called after every `n` records. Raises `DataError` for a file that cannot be used, for a column
+    that is not there, and as soon as more than `max_bad_rows` records cannot be read.
     """
     seen: Counter[str] = Counter()
     tallies: list[Tally] = []
@@ -149,7 +144,7 @@ def read_sources(
         with Writer(out / f"{source.position:04d}.parquet", RAW) as writer:
             for file, digest in zip(place.files, digests_of(place, source.path, source.digest), strict=True):
                 reading = _Reading(
-                    source, file, digest, tally, (text, label), labels, examples, start=start, occurrence=seen[digest]
+                    source, file, digest, tally, columns, labels, examples, start=start, occurrence=seen[digest]
                 )
                 seen[digest] += 1
                 for rows, refused in reading.batches():
@@ -191,7 +186,7 @@ class _Reading:
         file: File,
         digest: str,
         whole: Tally,
-        columns: tuple[str, str | None],
+        columns: Columns,
         labels: Labels,
         examples: list[str],
         *,
@@ -206,8 +201,9 @@ class _Reading:
         self._occurrence = occurrence
         self._opened = open_file(file, format=config.format, encoding=config.encoding, sheet=config.sheet)
         self._fixed = config.label
-        self._text = TEXT_COLUMN if self._opened.format in TEXT_FORMATS else columns[0]
-        self._label = columns[1] if config.label is None else None
+        self._columns = replace(columns, text=TEXT_COLUMN) if self._opened.format in TEXT_FORMATS else columns
+        self._label = columns.label if config.label is None else None
+        self._rows = joined(self._opened.rows, self._columns) if columns.speaker else self._opened.rows
         self._labels = labels
         self._with_column: Counter[str] = Counter()
         self._keys: Counter[str] = Counter()
@@ -228,12 +224,16 @@ class _Reading:
             whole.warnings.append(
                 f"{file.name} is neither UTF-8 nor GBK and was read as Latin-1: look whether its accents are right."
             )
-        for column in self._wanted():
+        for column in self._wanted(self._opened.columns):
             if self._opened.columns and column not in self._opened.columns:
                 raise missing_column(file.name, column, self._opened)
 
-    def _wanted(self) -> tuple[str, ...]:
-        return (self._text,) if self._label is None else (self._text, self._label)
+    def _wanted(self, known: Iterable[str] = ()) -> tuple[str, ...]:
+        """The columns that a record must have; one with a shape needs no text column."""
+        shaped = self._columns.shapes and may_have_shape(known)
+        text = () if shaped and self._columns.text not in known else (self._columns.text,)
+        label = () if self._label is None else (self._label,)
+        return (*text, *label, *self._columns.others.values())
 
     def batches(self) -> Iterator[tuple[dict[str, list[Any]], list[dict[str, Any]]]]:
         """Columns of usable rows, and rejected rows, some thousand at a time."""
@@ -242,7 +242,7 @@ class _Reading:
             rows: dict[str, list[Any]] = {name: [] for name in RAW.names}
             refused: list[dict[str, Any]] = []
             characters = 0
-            for row in itertools.islice(self._opened.rows, BATCH_ROWS):
+            for row in itertools.islice(self._rows, BATCH_ROWS):
                 characters += self._take(row, number, rows, refused)
                 number += 1
                 if characters > BATCH_CHARACTERS:
@@ -255,8 +255,8 @@ class _Reading:
     def check_end(self, *, several: bool) -> None:
         """What can only be said at the end. One file of several may be without rows."""
         number = self.tally.rows
-        for column in self._wanted():
-            if not self._opened.columns and number and not self._with_column[column]:
+        for column in self._wanted(self._keys):
+            if not self._opened.columns and number and self._keys and not self._with_column[column]:
                 raise self._missing(column)
         if number == 0 and not several:
             raise DataError(f"{self._name} has no rows of data (only a header, or blank lines).")
@@ -267,53 +267,52 @@ class _Reading:
         """Put one record where it belongs; returns its characters."""
         name = row_id(self._digest, self._occurrence, number)
         origin = f"{self._name}:{row.line}"
-        reason, why, text, label = self._read(row)
-        if reason:
-            self._whole.dropped[reason] += 1
-            if reason == BROKEN:
+        try:
+            found = self._read(row)
+        except Unusable as error:
+            self._whole.dropped[error.kind] += 1
+            if error.kind == BROKEN:
                 self.tally.bad_rows += 1
                 if len(self._examples) < 3:
-                    self._examples.append(f"{origin}: {why}")
-            stated = f"{reason}: {why}" if why else reason
+                    self._examples.append(f"{origin}: {error.why}")
+            stated = f"{error.kind}: {error.why}" if error.why else error.kind
             refused.append({"id": name, "origin": origin, "reason": stated, "step": "read", "text": None})
             return 100
-        rows["id"].append(name)
-        rows["place"].append((self._source.position << 40) + self._start + number)
-        rows["origin"].append(origin)
-        rows["source"].append(self._source.position)
-        rows["text"].append(text)
-        rows["label"].append(label)
-        for column in ("parts", "roles", "learn", "rejected", "subject", "conversation", "time"):
-            rows[column].append(None)
-        return len(text)
+        found |= {
+            "id": name,
+            "place": (self._source.position << 40) + self._start + number,
+            "origin": origin,
+            "source": self._source.position,
+        }
+        for column, value in found.items():
+            rows[column].append(value)
+        return len(found["text"])
 
-    def _read(self, row: Row) -> tuple[str, str, str, str | None]:
-        """`(kind of reason, reason in words, text, label)`; the kind is empty for a usable row."""
-        if row.values is None:
-            return BROKEN, row.reason, "", None
+    def _read(self, row: Row) -> dict[str, Any]:
+        """A usable record as columns of `RAW`. Raises `Unusable`."""
+        values = row.values
+        if values is None:
+            raise Unusable(BROKEN, row.reason)
         if not self._opened.columns:
-            for column in self._wanted():
-                if column in row.values:
-                    self._with_column[column] += 1
-                else:
-                    self._keys.update(key for key in row.values if len(self._keys) < 1000)
-                    if not self._with_column[column] and self.tally.bad_rows > _ROWS_WITHOUT_COLUMN:
-                        raise self._missing(column)
-                    return BROKEN, f"no column {column!r}", "", None
-        text = as_text(row.values[self._text])
-        if text is None:
-            return BROKEN, f"column {self._text!r} holds a {type(row.values[self._text]).__name__}", "", None
-        if not text.strip():
-            return NO_TEXT, "", "", None
+            self._look_for_columns(values)
+        found = read_text(values, self._columns)
         label = self._fixed
         if self._label is not None:
-            found = as_text(row.values[self._label])
-            if found is None:
-                return BROKEN, f"column {self._label!r} holds a {type(row.values[self._label]).__name__}", "", None
-            label = self._labels.add(found)
+            label = self._labels.add(read_label(values, self._label))
             if not label:
-                return NO_LABEL, "", "", None
-        return "", "", text, label
+                raise Unusable(NO_LABEL)
+        return {**found, "label": label, **read_others(values, self._columns)}
+
+    def _look_for_columns(self, values: Mapping[str, Any]) -> None:
+        """Raises `Unusable` for a record without a column that is wanted, `DataError` where none of many has it."""
+        for column in self._wanted(values):
+            if column in values:
+                self._with_column[column] += 1
+                continue
+            self._keys.update(key for key in values if len(self._keys) < 1000)
+            if not self._with_column[column] and self.tally.bad_rows > _ROWS_WITHOUT_COLUMN:
+                raise self._missing(column)
+            raise Unusable(BROKEN, f"no column {column!r}")
 
     def _missing(self, column: str) -> DataError:
         keys = tuple(sorted(self._keys, key=lambda key: (-self._keys[key], key)))

@@ -21,7 +21,7 @@ SHARD_BYTES = 64 << 20
 
 #: What the reader writes. `place` orders all records: the source's position, then the record's number in it. A record
 #: of instruction data has its turns in `parts`, `roles` and `learn`, one entry a turn, and the answer that was liked
-#: less in `rejected`; a plain text has `text` alone. `time` is in seconds since 1970, UTC.
+#: less in `rejected`; a plain text has `text` alone. `time` is as the file has it.
 RAW = pa.schema(
     [
         ("id", pa.string()),
@@ -36,7 +36,7 @@ RAW = pa.schema(
         ("label", pa.string()),
         ("subject", pa.string()),
         ("conversation", pa.string()),
-        ("time", pa.int64()),
+        ("time", pa.string()),
     ]
 )
 
@@ -46,7 +46,7 @@ CLEAN = pa.schema([*RAW, pa.field("content", pa.string())])
 _TURN = pa.struct([("role", pa.string()), ("text", pa.string()), ("learn", pa.bool_())])
 
 #: The corpus, as every later stage reads it. `label` is there for classify, `turns` and `rejected` for generate.
-#: `text` is all turns, one below the other.
+#: `text` is all turns, one below the other. `time` is in seconds since 1970, UTC.
 CORPUS = pa.schema(
     [
         ("id", pa.string()),

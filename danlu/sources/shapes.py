@@ -98,17 +98,22 @@ DEFAULT_SPEAKERS = Speakers(names={})
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """One form of instruction data: how it is known by the keys of a record, and how a record of it is read."""
+    """One form of instruction data: how a record of it is known, by its filled keys, and how it is read."""
 
     name: str
-    known: Callable[[frozenset[str]], bool]
+    known: Callable[[Mapping[str, Any]], bool]
     read: Callable[[Mapping[str, Any], Speakers], Sample]
 
 
 def recognise(values: Mapping[str, Any]) -> Shape | None:
     """The shape of a record, by its keys; None for a plain document or a table row."""
-    keys = frozenset(key for key, value in values.items() if value not in (None, ""))
-    return next((shape for shape in SHAPES.values() if shape.known(keys)), None)
+    filled = {key: value for key, value in values.items() if value not in (None, "")}
+    return next((shape for shape in SHAPES.values() if shape.known(filled)), None)
+
+
+def may_have_shape(columns: Iterable[str]) -> bool:
+    """Whether records with these columns may be instruction data."""
+    return recognise(dict.fromkeys(columns, "[")) is not None
 
 
 def _said(value: Any) -> str | None:
@@ -120,19 +125,21 @@ def _said(value: Any) -> str | None:
 
 
 def _listed(values: Mapping[str, Any], names: Iterable[str]) -> list[Any]:
-    """The list under the first of these names that is there; a cell of a table may hold it as JSON."""
-    for name in names:
-        found = values.get(name)
-        if isinstance(found, str) and found.lstrip()[:1] in {"[", "{"}:
-            try:
-                found = json.loads(found)
-            except ValueError as error:
-                raise Misshapen(f"{name!r} holds broken JSON ({error})") from None
-        if found is not None:
-            if not isinstance(found, list):
-                raise Misshapen(f"{name!r} holds a {type(found).__name__}, not a list of turns")
-            return found
-    return []
+    """The list under the first of these names that holds one; a cell of a table may hold it as JSON."""
+    found = next((values[name] for name in names if _is_list(values.get(name))), [])
+    if isinstance(found, str):
+        try:
+            found = json.loads(found)
+        except ValueError as error:
+            raise Misshapen(f"broken JSON instead of a list ({error})") from None
+    if not isinstance(found, list):
+        raise Misshapen(f"a {type(found).__name__} instead of a list of turns")
+    return found
+
+
+def _is_list(value: Any) -> bool:
+    """Whether a value is a list, or may be one: an id is none."""
+    return isinstance(value, list | dict) or (isinstance(value, str) and value.lstrip()[:1] == "[")
 
 
 _SPEAKER_KEYS = ("role", "from", "speaker", "角色", "说话人")
@@ -214,22 +221,29 @@ def _answers(value: Any, speakers: Speakers) -> list[Turn]:
     return [speakers.turn(ASSISTANT, value)]
 
 
-def _any(*names: str) -> Callable[[frozenset[str]], bool]:
-    return lambda keys: not keys.isdisjoint(names)
+def _has_list(*names: str) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether there is a list under one of these names, or text that may be one: an id is none."""
+
+    def known(values: Mapping[str, Any]) -> bool:
+        return any(_is_list(values.get(name)) for name in names)
+
+    return known
 
 
 #: In the order in which they are tried: a preference also has the keys of what it prefers.
 SHAPES: dict[str, Shape] = {
     shape.name: shape
     for shape in (
-        Shape(name="preference", known=lambda keys: {"chosen", "rejected"} <= keys, read=_preference),
-        Shape(name="messages", known=_any("messages"), read=_conversation),
-        Shape(name="sharegpt", known=_any("conversations", "conversation"), read=_conversation),
-        Shape(name="dialogue", known=_any("dialogue", "dialog", "turns", "对话"), read=_conversation),
-        Shape(name="alpaca", known=lambda keys: {"instruction", "output"} <= keys, read=_instruction),
+        Shape(name="preference", known=lambda values: {"chosen", "rejected"} <= values.keys(), read=_preference),
+        Shape(name="messages", known=_has_list("messages"), read=_conversation),
+        Shape(name="sharegpt", known=_has_list("conversations", "conversation"), read=_conversation),
+        Shape(name="dialogue", known=_has_list("dialogue", "dialog", "turns", "对话"), read=_conversation),
+        Shape(name="alpaca", known=lambda values: {"instruction", "output"} <= values.keys(), read=_instruction),
         Shape(
             name="prompt",
-            known=lambda keys: not keys.isdisjoint(_PROMPT_KEYS) and not keys.isdisjoint(_ANSWER_KEYS),
+            known=lambda values: (
+                not values.keys().isdisjoint(_PROMPT_KEYS) and not values.keys().isdisjoint(_ANSWER_KEYS)
+            ),
             read=_instruction,
         ),
     )

@@ -15,6 +15,7 @@ import pytest
 from danlu.core.errors import DataError
 from danlu.data.config import SourceConfig
 from danlu.data.reader import Input, Labels, Tally, read_sources, row_id
+from danlu.data.rows import Columns
 from danlu.data.tables import Rejects
 from danlu.sources.encoding import detect
 from danlu.sources.formats import guess_format, open_file
@@ -38,8 +39,7 @@ def read(
     rejects = Rejects(folder / "rejected", folder / "scratch")
     tallies, labels = read_sources(
         [source],
-        text=text,
-        label=label,
+        columns=Columns(text=text, label=label),
         max_bad_rows=max_bad_rows,
         out=folder / "raw",
         rejects=rejects,

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from danlu.core.resource import Digests
 from danlu.data.config import SourceConfig
 from danlu.data.reader import Input, Tally, read_sources
+from danlu.data.rows import Columns
 from danlu.data.tables import Rejects
 
 
@@ -45,8 +46,7 @@ def read(path: Path, folder: Path, *, label: str | None = None, max_bad_rows: in
     rejects = Rejects(folder / "rejected", folder / "scratch")
     tallies, _ = read_sources(
         [source],
-        text="text",
-        label=label,
+        columns=Columns(text="text", label=label),
         max_bad_rows=max_bad_rows,
         out=folder / "raw",
         rejects=rejects,

@@ -12,6 +12,7 @@ import pytest
 from danlu.core.errors import DataError
 from danlu.data.config import DataConfig
 from danlu.data.reader import Input, read_sources
+from danlu.data.rows import Columns
 from danlu.data.tables import Rejects
 from danlu.plan.reading import look
 
@@ -24,8 +25,7 @@ def read_by_data(config: DataConfig, path: Path, folder: Path) -> list[str]:
     rejects = Rejects(folder / "rejected", folder / "scratch")
     read_sources(
         [source],
-        text=config.text,
-        label=None,
+        columns=Columns(text=config.text, label=None),
         max_bad_rows=config.max_bad_rows,
         out=folder / "raw",
         rejects=rejects,

@@ -21,6 +21,7 @@ from danlu.core.errors import DataError, UserError
 from danlu.core.resource import Digests, listed, resolve
 from danlu.data.config import DataConfig
 from danlu.data.reader import Input, read_sources
+from danlu.data.rows import Columns
 from danlu.data.tables import Rejects
 from danlu.plan.reading import look
 from danlu.sources.formats import open_file
@@ -293,6 +294,11 @@ def test_two_sources_share_no_id(tmp_path: Path) -> None:
     ]
     rejects = Rejects(tmp_path / "rejected", tmp_path / "scratch")
     read_sources(
-        inputs, text="text", label=None, max_bad_rows=0, out=tmp_path / "raw", rejects=rejects, advance=lambda _: None
+        inputs,
+        columns=Columns(text="text", label=None),
+        max_bad_rows=0,
+        out=tmp_path / "raw",
+        rejects=rejects,
+        advance=lambda _: None,
     )
     assert len(set(pq.read_table(tmp_path / "raw")["id"].to_pylist())) == 6

@@ -98,7 +98,7 @@ def test_the_recipe_chooses_whose_turns_are_learned() -> None:
     ("values", "message"),
     [
         ({"messages": "[{"}, "broken JSON"),
-        ({"messages": {"a": 1}}, "holds a dict, not a list of turns"),
+        ({"messages": {"a": 1}}, "a dict instead of a list of turns"),
         ({"messages": ["hello"]}, "a turn is a str"),
         ({"messages": [{"role": "narrator", "content": "x"}]}, "unknown speaker 'narrator'; data.speakers can name it"),
         ({"messages": [{"role": "user", "content": {"a": 1}}]}, "holds a dict, not text"),

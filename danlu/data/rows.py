@@ -1,0 +1,141 @@
+"""What of a record counts: its text or turns, its label, whose it is, when it was."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from danlu.sources.records import Row
+from danlu.sources.shapes import DEFAULT_SPEAKERS, Misshapen, Speakers, recognise
+from danlu.sources.values import as_text
+
+NO_TEXT = "no_text"
+NO_LABEL = "no_label"
+BROKEN = "broken"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which columns are read, by name; None where one is not wanted.
+
+    `shapes`: a record without the text column may be instruction data (see `danlu.sources.shapes`), whose `speakers`
+    are called so. `speaker`: each row is one turn of a `conversation`, said by whom this column names.
+    """
+
+    text: str
+    label: str | None = None
+    subject: str | None = None
+    conversation: str | None = None
+    time: str | None = None
+    speaker: str | None = None
+    shapes: bool = False
+    speakers: Speakers = field(default_factory=lambda: DEFAULT_SPEAKERS)
+
+    @property
+    def others(self) -> dict[str, str]:
+        """The columns beside text and label that must be there, by what they are."""
+        named = {"subject": self.subject, "conversation": self.conversation, "time": self.time}
+        return {what: name for what, name in named.items() if name is not None}
+
+
+class Unusable(Exception):
+    """A record that cannot be used: its kind (`BROKEN`, `NO_TEXT`, `NO_LABEL`) and, where there is more, why."""
+
+    def __init__(self, kind: str, why: str = "") -> None:
+        super().__init__(why)
+        self.kind = kind
+        self.why = why
+
+
+def read_text(values: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
+    """The text of a record, as the columns `text`, `parts`, `roles`, `learn` and `rejected` of `RAW`.
+
+    Raises `Unusable`. The text column must be there, or the record must have a shape.
+    """
+    if columns.text in values:
+        text = _cell(values, columns.text)
+        if not text.strip():
+            raise Unusable(NO_TEXT)
+        return {"text": text, "parts": None, "roles": None, "learn": None, "rejected": None}
+    shape = recognise(values)
+    assert shape is not None, "the caller has looked"
+    try:
+        sample = shape.read(values, columns.speakers)
+    except Misshapen as error:
+        raise Unusable(BROKEN, f"{shape.name}: {error}") from None
+    turns = [turn for turn in sample.turns if turn.text.strip()]
+    if not any(turn.learn for turn in turns):
+        raise Unusable(NO_TEXT)
+    parts = [turn.text for turn in turns]
+    return {
+        "text": "\n".join(parts),
+        "parts": parts,
+        "roles": [turn.role for turn in turns],
+        "learn": [turn.learn for turn in turns],
+        "rejected": sample.rejected,
+    }
+
+
+def read_others(values: Mapping[str, Any], columns: Columns) -> dict[str, str | None]:
+    """The columns `subject`, `conversation` and `time` of `RAW`. Ids are hashed: they often are personal data."""
+    found: dict[str, str | None] = dict.fromkeys(("subject", "conversation", "time"))
+    for what, column in columns.others.items():
+        value = _cell(values, column).strip() if column in values else ""
+        found[what] = (value if what == "time" else hashed_id(value)) if value else None
+    return found
+
+
+def hashed_id(value: str) -> str:
+    """The name under which a subject or a conversation is kept: 16 hex digits, the same for the same id."""
+    return hashlib.blake2b(value.strip().encode("utf-8"), digest_size=8, person=b"danlu-subject").hexdigest()
+
+
+def _cell(values: Mapping[str, Any], column: str) -> str:
+    text = as_text(values[column])
+    if text is None:
+        raise Unusable(BROKEN, f"column {column!r} holds a {type(values[column]).__name__}")
+    return text
+
+
+def read_label(values: Mapping[str, Any], column: str) -> str:
+    """The label of a record as the file has it. Raises `Unusable`."""
+    return _cell(values, column)
+
+
+def joined(rows: Iterator[Row], columns: Columns) -> Iterator[Row]:
+    """Turns that stand a row each as one record for each conversation, which begins at its first turn's line.
+
+    The rows of one conversation must follow one another; where one comes again, its rows are refused.
+    """
+    assert columns.speaker is not None
+    assert columns.conversation is not None
+    seen: set[str] = set()
+    first: Row | None = None
+    name: str | None = None
+    turns: list[dict[str, Any]] = []
+    for row in rows:
+        values = row.values
+        if values is None or not {columns.text, columns.speaker, columns.conversation} <= set(values):
+            yield row
+            continue
+        here = as_text(values[columns.conversation]) or ""
+        if here != name:
+            if first is not None:
+                yield _dialogue(first, turns, columns)
+            first, name, turns = (row, here, []) if here not in seen else (None, here, [])
+            seen.add(here)
+        if first is None:
+            yield Row(
+                line=row.line, values=None, reason=f"conversation {here[:40]!r} comes again; sort the file by its id"
+            )
+        else:
+            turns.append({"speaker": values[columns.speaker], "text": values[columns.text]})
+    if first is not None:
+        yield _dialogue(first, turns, columns)
+
+
+def _dialogue(first: Row, turns: list[dict[str, Any]], columns: Columns) -> Row:
+    kept = {name: value for name, value in (first.values or {}).items() if name in columns.others.values()}
+    return Row(line=first.line, values={**kept, "dialogue": turns})
