@@ -41,7 +41,7 @@ from danlu.data.keys import (
 from danlu.data.leaks import count_leaks, leaking_rows
 from danlu.data.naive import naive_score
 from danlu.data.reader import BROKEN, Input, read_sources
-from danlu.data.split import PARTS, order_of, split
+from danlu.data.split import PARTS, SplitRows, assign
 from danlu.data.steps import SAMPLE, STEPS, Cleaning, clean, draw, masked_column
 from danlu.data.tables import CLEAN, CORPUS, REJECTED, SHARD_BYTES, Rejects, SortedPart, Writer, batches
 from danlu.data.text import han_and_words, language_of
@@ -229,13 +229,12 @@ def _drop(reasons: Reasons, stays: Flags, reason: str, card: Card) -> None:
 def _split(config: DataConfig, keys: Keys, clusters: Clusters, kept: Flags) -> Reasons:
     """The part of each row, and -1 for rows that were dropped."""
     parts = np.full(len(kept), -1, dtype=np.int8)
-    parts[kept] = split(
-        cluster=clusters.of_text[keys.text[kept]],
-        label=keys.label[kept],
-        order=order_of(keys.contents, config.seed),
-        validation=config.split.validation,
-        test=config.split.test,
+    # The texts of a cluster are one text to the split: it takes whole clusters only.
+    text = keys.text[kept]
+    rows = SplitRows(
+        place=keys.place[kept], content=keys.contents[text], text=clusters.of_text[text], label=keys.label[kept]
     )
+    parts[kept] = assign(rows, config.split, config.seed).part
     return parts
 
 
