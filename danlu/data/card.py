@@ -62,6 +62,7 @@ class Card:
     masked: dict[str, int] = field(default_factory=dict)
     near_misses: dict[str, int] = field(default_factory=dict)
     duplicates: dict[str, Any] = field(default_factory=dict)
+    split: dict[str, Any] = field(default_factory=dict)
     leaked_rows: int = 0
     lengths: dict[str, int] = field(default_factory=dict)
     sources: list[dict[str, Any]] = field(default_factory=list)
@@ -98,6 +99,7 @@ _STEP_WORDS = {
     "labels": "Equal texts with different labels",
     "exact_duplicates": "Equal texts",
     "near_duplicates": "Near duplicates",
+    "split": "Rows that join two sides of the split",
     "near_test": "Training rows like a held-out one",
 }
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from danlu.core.config import ComposedResource, Config, OptionalResource, ResourceMarker
 from danlu.core.tasks import TaskName
@@ -94,6 +95,11 @@ class NearConfig(Config):
 class DuplicatesConfig(NearConfig):
     """Which rows count as the same text, and what becomes of them."""
 
+    keep: Literal["first", "longest", "newest"] = Field(
+        "first",
+        description="Which of duplicates stays: the one that came first, the longest, or the newest by data.time.",
+    )
+
     drop_near: bool = Field(
         False,
         description="Drop near duplicates instead of only keeping them on one side of the split. Equal texts are "
@@ -101,11 +107,92 @@ class DuplicatesConfig(NearConfig):
     )
 
 
-class SplitConfig(Config):
-    """How much is held back. Duplicates never straddle two parts."""
+def _as_text(value: object) -> object:
+    """YAML reads an unquoted 2024-03-01 as a date."""
+    return value.isoformat() if isinstance(value, datetime.date) else value
 
-    validation: float = Field(0.1, gt=0.0, lt=0.5, description="Share of rows for choosing the best checkpoint.")
-    test: float = Field(0.1, gt=0.0, lt=0.5, description="Share of rows for the final evidence.")
+
+Moment = Annotated[str, BeforeValidator(_as_text)]
+
+Together = Literal["subject", "conversation"]
+_TOGETHER: tuple[Together, ...] = ("conversation", "subject")
+
+
+class SplitConfig(Config):
+    """How much is held back, and what must not be torn apart.
+
+    Near duplicates, equal texts, the rows of one subject or conversation, and augmented rows with their parents are on
+    one side. Shares are approximate: whole groups of such rows are drawn, each by a hash of its first row, so that rows
+    added at the end of the last source never move an earlier one; in large data the shares come out as asked, up to
+    chance.
+    """
+
+    by: Literal["hash", "time"] = Field(
+        "hash",
+        description="hash draws groups of rows at random, each label by itself; time trains on the past and tests on "
+        "what came later (needs data.time).",
+    )
+    validation: float = Field(
+        0.1, gt=0.0, lt=0.5, description="Share of rows for choosing the best checkpoint; approximate."
+    )
+    test: float = Field(0.1, gt=0.0, lt=0.5, description="Share of rows for the final evidence; approximate.")
+    validation_from: Moment | None = Field(
+        None,
+        description="With by: time, the date or time from which rows are for validation, such as 2024-03-01 (UTC where "
+        "it names no zone); empty goes by the shares, and then rows that are added move the cut.",
+    )
+    test_from: Moment | None = Field(
+        None,
+        description="With by: time, the date or time from which rows are for the test; given with validation_from.",
+    )
+    folds: int | None = Field(
+        None,
+        ge=2,
+        le=20,
+        description="Deal train and validation out into this many folds as well, for cross-validation; a row that "
+        "would join two of them is rejected.",
+    )
+    keep_together: list[Together] = Field(
+        default_factory=lambda: list(_TOGETHER),
+        description="Which rows besides duplicates stay on one side, where they are known. A model that serves the "
+        "same people it learned from may leave out subject.",
+    )
+
+    @field_validator("keep_together")
+    @classmethod
+    def _together_once(cls, value: list[Together]) -> list[Together]:
+        return sorted(set(value))
+
+    @field_validator("validation_from", "test_from")
+    @classmethod
+    def _is_a_time(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                datetime.datetime.fromisoformat(value)
+            except ValueError:
+                raise ValueError(f"{value!r} is no date; write 2024-03-01 or 2024-03-01T15:00:00+08:00") from None
+        return value
+
+    @model_validator(mode="after")
+    def _time_agrees(self) -> SplitConfig:
+        dates = (self.validation_from, self.test_from)
+        if self.by != "time" and any(dates):
+            raise ValueError("validation_from and test_from are for by: time; by is 'hash'")
+        if any(dates) and not all(dates):
+            raise ValueError("validation_from and test_from go together; only one of them came")
+        if all(dates) and seconds_of(dates[0]) >= seconds_of(dates[1]):
+            raise ValueError(f"validation_from is {dates[0]}, which must be before test_from, {dates[1]}")
+        if self.by == "time" and self.folds:
+            raise ValueError("folds would train on what comes after the tested rows; leave folds out, or set by: hash")
+        return self
+
+
+def seconds_of(moment: str | None) -> int:
+    """Seconds since 1970, UTC, of an ISO 8601 date or time; one without a zone is taken as UTC."""
+    parsed = datetime.datetime.fromisoformat(moment or "")
+    if parsed.tzinfo is None:
+        parsed = parsed.replace(tzinfo=datetime.UTC)
+    return (parsed - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(seconds=1)
 
 
 class CleanConfig(Config):
@@ -180,6 +267,9 @@ class CorpusConfig(Config):
         "drop", description="What to do with equal texts that carry different labels."
     )
     duplicates: DuplicatesConfig = Field(DuplicatesConfig(), description="Which rows count as the same text.")
+    time: str | None = Field(
+        None, description="Name of the column with a row's date or time, for a split by time or to keep the newest."
+    )
     split: SplitConfig = Field(SplitConfig(), description="How much is held back for testing.")
     seed: int = Field(1, ge=0, description="Seed of the split and of any sampling.")
 
@@ -187,6 +277,12 @@ class CorpusConfig(Config):
     def _something_is_left(self) -> CorpusConfig:
         if self.split.validation + self.split.test > 0.6:
             raise ValueError("split.validation and split.test together leave less than 40 % of the rows for training")
+        for needs, why in (
+            (self.split.by == "time", "split.by: time"),
+            (self.duplicates.keep == "newest", "keep: newest"),
+        ):
+            if needs and self.time is None:
+                raise ValueError(f"{why} needs data.time, the name of the column with the time")
         return self
 
 

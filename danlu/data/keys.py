@@ -13,11 +13,13 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
 from danlu.core.errors import UserError
 from danlu.data import near
 from danlu.data.config import NearConfig
 from danlu.data.tables import batches
+from danlu.data.times import check_times, to_epoch
 
 Flags = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
@@ -36,7 +38,9 @@ class Keys:
 
     `place` orders rows as they came. `text` numbers distinct texts from 0, in the order of their hashes. `label`
     indexes `labels`, which are sorted; without labels all are 0. `characters` is the length of the text.
-    `contents` [T] holds the first 64 bits of each distinct text's hash.
+    `contents` [T] holds the first 64 bits of each distinct text's hash. `subject` and `conversation` number those, -1
+    where a row has none. `time` is in seconds since 1970, UTC, `NO_TIME` where a row has none. The last three are None
+    where no row has any. `warnings` are for people.
     """
 
     place: Integers
@@ -45,6 +49,10 @@ class Keys:
     characters: Integers
     labels: tuple[str, ...]
     contents: Hashes
+    subject: Integers | None = None
+    conversation: Integers | None = None
+    time: Integers | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def texts(self) -> int:
@@ -52,33 +60,62 @@ class Keys:
         return len(self.contents)
 
 
-def read_keys(folder: Path) -> Keys:
-    """The keys of the cleaned rows in `folder` (schema `CLEAN`)."""
+class _Numbers:
+    """Numbers for the different values of a column, in the order in which they come; -1 for no value."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, int] = {}
+        self._parts: list[Integers] = []
+
+    def add(self, values: Sequence[str | None]) -> None:
+        known = self.known
+        found = [-1 if value is None else known.setdefault(value, len(known)) for value in values]
+        self._parts.append(np.array(found, dtype=np.int64))
+
+    def all(self) -> Integers | None:
+        return _joined(self._parts, np.int64) if self.known else None
+
+
+def read_keys(folder: Path, time: str = "time") -> Keys:
+    """The keys of the cleaned rows in `folder` (schema `CLEAN`).
+
+    `time` is what messages call the column of the times. Raises `DataError` when most of them cannot be read.
+    """
     place: list[Integers] = []
     high: list[Hashes] = []
     low: list[Hashes] = []
     characters: list[Integers] = []
-    label: list[Integers] = []
-    known: dict[str, int] = {}
-    for batch in batches(folder, ["place", "label", "content", "text"]):
+    label, subject, conversation = _Numbers(), _Numbers(), _Numbers()
+    times: list[str | None] = []
+    for batch in batches(folder, ["place", "label", "content", "text", "subject", "conversation", "time"]):
         place.append(batch.column("place").to_numpy())
         contents = batch.column("content").to_pylist()
         high.append(np.array([int(content[:16], 16) for content in contents], dtype=np.uint64))
         low.append(np.array([int(content[16:32], 16) for content in contents], dtype=np.uint64))
-        characters.append(np.array([len(text) for text in batch.column("text").to_pylist()], dtype=np.int64))
-        found = [known.setdefault(value or "", len(known)) for value in batch.column("label").to_pylist()]
-        label.append(np.array(found, dtype=np.int64))
-    labels = tuple(sorted(known))
+        characters.append(pc.utf8_length(batch.column("text")).to_numpy().astype(np.int64))
+        label.add(["" if value is None else value for value in batch.column("label").to_pylist()])
+        subject.add(batch.column("subject").to_pylist())
+        conversation.add(batch.column("conversation").to_pylist())
+        times += batch.column("time").to_pylist()
+    labels = tuple(sorted(label.known))
     position = {value: number for number, value in enumerate(labels)}
-    rank = np.array([position[value] for value in known], dtype=np.int64)
+    rank = np.array([position[value] for value in label.known], dtype=np.int64)
     text, contents = _number(_joined(high, np.uint64), _joined(low, np.uint64))
+    numbers, seconds, warnings = label.all(), None, []
+    if any(times):
+        seconds = to_epoch(times)
+        warnings = check_times(times, seconds, time)
     return Keys(
         place=_joined(place, np.int64),
         text=text,
-        label=rank[_joined(label, np.int64)] if labels else np.zeros(0, dtype=np.int64),
+        label=np.zeros(0, dtype=np.int64) if numbers is None else rank[numbers],
         characters=_joined(characters, np.int64),
         labels=labels,
         contents=contents,
+        subject=subject.all(),
+        conversation=conversation.all(),
+        time=seconds,
+        warnings=tuple(warnings),
     )
 
 
@@ -97,37 +134,32 @@ def _number(high: Hashes, low: Hashes) -> tuple[Integers, Hashes]:
 
 
 #: What is preferred of several rows that say the same: the row with the smallest number, and of equals the first.
-_PREFERENCES: dict[str, Callable[[Keys, Integers | None], Integers]] = {
-    "first": lambda keys, _: np.zeros(len(keys.place), dtype=np.int64),
-    "longest": lambda keys, _: ~keys.characters,
-    "newest": lambda keys, time: ~_times(keys, time),
+_PREFERENCES: dict[str, Callable[[Keys], Integers]] = {
+    "first": lambda keys: np.zeros(len(keys.place), dtype=np.int64),
+    "longest": lambda keys: ~keys.characters,
+    "newest": lambda keys: ~_times(keys),
 }
 
-#: The time of a row that has none: before all others.
-NO_TIME = np.iinfo(np.int64).min
 
-
-def _times(keys: Keys, time: Integers | None) -> Integers:
-    if time is None:
+def _times(keys: Keys) -> Integers:
+    if keys.time is None:
         raise UserError(
-            "Of duplicates the newest row is to be kept, but the rows have no time. Name the column with the time in "
-            "the recipe, or keep the longest or the first row."
+            "Of duplicates the newest row is to be kept, but no row has a time. Name the column with the time in "
+            "data.time, or set data.duplicates.keep to longest or first."
         )
-    if len(time) != len(keys.place):
-        raise ValueError(f"{len(time):,} times came for {len(keys.place):,} rows.")
-    return time
+    return keys.time
 
 
-def chosen_rows(keys: Keys, rows: Flags, group: Integers, policy: str, time: Integers | None = None) -> Flags:
+def chosen_rows(keys: Keys, rows: Flags, group: Integers, policy: str) -> Flags:
     """Of the marked rows [N], the one of each group that is kept: `first`, `longest` or `newest`.
 
     `first` is the row that came first (`place`), `longest` the one with most characters, `newest` the one with the
-    largest `time` [N] (any unit; `NO_TIME` where it is not known). Of equals, the first. Nothing depends on where rows
-    happen to lie. Raises `UserError` for `newest` without times, `ValueError` for another policy.
+    largest `time`. Of equals, the first. Nothing depends on where rows happen to lie. Raises `UserError` for `newest`
+    without times, `ValueError` for another policy.
     """
     if policy not in _PREFERENCES:
         raise ValueError(f"The policy is {policy!r}; it must be one of {', '.join(_PREFERENCES)}.")
-    preference = _PREFERENCES[policy](keys, time)
+    preference = _PREFERENCES[policy](keys)
     chosen = np.flatnonzero(rows)
     order = chosen[np.lexsort((keys.place[chosen], preference[chosen], group[chosen]))]
     first = np.ones(len(order), dtype=bool)

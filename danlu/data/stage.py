@@ -31,15 +31,17 @@ from danlu.data.keys import (
     Flags,
     Integers,
     Keys,
-    first_rows,
+    Links,
+    chosen_rows,
     read_keys,
     without_conflicts,
 )
 from danlu.data.leaks import count_leaks, leaking_rows
 from danlu.data.naive import naive_score
 from danlu.data.near import components
-from danlu.data.split import PARTS, order_of, split
+from danlu.data.split import PARTS, REASONS, Assignment, SplitRows, assign
 from danlu.data.tables import CORPUS, SHARD_BYTES, Rejects, SortedPart, as_rejected, batches
+from danlu.data.times import NO_TIME
 
 Reasons = npt.NDArray[np.int8]
 
@@ -48,6 +50,7 @@ _STEP_OF = {
     LABEL_CONFLICT: "labels",
     EXACT_DUPLICATE: "exact_duplicates",
     NEAR_DUPLICATE: "near_duplicates",
+    **dict.fromkeys(REASONS[1:], "split"),
     NEAR_TEST: "near_test",
 }
 _REASONS = ("", *_STEP_OF)
@@ -59,44 +62,57 @@ _ONLY_FOR_OTHERS = {"classify": {"turns", "rejected"}, "generate": {"label"}}
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """What was decided on each cleaned row: its reason to go, its part (-1 when it goes) and its cluster."""
+    """What was decided on each cleaned row: its reason to go, its part (-1 when it goes), its fold and its group."""
 
     reason: Reasons
     part: Reasons
-    cluster: Integers
-    contents: npt.NDArray[np.uint64]
+    fold: Reasons
+    group: Integers
+    keys: Keys
 
-    def cluster_names(self, rows: slice) -> list[str]:
-        """A cluster is named after the hash of its first text."""
-        return [f"{content:016x}" for content in self.contents[self.cluster[rows]].tolist()]
+    def columns(self, rows: slice) -> dict[str, pa.Array]:
+        """The corpus's columns that are not among the cleaned ones. A group is named after its first row's text."""
+        first = self.keys.contents[self.keys.text[np.maximum(self.group[rows], 0)]]
+        names = [f"{content:016x}" for content in first.tolist()]
+        fold = self.fold[rows]
+        times = np.zeros(len(fold), dtype=np.int64) if self.keys.time is None else self.keys.time[rows]
+        no_time = np.ones(len(fold), dtype=bool) if self.keys.time is None else times == NO_TIME
+        return {
+            "cluster": pa.array(names, pa.string()),
+            "fold": pa.array(fold, pa.int8(), mask=fold < 0),
+            "time": pa.array(times, pa.int64(), mask=no_time),
+        }
 
 
 def run(ctx: Context, config: DataStage) -> None:
     """Make the Corpus artifact in `ctx.out`."""
     scratch = ctx.state / "data"
     shutil.rmtree(scratch, ignore_errors=True)
-    classify = config.task == "classify"
+    classify, data = config.task == "classify", config.data
     clean, found = ctx.inputs["clean"], ctx.inputs["duplicates"]
     texts = clean / "texts"
     card = _card(config.task, clean)
-    keys = read_keys(texts)
-    clusters = components(read_links(found / "links.parquet").pairs, keys.texts)
-    reasons = _decide(config.data, keys, clusters, card, classify)
+    keys = read_keys(texts, data.time or "time")
+    card.warnings += keys.warnings
+    links = read_links(found / "links.parquet")
+    clusters = components(links.pairs, keys.texts)
+    reasons = _decide(data, keys, clusters, card, classify)
     card.duplicates["truncated_buckets"] = found.json("duplicates.json")["truncated"]
     check_rows(int((reasons == 0).sum()), card.funnel)
     if classify:
-        card.warnings += check_labels(keys, reasons == 0, config.data)
-    parts = _split(config.data, keys, clusters, reasons == 0)
-    if config.data.duplicates.near:
-        _drop_leaks(ctx, config.data, texts, reasons, parts, card)
-    rows = Rows(reason=reasons, part=parts, cluster=clusters[keys.text], contents=keys.contents)
+        card.warnings += check_labels(keys, reasons == 0, data)
+    sides = _split(data, keys, links, card)
+    parts = _drop_bridges(sides, reasons, card)
+    if data.duplicates.near:
+        _drop_leaks(ctx, data, texts, reasons, parts, card)
+    rows = Rows(reason=reasons, part=parts, fold=sides.fold, group=sides.group, keys=keys)
     _count(keys, rows, card, classify)
     _write(ctx, config, scratch, rows, card)
     with ctx.progress("counting leaks", None, "texts") as bar:
-        card.leaked_rows = count_leaks(ctx.out, config.data.duplicates.threshold, bar.advance)
+        card.leaked_rows = count_leaks(ctx.out, data.duplicates.threshold, bar.advance)
     if classify:
         ctx.say("Measuring what a naive split would have claimed")
-        card.naive = naive_score(texts, keys, clusters, config.data.seed)
+        card.naive = naive_score(texts, keys, clusters, data.seed)
     _publish(ctx, card)
     shutil.rmtree(scratch, ignore_errors=True)
 
@@ -125,12 +141,12 @@ def _decide(config: CorpusConfig, keys: Keys, clusters: Integers, card: Card, cl
     if classify:
         _drop(reasons, without_conflicts(keys, config.label_conflicts), LABEL_CONFLICT, card)
     same = keys.text * max(1, len(keys.labels)) + keys.label
-    _drop(reasons, first_rows(keys, reasons == 0, same), EXACT_DUPLICATE, card)
+    _drop(reasons, chosen_rows(keys, reasons == 0, same, config.duplicates.keep), EXACT_DUPLICATE, card)
     exact = int((reasons == _REASONS.index(EXACT_DUPLICATE)).sum())
     texts = np.unique(keys.text[reasons == 0])
     members = np.bincount(clusters[texts])
     if config.duplicates.drop_near:
-        _drop(reasons, first_rows(keys, reasons == 0, cluster), NEAR_DUPLICATE, card)
+        _drop(reasons, chosen_rows(keys, reasons == 0, cluster, config.duplicates.keep), NEAR_DUPLICATE, card)
     card.duplicates = {
         "exact_dropped": exact,
         "near_clusters": int((members > 1).sum()),
@@ -146,17 +162,32 @@ def _drop(reasons: Reasons, stays: Flags, reason: str, card: Card) -> None:
     card.funnel.step(_STEP_OF[reason], Counter({reason: int(gone.sum())}))
 
 
-def _split(config: CorpusConfig, keys: Keys, clusters: Integers, kept: Flags) -> Reasons:
-    """The part of each row, and -1 for rows that were dropped."""
-    parts = np.full(len(kept), -1, dtype=np.int8)
-    parts[kept] = split(
-        cluster=clusters[keys.text[kept]],
-        label=keys.label[kept],
-        order=order_of(keys.contents, config.seed),
-        validation=config.split.validation,
-        test=config.split.test,
+def _split(config: CorpusConfig, keys: Keys, links: Links, card: Card) -> Assignment:
+    """The side of each cleaned row, those that are dropped among them: a row does not move when another one goes."""
+    rows = SplitRows(
+        place=keys.place,
+        content=keys.contents[keys.text],
+        text=keys.text,
+        label=keys.label,
+        links=links.pairs,
+        equal=links.equal,
+        subject=keys.subject,
+        conversation=keys.conversation,
+        time=keys.time,
     )
-    return parts
+    sides = assign(rows, config.split, config.seed)
+    card.warnings += sides.warnings
+    card.split = {"by": config.split.by, "cuts": None if sides.cuts is None else list(sides.cuts)}
+    return sides
+
+
+def _drop_bridges(sides: Assignment, reasons: Reasons, card: Card) -> Reasons:
+    """Drop the rows that the split has no side for; returns the part of each row, -1 for one that goes."""
+    for number, reason in enumerate(REASONS[1:], 1):
+        if (sides.reason == number).any():
+            _drop(reasons, sides.reason != number, reason, card)
+    check_rows(int((reasons == 0).sum()), card.funnel)
+    return np.where(reasons == 0, sides.part, -1).astype(np.int8)
 
 
 def _drop_leaks(ctx: Context, config: CorpusConfig, clean: Path, reasons: Reasons, parts: Reasons, card: Card) -> None:
@@ -186,7 +217,7 @@ def _write(ctx: Context, config: DataStage, scratch: Path, rows: Rows, card: Car
         for batch in batches(clean / "texts"):
             here = slice(start, start + batch.num_rows)
             start += batch.num_rows
-            table = _as_corpus(pa.table(batch), rows.cluster_names(here), card)
+            table = _as_corpus(pa.table(batch), rows.columns(here), card)
             for number, part in enumerate(parts):
                 part.write(table.filter(pa.array(rows.part[here] == number)).select(schema.names))
             reason = rows.reason[here]
@@ -201,14 +232,14 @@ def _write(ctx: Context, config: DataStage, scratch: Path, rows: Rows, card: Car
     rejects.close()
 
 
-def _as_corpus(table: pa.Table, clusters: list[str], card: Card) -> pa.Table:
+def _as_corpus(table: pa.Table, decided: dict[str, pa.Array], card: Card) -> pa.Table:
     """Cleaned rows with the corpus's columns."""
     sources = [card.sources[number] for number in table["source"].to_pylist()]
     made = {
         "source": pa.array([source["name"] for source in sources], pa.string()),
         "licence": pa.array([source["licence"] for source in sources], pa.string()),
-        "cluster": pa.array(clusters, pa.string()),
         "turns": _turns(table),
+        **decided,
     }
     columns = {name: made[name] if name in made else table[name] for name in CORPUS.names}
     return pa.table(columns).cast(CORPUS)

@@ -62,6 +62,7 @@ CORPUS = pa.schema(
         ("conversation", pa.string()),
         ("time", pa.int64()),
         ("cluster", pa.string()),
+        ("fold", pa.int8()),
     ]
 )
 

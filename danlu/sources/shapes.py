@@ -126,7 +126,7 @@ def _said(value: Any) -> str | None:
 
 def _listed(values: Mapping[str, Any], names: Iterable[str]) -> list[Any]:
     """The list under the first of these names that holds one; a cell of a table may hold it as JSON."""
-    found = next((values[name] for name in names if _is_list(values.get(name))), [])
+    found: Any = next((values[name] for name in names if _is_list(values.get(name))), [])
     if isinstance(found, str):
         try:
             found = json.loads(found)

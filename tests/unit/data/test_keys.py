@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from danlu.core.errors import UserError
-from danlu.data.keys import NO_TIME, Keys, chosen_rows, first_rows, without_conflicts
+from danlu.data.keys import Keys, chosen_rows, first_rows, without_conflicts
+from danlu.data.times import NO_TIME
 
 
 def keys(text: list[int], label: list[int], place: list[int] | None = None) -> Keys:
@@ -43,32 +44,33 @@ def test_the_first_by_place_survives_among_the_marked() -> None:
     assert first_rows(some, marked, some.text).tolist() == [False, True, True, False]
 
 
-def of_two_groups(order: list[int]) -> tuple[Keys, np.ndarray, np.ndarray]:
+def of_two_groups(order: list[int]) -> tuple[Keys, np.ndarray]:
     """Rows 0 to 4 of two groups, lying in another order; with characters and times that tie."""
     group = np.array([0, 0, 0, 1, 1])[order]
     some = keys(list(range(5)), [0] * 5, place=[4, 2, 9, 7, 6])
     arrays = {"characters": np.array([5, 8, 8, 3, 3]), "place": some.place}
+    arrays["time"] = np.array([30, 10, 30, NO_TIME, 1])
     some = dataclasses.replace(some, **{name: array[order] for name, array in arrays.items()})
-    return some, group, np.array([30, 10, 30, NO_TIME, 1])[order]
+    return some, group
 
 
 @pytest.mark.parametrize(("policy", "expected"), [("first", {2, 6}), ("longest", {2, 6}), ("newest", {4, 6})])
 def test_one_row_of_each_group_is_kept_whatever_the_order(policy: str, expected: set[int]) -> None:
     for order in itertools.permutations(range(5)):
-        some, group, time = of_two_groups(list(order))
-        kept = chosen_rows(some, np.ones(5, dtype=bool), group, policy, time)
+        some, group = of_two_groups(list(order))
+        kept = chosen_rows(some, np.ones(5, dtype=bool), group, policy)
         assert set(some.place[kept].tolist()) == expected
 
 
 def test_rows_that_are_not_marked_are_not_kept() -> None:
-    some, group, time = of_two_groups([0, 1, 2, 3, 4])
+    some, group = of_two_groups([0, 1, 2, 3, 4])
     marked = np.array([False, False, True, False, False])
-    assert chosen_rows(some, marked, group, "newest", time).tolist() == marked.tolist()
+    assert chosen_rows(some, marked, group, "newest").tolist() == marked.tolist()
 
 
 def test_the_newest_needs_times_and_a_policy_is_one_of_three() -> None:
-    some, group, _ = of_two_groups([0, 1, 2, 3, 4])
-    with pytest.raises(UserError, match="have no time"):
-        chosen_rows(some, np.ones(5, dtype=bool), group, "newest")
+    some, group = of_two_groups([0, 1, 2, 3, 4])
+    with pytest.raises(UserError, match="no row has a time"):
+        chosen_rows(dataclasses.replace(some, time=None), np.ones(5, dtype=bool), group, "newest")
     with pytest.raises(ValueError, match="'best'; it must be one of first, longest, newest"):
         chosen_rows(some, np.ones(5, dtype=bool), group, "best")
