@@ -69,6 +69,7 @@ def suspects(
     """
     if not len(texts) == len(labels) == len(clusters):
         raise ValueError(f"Rows disagree: {len(texts)} texts, {len(labels)} labels, {len(clusters)} clusters")
+    need("cleanlab", extra="labels")  # before minutes are spent on folds
     rare = _rare(labels, clusters)
     not_judged = {label: count for label, count in sorted(Counter(labels).items()) if label in rare}
     rows = [row for row in range(len(texts)) if labels[row] not in rare]

@@ -24,12 +24,12 @@ def other(label: str) -> str:
     return "bad" if label == "good" else "good"
 
 
-def corpus_rows(count: int = 240, wrong_every: int = 20) -> list[dict[str, str]]:
-    """Rows of a corpus; every `wrong_every`-th has the wrong label and says so in `truth`. 8 : 1 : 1 by position."""
+def corpus_rows(count: int = 240, wrong_every: int = 12) -> list[dict[str, str]]:
+    """Rows of a corpus; every `wrong_every`-th has the wrong label and says so in `truth`. Some of them are in the test part."""
     rows = []
     for number, row in enumerate(tiny_rows(count)):
         label = other(row["label"]) if number % wrong_every == 0 else row["label"]
-        part = PARTS[1] if number % 10 == 8 else PARTS[2] if number % 20 == 0 or number % 20 == 9 else PARTS[0]
+        part = PARTS[1] if number % 10 == 8 else PARTS[2] if number % 60 == 0 or number % 20 == 9 else PARTS[0]
         rows.append({"text": row["text"], "label": label, "truth": row["label"], "part": part})
     return rows
 

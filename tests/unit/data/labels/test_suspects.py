@@ -72,12 +72,17 @@ def test_rows_that_disagree_in_number_are_refused() -> None:
 def test_folds_keep_clusters_whole_and_spread_labels() -> None:
     draw = np.random.default_rng(0)
     clusters = [f"c{number}" for number in draw.integers(120, size=500)]
-    label_of = {cluster: "rare" if number % 12 == 0 else "common" for number, cluster in enumerate(sorted(set(clusters)))}
+    label_of = {
+        cluster: "rare" if number % 12 == 0 else "common" for number, cluster in enumerate(sorted(set(clusters)))
+    }
     labels = [label_of[cluster] for cluster in clusters]
     fold = folds(labels, clusters)
     for cluster in set(clusters):
         assert len({fold[row] for row, name in enumerate(clusters) if name == cluster}) == 1
     for label in ("rare", "common"):
-        counts = [len({c for c, la, f in zip(clusters, labels, fold, strict=True) if la == label and f == k}) for k in range(FOLDS)]
+        counts = [
+            len({c for c, la, f in zip(clusters, labels, fold, strict=True) if la == label and f == k})
+            for k in range(FOLDS)
+        ]
         assert max(counts) - min(counts) <= 1
     assert folds(labels, clusters, seed=2).tolist() != fold.tolist()
