@@ -78,7 +78,7 @@ def measure_suspects(train: Rows, test: Rows, seed: int) -> dict[str, Any]:
     random = np.random.default_rng(seed)
     flipped = np.zeros(len(texts), dtype=bool)
     flipped[random.choice(len(texts), round(FLIPPED * len(texts)), replace=False)] = True
-    other = dict(zip(sorted(set(truth)), reversed(sorted(set(truth))), strict=True))
+    other = dict(zip(sorted(set(truth)), sorted(set(truth), reverse=True), strict=True))
     labels = [other[label] if wrong else label for label, wrong in zip(truth, flipped, strict=True)]
     found: dict[str, Any] = {"seed": seed, "rows": len(texts), "flipped": int(flipped.sum())}
     for name, groups in (("by cluster", clusters), ("alone", texts)):

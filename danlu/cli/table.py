@@ -56,7 +56,7 @@ ROADS: dict[str, dict[str, Entry]] = {
     "Better labels": {
         "label": Entry(
             target="danlu.cli.label:label",
-            help="Hand out suspect and unlabelled rows to people, and take their labels back in.",
+            help="Hand suspect rows to people, and take their labels back.",
             example="danlu label export reviews-zh --out labels.xlsx",
         ),
     },

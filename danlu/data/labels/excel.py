@@ -89,8 +89,8 @@ _HOW_TO = (
         "标注人取自文件名；也可以写进“标注人”列。",
     ),
     (
-        "Rows may be sorted, filtered and left out. Leave the column 'id' as it is. Stop and go on as you like.",
-        "行可以排序、筛选、删去，但“编号”列请勿改动。随时可以停下，以后再继续。",
+        "Filter the rows as you like, and leave the column 'id' as it is. Stop whenever you want and go on later.",
+        "行可以筛选，但“编号”列请勿改动。随时可以停下，以后再继续。",
     ),
     (
         "When you are done, save the file and hand it back: danlu label import FILE",
@@ -235,5 +235,5 @@ def _how_to(sheet: Worksheet, title: str, place: int, rows: int, labels: Sequenc
 def _protect(sheet: Worksheet) -> None:
     """Lock all but the yellow cells, without a password: it guards against slips, not against people."""
     sheet.protection.sheet = True
-    for allowed in ("formatColumns", "formatRows", "formatCells", "sort", "autoFilter", "deleteRows"):
+    for allowed in ("formatColumns", "formatRows", "formatCells", "sort", "autoFilter"):
         setattr(sheet.protection, allowed, False)  # False is "not forbidden"
