@@ -102,7 +102,7 @@ def load(path: Path) -> dict[str, Decision]:
     Raises `DataError` with the line of what is not a row of `danlu label import`.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")  # line ends inside cells stay as they are
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
@@ -140,8 +140,8 @@ def _parse(row: Mapping[str, str | None], place: str) -> Decision:
 
 def save(path: Path, decisions: Iterable[Decision]) -> None:
     """Write the file whole or not at all, sorted by content, so that two versions can be compared line by line."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
     writer.writerow(_HEADER)
     for decision in sorted(decisions, key=lambda decision: decision.content):
         writer.writerow([_cell(getattr(decision, name)) for name in _HEADER])

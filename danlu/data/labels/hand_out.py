@@ -128,13 +128,15 @@ def export(
         outside = read_unlabelled(asked.unlabelled, asked.text, config, all_contents(corpus) | set(asked.decided))
     rows = read_rows(corpus, (*_BY_MODEL, *(["test"] if asked.test_suspects else [])), asked.decided, asked.seed)
     judgement = _judge(rows, asked.seed, say)
-    wrong = judgement.suspects[: asked.rows if not outside else (asked.rows + 1) // 2]
-    items = [_suspect(rows, suspect) for suspect in wrong]
+    sample = _sample(corpus, asked)
+    blind = {item.content for item in sample}  # a row of the sample is not shown with a hint elsewhere
+    wrong = [suspect for suspect in judgement.suspects if rows.contents[suspect.row] not in blind]
+    items = [_suspect(rows, suspect) for suspect in wrong[: (asked.rows + 1) // 2 if outside else asked.rows]]
     if outside and asked.rows > len(items):
         say(f"Choosing among {len(outside):,} unlabelled texts")
         model = model or Baseline(rows)
         items += _next(outside, model, asked.rows - len(items), asked.seed)
-    items += _sample(corpus, asked)
+    items += sample
     if not items:
         raise UserError(
             "There is nothing to label: no label looks wrong, and no unlabelled file was given. Add --unlabelled FILE "

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from danlu.core.errors import DataError
@@ -65,6 +65,7 @@ def test_a_guarded_cell_is_no_formula_and_comes_back(cell: str) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(CELL.filter(bool), CELL, CELL.filter(bool))
+@example("=1+1", "a\r\nb\rc\nd", "\r")
 def test_any_label_and_any_name_survive_the_file(
     tmp_path_factory: pytest.TempPathFactory, label: str, text: str, annotator: str
 ) -> None:

@@ -75,6 +75,11 @@ def test_the_test_part_is_sampled_without_hints_or_on_demand(space: Space, tmp_p
     asked = Asked(out=tmp_path / "b.xlsx", test_suspects=True)
     done = export(corpus, workspace, asked)
     assert any(item.part == "test" and item.why == "suspect" for item in done.batch.items)
+    # A row of the sample that is a suspect too is judged without a hint.
+    both = export(corpus, workspace, Asked(out=tmp_path / "c.xlsx", test_suspects=True, test_sample=100))
+    contents = [item.content for item in both.batch.items]
+    assert len(set(contents)) == len(contents)
+    assert not any(item.part == "test" and item.why == "suspect" for item in both.batch.items)
     assert any("look better than they are" in note for note in done.notes)
 
 
