@@ -230,6 +230,8 @@ def _draw_export(done: Exported, workspace: Path) -> None:
     sheets = [path for path in done.files if path.suffix == ".xlsx"]
     for path in done.files:
         click.echo(f"Wrote {path}")
+    if len(sheets) > 1:
+        click.echo("Give each file the name of the person who fills it in: that is how the import knows them.")
     back = " ".join(str(path) for path in sheets)
     click.echo(f"When they are filled in: {with_workspace(f'danlu label import {back}', workspace)}")
 

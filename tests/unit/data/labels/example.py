@@ -25,7 +25,7 @@ def other(label: str) -> str:
 
 
 def corpus_rows(count: int = 240, wrong_every: int = 12) -> list[dict[str, str]]:
-    """Rows of a corpus; every `wrong_every`-th has the wrong label, the right one is `truth`. Some are in the test part."""
+    """Rows of a corpus; every `wrong_every`-th has the wrong label; the right one is `truth`. Some are test rows."""
     rows = []
     for number, row in enumerate(tiny_rows(count)):
         label = other(row["label"]) if number % wrong_every == 0 else row["label"]
