@@ -53,6 +53,13 @@ ROADS: dict[str, dict[str, Entry]] = {
             example='danlu predict sentiment-en "what a lovely day"',
         ),
     },
+    "Better labels": {
+        "label": Entry(
+            target="danlu.cli.label:label",
+            help="Hand suspect rows to people, and take their labels back.",
+            example="danlu label export reviews-zh --out labels.xlsx",
+        ),
+    },
     "Go live": {
         "serve": Entry(
             target="danlu.cli.serve:serve",
