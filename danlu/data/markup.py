@@ -20,7 +20,6 @@ _DROPPED = "script,style,noscript,template,svg,iframe,head > title"
 _NAMES = f"{_LINES},{_APART},{_INLINE}".replace(",", "|")
 #: A tag with a known name, as HTML writes it: `<br/>`, `</p>`, `<a href=...>`. `x < y` and `<3` are none.
 HTML_TAG = re.compile(rf"</?(?:{_NAMES})(?:\s[^<>]*)?/?>", re.IGNORECASE)
-_ANY_TAG = re.compile(r"<(?:/?[a-zA-Z][^<>]*|!--.*?--|!DOCTYPE[^<>]*)>", re.IGNORECASE | re.DOTALL)
 _LAID_OUT = re.compile(r"<(?:p|div|table|ul|ol|body|html|section|article)[\s>]", re.IGNORECASE)
 _KEEPS_SPACE = re.compile(r"<(?:pre|textarea)[\s>]", re.IGNORECASE)
 _WHITE_SPACE = re.compile(r"\s+")
@@ -42,8 +41,6 @@ def without_tags(text: str, *, every: bool = False) -> str:
     """
     if not every and _FENCE in text:
         return text
-    if not HTML_TAG.search(text):
-        return _ANY_TAG.sub("", text)
     if _LAID_OUT.search(text) and not _KEEPS_SPACE.search(text):
         text = _WHITE_SPACE.sub(" ", text)
     # A stray `<`, as in `x < y`, is text for a browser too.

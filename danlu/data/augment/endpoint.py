@@ -11,7 +11,6 @@ import json
 import os
 import re
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -92,14 +91,20 @@ class Endpoint:
         """
         asked = dict.fromkeys(zip(prompts, seeds, strict=True))
         pool = ThreadPoolExecutor(self._config.concurrency)
+        stop = threading.Event()
+
+        def answer(question: tuple[str, int]) -> str:
+            return self._answer(question[0], question[1], stop)
+
         try:
-            answers = dict(zip(asked, pool.map(lambda question: self._answer(*question), asked), strict=True))
+            answers = dict(zip(asked, pool.map(answer, asked), strict=True))
         finally:
-            # After an error, what has not been asked yet shall not be.
+            # After an error, what has not been asked yet shall not be, and no one waits for another try.
+            stop.set()
             pool.shutdown(cancel_futures=True)
         return [answers[question] for question in zip(prompts, seeds, strict=True)]
 
-    def _answer(self, prompt: str, seed: int) -> str:
+    def _answer(self, prompt: str, seed: int, stop: threading.Event) -> str:
         body = {
             "model": self._config.model,
             "messages": [{"role": "user", "content": prompt}],
@@ -112,12 +117,12 @@ class Endpoint:
         path = self._cache / name[:2] / f"{name}.json"
         known = _read(path)
         if known is None:
-            known = self._ask(body)
+            known = self._ask(body, stop)
             self.asked += 1
             _write(path, known)
         return known
 
-    def _ask(self, body: dict[str, Any]) -> str:
+    def _ask(self, body: dict[str, Any], stop: threading.Event) -> str:
         for tried in range(self._config.retries + 1):
             last = tried == self._config.retries
             wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2**tried)
@@ -136,8 +141,10 @@ class Endpoint:
                 if response.status_code not in _MAY_PASS or last:
                     raise self._refused(response, tried + 1)
                 wait = _asked_to_wait(response.headers.get("Retry-After"), wait)
-            time.sleep(wait)
-        raise AssertionError("the last try returns or raises")
+            if stop.wait(wait):
+                break
+        # Nobody sees this one: it is what stopped the others that is told.
+        raise UserError("Stopped, because another question to the endpoint failed.")
 
     def _refused(self, response: Any, tries: int) -> UserError:
         hint = _HINTS.get(response.status_code, "Its answer says why; check the endpoint section of the recipe.")

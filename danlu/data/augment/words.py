@@ -13,6 +13,7 @@ from danlu.data.augment.config import EasyDataAugmentation, Synonym, WordDrop, W
 from danlu.data.augment.pieces import Piece, join, pieces_of
 from danlu.data.augment.synonyms import Synonyms
 from danlu.data.filters.language import ENGLISH_STOP_WORDS
+from danlu.data.text import HAN
 
 #: Words that EDA neither replaces nor takes synonyms of.
 _STOP_WORDS = ENGLISH_STOP_WORDS | frozenset("的了是在和有这那我你他她它们就也都很与及或而被把")
@@ -63,11 +64,16 @@ def _insertion(text: str, random: Random, alpha: float, synonyms: Synonyms) -> s
     inserted = [random.choice(synonyms[pieces[random.choice(known)].text.lower()]) for _ in range(_count(alpha, words))]
     for word in inserted:
         place = random.randrange(len(pieces) + 1)
-        # Beside a word in letters, a space; beside Han, none.
-        before = " " if place and pieces[place - 1].text[-1:].isascii() and pieces[place - 1].is_word else ""
-        after = " " if place < len(pieces) and pieces[place].text[:1].isascii() and pieces[place].is_word else ""
+        # Beside a word in letters or digits, a space; beside Han, none.
+        before = " " if place and _touches(pieces[place - 1].text[-1:], word[:1]) else ""
+        after = " " if place < len(pieces) and _touches(word[-1:], pieces[place].text[:1]) else ""
         pieces.insert(place, Piece(f"{before}{word}{after}", False))
     return join(pieces)
+
+
+def _touches(left: str, right: str) -> bool:
+    """Whether two signs side by side would run into one word."""
+    return left.isalnum() and right.isalnum() and not (HAN.match(left) or HAN.match(right))
 
 
 def _swap_any(text: str, random: Random, alpha: float, _synonyms: Synonyms) -> str:

@@ -21,7 +21,8 @@ STOP_WORDS: dict[str, frozenset[str]] = {
 _BULLETS = ("•", "‣", "▪", "●", "◦", "·", "-", "*", "–")
 _ELLIPSES = ("...", "…")
 _ELLIPSIS = re.compile(r"\.{3,}|…+")
-_EDGES = re.compile(r"^[\W_]+|[\W_]+$")
+#: A word without the signs around it.
+_BARE_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 #: What ends a sentence, in English and Chinese, with the quotation marks that may follow. Chinese needs no space.
 _SENTENCE_END = re.compile(r"[。！？]+[”’」』\"')）]*|[.!?]+[”’\"')]*(?=\s|$)")
@@ -42,9 +43,8 @@ def quality(document: Document, config: QualityFilter) -> str:
     if not words:
         return ""
     if not document.is_han:
-        lengths = [len(_EDGES.sub("", word)) for word in words]
-        bare = [length for length in lengths if length]
-        mean = sum(bare) / len(bare) if bare else 0.0
+        bare = _BARE_WORD.findall(document.text)
+        mean = sum(map(len, bare)) / len(bare) if bare else 0.0
         if mean < config.min_mean_word_length:
             return "short_words"
         if mean > config.max_mean_word_length:
@@ -58,7 +58,7 @@ def quality(document: Document, config: QualityFilter) -> str:
         return "bullet_lines"
     if sum(line.endswith(_ELLIPSES) for line in lines) > config.ellipsis_lines * len(lines):
         return "ellipsis_lines"
-    if sum(any(map(str.isalpha, word)) for word in words) < config.alphabetic_words * len(words):
+    if sum(word[0].isalpha() or any(map(str.isalpha, word)) for word in words) < config.alphabetic_words * len(words):
         return "few_alphabetic_words"
     if _stop_words(document) < config.stop_words:
         return "few_stop_words"
@@ -70,7 +70,8 @@ def _stop_words(document: Document) -> float:
     stop_words = STOP_WORDS.get(document.language)
     if stop_words is None:
         return float("inf")
-    return len(stop_words & {_EDGES.sub("", word).lower() for word in document.words})
+    present = document.text if document.is_han else set(_BARE_WORD.findall(document.text.lower()))
+    return sum(word in present for word in stop_words)
 
 
 def page(document: Document, config: PageFilter) -> str:

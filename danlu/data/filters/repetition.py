@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import compress
+from itertools import accumulate, compress
+from operator import itemgetter
 
 from danlu.data.filters.config import RepetitionFilter
 from danlu.data.filters.document import Document
@@ -27,18 +28,21 @@ def repetition(document: Document, config: RepetitionFilter) -> str:
             return f"repeated_{name}"
         if repeated_characters > characters:
             return f"repeated_{name}_characters"
-    words = document.words
+    runs = Runs(document.words)
     step = config.han_characters_per_word if document.is_han else 1
     for size, limit in enumerate(config.top_n_grams, 2):
-        if top_share(words, size * step) > limit:
+        share = runs.top_share(size * step)
+        if share > limit:
             return f"top_{size}_gram"
+        if not share:
+            # A longer run that occurs twice holds a shorter one that does.
+            return ""
     for size, limit in enumerate(config.duplicate_n_grams, 5):
-        share = duplicate_share(words, size * step)
+        share = runs.duplicate_share(size * step)
         if share > limit:
             return f"duplicate_{size}_grams"
         if not share:
-            # A longer run that occurs twice holds a shorter one that does.
-            break
+            return ""
     return ""
 
 
@@ -53,29 +57,40 @@ def repeated_shares(parts: Sequence[str]) -> tuple[float, float]:
     return 1 - len(distinct) / len(parts), 1 - sum(map(len, distinct)) / characters
 
 
-def top_share(words: Sequence[str], size: int) -> float:
-    """The share of characters in the most frequent run of `size` words; 0 where no run occurs twice."""
-    counts = Counter(_runs(words, size))
-    if not counts:
-        return 0.0
-    run, count = counts.most_common(1)[0]
-    if count < 2:
-        return 0.0
-    return min(1.0, count * sum(map(len, run)) / sum(map(len, words)))
+class Runs:
+    """The runs of words in a text. Each word becomes one character, so that a run is a short string."""
 
+    def __init__(self, words: Sequence[str]) -> None:
+        codes: dict[str, str] = {}
+        # Unicode has no more than this many; a text with a million different words may take two for one.
+        self._text = "".join([codes.setdefault(word, chr(len(codes) % 0x110000)) for word in words])
+        self._lengths = list(map(len, words))
+        self._ends = [0, *accumulate(self._lengths)]
 
-def duplicate_share(words: Sequence[str], size: int) -> float:
-    """The share of characters in runs of `size` words that occur more than once; none counts twice."""
-    runs = _runs(words, size)
-    counts = Counter(runs)
-    if len(counts) == len(runs):
-        return 0.0
-    covered = bytearray(len(words))
-    for place, run in enumerate(runs):
-        if counts[run] > 1:
-            covered[place : place + size] = b"\1" * size
-    return sum(map(len, compress(words, covered))) / sum(map(len, words))
+    def _runs(self, size: int) -> list[str]:
+        text = self._text
+        return [text[start : start + size] for start in range(len(text) - size + 1)]
 
+    def top_share(self, size: int) -> float:
+        """The share of characters in the most frequent run of `size` words; 0 where no run occurs twice."""
+        counts = Counter(self._runs(size))
+        if not counts:
+            return 0.0
+        # Of runs as frequent, the first in the text.
+        run, count = max(counts.items(), key=itemgetter(1))
+        if count < 2:
+            return 0.0
+        start = self._text.index(run)
+        return min(1.0, count * (self._ends[start + size] - self._ends[start]) / self._ends[-1])
 
-def _runs(words: Sequence[str], size: int) -> list[tuple[str, ...]]:
-    return list(zip(*(words[start:] for start in range(size)), strict=False))
+    def duplicate_share(self, size: int) -> float:
+        """The share of characters in runs of `size` words that occur more than once; none counts twice."""
+        runs = self._runs(size)
+        if len(set(runs)) == len(runs):
+            return 0.0
+        counts = Counter(runs)
+        covered = bytearray(len(self._text))
+        for place, run in enumerate(runs):
+            if counts[run] > 1:
+                covered[place : place + size] = b"\1" * size
+        return sum(compress(self._lengths, covered)) / self._ends[-1]

@@ -137,6 +137,18 @@ def test_a_refusal_that_stays_is_told_and_what_came_is_kept(server: Server, tmp_
     assert endpoint.asked == 2
 
 
+def test_after_a_refusal_nobody_waits_for_another_try(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_asked_to_wait", lambda _header, _otherwise: 60.0)
+    server.refusals = [503, 503, 401]
+    with (
+        Endpoint(config(server, concurrency=3), tmp_path) as endpoint,
+        pytest.raises(UserError, match="status 401"),
+    ):
+        endpoint(["say\na", "say\nb", "say\nc", "say\nd"], [1, 2, 3, 4])
+
+
 def test_the_key_comes_from_the_environment_and_is_never_told(server: Server, tmp_path: Path) -> None:
     asked = config(server, api_key_env="TEST_KEY", retries=0)
     with Endpoint(asked, tmp_path, {"TEST_KEY": "sk-secret\n"}) as endpoint:

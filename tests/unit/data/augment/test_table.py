@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from danlu.core.errors import DataError
+from danlu.data.augment import words as words_module
 from danlu.data.augment.characters import LOOK_ALIKES, NEIGHBOURS
 from danlu.data.augment.config import AugmentConfig
 from danlu.data.augment.pieces import join, pieces_of
@@ -133,7 +134,26 @@ def test_a_weight_decides_how_often() -> None:
     assert 150 < kinds.count("word_swap") < 199
 
 
-def test_eda_deletes_but_never_all() -> None:
+def test_eda_changes_alpha_times_the_words() -> None:
+    text = " ".join(f"{letter}word like{letter}" for letter in "abcdefghij")
+    synonyms = {word: ["NEW"] for word in text.split()}
+    words = text.split()
+    replacement, insertion, swap, deletion = words_module._EDA
+    for seed in range(20):
+        random = Random(seed)
+        new = replacement(text, random, 0.2, synonyms).split()
+        assert sum(one != other.lower() for one, other in zip(words, new, strict=True)) == 4
+        new = insertion(text, random, 0.2, synonyms).split()
+        assert new.count("NEW") == 4
+        assert [word for word in new if word != "NEW"] == words
+        new = swap(text, random, 0.2, synonyms).split()
+        assert sorted(new) == sorted(words)
+        assert sum(one != other for one, other in zip(words, new, strict=True)) <= 8
+    kept = sum(len(deletion(text, Random(seed), 0.2, synonyms).split()) for seed in range(200))
+    assert 0.75 < kept / (200 * len(words)) < 0.85
+
+
+def test_the_last_word_is_never_dropped() -> None:
     config = OPERATIONS["word_drop"].config.model_validate({"kind": "word_drop", "share": 1.0})
     assert len(pieces_of(OPERATIONS["word_drop"].apply("one two three", Random(1), config, None))) == 1
 
