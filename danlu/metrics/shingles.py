@@ -128,6 +128,36 @@ def unit_hashes(texts: Sequence[str]) -> tuple[Hashes, Indices, Indices]:
 _LITTLE = bool(np.array([1], dtype=np.uint64).view(np.uint8)[0])
 
 
+def unit_spans(text: str) -> list[tuple[int, int]]:
+    """Where each unit of one text starts and ends, in characters."""
+    spans: list[tuple[int, int]] = []
+    before = _SIGN
+    for place, character in enumerate(text):
+        kind = int(_VALUES[ord(character)]) & int(_KIND)
+        if kind == _LETTER and before == _LETTER:
+            spans[-1] = (spans[-1][0], place + 1)
+        elif kind != _SIGN:
+            spans.append((place, place + 1))
+        before = kind
+    return spans
+
+
+def run_hashes(units: Hashes, bounds: Indices, size: int) -> tuple[Hashes, Indices]:
+    """The hash of every run of `size` units within one text, and the bounds [N+1] of each text's runs.
+
+    `units` and `bounds` are those of `unit_hashes`; the cost does not grow with `size`.
+    """
+    counts = np.maximum(np.diff(bounds) - size + 1, 0)
+    own = np.zeros(len(bounds), dtype=np.int64)
+    np.cumsum(counts, out=own[1:])
+    running = np.zeros(len(units) + 1, dtype=np.uint64)
+    np.cumsum(units * _powers_for(len(units), BASE)[: len(units)], out=running[1:])
+    starts = np.arange(own[-1]) + np.repeat(bounds[:-1] - own[:-1], counts)
+    hashes = running[starts + size] - running[starts]
+    hashes *= _powers_for(len(units), _INVERSE_OF_BASE)[starts]
+    return mixed(hashes), own
+
+
 def ngram_hashes(units: Hashes, bounds: Indices, sizes: Indices) -> tuple[Hashes, Indices]:
     """The hash of every run of `sizes[n]` units of text n, as often as it is there, and the bounds [N+1] of each text.
 
