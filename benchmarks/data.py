@@ -39,7 +39,7 @@ from data_texts import COLLECTIONS, planted
 
 PEERS = {
     "datasketch": ("datasketch==2.0.0",),
-    "datatrove": ("datatrove==0.10.1", "xxhash<4.1", "orjson", "regex"),
+    "datatrove": ("datatrove==0.10.1", "xxhash<4", "orjson", "regex", "tokenizers"),
     "polars": ("polars==2.1.0",),
 }
 ONE_THREAD = dict.fromkeys(

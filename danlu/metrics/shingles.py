@@ -9,6 +9,7 @@ Broder, "On the resemblance and containment of documents" (1997).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
@@ -25,11 +26,9 @@ BASE = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd: a multiplier f
 _INVERSE_OF_BASE = np.uint64(pow(int(BASE), -1, 1 << 64))
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # splitmix64 (Steele et al., 2014)
 
-#: Members of sets are hashes of so many bits. The 12 bits above them hold the text's number while a part is sorted, so
-#: that one sort of plain integers orders all its sets. Two sets of 1,000 members each share a member by mere chance
-#: with probability 2e-10.
+#: Members of sets are hashes of so many bits: the 12 bits above them are left for the number of a pair or a class. Two
+#: sets of 1,000 members each share a member by mere chance with probability 2e-10.
 SET_BITS = 52
-_TEXTS_AT_ONCE = 1 << (64 - SET_BITS)
 
 #: So many characters are worked on at a time: arrays of eight bytes each that stay in the second-level cache.
 _CHARACTERS_AT_ONCE = 1 << 16
@@ -216,8 +215,8 @@ def parts_of(texts: Sequence[str], characters: int = _CHARACTERS_AT_ONCE) -> Ite
     while start < len(texts):
         before = int(ends[start - 1]) if start else 0
         stop = max(start + 1, int(np.searchsorted(ends, before + characters, side="right")))
-        yield start, min(stop, start + _TEXTS_AT_ONCE)
-        start = min(stop, start + _TEXTS_AT_ONCE)
+        yield start, stop
+        start = stop
 
 
 def shingle_sequences(texts: Sequence[str]) -> Iterator[tuple[int, int, Hashes, Indices]]:
@@ -232,19 +231,20 @@ def shingle_sequences(texts: Sequence[str]) -> Iterator[tuple[int, int, Hashes, 
 
 
 def sorted_sets(keys: Hashes, bounds: Indices) -> tuple[Hashes, Indices]:
-    """Sequences of keys of `SET_BITS` bits, of at most 4,096 texts, as sets: sorted, each key once; and their bounds.
+    """Sequences of keys, none of them empty, as sets: sorted, each key once; and their bounds.
 
     `keys` is overwritten.
     """
-    owner = np.arange(len(bounds) - 1, dtype=np.uint64) << np.uint64(SET_BITS)
-    keys |= np.repeat(owner, np.diff(bounds))
-    keys.sort()
+    # Text by text: many small sorts in the first-level cache are faster than one sort of all of them.
+    edges = bounds.tolist()
+    for start, stop in itertools.pairwise(edges):
+        keys[start:stop].sort()
     first = np.ones(len(keys), dtype=bool)
     np.not_equal(keys[1:], keys[:-1], out=first[1:])
-    keys = keys[first]
-    own = np.append(np.searchsorted(keys, owner), len(keys)).astype(np.int64)
-    keys &= np.uint64((1 << SET_BITS) - 1)
-    return keys, own
+    first[bounds[:-1]] = True
+    own = np.zeros(len(bounds), dtype=np.int64)
+    own[1:] = np.cumsum(np.add.reduceat(first, bounds[:-1], dtype=np.int64))
+    return keys[first], own
 
 
 def shingle_sets(
