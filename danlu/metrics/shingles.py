@@ -23,7 +23,7 @@ HAN_SHINGLE = 3
 WORD_SHINGLE = 2
 
 BASE = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd: a multiplier for polynomial hashes
-_INVERSE_OF_BASE = np.uint64(pow(int(BASE), -1, 1 << 64))
+INVERSE_OF_BASE = np.uint64(pow(int(BASE), -1, 1 << 64))
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # splitmix64 (Steele et al., 2014)
 
 #: Members of sets are hashes of so many bits: the 12 bits above them are left for the number of a pair or a class. Two
@@ -80,15 +80,16 @@ _VALUES = _values()
 
 @lru_cache(maxsize=4)
 def _powers(count: int, base: np.uint64) -> Hashes:
-    """`base` to the powers 0 to `count` - 1, modulo 2^64."""
-    powers = np.full(count, base, dtype=np.uint64)
-    powers[0] = 1
-    return np.multiply.accumulate(powers)
+    factors = np.full(count, base, dtype=np.uint64)
+    factors[0] = 1
+    return np.multiply.accumulate(factors)
 
 
-def _powers_for(count: int, base: np.uint64) -> Hashes:
+def powers(count: int, base: np.uint64) -> Hashes:
+    """At least the first `count` powers of `base`, modulo 2^64."""
     # A text that is longer than a part is rare: its powers are not kept.
-    return _powers(_CHARACTERS_AT_ONCE, base) if count <= _CHARACTERS_AT_ONCE else _powers.__wrapped__(count, base)
+    kept = 2 * _CHARACTERS_AT_ONCE
+    return _powers(kept, base) if count <= kept else _powers.__wrapped__(count, base)
 
 
 def unit_hashes(texts: Sequence[str]) -> tuple[Hashes, Indices, Indices]:
@@ -112,14 +113,14 @@ def unit_hashes(texts: Sequence[str]) -> tuple[Hashes, Indices, Indices]:
     np.cumsum(kinds[starts] == _SINGLE, out=single[1:])
     # The sum of each character's number times BASE^place, for all places of the part in one running sum; a unit's
     # share of it, divided by BASE^start, is equal for equal units, wherever they stand.
-    values *= _powers_for(len(values), BASE)[: len(values)]
+    values *= powers(len(values), BASE)[: len(values)]
     running = np.cumsum(values)
     before = running[starts - 1]
     if starts[0] == 0:
         before[0] = 0
     hashes = np.append(before[1:], running[-1])
     hashes -= before
-    hashes *= _powers_for(len(values), _INVERSE_OF_BASE)[starts]
+    hashes *= powers(len(values), INVERSE_OF_BASE)[starts]
     # Mixed, because runs of units are polynomials in BASE once more.
     return mixed(hashes), bounds, np.diff(single[bounds])
 
@@ -150,10 +151,10 @@ def run_hashes(units: Hashes, bounds: Indices, size: int) -> tuple[Hashes, Indic
     own = np.zeros(len(bounds), dtype=np.int64)
     np.cumsum(counts, out=own[1:])
     running = np.zeros(len(units) + 1, dtype=np.uint64)
-    np.cumsum(units * _powers_for(len(units), BASE)[: len(units)], out=running[1:])
+    np.cumsum(units * powers(len(units), BASE)[: len(units)], out=running[1:])
     starts = np.arange(own[-1]) + np.repeat(bounds[:-1] - own[:-1], counts)
     hashes = running[starts + size] - running[starts]
-    hashes *= _powers_for(len(units), _INVERSE_OF_BASE)[starts]
+    hashes *= powers(len(units), INVERSE_OF_BASE)[starts]
     return mixed(hashes), own
 
 
