@@ -13,6 +13,8 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from danlu.core.errors import UserError
 from danlu.data import near
@@ -62,12 +64,13 @@ def read_keys(folder: Path) -> Keys:
     known: dict[str, int] = {}
     for batch in batches(folder, ["place", "label", "content", "text"]):
         place.append(batch.column("place").to_numpy())
-        contents = batch.column("content").to_pylist()
-        high.append(np.array([int(content[:16], 16) for content in contents], dtype=np.uint64))
-        low.append(np.array([int(content[16:32], 16) for content in contents], dtype=np.uint64))
-        characters.append(np.array([len(text) for text in batch.column("text").to_pylist()], dtype=np.int64))
-        found = [known.setdefault(value or "", len(known)) for value in batch.column("label").to_pylist()]
-        label.append(np.array(found, dtype=np.int64))
+        upper, lower = _halves(batch.column("content"))
+        high.append(upper)
+        low.append(lower)
+        characters.append(pc.utf8_length(batch.column("text")).to_numpy(zero_copy_only=False).astype(np.int64))
+        found = pc.fill_null(batch.column("label"), "").dictionary_encode()
+        numbers = [known.setdefault(value, len(known)) for value in found.dictionary.to_pylist()]
+        label.append(np.array(numbers, dtype=np.int64)[found.indices.to_numpy(zero_copy_only=False)])
     labels = tuple(sorted(known))
     position = {value: number for number, value in enumerate(labels)}
     rank = np.array([position[value] for value in known], dtype=np.int64)
@@ -80,6 +83,20 @@ def read_keys(folder: Path) -> Keys:
         labels=labels,
         contents=contents,
     )
+
+
+def _halves(contents: pa.Array) -> tuple[Hashes, Hashes]:
+    """The first and the second 64 bits of hashes of 64 hex digits."""
+    text = contents.cast(pa.string())
+    width = 64
+    start, end = np.frombuffer(text.buffers()[1], dtype=np.int32)[text.offset : text.offset + len(text) + 1][[0, -1]]
+    if end - start != width * len(text) or text.null_count:
+        raise ValueError(f"{len(text):,} hashes came that are not of {width} hex digits each.")
+    digits = np.frombuffer(text.buffers()[2], dtype=np.uint8)[start:end].reshape(-1, width)[:, :32]
+    # '0' to '9' are 0x30 and up, 'a' to 'f' 0x61 and up.
+    values = (digits & 15) + 9 * (digits >> 6)
+    halves = ((values[:, ::2] << 4) | values[:, 1::2]).reshape(-1, 2, 8).view(">u8")
+    return halves[:, 0, 0].astype(np.uint64), halves[:, 1, 0].astype(np.uint64)
 
 
 def _joined(parts: list[npt.NDArray[Number]], kind: type[Number]) -> npt.NDArray[Number]:
