@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from danlu.data.config import DataConfig
 from danlu.data.mask import mask
+from danlu.data.plain import ANYTHING, NOTHING, WHITE_SPACE, even, needs
 from danlu.data.tables import BATCH_ROWS, RAW, batches
 from danlu.data.text import normalise
 
@@ -66,8 +67,9 @@ def _length(text: str, cleaning: Cleaning, _masked: Counter[str]) -> tuple[str, 
 
 
 def _mask(text: str, cleaning: Cleaning, masked: Counter[str]) -> tuple[str, str]:
-    text, found = mask(text, cleaning.config.mask)
-    masked.update(found)
+    if cleaning.config.mask:
+        text, found = mask(text, cleaning.config.mask)
+        masked.update(found)
     return text, ""
 
 
@@ -89,10 +91,18 @@ class Cleaned:
     masked: Counter[str] = field(default_factory=Counter)
 
 
-def clean_text(text: str, cleaning: Cleaning) -> Cleaned:
-    """Run all steps over one text."""
+#: The steps for a text that is known to need so much of the first; see `danlu.data.plain`.
+_STEPS_FOR: dict[int, tuple[Step, ...]] = {
+    ANYTHING: STEPS,
+    WHITE_SPACE: (replace(STEPS[0], apply=lambda text, _, _masked: (even(text), "")), *STEPS[1:]),
+    NOTHING: STEPS[1:],
+}
+
+
+def clean_text(text: str, cleaning: Cleaning, need: int = ANYTHING) -> Cleaned:
+    """Run all steps over one text. `need` is what the first has to do, where that is known."""
     masked: Counter[str] = Counter()
-    for step in STEPS:
+    for step in _STEPS_FOR[need]:
         text, reason = step.apply(text, cleaning, masked)
         if reason:
             kept = mask(text, cleaning.config.mask)[0] if cleaning.config.keep_rejected_text else ""
@@ -126,10 +136,10 @@ def draw(folder: Path, config: DataConfig) -> int | None:
     return int(np.partition(every, config.max_rows - 1)[config.max_rows - 1])
 
 
-def _clean_row(name: str, text: str, cleaning: Cleaning) -> Cleaned:
+def _clean_row(name: str, text: str, need: int, cleaning: Cleaning) -> Cleaned:
     if cleaning.highest_draw is not None and _draw_of(name, cleaning.config.seed) > cleaning.highest_draw:
         return Cleaned(text="", step=SAMPLE, reason=NOT_SAMPLED)
-    return clean_text(text, cleaning)
+    return clean_text(text, cleaning, need)
 
 
 def _daft() -> Any:
@@ -158,8 +168,9 @@ def clean(folder: Path, cleaning: Cleaning) -> Iterator[pa.Table]:
     counts = tuple(masked_column(kind) for kind in kinds)
 
     def run(names: Any, texts: Any) -> pa.Array:
-        rows = zip(names.to_pylist(), texts.to_pylist(), strict=True)
-        cleaned = [_clean_row(name, text, cleaning) for name, text in rows]
+        found = texts.to_pylist()
+        rows = zip(names.to_pylist(), found, needs(found).tolist(), strict=True)
+        cleaned = [_clean_row(name, text, need, cleaning) for name, text, need in rows]
         return pa.StructArray.from_arrays(
             [
                 pa.array([row.text for row in cleaned], pa.large_string()),
