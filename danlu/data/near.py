@@ -53,7 +53,8 @@ _UPPER = np.uint64(32)
 class Links:
     """Pairs [P, 2] of positions of texts, smaller first, sorted, each once: near duplicates.
 
-    Each pair's shingle sets are equal or reach the threshold by exact Jaccard similarity. The pairs are all that were
+    Each pair's shingle sets reach the threshold by exact Jaccard similarity, or have the same shingles equally often (by
+    a hash of 64 bits). The pairs are all that were
     found, with two exceptions: of texts with equal shingles each has one link to the first of them, which alone has
     the others; and in a crowd (more than 64 texts that agree in a band) there are only enough links that connected
     components are those of all pairs. So components are exact; a text's own links are all of its own outside of
