@@ -53,13 +53,12 @@ _UPPER = np.uint64(32)
 class Links:
     """Pairs [P, 2] of positions of texts, smaller first, sorted, each once: near duplicates.
 
-    Each pair's shingle sets reach the threshold by exact Jaccard similarity, or have the same shingles equally often (by
-    a hash of 64 bits). The pairs are all that were
-    found, with two exceptions: of texts with equal shingles each has one link to the first of them, which alone has
-    the others; and in a crowd (more than 64 texts that agree in a band) there are only enough links that connected
-    components are those of all pairs. So components are exact; a text's own links are all of its own outside of
-    crowds. `compared` counts the comparisons; `truncated`, how often a text of a crowd met a shingle that too many
-    texts have for all of those to be compared.
+    Each pair reaches the threshold by exact Jaccard similarity of its shingle sets, or has the same shingles equally
+    often (by a hash of 64 bits). These are all pairs that were found, with two exceptions: of texts with the same
+    shingles each has one link to the first of them, which alone has the others; and in a crowd (more than 64 texts
+    that agree in a band) there are only enough links that connected components are those of all pairs. So components
+    are exact; outside of crowds a text's own links are all of its own. `compared` counts the comparisons; `truncated`,
+    how often a text of a crowd met a shingle that too many texts have for all of those to be compared.
     """
 
     pairs: npt.NDArray[np.int64]
