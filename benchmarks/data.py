@@ -24,7 +24,6 @@ import argparse
 import json
 import os
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -34,12 +33,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from data_peers import THRESHOLD, plain_shingles
-from data_texts import COLLECTIONS, planted
+from data_peers import THRESHOLD, peak_bytes, plain_shingles
+from data_texts import COLLECTIONS, composed, planted
 
 PEERS = {
     "datasketch": ("datasketch==2.0.0",),
-    "datatrove": ("datatrove==0.10.1", "xxhash<4.1", "orjson", "regex"),
+    "datatrove": ("datatrove==0.10.1", "xxhash<4", "orjson", "regex", "tokenizers"),
     "polars": ("polars==2.1.0",),
 }
 ONE_THREAD = dict.fromkeys(
@@ -75,14 +74,12 @@ def main() -> None:
     pythons = {}
     for name, packages in PEERS.items():
         pythons[name], report["peers"][name] = _environment(options.cache, name, packages)
-    print(f"{machine.cpu}, one core. Peers: {report['peers']}", flush=True)
+    print(f"{machine.cpu}, one core, load {os.getloadavg()[0]:.1f}. Peers: {report['peers']}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for name, count in (("composed", options.documents), ("natural", options.natural)):
-            report[f"near {name}"] = _near(Path(folder) / name, name, count, options.repeats, pythons)
-        composed = Path(folder) / "composed"
-        report["clean"] = _clean(composed, options.repeats, pythons)
-        report["stage"] = _stage(composed, 1 if options.quick else options.repeats)
-        report["memory"] = _memory(Path(folder) / "memory", options.documents)
+        for part in options.parts:
+            work = Path(folder) / part.replace(" ", "-")
+            work.mkdir()
+            report[part] = PARTS[part](work, options, pythons)
     if options.json:
         Path(options.json).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     _print(report)
@@ -92,15 +89,16 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a check of under two minutes, with few documents")
     parser.add_argument("--json", help="write every number to this file")
-    parser.add_argument("--documents", type=int, help="composed documents (default 200000, quick 6000)")
+    parser.add_argument("--documents", type=int, help="composed documents (default 200000, quick 16000)")
     parser.add_argument("--natural", type=int, help="real texts (default all, quick 6000)")
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="what to measure")
     parser.add_argument("--repeats", type=int, help="runs of each contender (default 3, quick 1)")
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "danlu" / "benchmarks"
     parser.add_argument("--cache", type=Path, default=cache, help=f"where peers are installed (default {cache})")
     parser.add_argument("--contender", choices=sorted(CONTENDERS), help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    options.documents = options.documents or (6_000 if options.quick else 200_000)
+    options.documents = options.documents or (16_000 if options.quick else 200_000)
     options.natural = options.natural or (6_000 if options.quick else 1_000_000)
     options.repeats = options.repeats or (1 if options.quick else 3)
     return options
@@ -156,8 +154,15 @@ def _rounds(names: list[str], work: Path, repeats: int, pythons: dict[str, Path 
     return {name: found for name, found in runs.items() if found}
 
 
+def _near_composed(work: Path, options: argparse.Namespace, pythons: dict[str, Path | None]) -> dict[str, Any]:
+    return _near(work, "composed", options.documents, options.repeats, pythons)
+
+
+def _near_natural(work: Path, options: argparse.Namespace, pythons: dict[str, Path | None]) -> dict[str, Any]:
+    return _near(work, "natural", options.natural, options.repeats, pythons)
+
+
 def _near(work: Path, collection: str, count: int, repeats: int, pythons: dict[str, Path | None]) -> dict[str, Any]:
-    work.mkdir()
     draw = random.Random(20_261_125)
     documents, pairs = planted(COLLECTIONS[collection](count, draw), draw)
     size = sum(len(document.encode()) for document in documents)
@@ -210,15 +215,22 @@ def _write_documents(work: Path, documents: list[str]) -> None:
     parquet.write_table(pa.table({"text": documents}), work / "documents" / "part.parquet", compression="zstd")
 
 
-def _clean(work: Path, repeats: int, pythons: dict[str, Path | None]) -> dict[str, Any]:
-    """The documents as a reader leaves them, with a fifth of them twice and a hundredth too short."""
+def _clean(work: Path, options: argparse.Namespace, pythons: dict[str, Path | None]) -> dict[str, Any]:
+    count = _write_raw(work, options.documents)
+    print(f"clean, filter, equal texts: {count} documents")
+    runs = _rounds(["danlu-clean", "polars"], work, options.repeats, pythons)
+    return {"documents": count, "runs": runs, "summary": _compared(runs, count, CLEAN_GOALS)}
+
+
+def _write_raw(work: Path, documents: int) -> int:
+    """Composed documents as a reader leaves them, a fifth of them twice, a hundredth too short; how many those are."""
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
     from danlu.data.tables import RAW
 
-    texts = parquet.read_table(work / "documents")["text"].to_pylist()
     draw = random.Random(5)
+    texts, _ = planted(composed(documents, draw), draw)
     texts += draw.sample(texts, len(texts) // 5) + [" \t "] * (len(texts) // 100)
     draw.shuffle(texts)
     count = len(texts)
@@ -234,33 +246,31 @@ def _clean(work: Path, repeats: int, pythons: dict[str, Path | None]) -> dict[st
     table = pa.table({name: columns[name] if name in columns else [None] * count for name in RAW.names}, schema=RAW)
     parquet.write_table(table, work / "raw" / "part.parquet", compression="zstd", row_group_size=8192)
     (work / "raw.parquet").symlink_to(work / "raw" / "part.parquet")
-    print(f"clean, filter, equal texts: {count} documents")
-    runs = _rounds(["danlu-clean", "polars"], work, repeats, pythons)
-    return {"documents": count, "runs": runs, "summary": _compared(runs, count, CLEAN_GOALS)}
+    return count
 
 
-def _stage(work: Path, repeats: int) -> dict[str, Any]:
+def _stage(work: Path, options: argparse.Namespace, _: dict[str, Path | None]) -> dict[str, Any]:
     import pyarrow.parquet as parquet
 
     path = work / "raw" / "part.parquet"
-    count = parquet.ParquetFile(path).metadata.num_rows
+    count = _write_raw(work, options.documents)
     size = sum(len(text.encode()) for text in parquet.read_table(path, columns=["text"])["text"].to_pylist())
     print(f"the whole stage: {count} documents, {size / 1e6:.0f} MB of text")
-    runs = _rounds(["danlu-stage"], work, repeats, {})["danlu-stage"]
+    runs = _rounds(["danlu-stage"], work, options.repeats, {})["danlu-stage"]
     for run in runs:
         run["documents_per_second"] = count / run["seconds"]
         run["megabytes_per_second"] = size / 1e6 / run["seconds"]
     return {"documents": count, "megabytes": size / 1e6, "runs": runs}
 
 
-def _memory(work: Path, documents: int) -> list[dict[str, Any]]:
+def _memory(work: Path, options: argparse.Namespace, _: dict[str, Path | None]) -> list[dict[str, Any]]:
     """Peaks for a sixteenth, a quarter and all of the documents: near-dedup in memory and within a budget."""
     rows = []
     for share in (16, 4, 1):
         part = work / f"1-of-{share}"
-        part.mkdir(parents=True)
+        part.mkdir()
         draw = random.Random(7)
-        every, _ = planted(COLLECTIONS["composed"](documents // share, draw), draw)
+        every = planted(composed(options.documents // share, draw), draw)[0]
         _write_documents(part, every)
         print(f"memory: {len(every)} documents")
         row: dict[str, Any] = {"documents": len(every)}
@@ -299,47 +309,50 @@ def _met(met: bool) -> str:
 
 
 def _print(report: dict[str, Any]) -> None:
-    print(
-        "\n| documents | processed in memory, peak (before) | within a budget of 64 MiB, peak (before) |\n|---|---|---|"
-    )
-    for row in report["memory"]:
-        runs = (row[name] for name in ("danlu", "danlu-spilled"))
-        peaks = (
-            f"{run['peak_bytes'] / MIB:.0f} ({run['before_bytes'] / MIB:.0f}) MiB, {run['seconds']:.1f} s"
-            for run in runs
-        )
-        print(f"| {row['documents']:,} | {' | '.join(peaks)} |")
-    stage = report["stage"]
-    for what, unit in (("documents_per_second", "docs/s"), ("megabytes_per_second", "MB/s")):
-        print(f"whole stage: {statistics.median(run[what] for run in stage['runs']):,.1f} {unit}")
+    if "memory" in report:
+        print("\n| documents | peak (before), in memory | peak (before), within a budget of 64 MiB |\n|---|---|---|")
+        for row in report["memory"]:
+            runs = (row[name] for name in ("danlu", "danlu-spilled"))
+            peaks = (
+                f"{run['peak_bytes'] / MIB:.0f} ({run['before_bytes'] / MIB:.0f}) MiB, {run['seconds']:.1f} s"
+                for run in runs
+            )
+            print(f"| {row['documents']:,} | {' | '.join(peaks)} |")
+    if "stage" in report:
+        for what, unit in (("documents_per_second", "docs/s"), ("megabytes_per_second", "MB/s")):
+            print(f"whole stage: {statistics.median(run[what] for run in report['stage']['runs']):,.1f} {unit}")
+    compared = [part for part in ("near composed", "near natural", "clean") if part in report]
+    if not compared:
+        return
     print("\n| what | contender | docs/s | recall | links below the threshold | Danlu faster | by CPU time | goal |")
     print("|---|---|---|---|---|---|---|---|")
-    for what in ("near composed", "near natural", "clean"):
+    for what in compared:
         for name, row in report[what]["summary"].items():
-            low, high = row["danlu_faster_by_seconds_range"]
-            by_cpu = row["danlu_faster_by_cpu_seconds"]
-            goal = f"{row['goal']:g}x {_met(by_cpu >= row['goal'])}" if row["goal"] else "-"
-            recall, false = row.get("recall"), row.get("false_links")
-            below = "-" if false is None else f"{false} of {row['links']:,}"
-            shown = "-" if recall is None else f"{recall:.4f}"
-            if name == "danlu" and recall is not None:
-                goal = f"recall {RECALL_GOAL} {_met(recall >= RECALL_GOAL)}, none below {_met(false == 0)}"
-            print(
-                f"| {what} | {name} | {row['documents_per_second']:,.0f} | {shown} | "
-                f"{below} | "
-                f"{row['danlu_faster_by_seconds']:.2f}x ({low:.2f} to {high:.2f}) | {by_cpu:.2f}x | {goal} |"
-            )
+            print(f"| {what} | {name} | {_row(name, row)} |")
+
+
+def _row(name: str, row: dict[str, Any]) -> str:
+    low, high = row["danlu_faster_by_seconds_range"]
+    by_cpu = row["danlu_faster_by_cpu_seconds"]
+    goal = f"{row['goal']:g}x {_met(by_cpu >= row['goal'])}" if row["goal"] else "-"
+    recall, false = row.get("recall"), row.get("false_links")
+    below = "-" if false is None else f"{false} of {row['links']:,}"
+    shown = "-" if recall is None else f"{recall:.4f}"
+    if name == "danlu" and recall is not None:
+        goal = f"recall {RECALL_GOAL} {_met(recall >= RECALL_GOAL)}, none below {_met(false == 0)}"
+    return (
+        f"{row['documents_per_second']:,.0f} | {shown} | {below} | "
+        f"{row['danlu_faster_by_seconds']:.2f}x ({low:.2f} to {high:.2f}) | {by_cpu:.2f}x | {goal}"
+    )
 
 
 def _be_a_contender(name: str, work: Path) -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     prepared = CONTENDERS[name](work)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    before = peak_bytes()
     started, cpu = time.perf_counter(), time.process_time()
     result = prepared()
     times = {"seconds": time.perf_counter() - started, "cpu_seconds": time.process_time() - cpu}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    values = {**times, "peak_bytes": peak, "before_bytes": before, **result()}
+    values = {**times, "peak_bytes": peak_bytes(), "before_bytes": before, **result()}
     (work / f"{name}.json").write_text(json.dumps(values), encoding="utf-8")
 
 
@@ -456,6 +469,15 @@ CONTENDERS: dict[str, Callable[[Path], Work]] = {
     "danlu-spilled": lambda work: _danlu(work, BUDGET_MIB * MIB),
     "danlu-clean": _danlu_clean,
     "danlu-stage": _danlu_stage,
+}
+
+
+PARTS: dict[str, Callable[[Path, argparse.Namespace, dict[str, Path | None]], Any]] = {
+    "near composed": _near_composed,
+    "near natural": _near_natural,
+    "clean": _clean,
+    "stage": _stage,
+    "memory": _memory,
 }
 
 

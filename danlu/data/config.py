@@ -11,6 +11,7 @@ from danlu.core.config import ComposedResource, Config, OptionalResource, Resour
 from danlu.core.tasks import TaskName
 from danlu.core.urls import secret_in, without_secrets
 from danlu.data.filters.config import FiltersConfig, NormaliseConfig
+from danlu.data.labels.config import LabelsConfig
 from danlu.data.mask.config import MaskConfig
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -263,6 +264,7 @@ class CorpusConfig(Config):
 
     keep_rejected_text: bool = Field(False, description="Keep the masked text of dropped rows in rejected/.")
     label: str | None = Field("label", description="Name of the column with the label; not used for generate.")
+    labels: LabelsConfig = Field(LabelsConfig(), description="Spellings that are one class, and what people decided.")
     label_conflicts: Literal["drop", "majority", "keep"] = Field(
         "drop", description="What to do with equal texts that carry different labels."
     )

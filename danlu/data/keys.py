@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from danlu.core.errors import UserError
@@ -67,17 +68,22 @@ class _Numbers:
         self.known: dict[str, int] = {}
         self._parts: list[Integers] = []
 
-    def add(self, values: Sequence[str | None]) -> None:
-        known = self.known
-        found = [-1 if value is None else known.setdefault(value, len(known)) for value in values]
-        self._parts.append(np.array(found, dtype=np.int64))
+    def add(self, values: pa.Array) -> None:
+        found = values.dictionary_encode()
+        numbers = [self.known.setdefault(value, len(self.known)) for value in found.dictionary.to_pylist()]
+        indices = pc.fill_null(found.indices, len(numbers)).to_numpy(zero_copy_only=False)
+        self._parts.append(np.array([*numbers, -1], dtype=np.int64)[indices])
 
     def all(self) -> Integers | None:
         return _joined(self._parts, np.int64) if self.known else None
 
 
-def read_keys(folder: Path, time: str = "time") -> Keys:
-    """The keys of the cleaned rows in `folder` (schema `CLEAN`).
+#: Gets content hashes and labels of rows, and returns the labels that they shall have.
+Relabel = Callable[[list[str], list[str]], list[str]]
+
+
+def read_keys(folder: Path, time: str = "time", relabel: Relabel | None = None) -> Keys:
+    """The keys of the cleaned rows in `folder` (schema `CLEAN`), with the labels that `relabel` gives them.
 
     `time` is what messages call the column of the times. Raises `DataError` when most of them cannot be read.
     """
@@ -89,13 +95,16 @@ def read_keys(folder: Path, time: str = "time") -> Keys:
     times: list[str | None] = []
     for batch in batches(folder, ["place", "label", "content", "text", "subject", "conversation", "time"]):
         place.append(batch.column("place").to_numpy())
-        contents = batch.column("content").to_pylist()
-        high.append(np.array([int(content[:16], 16) for content in contents], dtype=np.uint64))
-        low.append(np.array([int(content[16:32], 16) for content in contents], dtype=np.uint64))
-        characters.append(pc.utf8_length(batch.column("text")).to_numpy().astype(np.int64))
-        label.add(["" if value is None else value for value in batch.column("label").to_pylist()])
-        subject.add(batch.column("subject").to_pylist())
-        conversation.add(batch.column("conversation").to_pylist())
+        upper, lower = _halves(batch.column("content"))
+        high.append(upper)
+        low.append(lower)
+        characters.append(pc.utf8_length(batch.column("text")).to_numpy(zero_copy_only=False).astype(np.int64))
+        labelled = pc.fill_null(batch.column("label"), "")
+        if relabel is not None:
+            labelled = pa.array(relabel(batch.column("content").to_pylist(), labelled.to_pylist()), pa.string())
+        label.add(labelled)
+        subject.add(batch.column("subject"))
+        conversation.add(batch.column("conversation"))
         times += batch.column("time").to_pylist()
     labels = tuple(sorted(label.known))
     position = {value: number for number, value in enumerate(labels)}
@@ -104,7 +113,8 @@ def read_keys(folder: Path, time: str = "time") -> Keys:
     numbers, seconds, warnings = label.all(), None, []
     if any(times):
         seconds = to_epoch(times)
-        warnings = check_times(times, seconds, time)
+        given = np.flatnonzero([bool(value) for value in times])
+        warnings = check_times([times[row] for row in given], seconds[given], time)
     return Keys(
         place=_joined(place, np.int64),
         text=text,
@@ -117,6 +127,20 @@ def read_keys(folder: Path, time: str = "time") -> Keys:
         time=seconds,
         warnings=tuple(warnings),
     )
+
+
+def _halves(contents: pa.Array) -> tuple[Hashes, Hashes]:
+    """The first and the second 64 bits of hashes of 64 hex digits."""
+    text = contents.cast(pa.string())
+    width = 64
+    start, end = np.frombuffer(text.buffers()[1], dtype=np.int32)[text.offset : text.offset + len(text) + 1][[0, -1]]
+    if end - start != width * len(text) or text.null_count:
+        raise ValueError(f"{len(text):,} hashes came that are not of {width} hex digits each.")
+    digits = np.frombuffer(text.buffers()[2], dtype=np.uint8)[start:end].reshape(-1, width)[:, :32]
+    # '0' to '9' are 0x30 and up, 'a' to 'f' 0x61 and up.
+    values = (digits & 15) + 9 * (digits >> 6)
+    halves = ((values[:, ::2] << 4) | values[:, 1::2]).reshape(-1, 2, 8).view(">u8")
+    return halves[:, 0, 0].astype(np.uint64), halves[:, 1, 0].astype(np.uint64)
 
 
 def _joined(parts: list[npt.NDArray[Number]], kind: type[Number]) -> npt.NDArray[Number]:

@@ -53,12 +53,13 @@ _UPPER = np.uint64(32)
 class Links:
     """Pairs [P, 2] of positions of texts, smaller first, sorted, each once: near duplicates.
 
-    Each pair's shingle sets are equal or reach the threshold by exact Jaccard similarity. The pairs are all that were
-    found, with two exceptions: of texts with equal shingles each has one link to the first of them, which alone has
-    the others; and in a crowd (more than 64 texts that agree in a band) there are only enough links that connected
-    components are those of all pairs. So components are exact; a text's own links are all of its own outside of
-    crowds. `equal` [P] marks the pairs with equal shingles. `compared` counts the comparisons; `truncated`, how often
-    a text of a crowd met a shingle that too many texts have for all of those to be compared.
+    Each pair reaches the threshold by exact Jaccard similarity of its shingle sets, or has the same shingles equally
+    often (by a hash of 64 bits). These are all pairs that were found, with two exceptions: of texts with the same
+    shingles each has one link to the first of them, which alone has the others; and in a crowd (more than 64 texts
+    that agree in a band) there are only enough links that connected components are those of all pairs. So components
+    are exact; outside of crowds a text's own links are all of its own. `equal` [P] marks
+    the pairs with the same shingles. `compared` counts the comparisons; `truncated`,
+    how often a text of a crowd met a shingle that too many texts have for all of those to be compared.
     """
 
     pairs: npt.NDArray[np.int64]
@@ -92,8 +93,7 @@ def links(signatures: Signatures, texts_of: TextsOf) -> Links:
     """All near duplicates among the texts of `signatures`, as verified pairs.
 
     `texts_of` is asked once, for those texts that have a candidate. Both budget and threshold are those of
-    `signatures`. In memory stay 12 bytes for each text, 1 for each band hash that is being sorted, and what the pairs
-    take.
+    `signatures`. About 14 bytes for each text and 16 for each link stay in memory; the rest keeps to the budget.
     """
     size = len(signatures)
     if size >= int(_NONE):
@@ -108,12 +108,12 @@ def links(signatures: Signatures, texts_of: TextsOf) -> Links:
     if not len(involved):
         return _found(same, np.zeros((0, 2), dtype=np.int64))
     sets = _sets(texts_of, rank_of, first, involved, signatures.spill)
-    place_of = np.cumsum(candidates.involved, dtype=np.int64) - 1
+    place_of = np.cumsum(candidates.involved, dtype=np.uint32) - np.uint32(1)
     compared = 0
     verified = [np.zeros((0, 2), dtype=np.int64)]
     for pairs in candidates.portions():
         compared += len(pairs)
-        left, right = place_of[pairs >> _UPPER], place_of[pairs & _LOW]
+        left, right = (place_of[ranks].astype(np.int64) for ranks in (pairs >> _UPPER, pairs & _LOW))
         near = reaching(sets, sets, left, right, signatures.threshold)
         verified.append(np.stack([left[near], right[near]], axis=1))
         give_back(sets.members)
@@ -121,7 +121,7 @@ def links(signatures: Signatures, texts_of: TextsOf) -> Links:
     truncated = 0
     if candidates.crowded.any():
         more, met, truncated = _links_in_crowd(
-            place_of[candidates.crowded], sets, components(linked, len(involved)), signatures.threshold
+            place_of[candidates.crowded].astype(np.int64), sets, components(linked, len(involved)), signatures.threshold
         )
         linked, compared = np.concatenate([linked, more]), compared + met
     return _found(same, first[involved[linked]].astype(np.int64).reshape(-1, 2), compared, truncated)

@@ -37,7 +37,7 @@ class Spill:
         self.budget_bytes = budget_bytes
         self._scratch = scratch
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._files = 0
+        self._files: list[BinaryIO] = []
 
     def __enter__(self) -> Spill:
         return self
@@ -45,6 +45,8 @@ class Spill:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for file in self._files:
+            file.close()
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
@@ -52,7 +54,7 @@ class Spill:
     @property
     def spilled(self) -> bool:
         """Whether anything went to disk."""
-        return self._files > 0
+        return bool(self._files)
 
     def exceeded_by(self, size: int, share: float) -> bool:
         """Whether `size` bytes are more than this share of the budget."""
@@ -67,14 +69,15 @@ class Spill:
             return 1
         return max(1, -(-size // max(LEAST_PORTION, int(self.budget_bytes * share))))
 
-    def path(self) -> Path:
-        """A new file's path."""
+    def new_file(self) -> tuple[Path, BinaryIO]:
+        """A new file, open for writing until the end of the `with` block."""
         if self._folder is None:
             if self._scratch is not None:
                 self._scratch.mkdir(parents=True, exist_ok=True)
             self._folder = tempfile.TemporaryDirectory(prefix="near-", dir=self._scratch)
-        self._files += 1
-        return Path(self._folder.name) / f"{self._files:06d}.bin"
+        path = Path(self._folder.name) / f"{len(self._files):06d}.bin"
+        self._files.append(path.open("wb"))
+        return path, self._files[-1]
 
 
 class Growing:
@@ -103,10 +106,10 @@ class Growing:
 
     def _write(self) -> None:
         if self._file is None:
-            self._path = self._spill.path()
-            self._file = self._path.open("wb", buffering=0)
+            self._path, self._file = self._spill.new_file()
         for values in self._recent:
             self._file.write(np.ascontiguousarray(values).tobytes())
+        self._file.flush()
         self._written += self._recent_values
         self._recent, self._recent_values = [], 0
 
@@ -133,7 +136,6 @@ class Growing:
             self._recent = [result]
             return result
         self._write()
-        self._file.close()
         return np.memmap(str(self._path), dtype=self._kind, mode="r", shape=(self._written,))
 
 

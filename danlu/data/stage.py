@@ -36,6 +36,8 @@ from danlu.data.keys import (
     read_keys,
     without_conflicts,
 )
+from danlu.data.labels.config import merged
+from danlu.data.labels.decisions import apply_decisions, read_decisions
 from danlu.data.leaks import count_leaks, leaking_rows
 from danlu.data.naive import naive_score
 from danlu.data.near import components
@@ -77,7 +79,9 @@ class Rows:
         fold = self.fold[rows]
         times = np.zeros(len(fold), dtype=np.int64) if self.keys.time is None else self.keys.time[rows]
         no_time = np.ones(len(fold), dtype=bool) if self.keys.time is None else times == NO_TIME
+        labels = np.array(self.keys.labels, dtype=object)[self.keys.label[rows]]
         return {
+            "label": pa.array(labels, pa.string()),
             "cluster": pa.array(names, pa.string()),
             "fold": pa.array(fold, pa.int8(), mask=fold < 0),
             "time": pa.array(times, pa.int64(), mask=no_time),
@@ -92,7 +96,9 @@ def run(ctx: Context, config: DataStage) -> None:
     clean, found = ctx.inputs["clean"], ctx.inputs["duplicates"]
     texts = clean / "texts"
     card = _card(config.task, clean)
-    keys = read_keys(texts, data.time or "time")
+    mended = _Mended(ctx, data)
+    keys = read_keys(texts, data.time or "time", mended if classify and mended.needed else None)
+    card.relabelled = mended.counts
     card.warnings += keys.warnings
     links = read_links(found / "links.parquet")
     clusters = components(links.pairs, keys.texts)
@@ -115,6 +121,25 @@ def run(ctx: Context, config: DataStage) -> None:
         card.naive = naive_score(texts, keys, clusters, data.seed)
     _publish(ctx, card)
     shutil.rmtree(scratch, ignore_errors=True)
+
+
+class _Mended:
+    """Gives rows the labels that the recipe and people say they have, and counts what that changed."""
+
+    def __init__(self, ctx: Context, config: CorpusConfig) -> None:
+        self._config = config.labels
+        path = ctx.resources.get("data.labels.decisions")
+        self._decisions = read_decisions(path) if path is not None else {}
+        self.needed = bool(self._config.merge) or bool(self._decisions)
+        self.counts = {"merged": 0, "changed": 0, "confirmed": 0} if self.needed else {}
+
+    def __call__(self, contents: list[str], labels: list[str]) -> list[str]:
+        classes = [merged(label, self._config) for label in labels]
+        applied = apply_decisions(contents, classes, self._decisions)
+        self.counts["merged"] += sum(new != old for new, old in zip(classes, labels, strict=True))
+        self.counts["changed"] += applied.changed
+        self.counts["confirmed"] += applied.confirmed
+        return applied.labels
 
 
 def _card(task: str, clean: Artifact) -> Card:

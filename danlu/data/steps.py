@@ -18,9 +18,11 @@ import numpy as np
 import pyarrow as pa
 
 from danlu.data.config import CleanConfig
+from danlu.data.filters.config import NormaliseConfig
 from danlu.data.filters.table import Filters
 from danlu.data.mask.masker import Masker
 from danlu.data.mask.pseudonyms import read_key
+from danlu.data.plain import ANYTHING, NOTHING, WHITE_SPACE, even, needs
 from danlu.data.tables import BATCH_ROWS, RAW, batches
 from danlu.data.text import normalise
 
@@ -77,6 +79,11 @@ def _normalise(config: CleanConfig, _paths: Mapping[str, Path]) -> Apply:
         return ""
 
     return apply
+
+
+def _even(record: Record) -> str:
+    record.parts = [even(part) for part in record.parts]
+    return ""
 
 
 def _length(config: CleanConfig, _paths: Mapping[str, Path]) -> Apply:
@@ -139,14 +146,21 @@ class Cleaner:
 
     def __init__(self, config: CleanConfig, paths: Mapping[str, Path], highest_draw: int | None = None) -> None:
         self.config = config
-        self._steps = [(step.name, step.prepare(config, paths)) for step in STEPS]
-        self._mask = dict(self._steps)["mask"]
+        steps = [(step.name, step.prepare(config, paths)) for step in STEPS]
+        self._mask = dict(steps)["mask"]
         self._highest_draw = highest_draw
+        self._steps = {ANYTHING: steps, WHITE_SPACE: steps, NOTHING: steps}
+        if config.normalise == NormaliseConfig():
+            # What a text needs of the first step is known of a whole batch before; see `danlu.data.plain`.
+            self._steps |= {WHITE_SPACE: [("normalise", _even), *steps[1:]], NOTHING: steps[1:]}
 
-    def clean(self, parts: list[str]) -> Cleaned:
-        """Run all steps over one row. A row that goes keeps its text, masked, only where that is asked for."""
+    def clean(self, parts: list[str], need: int = ANYTHING) -> Cleaned:
+        """Run all steps over one row. A row that goes keeps its text, masked, only where that is asked for.
+
+        `need` is what normalising has to do, where that is known.
+        """
         record = Record(parts=parts)
-        for name, apply in self._steps:
+        for name, apply in self._steps[need]:
             reason = apply(record)
             if reason:
                 if self.config.keep_rejected_text and name != "mask":
@@ -154,11 +168,11 @@ class Cleaner:
                 return Cleaned(parts=record.parts if self.config.keep_rejected_text else [], step=name, reason=reason)
         return Cleaned(parts=record.parts, masked=record.masked, near_misses=record.near_misses)
 
-    def clean_row(self, name: str, parts: list[str]) -> Cleaned:
+    def clean_row(self, name: str, parts: list[str], need: int = ANYTHING) -> Cleaned:
         """`clean`, for the row with this id, if it is among those drawn."""
         if self._highest_draw is not None and _draw_of(name, self.config.seed) > self._highest_draw:
             return Cleaned(parts=[], step=SAMPLE, reason=NOT_SAMPLED)
-        return self.clean(parts)
+        return self.clean(parts, need)
 
 
 def content_of(text: str) -> str:
@@ -208,7 +222,8 @@ def clean(folder: Path, cleaner: Cleaner) -> Iterator[pa.Table]:
     types |= {"masked": words, "near_misses": words}
 
     def run(names: Any, texts: Any, parts: Any, rejected: Any) -> pa.Array:
-        columns = (names.to_pylist(), texts.to_pylist(), parts.to_pylist(), rejected.to_pylist())
+        found = texts.to_pylist()
+        columns = (names.to_pylist(), found, needs(found).tolist(), parts.to_pylist(), rejected.to_pylist())
         return pa.array([_cleaned(cleaner, *row) for row in zip(*columns, strict=True)], _ARROW)
 
     cleaned = daft.func.batch(return_dtype=daft.DataType.struct(types), use_process=False)(run)
@@ -238,10 +253,14 @@ _ARROW = pa.struct(
 )
 
 
-def _cleaned(cleaner: Cleaner, name: str, text: str, parts: list[str] | None, rejected: str | None) -> dict[str, Any]:
+def _cleaned(
+    cleaner: Cleaner, name: str, text: str, need: int, parts: list[str] | None, rejected: str | None
+) -> dict[str, Any]:
     """One row of `clean`. The answer that was liked less is cleaned as a last turn, and is not in the text."""
-    given = [text] if parts is None else parts if rejected is None else [*parts, rejected]
-    row = cleaner.clean_row(name, given)
+    if parts is None:
+        row = cleaner.clean_row(name, [text], need)
+    else:
+        row = cleaner.clean_row(name, parts if rejected is None else [*parts, rejected])
     turns = row.parts
     if rejected is not None and turns:
         turns, rejected = turns[:-1], turns[-1]

@@ -75,7 +75,7 @@ class Order:
         bits = min(24, max(12, int(members).bit_length() + 1))
         self._last = np.uint64((1 << bits) - 1)
         self._counts = np.zeros(1 << bits, dtype=np.uint32)
-        self._classes = np.zeros(0, dtype=np.uint64)
+        self._classes = np.zeros(0, dtype=np.uint8)
 
     def see(self, hashes: Hashes) -> None:
         """Count members, given as 64-bit hashes."""
@@ -83,15 +83,16 @@ class Order:
 
     def close(self) -> Order:
         """No more members will be seen; from now on there are keys."""
-        classes = np.minimum(np.frexp(self._counts)[1], (1 << _CLASS_BITS) - 1)
-        self._classes = classes.astype(np.uint64) << np.uint64(_HASH_BITS)
+        self._classes = np.zeros(len(self._counts), dtype=np.uint8)
+        for power in range((1 << _CLASS_BITS) - 1):
+            self._classes += self._counts >= 1 << power
         self._counts = np.zeros(0, dtype=np.uint32)
         return self
 
     def key(self, hashes: Hashes) -> Hashes:
         """Keys of `SET_BITS` bits that sort 64-bit hashes in this order."""
         keys = hashes >> np.uint64(64 - _HASH_BITS)
-        keys |= self._classes[keys & self._last]
+        keys |= self._classes[keys & self._last].astype(np.uint64) << np.uint64(_HASH_BITS)
         return keys
 
 

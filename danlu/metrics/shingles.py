@@ -9,6 +9,7 @@ Broder, "On the resemblance and containment of documents" (1997).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
@@ -22,14 +23,12 @@ HAN_SHINGLE = 3
 WORD_SHINGLE = 2
 
 BASE = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd: a multiplier for polynomial hashes
-_INVERSE_OF_BASE = np.uint64(pow(int(BASE), -1, 1 << 64))
+INVERSE_OF_BASE = np.uint64(pow(int(BASE), -1, 1 << 64))
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # splitmix64 (Steele et al., 2014)
 
-#: Members of sets are hashes of so many bits. The 12 bits above them hold the text's number while a part is sorted, so
-#: that one sort of plain integers orders all its sets. Two sets of 1,000 members each share a member by mere chance
-#: with probability 2e-10.
+#: Members of sets are hashes of so many bits: the 12 bits above them are left for the number of a pair or a class. Two
+#: sets of 1,000 members each share a member by mere chance with probability 2e-10.
 SET_BITS = 52
-_TEXTS_AT_ONCE = 1 << (64 - SET_BITS)
 
 #: So many characters are worked on at a time: arrays of eight bytes each that stay in the second-level cache.
 _CHARACTERS_AT_ONCE = 1 << 16
@@ -81,15 +80,16 @@ _VALUES = _values()
 
 @lru_cache(maxsize=4)
 def _powers(count: int, base: np.uint64) -> Hashes:
-    """`base` to the powers 0 to `count` - 1, modulo 2^64."""
-    powers = np.full(count, base, dtype=np.uint64)
-    powers[0] = 1
-    return np.multiply.accumulate(powers)
+    factors = np.full(count, base, dtype=np.uint64)
+    factors[0] = 1
+    return np.multiply.accumulate(factors)
 
 
-def _powers_for(count: int, base: np.uint64) -> Hashes:
+def powers(count: int, base: np.uint64) -> Hashes:
+    """At least the first `count` powers of `base`, modulo 2^64."""
     # A text that is longer than a part is rare: its powers are not kept.
-    return _powers(_CHARACTERS_AT_ONCE, base) if count <= _CHARACTERS_AT_ONCE else _powers.__wrapped__(count, base)
+    kept = 2 * _CHARACTERS_AT_ONCE
+    return _powers(kept, base) if count <= kept else _powers.__wrapped__(count, base)
 
 
 def unit_hashes(texts: Sequence[str]) -> tuple[Hashes, Indices, Indices]:
@@ -113,19 +113,49 @@ def unit_hashes(texts: Sequence[str]) -> tuple[Hashes, Indices, Indices]:
     np.cumsum(kinds[starts] == _SINGLE, out=single[1:])
     # The sum of each character's number times BASE^place, for all places of the part in one running sum; a unit's
     # share of it, divided by BASE^start, is equal for equal units, wherever they stand.
-    values *= _powers_for(len(values), BASE)[: len(values)]
+    values *= powers(len(values), BASE)[: len(values)]
     running = np.cumsum(values)
     before = running[starts - 1]
     if starts[0] == 0:
         before[0] = 0
     hashes = np.append(before[1:], running[-1])
     hashes -= before
-    hashes *= _powers_for(len(values), _INVERSE_OF_BASE)[starts]
+    hashes *= powers(len(values), INVERSE_OF_BASE)[starts]
     # Mixed, because runs of units are polynomials in BASE once more.
     return mixed(hashes), bounds, np.diff(single[bounds])
 
 
 _LITTLE = bool(np.array([1], dtype=np.uint64).view(np.uint8)[0])
+
+
+def unit_spans(text: str) -> list[tuple[int, int]]:
+    """Where each unit of one text starts and ends, in characters."""
+    spans: list[tuple[int, int]] = []
+    before = _SIGN
+    for place, character in enumerate(text):
+        kind = int(_VALUES[ord(character)]) & int(_KIND)
+        if kind == _LETTER and before == _LETTER:
+            spans[-1] = (spans[-1][0], place + 1)
+        elif kind != _SIGN:
+            spans.append((place, place + 1))
+        before = kind
+    return spans
+
+
+def run_hashes(units: Hashes, bounds: Indices, size: int) -> tuple[Hashes, Indices]:
+    """The hash of every run of `size` units within one text, and the bounds [N+1] of each text's runs.
+
+    `units` and `bounds` are those of `unit_hashes`; the cost does not grow with `size`.
+    """
+    counts = np.maximum(np.diff(bounds) - size + 1, 0)
+    own = np.zeros(len(bounds), dtype=np.int64)
+    np.cumsum(counts, out=own[1:])
+    running = np.zeros(len(units) + 1, dtype=np.uint64)
+    np.cumsum(units * powers(len(units), BASE)[: len(units)], out=running[1:])
+    starts = np.arange(own[-1]) + np.repeat(bounds[:-1] - own[:-1], counts)
+    hashes = running[starts + size] - running[starts]
+    hashes *= powers(len(units), INVERSE_OF_BASE)[starts]
+    return mixed(hashes), own
 
 
 def ngram_hashes(units: Hashes, bounds: Indices, sizes: Indices) -> tuple[Hashes, Indices]:
@@ -186,8 +216,8 @@ def parts_of(texts: Sequence[str], characters: int = _CHARACTERS_AT_ONCE) -> Ite
     while start < len(texts):
         before = int(ends[start - 1]) if start else 0
         stop = max(start + 1, int(np.searchsorted(ends, before + characters, side="right")))
-        yield start, min(stop, start + _TEXTS_AT_ONCE)
-        start = min(stop, start + _TEXTS_AT_ONCE)
+        yield start, stop
+        start = stop
 
 
 def shingle_sequences(texts: Sequence[str]) -> Iterator[tuple[int, int, Hashes, Indices]]:
@@ -202,19 +232,20 @@ def shingle_sequences(texts: Sequence[str]) -> Iterator[tuple[int, int, Hashes, 
 
 
 def sorted_sets(keys: Hashes, bounds: Indices) -> tuple[Hashes, Indices]:
-    """Sequences of keys of `SET_BITS` bits, of at most 4,096 texts, as sets: sorted, each key once; and their bounds.
+    """Sequences of keys, none of them empty, as sets: sorted, each key once; and their bounds.
 
     `keys` is overwritten.
     """
-    owner = np.arange(len(bounds) - 1, dtype=np.uint64) << np.uint64(SET_BITS)
-    keys |= np.repeat(owner, np.diff(bounds))
-    keys.sort()
+    # Text by text: many small sorts in the first-level cache are faster than one sort of all of them.
+    edges = bounds.tolist()
+    for start, stop in itertools.pairwise(edges):
+        keys[start:stop].sort()
     first = np.ones(len(keys), dtype=bool)
     np.not_equal(keys[1:], keys[:-1], out=first[1:])
-    keys = keys[first]
-    own = np.append(np.searchsorted(keys, owner), len(keys)).astype(np.int64)
-    keys &= np.uint64((1 << SET_BITS) - 1)
-    return keys, own
+    first[bounds[:-1]] = True
+    own = np.zeros(len(bounds), dtype=np.int64)
+    own[1:] = np.cumsum(np.add.reduceat(first, bounds[:-1], dtype=np.int64))
+    return keys[first], own
 
 
 def shingle_sets(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ from pydantic import ValidationError
 
 from danlu.core.artifact import Artifact
 from danlu.core.errors import DataError, UserError
-from danlu.data.config import DataConfig, DataStage
+from danlu.core.store import Workspace
+from danlu.data.config import CleanConfig
 from danlu.data.split import PARTS
-from danlu.data.steps import Cleaning, clean_text, content_of
+from danlu.data.steps import Cleaner, content_of
 from danlu.data.tables import batches
 from danlu.metrics.naive import choose_rows
 from danlu.sources.formats import open_file
@@ -42,18 +44,30 @@ class Rows:
         return Rows(**{name: [column[position] for position in positions] for name, column in vars(self).items()})
 
 
-def config_of(corpus: Artifact) -> DataConfig:
-    """The data section that made the corpus. Raises `UserError` for a corpus without labels."""
+def cleaning_of(corpus: Artifact, workspace: Workspace) -> CleanConfig:
+    """How the rows of the corpus were cleaned, as far as that can be done again: without its list of blocked words.
+
+    Raises `UserError` for a corpus without labels, and for one that cannot be understood any more.
+    """
+    if corpus.record.config["task"] != "classify":
+        task = corpus.record.config["task"]
+        raise UserError(f"The corpus {corpus.fingerprint[:12]} is for {task}: it has no labels to look at.")
+    clean = workspace.find("clean", corpus.record.inputs.get("clean", [""])[0])
+    if clean is None:
+        raise UserError(
+            f"What the corpus {corpus.fingerprint[:12]} was made from is gone. Run its recipe again, then export."
+        )
+    section = dict(clean.record.config["data"])
+    # The record keeps what files held, not where they were: they cannot be read from it.
+    section["sources"] = [{"path": "unknown"}]
+    section["filters"] = {name: value for name, value in section["filters"].items() if name != "blocked_words"}
     try:
-        stage = DataStage.model_validate(corpus.record.config)
+        return CleanConfig.model_validate_json(json.dumps(section))
     except ValidationError as error:
         raise UserError(
             f"The corpus {corpus.fingerprint[:12]} was made by another version of Danlu "
             f"({error.error_count()} settings are unknown here). Run its recipe again, then export."
         ) from None
-    if stage.task != "classify":
-        raise UserError(f"The corpus {corpus.fingerprint[:12]} is for {stage.task}: it has no labels to look at.")
-    return stage.data
 
 
 def read_rows(
@@ -103,7 +117,7 @@ def all_contents(corpus: Artifact) -> set[str]:
     }
 
 
-def read_unlabelled(path: Path, column: str | None, config: DataConfig, known: Collection[str]) -> dict[str, str]:
+def read_unlabelled(path: Path, column: str | None, config: CleanConfig, known: Collection[str]) -> dict[str, str]:
     """The texts of a file by content, cleaned and masked as the corpus was, without those in `known`.
 
     `column` defaults to the corpus's own text column; a file with a single column needs no name. Raises `DataError`
@@ -115,17 +129,17 @@ def read_unlabelled(path: Path, column: str | None, config: DataConfig, known: C
     name = column or (opened.columns[0] if len(opened.columns) == 1 else config.text)
     if opened.columns and name not in opened.columns:
         raise DataError(f"{missing_column(path.name, name, opened)} Here the column is named with --text.")
-    cleaning = Cleaning(config=config)
+    cleaner = Cleaner(config, {})
     found: dict[str, str] = {}
     rows = 0
     for row in opened.rows:
         rows += 1
         text = as_text((row.values or {}).get(name))
-        cleaned = clean_text(text, cleaning) if text and text.strip() else None
+        cleaned = cleaner.clean([text]) if text and text.strip() else None
         if cleaned is not None and not cleaned.reason:
-            content = content_of(cleaned.text)
+            content = content_of(cleaned.parts[0])
             if content not in known:
-                found[content] = cleaned.text
+                found[content] = cleaned.parts[0]
     if not found:
         raise DataError(
             f"{path.name} has no row to label: {rows:,} rows were read, and each is empty, dropped by the corpus's "

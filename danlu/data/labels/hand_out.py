@@ -24,7 +24,7 @@ from danlu.core.errors import UserError
 from danlu.core.store import Workspace
 from danlu.data.labels.batch import NEW, NEXT, SAMPLE, SUSPECT, Batch, Item, new_name
 from danlu.data.labels.choose import most_informative, uncertainty
-from danlu.data.labels.corpus import Rows, all_contents, config_of, read_rows, read_unlabelled
+from danlu.data.labels.corpus import Rows, all_contents, cleaning_of, read_rows, read_unlabelled
 from danlu.data.labels.excel import write_labels
 from danlu.data.labels.label_studio import write_tasks
 from danlu.data.labels.suspects import FOLDS, Judgement, Suspect, suspects
@@ -119,7 +119,7 @@ def export(
     `model` answers for the unlabelled rows; None means the baseline. Files are written last, each whole or not at
     all. Raises `UserError` when one of them is there already, and when there is nothing to label.
     """
-    config = config_of(corpus)
+    config = cleaning_of(corpus, workspace)
     sheets = sheets_of(asked.out, asked.annotators)
     _must_be_free([*sheets, *([asked.label_studio] if asked.label_studio else [])], asked.replace)
     labels = [str(label) for label in corpus.json("card.json")["labels"]]

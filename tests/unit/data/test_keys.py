@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from danlu.core.errors import UserError
-from danlu.data.keys import Keys, chosen_rows, first_rows, without_conflicts
+from danlu.data.keys import Keys, chosen_rows, first_rows, read_keys, without_conflicts
+from danlu.data.steps import content_of
+from danlu.data.tables import CLEAN, Writer
 from danlu.data.times import NO_TIME
 
 
@@ -74,3 +78,37 @@ def test_the_newest_needs_times_and_a_policy_is_one_of_three() -> None:
         chosen_rows(dataclasses.replace(some, time=None), np.ones(5, dtype=bool), group, "newest")
     with pytest.raises(ValueError, match="'best'; it must be one of first, longest, newest"):
         chosen_rows(some, np.ones(5, dtype=bool), group, "best")
+
+
+def test_keys_are_read_from_files(tmp_path: Path) -> None:
+    texts = ["好评", "abc", "x", "好评", ""]
+    hashes = [content_of(text) for text in texts]
+    with Writer(tmp_path / "part.parquet", CLEAN) as writer:
+        for at in (slice(0, 2), slice(2, 5)):
+            columns = {
+                "id": texts[at],
+                "place": [9, 8, 7, 6, 5][at],
+                "origin": texts[at],
+                "source": [0] * len(texts[at]),
+                "text": texts[at],
+                "label": ["b", None, "a", "b", "a"][at],
+                "content": hashes[at],
+                "subject": ["s", None, "t", "s", None][at],
+                "time": ["2024-03-01", None, "1970年1月2日", None, None][at],
+            }
+            count = len(texts[at])
+            kinds = {name: CLEAN.field(name).type for name in CLEAN.names}
+            filled = {name: columns.get(name, [None] * count) for name in kinds}
+            writer.write(pa.table({name: pa.array(filled[name], kind) for name, kind in kinds.items()}))
+    found = read_keys(tmp_path)
+    assert found.place.tolist() == [9, 8, 7, 6, 5]
+    assert found.characters.tolist() == [2, 3, 1, 2, 0]
+    assert found.labels == ("", "a", "b")
+    assert found.subject is not None
+    assert found.subject.tolist() == [0, -1, 1, 0, -1]
+    assert found.conversation is None
+    assert found.time is not None
+    assert found.time.tolist() == [1709251200, NO_TIME, 86400, NO_TIME, NO_TIME]
+    assert found.label.tolist() == [2, 0, 1, 2, 1]
+    assert found.contents.tolist() == sorted({int(value[:16], 16) for value in hashes})
+    assert [f"{found.contents[number]:016x}" for number in found.text] == [value[:16] for value in hashes]

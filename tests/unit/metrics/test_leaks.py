@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from danlu.metrics.leaks import leaked_rows
+from danlu.metrics.leaks import folded, folded_hashes, leaked_rows
 from danlu.metrics.shingles import shingles
 
 TEMPLATE = [f"frame{number}" for number in range(30)]
@@ -78,3 +78,21 @@ def test_many_rows_take_seconds() -> None:
     assert time.process_time() - started < 5
     assert found == [(number, number) for number in range(50)]
     assert sum(seen) == len(texts)
+
+
+def test_texts_that_are_equal_when_folded_have_one_hash() -> None:
+    alike = [
+        ["Ｇｒｅａｔ  value！", "great value!", " GREAT\tVALUE!\n", "great\u3000value!"],
+        ["Café ﬁn ①㎡", "cafe\u0301 fin 1m2", "CAFÉ FIN 1M²"],
+        ["한국어", "\u1112\u1161\u11ab국어"],
+        ["Straße", "STRASSE"],
+        ["ABC\ud800", "abc\ud800"],
+    ]
+    for texts in alike:
+        assert len({folded(text) for text in texts}) == 1
+        assert len(set(folded_hashes(texts).tolist())) == 1
+    apart = ["", "a", "b", "ab", "ba", "aab", "great value", "great value!", *(texts[0] for texts in alike[1:])]
+    assert len(set(folded_hashes(apart).tolist())) == len(apart)
+    # Equal hashes are not enough: white space between two words is not nothing.
+    assert leaked_rows(["!! !"], ["! !!"], 0.8) == []
+    assert folded_hashes(["!! !"]) == folded_hashes(["! !!"])

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from danlu.core.artifact import Artifact, Record, content_hash, list_files, write_json
 from danlu.core.store import Workspace, write_json_atomically
-from danlu.data.config import DataStage
+from danlu.data.config import CleanStage, DataStage
 from danlu.data.steps import content_of
 from danlu.data.tables import CORPUS
 from danlu.examples import tiny_rows
@@ -41,33 +41,46 @@ def make_corpus(root: Path, rows: list[dict[str, str]], task: str = "classify") 
     for part in PARTS:
         inside = [row for row in rows if row["part"] == part]
         contents = [content_of(row["text"]) for row in inside]
-        table = pa.table(
-            {
-                "id": [content[:32] for content in contents],
-                "content": contents,
-                "text": [row["text"] for row in inside],
-                "label": [row["label"] for row in inside],
-                "source": ["rows"] * len(inside),
-                "origin": [f"rows:{number}" for number in range(len(inside))],
-                "licence": ["CC0-1.0"] * len(inside),
-                "subject": pa.nulls(len(inside), pa.string()),
-                "cluster": [row.get("cluster") or content[:16] for row, content in zip(inside, contents, strict=True)],
-            },
-            schema=CORPUS,
-        ).sort_by("id")
+        columns: dict[str, Any] = {
+            "id": [content[:32] for content in contents],
+            "content": contents,
+            "text": [row["text"] for row in inside],
+            "label": [row["label"] for row in inside],
+            "source": ["rows"] * len(inside),
+            "origin": [f"rows:{number}" for number in range(len(inside))],
+            "licence": ["CC0-1.0"] * len(inside),
+            "cluster": [row.get("cluster") or content[:16] for row, content in zip(inside, contents, strict=True)],
+        }
+        filled = {name: columns.get(name, [None] * len(inside)) for name in CORPUS.names}
+        table = pa.table(filled, schema=CORPUS).sort_by("id")
         (out / part).mkdir(parents=True)
         pq.write_table(table, out / part / "part-00000.parquet")
     write_json(out / "card.json", {"labels": sorted({row["label"] for row in rows})})
-    config = DataStage.model_validate({"task": task, "data": {"sources": [{"path": "rows.jsonl"}]}})
+    sections = {"sources": [{"path": "rows.jsonl"}]}
+    clean = CleanStage.model_validate({"task": task, "data": sections})
+    cleaned = publish(workspace, "clean", root / "cleaned", clean.model_dump(mode="json"), {})
+    config = DataStage.model_validate({"task": task, "data": {}})
+    inputs = {"clean": [cleaned.fingerprint, cleaned.content]}
+    artifact = publish(workspace, "data", out, config.model_dump(mode="json"), inputs)
+    stages = [{"stage": "data", "fingerprint": artifact.fingerprint}]
+    write_json_atomically(root / "runs" / NAME / "latest.json", {"name": NAME, "stages": stages})
+    return workspace, artifact
+
+
+def publish(
+    workspace: Workspace, stage: str, out: Path, config: dict[str, Any], inputs: dict[str, list[str]]
+) -> Artifact:
+    """The files in `out` as an artifact of the workspace."""
+    out.mkdir(exist_ok=True)
     files = list_files(out)
     record = Record(
-        stage="data",
+        stage=stage,
         version=1,
         fingerprint=content_hash(files),
         content=content_hash(files),
-        inputs={},
+        inputs=inputs,
         resources={},
-        config=config.model_dump(mode="json"),
+        config=config,
         environment={},
         libraries={},
         files=files,
@@ -79,10 +92,7 @@ def make_corpus(root: Path, rows: list[dict[str, str]], task: str = "classify") 
         kwh=None,
         danlu="test",
     )
-    artifact = workspace.publish(out, record)
-    stages = [{"stage": "data", "fingerprint": artifact.fingerprint}]
-    write_json_atomically(root / "runs" / NAME / "latest.json", {"name": NAME, "stages": stages})
-    return workspace, artifact
+    return workspace.publish(out, record)
 
 
 def rows_in(path: Path) -> list[dict[str, Any]]:
