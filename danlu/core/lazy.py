@@ -18,6 +18,7 @@ EXTRA_OF: dict[str, str] = {
     "markitdown": "documents",
     "matplotlib": "report",
     "modelscope": "modelscope",
+    "modelscope_hub": "modelscope",
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",

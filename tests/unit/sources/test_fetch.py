@@ -184,7 +184,7 @@ def web(tmp_path: Path) -> Iterator[Web]:
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments, directory=str(folder))
 
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             asked.append(self.path)
             super().do_GET()
 
