@@ -193,9 +193,10 @@ def _from_modelscope(resource: str, rest: str, site: Site) -> Path:
         found: Path = _load("danlu.sources.hub:modelscope")(resource, rest.removeprefix("datasets/"), site)
         return found
     modelscope: Any = need("modelscope", extra="modelscope")
+    errors: Any = need("modelscope_hub.errors", extra="modelscope")
     try:
         return Path(modelscope.snapshot_download(rest))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, errors.HubError) as error:
         raise UserError(
             f"Could not fetch {rest!r} from ModelScope: {_first_line(error)}. Check the name and your connection, "
             "or give a local folder instead."

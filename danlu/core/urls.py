@@ -17,6 +17,8 @@ REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 def secret_in(url: str) -> str | None:
     """What is secret in a URL, in words, or None. `${NAME}` as a password is no secret."""
+    if "://" not in url:
+        return None
     found = _USER_INFO.match(url)
     if found is not None:
         # The password itself may hold an @ or a colon.

@@ -10,7 +10,7 @@ from typing import Any
 
 from danlu.core.errors import DataError
 from danlu.core.lazy import need
-from danlu.sources.files import File
+from danlu.sources.files import File, refuse_bomb
 from danlu.sources.records import TEXT_COLUMN, Asked, Opened, Position, Row
 
 #: A larger document is no document; PDF libraries hold much of it in memory.
@@ -24,6 +24,9 @@ def open_word(asked: Asked) -> Opened:
     _check_size(asked.path)
     try:
         with asked.path.seekable() as stream:
+            with zipfile.ZipFile(stream) as archive:
+                refuse_bomb(archive.infolist(), asked.path.packed_bytes(), asked.path.name)
+            stream.seek(0)
             information = markitdown.StreamInfo(extension=".docx")
             text = converters.DocxConverter().convert(io.BytesIO(stream.read()), information).markdown
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, AttributeError, SyntaxError) as error:

@@ -15,7 +15,7 @@ import openpyxl
 from openpyxl.utils.exceptions import InvalidFileException
 
 from danlu.core.errors import DataError
-from danlu.sources.files import File
+from danlu.sources.files import File, refuse_bomb
 from danlu.sources.records import Asked, Opened, Row, named_once, short, wrong_width
 
 
@@ -24,6 +24,8 @@ def open_excel(asked: Asked) -> Opened:
     stack = contextlib.ExitStack()
     try:
         file = stack.enter_context(asked.path.seekable())
+        with zipfile.ZipFile(file) as archive:
+            refuse_bomb(archive.infolist(), asked.path.packed_bytes(), asked.path.name)
         with warnings.catch_warnings():
             # Missing styles and the like say nothing about the cells.
             warnings.simplefilter("ignore")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import functools
 import gzip
 import io
 import lzma
@@ -15,7 +16,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
@@ -114,16 +115,14 @@ class File:
         """Its size as it lies on disk."""
         if self.member is None:
             return self.path.stat().st_size
-        with zipfile.ZipFile(self.path) as archive:
-            return archive.getinfo(self.member).compress_size
+        return _archive(self.path).getinfo(self.member).compress_size
 
     def unpacked_bytes(self) -> int:
         """Its size when read; counted by reading where it is written nowhere."""
         if not self.packed:
             return self.path.stat().st_size
         if self.member is not None and self.compression is None:
-            with zipfile.ZipFile(self.path) as archive:
-                return archive.getinfo(self.member).file_size
+            return _archive(self.path).getinfo(self.member).file_size
         with self.open() as stream:
             return sum(len(chunk) for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""))
 
@@ -149,11 +148,10 @@ class _Unpacking(io.RawIOBase):
         self._open = contextlib.ExitStack()
         self._count = 0
         self._most = max(_HARMLESS_BYTES, file.packed_bytes() * MAX_RATIO)
-        stream: Any = self._open.enter_context(file.path.open("rb"))
         try:
-            if file.member is not None:
-                archive = self._open.enter_context(zipfile.ZipFile(stream))
-                stream = self._open.enter_context(archive.open(file.member))
+            stream: Any = self._open.enter_context(
+                file.path.open("rb") if file.member is None else _archive(file.path).open(file.member)
+            )
             if file.compression is not None:
                 stream = self._open.enter_context(_OPENERS[file.compression](stream))
         except _DAMAGED as error:
@@ -192,6 +190,12 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:120].rstrip(".")
 
 
+def refuse_bomb(members: Iterable[zipfile.ZipInfo], size: int, name: str) -> None:
+    """Raises `DataError` for a zip archive (an Office file is one) of `size` bytes whose directory tells of a bomb."""
+    if sum(info.file_size for info in members) > max(_HARMLESS_BYTES, size * MAX_RATIO):
+        raise bomb(name)
+
+
 def bomb(name: str) -> DataError:
     """The error for a file that unpacks to more than it should."""
     return DataError(
@@ -206,19 +210,28 @@ def members(path: Path, name: str) -> list[zipfile.ZipInfo]:
     Raises `DataError` for an archive that cannot be read, is protected by a password, or is a bomb.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            found = [info for info in archive.infolist() if not info.is_dir()]
+        found = [info for info in _archive(path).infolist() if not info.is_dir()]
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise DataError(
             f"{name} is not a zip archive that can be read ({_first_line(error)}). Was it copied whole?"
         ) from None
     if len(found) > _MAX_MEMBERS:
         raise DataError(f"{name} holds {len(found):,} files; at most {_MAX_MEMBERS:,} are read from one archive.")
-    if sum(info.file_size for info in found) > max(_HARMLESS_BYTES, path.stat().st_size * MAX_RATIO):
-        raise bomb(name)
+    refuse_bomb(found, path.stat().st_size, name)
     if any(info.flag_bits & 1 for info in found):
         raise DataError(f"{name} is protected by a password, which Danlu cannot open. Unpack it and name the files.")
     return [info for info in found if not any(part[0] in "._" for part in info.filename.split("/") if part)]
+
+
+def _archive(path: Path) -> zipfile.ZipFile:
+    state = path.stat()
+    return _opened(path, (state.st_size, state.st_mtime_ns, state.st_ino))
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(path: Path, _state: tuple[int, int, int]) -> zipfile.ZipFile:
+    # Kept, for the directory of an archive is read anew, whole, whenever it is opened.
+    return zipfile.ZipFile(path)
 
 
 def member_name(info: zipfile.ZipInfo) -> str:

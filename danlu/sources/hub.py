@@ -68,10 +68,16 @@ def modelscope(resource: str, rest: str, site: Site) -> Path:
     """The local folder, file or pattern of a data set of ModelScope."""
     asked = _parse(resource, rest)
     library: Any = need("modelscope", extra="modelscope")
+    errors: Any = need("modelscope_hub.errors", extra="modelscope")
     site.say(f"Fetching {resource}")
     try:
         folder = library.dataset_snapshot_download(asked.name, revision=asked.revision, allow_patterns=asked.patterns())
-    except (OSError, ValueError) as error:
+    except errors.NotExistError:
+        raise UserError(
+            f"ModelScope has no data set {asked.name!r} (or no revision {asked.revision or 'master'!r} of it). Check "
+            "the name; for a private one log in with `modelscope login`."
+        ) from None
+    except (OSError, ValueError, errors.HubError) as error:
         raise _failed(resource, "ModelScope", error) from error
     return _inside(resource, Path(folder), asked)
 
@@ -96,6 +102,6 @@ def _inside(resource: str, folder: Path, asked: _Asked) -> Path:
 def _failed(resource: str, where: str, error: Exception) -> UserError:
     said = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
     return UserError(
-        f"Could not fetch {resource!r} from {where}: {said}. Check the name and your connection (a mirror is used when "
-        "HF_ENDPOINT is set), or give a local folder instead."
+        f"Could not fetch {resource!r} from {where}: {said}. Check the name and your connection (HF_ENDPOINT and "
+        "MODELSCOPE_DOMAIN name a mirror), or give a local folder instead."
     )

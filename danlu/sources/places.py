@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import zipfile
@@ -88,9 +89,9 @@ def place_of(path: Path, format: str = "auto") -> Place:
 
 def name_of(path: Path) -> str:
     """What a place is called: the name of a file or folder, a pattern from its first changing part on."""
-    if path.exists():
+    changing = next((number for number, part in enumerate(path.parts) if glob.has_magic(part)), None)
+    if changing is None or path.exists():
         return path.name
-    changing = next(number for number, part in enumerate(path.parts) if any(sign in part for sign in "*?["))
     return "/".join(path.parts[max(1, changing - 1) :])
 
 

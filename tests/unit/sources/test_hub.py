@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -61,6 +62,21 @@ class Hub(http.server.BaseHTTPRequestHandler):
         elif path.startswith(f"/datasets/owner/name/resolve/{COMMIT}/"):
             data = FILES[path.split("/", 6)[6]]
             self._answer(200, data, {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "X-Repo-Commit": COMMIT})
+        elif path == "/api/v1/datasets/owner/name/repo/tree":
+            files = [
+                {
+                    "Path": name,
+                    "Name": name,
+                    "Type": "blob",
+                    "Size": len(data),
+                    "Sha256": hashlib.sha256(data).hexdigest(),
+                }
+                for name, data in FILES.items()
+            ]
+            self._json({"Code": 200, "Success": True, "Data": {"Files": files, "TotalCount": len(files)}})
+        elif path == "/api/v1/datasets/owner/name/repo":
+            (name,) = parse_qs(self.path.partition("?")[2])["FilePath"]
+            self._answer(200, FILES[name], {"Content-Type": "application/octet-stream"})
         else:
             self._answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
 
@@ -101,11 +117,12 @@ print(json.dumps(found))
 def resolved(names: list[str], endpoint: str, home: Path) -> list[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
+    environment |= {"MODELSCOPE_DOMAIN": endpoint, "MODELSCOPE_CACHE": str(home / "modelscope")}
     environment |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     command = [sys.executable, "-c", RESOLVE, *names]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    found: list[str] = json.loads(done.stdout)
+    found: list[str] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
@@ -144,6 +161,25 @@ def test_what_the_hub_gave_is_used_when_it_cannot_be_reached(server: tuple[str, 
     again, never = resolved(["hf://datasets/owner/name", "hf://datasets/owner/new"], nowhere, tmp_path)
     assert again == first
     assert "Could not fetch 'hf://datasets/owner/new' from the Hugging Face hub" in never
+
+
+def test_data_sets_of_modelscope(server: tuple[str, list[str]], tmp_path: Path) -> None:
+    pytest.importorskip("modelscope", reason="danlu[modelscope] is not installed")
+    endpoint, asked = server
+    whole, folder, unknown = resolved(
+        [
+            "modelscope://datasets/owner/name",
+            "modelscope://datasets/owner/name/data",
+            "modelscope://datasets/owner/other",
+        ],
+        endpoint,
+        tmp_path / "home",
+    )
+    assert read(Path(whole), tmp_path / "whole").texts == ["one", "two", "three", "four"]
+    assert read(Path(folder), tmp_path / "folder").texts == ["one", "two", "three"]
+    assert unknown.startswith("error: ")
+    assert "owner/other" in unknown
+    assert not any(name in line for line in asked for name in ("README", "image")), "only data is fetched"
 
 
 @pytest.mark.parametrize("name", ["hf://datasets/only", "hf://datasets/", "hf://datasets/a b/c"])

@@ -384,6 +384,12 @@ CASES = [
         kept=1,
         rejected={3: "broken: 3 fields where the header has 2", 4: "no_text"},
     ),
+    Case(
+        id="a-workbook-that-is-a-bomb",
+        name="a.xlsx",
+        data=lambda: archive({"xl/workbook.xml": b"<workbook/>", "xl/worksheets/sheet1.xml": b" " * (70 << 20)}),
+        message="a.xlsx unpacks to more than 200 times its size",
+    ),
     # Columnar
     Case(
         id="parquet-cut-off",

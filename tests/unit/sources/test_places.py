@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import time
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -171,6 +172,15 @@ def test_an_archive_is_its_members(tmp_path: Path) -> None:
     ]
     with pytest.raises(DataError, match="is an archive; expected one data file here. It holds all.zip/a.jsonl.gz"):
         open_file(tmp_path / "all.zip")
+
+
+def test_an_archive_of_many_members_is_opened_once(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(archive({f"{n:04d}.txt": f"text {n}".encode() for n in range(3_000)}))
+    started = time.process_time()
+    files = place_of(tmp_path / "a.zip").files
+    assert sum(file.packed_bytes() + sum(1 for _ in file.open()) for file in files) > 3_000
+    # About 0.3 s; reading the directory for each member would take a minute.
+    assert time.process_time() - started < 5
 
 
 def test_rows_of_a_member_keep_their_ids_when_the_archive_is_packed_anew(tmp_path: Path) -> None:
