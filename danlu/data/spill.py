@@ -88,7 +88,8 @@ class Growing:
         self._kind: np.dtype[Any] = np.dtype(kind)
         self._spill = spill
         self._share = share
-        self._recent: list[Values] = []
+        # Grown in place: the allocator moves pages, not values, and nothing is there twice.
+        self._recent: Values = np.empty(0, dtype=self._kind)
         self._recent_values = 0
         self._written = 0
         self._path: Path | None = None
@@ -98,43 +99,37 @@ class Growing:
         return self._written + self._recent_values
 
     def append(self, values: Values) -> None:
-        """Add values at the end. Those in memory are not copied: do not change them afterwards."""
-        self._recent.append(values)
-        self._recent_values += len(values)
+        """Add values at the end."""
+        stop = self._recent_values + len(values)
+        if stop > len(self._recent):
+            self._recent.resize(max(stop, len(self._recent) * 3 // 2), refcheck=False)
+        self._recent[self._recent_values : stop] = values
+        self._recent_values = stop
         if self._spill.exceeded_by(self._recent_values * self._kind.itemsize, self._share):
             self._write()
 
     def _write(self) -> None:
         if self._file is None:
             self._path, self._file = self._spill.new_file()
-        for values in self._recent:
-            self._file.write(np.ascontiguousarray(values).tobytes())
+        self._file.write(self._recent[: self._recent_values].data)
         self._file.flush()
         self._written += self._recent_values
-        self._recent, self._recent_values = [], 0
+        self._recent, self._recent_values = np.empty(0, dtype=self._kind), 0
 
     def portions(self) -> Iterator[tuple[int, Values]]:
-        """`(start, values)` from front to back."""
+        """`(start, values)` from front to back. Do not add values meanwhile: these are views."""
         for start in range(0, self._written, VALUES_AT_ONCE):
             count = min(VALUES_AT_ONCE, self._written - start)
             offset = start * self._kind.itemsize
             yield start, np.fromfile(str(self._path), dtype=self._kind, count=count, offset=offset)
-        start = self._written
-        for values in self._recent:
-            yield start, values
-            start += len(values)
+        for start in range(0, self._recent_values, VALUES_AT_ONCE):
+            yield self._written + start, self._recent[start : min(start + VALUES_AT_ONCE, self._recent_values)]
 
     def whole(self) -> Values:
         """All values as one array: memory-mapped where any are in a file. Nothing can be added afterwards."""
         if self._file is None:
-            result = np.empty(self._recent_values, dtype=self._kind)
-            start = 0
-            while self._recent:  # each is let go as soon as it is copied
-                values = self._recent.pop(0)
-                result[start : start + len(values)] = values
-                start += len(values)
-            self._recent = [result]
-            return result
+            self._recent.resize(self._recent_values, refcheck=False)
+            return self._recent
         self._write()
         return np.memmap(str(self._path), dtype=self._kind, mode="r", shape=(self._written,))
 
