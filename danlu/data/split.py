@@ -9,9 +9,11 @@ the other.
 - Linked to earlier rows on different sides: it is rejected as `bridges_split`, and links nothing.
 
 What is decided on a row depends on earlier ones alone, so rows that are added after all others never move one. Rows
-that are added elsewhere may; `Pinned` fixes what an earlier corpus decided. Parts only approximate their shares: a
-group is drawn as a whole, so that the number of groups in a part is binomial, and the number of rows spreads the more
-the larger groups are.
+that are added elsewhere may (at the end of a source that others follow, say, or with an early date in a split by time);
+`Pinned` fixes what an earlier corpus decided. Cuts by share move when rows are added; dates do not. With folds, a side
+is a part and a fold, so that rows which join two folds are rejected too. Parts only approximate their shares: a group
+is drawn as a whole, so that the number of groups in a part is binomial, and the number of rows spreads the more the
+larger groups are.
 
 In a split by time a row's own time gives its side, and the later of two linked rows loses: it is what the model will
 have seen before, so to test on it would flatter the score, while training data is left as it would have been at
@@ -113,6 +115,9 @@ def assign(rows: SplitRows, config: SplitConfig, seed: int, pinned: Pinned | Non
     """The part, fold and group of each of `rows`.
 
     The result is the same for the same rows in any order and however texts, labels, subjects and so on are numbered.
+    Takes about 100 bytes of memory a row beside `rows`, and up to 250 where every row has links of several kinds or
+    there is an earlier corpus. Only where links join rows that would go different ways is it a loop in Python.
+
     Raises `DataError` when a part or fold would be empty, and when times or folds are needed that are not there.
     """
     shares = Shares(validation=config.validation, test=config.test, folds=config.folds or 0, seed=seed)
