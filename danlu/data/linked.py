@@ -114,9 +114,9 @@ def _present(pairs: Integers, count: Integers) -> Integers:
     """The pairs of which both texts are there."""
     if not len(pairs):
         return _NO_PAIRS
-    pairs = pairs[(pairs < len(count)).all(axis=1)]
-    several: Integers = pairs[(count[pairs] > 0).all(axis=1) & (pairs[:, 0] != pairs[:, 1])]
-    return several
+    inside = (pairs < len(count)).all(axis=1)
+    pairs = pairs[inside]
+    return np.asarray(pairs[(count[pairs] > 0).all(axis=1) & (pairs[:, 0] != pairs[:, 1])])
 
 
 def _nearest(pairs: Integers, earliest: Integers, none: int) -> Integers:
@@ -158,4 +158,5 @@ def _component_of(keys: Integers, pairs: Integers, size: int) -> Integers:
         both = keys[:, [0, column]]
         edges.append(both[both[:, 1] < size])
     of_key = components(np.concatenate(edges), size)
-    return np.asarray(np.unique(of_key[keys[:, 0]], return_inverse=True)[1])
+    component: Integers = np.unique(of_key[keys[:, 0]], return_inverse=True)[1]
+    return component
