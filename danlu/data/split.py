@@ -9,9 +9,11 @@ the other.
 - Linked to earlier rows on different sides: it is rejected as `bridges_split`, and links nothing.
 
 What is decided on a row depends on earlier ones alone, so rows that are added after all others never move one. Rows
-that are added elsewhere may; `Pinned` fixes what an earlier corpus decided. Parts only approximate their shares: a
-group is drawn as a whole, so that the number of groups in a part is binomial, and the number of rows spreads the more
-the larger groups are.
+that are added elsewhere may (at the end of a source that others follow, say, or with an early date in a split by time);
+`Pinned` fixes what an earlier corpus decided. Cuts by share move when rows are added; dates do not. With folds, a side
+is a part and a fold, so that rows which join two folds are rejected too. Parts only approximate their shares: a group
+is drawn as a whole, so that the number of groups in a part is binomial, and the number of rows spreads the more the
+larger groups are.
 
 In a split by time a row's own time gives its side, and the later of two linked rows loses: it is what the model will
 have seen before, so to test on it would flatter the score, while training data is left as it would have been at
@@ -29,7 +31,7 @@ import numpy as np
 from danlu.core.errors import DataError
 from danlu.data.config import SplitConfig, seconds_of
 from danlu.data.linked import Flags, Integers, Linked, contracted, find
-from danlu.data.sides import NONE, TEST, TRAIN, VALIDATION, Candidates, Hashes, Shares, Small, decide
+from danlu.data.sides import NONE, TEST, TRAIN, VALIDATION, Candidates, Hashes, Shares, Small, decide, scramble
 from danlu.data.times import NO_TIME
 
 __all__ = ["PARTS", "REASONS", "TEST", "TRAIN", "VALIDATION", "Assignment", "Pinned", "SplitRows", "assign", "families"]
@@ -76,19 +78,19 @@ class SplitRows:
 
 @dataclass(frozen=True, kw_only=True)
 class Pinned:
-    """What an earlier corpus decided: the part of each content hash [C] in it, and of each subject [S].
+    """The rows [C] of an earlier corpus and the `parts` they are in, whether they are among the new rows or not.
 
-    `subjects` are numbered as in the `SplitRows` that this is used with; a subject that none of those rows has may be
-    left out. With folds, `folds` and `subject_folds` are those of the earlier corpus (-1 in test), which must have had
-    as many.
+    `subjects`, `conversations` and `families` are numbered as in the `SplitRows` that this is used with, as far as both
+    have them. A row is taken for an earlier one when its content and these are the same. With folds, `folds` are those
+    of the earlier corpus (-1 in test), which must have had as many.
     """
 
     contents: Hashes
     parts: Small
     folds: Small | None = None
     subjects: Integers | None = None
-    subject_parts: Small | None = None
-    subject_folds: Small | None = None
+    conversations: Integers | None = None
+    families: Integers | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,14 +115,14 @@ def assign(rows: SplitRows, config: SplitConfig, seed: int, pinned: Pinned | Non
     """The part, fold and group of each of `rows`.
 
     The result is the same for the same rows in any order and however texts, labels, subjects and so on are numbered.
+    Takes about 100 bytes of memory a row beside `rows`, and up to 250 where every row has links of several kinds or
+    there is an earlier corpus. Only where links join rows that would go different ways is it a loop in Python.
+
     Raises `DataError` when a part or fold would be empty, and when times or folds are needed that are not there.
     """
     shares = Shares(validation=config.validation, test=config.test, folds=config.folds or 0, seed=seed)
-    own, fixed = _pinned_sides(rows, pinned, shares)
     count = len(rows.place)
-    every = rows
-    if pinned is not None and pinned.subjects is not None and "subject" in config.keep_together:
-        every, own, fixed = _with_subjects(rows, pinned, own, fixed, shares)
+    every, own, fixed = _with_earlier(rows, pinned, shares) if pinned is not None else _without_earlier(rows)
     cuts = None
     if config.by == "time":
         cuts = _cuts(rows, config)
@@ -162,63 +164,82 @@ def families(ids: Sequence[str], parents: Sequence[str | None]) -> Integers:
     return np.array([numbers.get(parent_of.get(own, own), NONE) for own in ids], dtype=np.int64)
 
 
-def _pinned_sides(rows: SplitRows, pinned: Pinned | None, shares: Shares) -> tuple[Small, Flags]:
-    """The side of each row that the earlier corpus has (-1 for others), and which those are."""
-    if pinned is None or not len(pinned.contents):
-        return np.full(len(rows.place), NONE, dtype=np.int8), np.zeros(len(rows.place), dtype=bool)
-    sides = _sides_of(pinned.parts, pinned.folds, shares)
-    ranking = np.argsort(pinned.contents, kind="stable")
-    contents = pinned.contents[ranking]
-    place = np.minimum(np.searchsorted(contents, rows.content), len(contents) - 1)
-    fixed = contents[place] == rows.content
-    return np.where(fixed, sides[ranking[place]], NONE).astype(np.int8), fixed
+def _without_earlier(rows: SplitRows) -> tuple[SplitRows, Small, Flags]:
+    count = len(rows.place)
+    return rows, np.full(count, NONE, dtype=np.int8), np.zeros(count, dtype=bool)
 
 
-def _sides_of(parts: Small, folds: Small | None, shares: Shares) -> Small:
+def _with_earlier(rows: SplitRows, pinned: Pinned, shares: Shares) -> tuple[SplitRows, Small, Flags]:
+    """The rows, and behind them those of the earlier corpus that are no longer here; sides; which are earlier rows.
+
+    Rows that are gone still decide on those that share a text, a subject or a conversation with them.
+    """
+    sides = _earlier_sides(pinned, shares)
+    shared = [
+        (name, mine, earlier)
+        for name, mine, earlier in (
+            ("subject", rows.subject, pinned.subjects),
+            ("conversation", rows.conversation, pinned.conversations),
+            ("family", rows.family, pinned.families),
+        )
+        if mine is not None and earlier is not None
+    ]
+    here = _identity(rows.content, [mine for _, mine, _ in shared])
+    there = _identity(pinned.contents, [earlier for _, _, earlier in shared])
+    found = _found_in(there, here)
+    gone = _found_in(here, there) < 0
+    number = int(gone.sum())
+    text = _found_in(rows.content, pinned.contents[gone])
+    links = np.zeros(0, dtype=np.int64) if rows.links is None else rows.links
+    fresh = 1 + max(int(rows.text.max(initial=NONE)), int(links.max(initial=NONE))) + np.arange(number)
+    more: dict[str, Integers] = {
+        "place": np.zeros(number, dtype=np.int64),
+        "text": np.where(text >= 0, rows.text[text], fresh),
+        "label": np.full(number, NONE),
+        "time": np.full(number, NO_TIME),
+        **{name: np.full(number, NONE) for name in ("subject", "conversation", "family")},
+        **{name: earlier[gone] for name, _, earlier in shared},
+    }
+    longer: dict[str, Any] = {
+        name: np.concatenate([getattr(rows, name), values])
+        for name, values in more.items()
+        if getattr(rows, name) is not None
+    }
+    return (
+        replace(rows, content=np.concatenate([rows.content, pinned.contents[gone]]), **longer),
+        np.concatenate([np.where(found >= 0, sides[found], NONE).astype(np.int8), sides[gone]]),
+        np.concatenate([found >= 0, np.ones(number, dtype=bool)]),
+    )
+
+
+def _identity(contents: Hashes, shared: list[Integers]) -> Hashes:
+    """A hash of what tells one row from another."""
+    result = contents
+    for stream, values in enumerate(shared):
+        result = scramble(result, 0, stream) ^ values.astype(np.uint64)
+    return result
+
+
+def _found_in(known: Hashes, wanted: Hashes) -> Integers:
+    """Where in `known` each of `wanted` is, the first of several; -1 where it is not."""
+    if not len(known):
+        return np.full(len(wanted), NONE, dtype=np.int64)
+    ranking = np.argsort(known, kind="stable")
+    place = ranking[np.minimum(np.searchsorted(known, wanted, sorter=ranking), len(known) - 1)]
+    return np.where(known[place] == wanted, place, NONE)
+
+
+def _earlier_sides(pinned: Pinned, shares: Shares) -> Small:
+    parts, folds = pinned.parts, pinned.folds
     if not shares.folds:
         return shares.side(parts, parts * np.int8(0))
-    if folds is None or ((folds < 0) != (parts == TEST)).any() or folds.max(initial=-1) >= shares.folds:
+    if folds is None or ((folds < 0) != (parts == TEST)).any() or int(folds.max(initial=NONE)) + 1 != shares.folds:
         raise DataError(
             f"data.split.folds is {shares.folds}, but the earlier corpus that data.extends names was not made with "
             "that many folds, so that its rows would change sides. Set data.split.folds as it was there, or leave it "
             "out."
         )
     return shares.side(parts, folds)
-
-
-def _with_subjects(
-    rows: SplitRows, pinned: Pinned, own: Small, fixed: Flags, shares: Shares
-) -> tuple[SplitRows, Small, Flags]:
-    """The rows and behind them one for each subject that the earlier corpus knows, which is to be considered first.
-
-    Such a row stands for rows of the subject that may not be here any more; what it shares with others is the subject.
-    """
-    if rows.subject is None or pinned.subjects is None or pinned.subject_parts is None:
-        return rows, own, fixed
-    number = len(pinned.subjects)
-    texts = int(rows.text.max(initial=-1)) + 1
-    if rows.links is not None:
-        texts = max(texts, int(rows.links.max(initial=-1)) + 1)
-    stands: dict[str, tuple[Integers | None, Integers | int]] = {
-        "place": (rows.place, int(np.iinfo(np.int64).min)),
-        "text": (rows.text, np.arange(texts, texts + number)),
-        "label": (rows.label, NONE),
-        "subject": (rows.subject, pinned.subjects),
-        "conversation": (rows.conversation, NONE),
-        "family": (rows.family, NONE),
-        "time": (rows.time, NO_TIME),
-    }
-    longer: dict[str, Any] = {
-        name: None if values is None else np.concatenate([values, np.broadcast_to(value, number)])
-        for name, (values, value) in stands.items()
-    }
-    content = np.concatenate([rows.content, np.arange(number, dtype=np.uint64)])
-    sides = _sides_of(pinned.subject_parts, pinned.subject_folds, shares)
-    return (
-        replace(rows, content=content, **longer),
-        np.concatenate([own, sides]),
-        np.concatenate([fixed, np.ones(number, dtype=bool)]),
-    )
 
 
 def _cuts(rows: SplitRows, config: SplitConfig) -> tuple[int, int]:
