@@ -32,12 +32,21 @@ _SAID = re.compile(r"号|ID|[:：=]|搜", re.IGNORECASE)
 _NO_WORD = re.compile(r"[0-9_-]")
 
 
-def find(view: View) -> Iterator[Span]:
-    """QQ numbers and 微信 names, which only the word before them gives away."""
-    if "qq" in view.low or "扣扣" in view.low or "企鹅" in view.low:
+def find_qq(view: View) -> Iterator[Span]:
+    """QQ numbers, which only the word before them gives away."""
+    low = view.low
+    if "qq" in low or "扣扣" in low or "企鹅" in low:
         for match in _QQ.finditer(view.plain):
             yield Span(*match.span("value"), "qq", match["value"])
-    if any(word in view.low for word in ("信", "wechat", "we chat", "we-chat", "weixin", "vx", "wx")):
+
+
+_WECHAT_WORDS = ("wechat", "信", "we chat", "we-chat", "weixin", "vx", "wx")
+
+
+def find_wechat(view: View) -> Iterator[Span]:
+    """微信 names, which only the word before them gives away."""
+    low = view.low
+    if any(word in low for word in _WECHAT_WORDS):
         for match in _WECHAT.finditer(view.plain):
             # A plain word after "wechat" is no name, unless something says that one follows.
             if _NO_WORD.search(match["value"]) or _SAID.search(match["said"]) or not match["said"].isascii():

@@ -17,7 +17,7 @@ _NUMBER = r"(?:[0-9]{1,5}|[零〇一二三四五六七八九十百两]{1,5}|[甲
 _HAN = "\u4e00-\u9fff"
 
 #: What the name of a road, an estate or a village ends with, where a number may follow.
-_WAY = r"(?:大街|大道|小区|花园|公寓|大厦|广场|家园|新村|胡同|步行街|工业区|工业园|科技园|产业园|开发区|路|街|道|巷|弄|里|村|苑|园|城|庄|坊|寓|厦|湾|府|庭|居|楼|屯|镇|乡|院|段|线|区|县|桥|山|家|岛)"
+_WAY = r"(?:大街|大道|小区|花园|公寓|大厦|广场|家园|新村|胡同|步行街|工业区|工业园|科技园|产业园|开发区|路|街|道|巷|里|村|苑|园|城|庄|坊|寓|厦|湾|府|庭|居|屯|镇|乡|院|段|线|区|县|桥|山|岛)"
 #: A numbered unit of an address, from the house to the room.
 _UNIT = (
     rf"(?:{_NUMBER}(?:[-—~之/]{_NUMBER})*(?:号楼|号院|号房|号(?!码|线|文|令|机|台|店员|选手|馆员)|弄|栋|幢|座|单元|室|楼(?!梯|下|上|市|盘|道|主|层)|层(?!次|面)|房(?!间|屋)|组(?!织|合)|支弄|巷|队|门(?!口|票|店))"
@@ -28,6 +28,7 @@ _ROOM = r"(?:[0-9]{1,2}[-—][0-9]{1,2}[-—][0-9]{3,4}|[0-9]{3,4}(?![0-9元块�
 _CORE = re.compile(
     rf"{_WAY}(?:[ ]?[（(][{_HAN}0-9A-Za-z]{{1,12}}[）)])?[ ]?{_UNIT}(?:[ ，,]?(?:{_UNIT}|[{_HAN}]{{1,8}}?{_WAY}(?:{_UNIT}|(?=[0-9])))){{0,6}}(?:[ ]?{_ROOM})"
 )
+_IS_HOUSE = re.compile(r"[0-9零〇一二三四五六七八九十百甲乙丙丁A-Za-z](?:号|弄|栋|幢|座|单元|室|支弄|队|组)|[0-9]-[0-9]|[A-Za-z东西南北][座区]")
 #: An address without a house number: three levels of administration and a way.
 _DIVIDED = re.compile(
     rf"(?:{'|'.join(sorted(PROVINCES + CITIES, key=len, reverse=True))})"
@@ -43,6 +44,8 @@ _CUE = re.compile(
     r"|户籍(?:地|所在地)?(?:是|为)?|籍贯|现居|居住在|居住于|租住在|定位(?:是|在|到)?|我在|就在|开在|来到|前往|赶到|抵达|去往|回到|从|到|在|去|至|于|是|为|给|往|自|由|叫|填|址|和|与|及|或|了|的|把|将|被|过|用|我家|他家|她家|公司|单位|学校"
     r"|离|距)"
 )
+#: Words before "路" or "街" that are no name of one: "这条路".
+_NO_NAME = re.compile(r"(?:[这那哪该每某一两几各同整全本][条个座栋家片栋层]?|[0-9]+)$")
 _STOPS = re.compile(r"[^0-9A-Za-z\u4e00-\u9fff·（）()-]")
 _LEFT = 36
 _NAME = 10
@@ -57,6 +60,9 @@ def find_chinese(view: View) -> Iterator[Span]:
     if _HINT.search(plain):
         for core in _CORE.finditer(plain):
             if core.start() < done:
+                continue
+            if not _IS_HOUSE.search(core[0]):
+                # "大厦一楼" is a place inside a house, not where it stands.
                 continue
             start = _begin(plain, core.start(), done)
             if start is not None:
@@ -87,7 +93,7 @@ def _begin(plain: str, core: int, after: int) -> int | None:
         return base + begin
     begin = max((cue.end() for cue in cues), default=low)
     name = len(left) - begin
-    if name > _NAME or (name == 0):
+    if name > _NAME or name == 0 or _NO_NAME.search(left, begin):
         # Nothing names the way: "这条路88号" has no name, and what is longer than a name is a sentence.
         return None
     return base + begin
@@ -118,15 +124,15 @@ _STREET = re.compile(
     rf"(?<![0-9A-Za-z$£€#.,/:-])(?:{_UNIT_EN},?[ ])?[0-9]{{1,5}}(?:-[0-9]{{1,5}})?[A-Za-z]?,?[ ]"
     rf"(?:(?:N|S|E|W|NE|NW|SE|SW|North|South|East|West)[.]?[ ])?"
     rf"(?:(?:[A-Z][A-Za-z'’.-]{{0,20}}|[0-9]{{1,3}}(?:st|nd|rd|th)|of|the|de|la)[ ]){{0,4}}?"
-    rf"(?:(?:[A-Z][A-Za-z'’.-]{{1,20}}|[0-9]{{1,3}}(?:st|nd|rd|th))[ ]{_SUFFIX}\b|Broadway\b)[.]?(?:[ ](?:N|S|E|W|NE|NW|SE|SW|North|South|East|West)\b[.]?)?"
+    rf"(?:(?:[A-Z][A-Za-z'’.-]{{1,20}}|[0-9]{{1,3}}(?:st|nd|rd|th))[ ]{_SUFFIX}\b(?:[ ]{_SUFFIX}\b)?|Broadway\b)[.]?(?:[ ](?:N|S|E|W|NE|NW|SE|SW|North|South|East|West)\b[.]?)?"
     rf"(?:,?[ ]{_UNIT_EN})?"
     # The rest of the line of an envelope: district, city, state and code, or a British postcode.
     rf"(?:,[ ]?(?:[A-Z][A-Za-z'’.-]+[ ]?){{1,3}}(?=,|[ ](?:{_STATES})\b|[ ]?[A-Z]{{1,2}}[0-9]|[ ]?[0-9]{{5}}|$|[\s.;)])){{0,3}}"
     rf"(?:,?[ ]?(?:(?:{_STATES})[ ,]{{0,2}}(?:[0-9]{{4,5}}(?:-[0-9]{{4}})?|[A-Z][0-9][A-Z][ ]?[0-9][A-Z][0-9])?|[A-Z]{{1,2}}[0-9][0-9A-Z]?[ ]?[0-9][A-Z]{{2}}|[0-9]{{5}}(?:-[0-9]{{4}})?)\b)?"
 )
 _STREET_LOW = re.compile(
-    r"(?<![0-9A-Za-z$£€#.,/:-])[0-9]{2,5}[a-z]?[ ](?!(?:and|or|of|the|to|for|in|on|at|per|way|more|other)\b)(?:[a-z]{3,15}[ ]){1,2}"
-    r"(?:street|avenue|road|boulevard|lane|drive|crescent|terrace)\b"
+    r"(?<![0-9A-Za-z$£€#.,/:-])[0-9]{2,5}[a-z]?[ ](?!(?:and|or|of|the|to|for|in|on|at|per|way|more|other)\b)(?:[a-z]{4,15}[ ]){1,2}"
+    r"(?:street|avenue|road|boulevard|crescent|terrace)\b"
 )
 _BOX = re.compile(r"\b(?:P[.]?[ ]?O[.]?|Post Office)[ ]?Box[ ][0-9]{1,6}\b", re.IGNORECASE)
 _STREET_HINT = re.compile(r"[0-9][A-Za-z]?,?[ ][A-Za-z0-9]")

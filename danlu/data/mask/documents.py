@@ -85,7 +85,7 @@ _FORMS = (
 )  # fmt: skip
 
 #: Where one of them may start: up to two letters, then enough digits.
-_CANDIDATE = re.compile(r"[0-9]{6}|[0-9]{2}[ -]?[0-9A-Z]{4}|[157]/[0-9]{6}")
+_CANDIDATE = re.compile(r"[0-9](?:[0-9]{5}|[0-9][ -]?[0-9A-Za-z]{4}|/[0-9]{6})")
 
 
 def find(view: View) -> Iterator[Span]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from danlu.data.mask.checksums import is_date, luhn, mod11_2
@@ -19,6 +20,7 @@ from danlu.data.mask.view import BRIDGE, View
 _ENOUGH = re.compile(r"[0-9](?:[^0-9]{0,3}[0-9]){6}")
 _CHAIN = re.compile(r"[0-9]+(?:[ \n\x1f./()-]{1,3}[0-9]+)*")
 _GROUP = re.compile(r"[0-9]+")
+_CHECK_X = re.compile(r"[ \n\x1f]?[Xx]")
 #: What may stand between two groups of one identity or card number.
 _NARROW = re.compile(r"[ \n\x1f-]{1,3}")
 
@@ -145,15 +147,24 @@ def find(view: View) -> Iterator[Span]:
             after = span.end
 
 
-def find_in_chain(plain: str, groups: Sequence[Group], after: int = 0) -> Iterator[Span]:
-    """The values among the groups of one chain; text before `after` belongs to an earlier value."""
+def find_in_chain(
+    plain: str, groups: Sequence[Group], after: int = 0, gap: re.Pattern[str] = _NARROW
+) -> Iterator[Span]:
+    """The values among the groups of one chain; text before `after` belongs to an earlier value.
+
+    `gap` is what may stand between two groups of one number.
+    """
+    narrow = [gap.fullmatch(plain, group.end, follows.start) is not None for group, follows in pairwise(groups)]
     index = 0
     while index < len(groups):
         start = groups[index].start
         if start < after:
             index += 1
             continue
-        span = _at(plain, groups, index, plain[max(after, start - _LOOK_BACK) : start])
+        before = plain[max(after, start - _LOOK_BACK) : start]
+        span = _by_window(plain, groups, narrow, index, before)
+        if not span and _may_begin_phone(groups, index, before):
+            span = _phone_by_form(plain, start, before)
         index += 1
         if span:
             yield span
@@ -162,31 +173,32 @@ def find_in_chain(plain: str, groups: Sequence[Group], after: int = 0) -> Iterat
                 index += 1
 
 
-def _at(plain: str, groups: Sequence[Group], index: int, before: str) -> Span | None:
-    """The value that starts with one group, if any."""
-    window = _windows(plain, groups, index, before)
-    for lengths, recognise in _WINDOWS:
-        for length in lengths:
-            if (candidate := window.get(length)) and (span := recognise(candidate)):
-                return span
-    return _phone_by_form(plain, groups[index].start, before)
-
-
-def _windows(plain: str, groups: Sequence[Group], index: int, before: str) -> dict[int, Window]:
-    """The windows that start with one group, by how many digits they have; none inside a word or a decimal."""
-    found: dict[int, Window] = {}
+def _by_window(
+    plain: str, groups: Sequence[Group], narrow: Sequence[bool], index: int, before: str
+) -> Span | None:
+    """The value that some groups from `index` on make together, if any; none inside a word or a decimal."""
     if _in_word(before) or _DECIMAL_BEFORE.search(before[-2:]):
-        return found
+        return None
     digits = ""
-    for last in range(index, len(groups)):
-        if last > index and not _NARROW.fullmatch(plain, groups[last - 1].end, groups[last].start):
-            break
+    last_of: dict[int, int] = {}
+    last = index
+    while True:
         digits += groups[last].digits
         if len(digits) > _LONGEST:
             break
-        if len(digits) >= 7:
-            found[len(digits)] = Window(plain, groups[index : last + 1], digits, before)
-    return found
+        last_of[len(digits)] = last
+        last += 1
+        if last == len(groups) or not narrow[last - 1]:
+            break
+    if last == index + 1 and not 7 <= len(digits) <= _LONGEST:
+        return None
+    for lengths, looks_right, recognise in _WINDOWS:
+        for length in lengths:
+            if length in last_of and looks_right(digits[:length]):
+                window = Window(plain, groups[index : last_of[length] + 1], digits[:length], before)
+                if span := recognise(window):
+                    return span
+    return None
 
 
 def _in_word(before: str) -> bool:
@@ -201,7 +213,7 @@ def _identity(window: Window) -> Span | None:
     """18 characters of GB 11643-1999: province, day of birth, and the check character of ISO 7064 MOD 11-2."""
     digits, end = window.digits, window.end
     if len(digits) == 17:
-        sign = re.compile(r"[ \n\x1f]?[Xx]").match(window.plain, end)
+        sign = _CHECK_X.match(window.plain, end)
         if not sign:
             return None
         digits, end = digits + "X", sign.end()
@@ -242,29 +254,50 @@ def _card(window: Window) -> Span | None:
 
 def _phone_by_window(window: Window) -> Span | None:
     """A phone whose form says little: grouped in its own way, spoken, or a local number after a word for phone."""
-    plain, digits = window.plain, window.digits
-    spoken = window.spoken
+    plain, digits, spoken = window.plain, window.digits, window.spoken
+    mobile = _MOBILE.fullmatch(digits) is not None
+    said = spoken and len(digits) >= 10 and (_LANDLINE.fullmatch(digits) or _NORTH_AMERICAN.fullmatch(digits))
+    in_turns = BRIDGE in plain[window.start : window.end] and [len(group.digits) for group in window.groups] == [3, 4, 4]
+    if not (mobile and (spoken or in_turns)) and not said:
+        # Nothing but a word before it makes this a phone: grouped in its own way, or a local number.
+        local = 7 <= len(digits) <= (12 if spoken else 8) and digits[0] not in "01" and (spoken or len(window.groups) <= 3)
+        if not (mobile or local) or _PHONE_BEFORE.search(window.before) is None or (len(digits) == 8 and is_date(digits)):
+            return None
     if window.is_order() or (not spoken and (plain[window.end : window.end + 1] == "." or _word_follows(plain, window.end))):
         return None
-    called = _PHONE_BEFORE.search(window.before) is not None
-    if _MOBILE.fullmatch(digits):
-        in_threes = [len(group.digits) for group in window.groups] == [3, 4, 4]
-        right = spoken or called or (in_threes and BRIDGE in plain[window.start : window.end])
-    elif spoken and (_LANDLINE.fullmatch(digits) or _NORTH_AMERICAN.fullmatch(digits)):
-        right = len(digits) >= 10
-    else:
-        right = called and 7 <= len(digits) <= 12 and (spoken or len(digits) <= 8) and digits[0] not in "01"
-        right = right and not (len(digits) == 8 and is_date(digits)) and len(window.groups) <= (12 if spoken else 3)
-    return Span(window.start, window.end, "phone", canonical_phone(digits)) if right else None
+    return Span(window.start, window.end, "phone", canonical_phone(digits))
 
 
-#: Numbers of digits and the recogniser for windows that have as many, in the order in which they are asked.
-_WINDOWS: tuple[tuple[Sequence[int], Callable[[Window], Span | None]], ...] = (
-    ((18, 17), _identity),
-    (range(19, 13, -1), _card),
-    ((15,), _old_identity),
-    (range(15, 6, -1), _phone_by_window),
+def _may_be_identity(digits: str) -> bool:
+    return digits[6:8] in {"18", "19", "20"} or digits[:2] in PROVINCES
+
+
+def _may_be_card(digits: str) -> bool:
+    return _CARD.fullmatch(digits) is not None
+
+
+def _may_be_old_identity(digits: str) -> bool:
+    return digits[:2] in PROVINCES and digits[8:10] <= "12" and digits[10] <= "3"
+
+
+def _may_be_phone(digits: str) -> bool:
+    return digits[0] not in "01" or _MOBILE.fullmatch(digits) is not None or _LANDLINE.fullmatch(digits) is not None
+
+
+#: Numbers of digits, a cheap look at them, and the recogniser for windows that have as many, in the order of asking.
+_WINDOWS: tuple[tuple[Sequence[int], Callable[[str], bool], Callable[[Window], Span | None]], ...] = (
+    ((18, 17), _may_be_identity, _identity),
+    (range(19, 13, -1), _may_be_card, _card),
+    ((15,), _may_be_old_identity, _old_identity),
+    (range(15, 6, -1), _may_be_phone, _phone_by_window),
 )
+
+
+def _may_begin_phone(groups: Sequence[Group], index: int, before: str) -> bool:
+    """A cheap look before `_PHONE`: it begins with a sign, with three digits, or with 1 or 86 and three digits."""
+    if len(groups[index].digits) >= 3 or before[-1:] in ("+", "("):
+        return True
+    return groups[index].digits in {"1", "86"} and index + 1 < len(groups) and len(groups[index + 1].digits) >= 3
 
 
 def _phone_by_form(plain: str, start: int, before: str) -> Span | None:
