@@ -127,8 +127,7 @@ class Masker:
         A value that is spread over several turns goes whole: each turn that holds a piece of it gets the token.
         """
         view = View(parts)
-        found = self._find(view)
-        spans = [span for span in merge(found) if not self._is_allowed(view, span)] if found else found
+        spans = self.find(view)
         if not spans:
             return Masked(parts=tuple(parts))
         counts: Counter[str] = Counter()
@@ -149,6 +148,11 @@ class Masker:
                 replaced.setdefault(piece.part, []).append(_Replacement(piece.start, piece.end, token))
         masked = tuple(_replace(part, replaced.get(number)) for number, part in enumerate(parts))
         return Masked(parts=masked, counts=counts, near_misses=tuple(near_misses), drop=drop)
+
+    def find(self, view: View) -> list[Span]:
+        """The values in a text, in order and without overlaps; those that the recipe allows are left out."""
+        found = self._find(view)
+        return [span for span in merge(found) if not self._is_allowed(view, span)] if found else found
 
     def _find(self, view: View) -> list[Span]:
         plain = view.plain

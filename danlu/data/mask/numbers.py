@@ -23,6 +23,8 @@ _GROUP = re.compile(r"[0-9]+")
 _CHECK_X = re.compile(r"[ \n\x1f]?[Xx]")
 #: What may stand between two groups of one identity or card number.
 _NARROW = re.compile(r"[ \n\x1f-]{1,3}")
+#: The same for spoken numbers: a speaker takes breath.
+_PAUSE = re.compile(r"[ 、，,.\x1f-]{1,3}")
 
 #: A word right before a number that says it is no card, no phone and no document.
 ORDER_BEFORE = re.compile(
@@ -105,12 +107,13 @@ class Group(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Neighbouring groups as one number, and the text right before it."""
+    """Neighbouring groups as one number, the text right before it, and whether it stands in words (幺三八)."""
 
     plain: str
     groups: Sequence[Group]
     digits: str
     before: str
+    spoken: bool
 
     @property
     def start(self) -> int:
@@ -121,11 +124,6 @@ class Window(NamedTuple):
     def end(self) -> int:
         """Where the last group ends."""
         return self.groups[-1].end
-
-    @property
-    def spoken(self) -> bool:
-        """Whether it stands in words: 幺三八, one three eight."""
-        return any(self.plain[group.start : group.end] != group.digits for group in self.groups)
 
     def is_order(self) -> bool:
         """Whether the text says that this is the number of an order or a thing."""
@@ -148,12 +146,10 @@ def find(view: View) -> Iterator[Span]:
 
 
 def find_in_chain(
-    plain: str, groups: Sequence[Group], after: int = 0, gap: re.Pattern[str] = _NARROW
+    plain: str, groups: Sequence[Group], after: int = 0, spoken: bool = False
 ) -> Iterator[Span]:
-    """The values among the groups of one chain; text before `after` belongs to an earlier value.
-
-    `gap` is what may stand between two groups of one number.
-    """
+    """The values among the groups of one chain; text before `after` belongs to an earlier value."""
+    gap = _PAUSE if spoken else _NARROW
     narrow = [gap.fullmatch(plain, group.end, follows.start) is not None for group, follows in pairwise(groups)]
     index = 0
     while index < len(groups):
@@ -162,8 +158,8 @@ def find_in_chain(
             index += 1
             continue
         before = plain[max(after, start - _LOOK_BACK) : start]
-        span = _by_window(plain, groups, narrow, index, before)
-        if not span and _may_begin_phone(groups, index, before):
+        span = _by_window(plain, groups, narrow, index, before, spoken)
+        if not span and not spoken and _may_begin_phone(groups, index, before):
             span = _phone_by_form(plain, start, before)
         index += 1
         if span:
@@ -174,7 +170,7 @@ def find_in_chain(
 
 
 def _by_window(
-    plain: str, groups: Sequence[Group], narrow: Sequence[bool], index: int, before: str
+    plain: str, groups: Sequence[Group], narrow: Sequence[bool], index: int, before: str, spoken: bool
 ) -> Span | None:
     """The value that some groups from `index` on make together, if any; none inside a word or a decimal."""
     if _in_word(before) or _DECIMAL_BEFORE.search(before[-2:]):
@@ -195,7 +191,7 @@ def _by_window(
     for lengths, looks_right, recognise in _WINDOWS:
         for length in lengths:
             if length in last_of and looks_right(digits[:length]):
-                window = Window(plain, groups[index : last_of[length] + 1], digits[:length], before)
+                window = Window(plain, groups[index : last_of[length] + 1], digits[:length], before, spoken)
                 if span := recognise(window):
                     return span
     return None

@@ -17,8 +17,6 @@ _HAN = {
 _HAN |= {str(digit): str(digit) for digit in range(10)}
 _TIMES = {"两": 2, "二": 2, "三": 3, "四": 4, "2": 2, "3": 3, "4": 4}
 _SIGNS = "".join(_HAN)
-#: What may stand between two digits of one number: a speaker takes breath.
-_PAUSE = re.compile(r"[ 、，,.\x1f-]{1,3}")
 
 _HAN_ENOUGH = re.compile(r"[零〇洞幺一二两三四五六七拐八九勾](?:[ 、，,个\x1f-]{0,2}[" + _SIGNS + "]){6}")
 _HAN_CHAIN = re.compile(f"[{_SIGNS}](?:[ 、，,\x1f-]{{0,2}}[{_SIGNS}]|个[{_SIGNS}])*")
@@ -42,7 +40,7 @@ def find_chinese(view: View) -> Iterator[Span]:
     for chain in _HAN_CHAIN.finditer(plain):
         if chain.end() - chain.start() >= 7 and not chain[0].isascii():
             groups = [_han_group(match) for match in _HAN_GROUP.finditer(plain, *chain.span())]
-            yield from find_in_chain(plain, _joined(groups), gap=_PAUSE)
+            yield from find_in_chain(plain, _joined(groups), spoken=True)
 
 
 def _han_group(match: re.Match[str]) -> Group:
@@ -69,7 +67,7 @@ def find_english(view: View) -> Iterator[Span]:
         return
     for chain in _EN_CHAIN.finditer(view.plain):
         groups = [_en_group(match) for match in _EN_GROUP.finditer(view.plain, *chain.span())]
-        yield from find_in_chain(view.plain, groups, gap=_PAUSE)
+        yield from find_in_chain(view.plain, groups, spoken=True)
 
 
 #: The words for digits that a number of seven or more has at least four of, `double` and `oh` aside.
