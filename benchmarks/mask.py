@@ -80,19 +80,25 @@ def _finder(kinds: Sequence[str] | None = None) -> Callable[[str], Found]:
     return find
 
 
-def _score(texts: Iterable[Text], find: Callable[[str], Found], kinds: Iterable[str]) -> dict[str, float]:
+Judged = list[tuple[Text, Found]]
+
+
+def _judged(texts: Iterable[Text], find: Callable[[str], Found]) -> Judged:
+    return [(text, find(text.text)) for text in texts]
+
+
+def _score(judged: Judged, kinds: Iterable[str]) -> dict[str, float]:
     """Recall, precision and F1 over `kinds`: exact spans of the right kind."""
     wanted = set(kinds)
     right = found = values = 0
-    for text in texts:
+    for text, everything in judged:
         gold = {value for value in text.values if value[0] in wanted}
-        hits = {hit for hit in find(text.text) if hit[0] in wanted}
+        hits = {hit for hit in everything if hit[0] in wanted}
         right += len(gold & hits)
         found += len(hits)
         values += len(gold)
-    recall, precision = right / max(values, 1), right / max(found, 1)
-    f1 = 2 * right / max(values + found, 1)
-    return {"values": values, "recall": recall, "precision": precision, "f1": f1, "missed": values - right, "wrong": found - right}
+    scores = {"recall": right / max(values, 1), "precision": right / max(found, 1), "f1": 2 * right / max(values + found, 1)}
+    return scores | {"values": values, "missed": values - right, "wrong": found - right}
 
 
 def rules(count: int) -> dict[str, Any]:
@@ -102,11 +108,11 @@ def rules(count: int) -> dict[str, Any]:
     for language in LANGUAGES:
         others = sorted({kind for kind, _ in mask_texts.MAKERS[language]} - set(CHECKSUM))
         for half, name in enumerate(HALVES):
-            texts = list(mask_texts.rule_texts(language, count, half, seed=1))
+            texts = _judged(mask_texts.rule_texts(language, count, half, seed=1), find)
             result[f"{language} {name}"] = {
-                "checksum": _score(texts, find, CHECKSUM),
-                "form": _score(texts, find, others),
-                "by kind": {kind: _score(texts, find, [kind]) for kind in (*CHECKSUM, *others)},
+                "checksum": _score(texts, CHECKSUM),
+                "form": _score(texts, others),
+                "by kind": {kind: _score(texts, [kind]) for kind in (*CHECKSUM, *others)},
             }
     return result
 
@@ -126,12 +132,12 @@ def names_and_addresses(count: int) -> dict[str, Any]:
         chinese = mask_texts.real_names(_corpus(), half)
         for language in LANGUAGES:
             result[f"person {language} {name}"] = _score(
-                mask_texts.name_texts(language, count, half, 1, chinese), people, ["person"]
+                _judged(mask_texts.name_texts(language, count, half, 1, chinese), people), ["person"]
             )
             result[f"address {language} {name}"] = _score(
-                mask_texts.address_texts(language, count, half, 1), places, ["address"]
+                _judged(mask_texts.address_texts(language, count, half, 1), places), ["address"]
             )
-        result[f"person zh {name}, news"] = _score(mask_texts.news(_corpus(), half), people, ["person"])
+        result[f"person zh {name}, news"] = _score(_judged(mask_texts.news(_corpus(), half), people), ["person"])
     return result
 
 
@@ -204,12 +210,13 @@ def peer(name: str, python: str) -> dict[str, Any]:
     ours = _finder([*{kind for rows in mask_texts.MAKERS.values() for kind, _ in rows}, "person"])
     result: dict[str, Any] = {"MB/s": answer["speed"], "found": {}}
     for key, gold in [(f"rules {k}", v) for k, v in texts.items()] + [(f"people {k}", v) for k, v in people.items()]:
-        by_text = {text.text: [tuple(hit) for hit in hits] for text, hits in zip(gold, answer["found"][key], strict=True)}
+        theirs = [[(hit[0], hit[1], hit[2]) for hit in hits] for hits in answer["found"][key]]
+        both = {"peer": list(zip(gold, theirs, strict=True)), "danlu": _judged(gold, ours)}
         kinds = sorted({kind for text in gold for kind, _, _ in text.values})
         result["found"][key] = {
             kind: {
-                "peer": _score(gold, by_text.__getitem__, [kind])["recall"],
-                "danlu": _score(gold, ours, [kind])["recall"],
+                name: {score: _score(judged, [kind])[score] for score in ("recall", "precision")}
+                for name, judged in both.items()
             }
             for kind in kinds
         }

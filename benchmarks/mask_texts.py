@@ -153,7 +153,7 @@ def email(draw: random.Random) -> str:
 def ip(draw: random.Random) -> str:
     """An IP address of either version."""
     if draw.random() < 0.7:
-        return ".".join(str(draw.randint(11, 223)) for _ in range(4))
+        return ".".join(str(draw.choice((11, 36, 58, 101, 119, 172, 203, 221)) if place == 0 else draw.randint(1, 254)) for place in range(4))
     return ":".join(f"{draw.randint(1, 65535):x}" for _ in range(8))
 
 

@@ -29,7 +29,7 @@ _PREFIXES = (
     r"AKID[A-Za-z0-9]{24,40}",
     r"eyJ[A-Za-z0-9_-]{8,}[.]eyJ[A-Za-z0-9_-]{4,}[.][A-Za-z0-9_-]{8,}",
 )
-_KNOWN = re.compile(rf"(?<![A-Za-z0-9_-])(?:{'|'.join(_PREFIXES)})")
+_KNOWN = re.compile(rf"(?<![A-Za-z0-9_])(?<![A-Za-z0-9_]-)(?:{'|'.join(_PREFIXES)})")
 _KNOWN_PARTS = (
     "AKIA", "ASIA", "ABIA", "ACCA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "AIza", "sk-", "k_live_", "k_test_", "hf_", "npm_", "pypi-",
     "SG.", "LTAI", "AKID",

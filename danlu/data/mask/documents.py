@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from danlu.data.mask.checksums import credit_code, hong_kong, iban, organisation_code, taiwan
+from danlu.data.mask.checksums import IBAN_LENGTHS, credit_code, hong_kong, iban, organisation_code, taiwan
 from danlu.data.mask.numbers import ORDER_BEFORE, PROVINCES
 from danlu.data.mask.spans import Span
 from danlu.data.mask.view import View
@@ -49,8 +49,24 @@ def _taiwan(number: str, _beside: str) -> bool:
     return taiwan(number)
 
 
-def _iban(number: str, _beside: str) -> bool:
-    return iban(number)
+_IBAN_BEGINS = re.compile(rf"{_START}[A-Za-z]{{2}}[0-9]{{2}}")
+
+
+def _iban(plain: str, place: int) -> Span | None:
+    """An IBAN: as many signs as its country says, in groups or not."""
+    if not _IBAN_BEGINS.match(plain, place):
+        return None
+    left = IBAN_LENGTHS.get(plain[place : place + 2].upper(), 0)
+    end = place
+    while left and end < len(plain):
+        if plain[end].isascii() and plain[end].isalnum():
+            left -= 1
+        elif plain[end] not in " -" or plain[end - 1] in " -":
+            return None
+        end += 1
+    number = _NOT_SIGNS.sub("", plain[place:end]).upper()
+    follows = end < len(plain) and plain[end].isascii() and plain[end].isalnum()
+    return Span(place, end, "iban", number) if not follows and iban(number) else None
 
 
 #: Registering department and kind of body: the first two characters of a social credit code (GB 32100-2015, table 1).
@@ -74,7 +90,6 @@ _MACAU = _near(r"澳门|澳門|身份证|身份證|macau|macao|\bbir\b|\bid\b")
 #: mainlanders; passports: E or G and eight digits, or E, a letter and seven).
 _FORMS = (
     Form("credit_code", re.compile(rf"{_START}[1-9ANY][1-9][0-9]{{6}}[0-9A-HJ-NPQRTUWXYa-hj-npqrtuwxy]{{10}}{_END}"), _credit),
-    Form("iban", re.compile(rf"{_START}[A-Za-z]{{2}}[0-9]{{2}}(?:[ -]?[0-9A-Za-z]{{4}}){{2,7}}(?:[ -]?[0-9A-Za-z]{{1,3}})?{_END}"), _iban),
     Form("hong_kong_id", re.compile(rf"{_START}[A-Za-z]{{1,2}}[ ]?[0-9]{{6}}[ ]?[(][0-9Aa][)]"), _hong_kong_in_brackets),
     Form("hong_kong_id", re.compile(rf"{_START}[A-Za-z]{{1,2}}[0-9]{{6}}[0-9Aa]{_END}"), _hong_kong),
     Form("taiwan_id", re.compile(rf"{_START}[A-Z](?:[1289]|[A-D])[0-9]{{8}}{_END}"), _taiwan),
@@ -117,6 +132,8 @@ def _is_letter(sign: str) -> bool:
 def _at(plain: str, place: int) -> Span | None:
     if plain[place] == " ":
         return None
+    if _is_letter(plain[place]) and (span := _iban(plain, place)):
+        return span
     for form in _FORMS:
         match = form.pattern.match(plain, place)
         if not match:

@@ -59,7 +59,7 @@ _EDGES = frozenset(
 
 #: Signs of everyday words, which end no given name that rules can be sure about.
 _NO_LAST = frozenset("大小和家里上下会里女人中")
-_LOWEST = 4.5
+_LOWEST = 4.0
 #: Signs that foreign names are written with (Xinhua's tables of transliteration).
 _SOUNDS = (
     "阿埃艾爱安昂奥巴白班邦保鲍贝本比彼毕宾波伯勃博布查茨策达戴丹当道德登邓迪蒂丁东杜顿多厄恩尔伐法凡范菲费芬弗福富盖甘冈高戈格根贡古瓜圭哈海汉豪赫黑亨洪侯胡华怀惠霍基吉季加贾简杰捷金津久居卡凯坎康考柯科克肯"
@@ -174,12 +174,35 @@ _NO_SURNAME = frozenset(
 )
 
 
+#: What a person is to somebody: whoever is named behind it with two words is one.
+_ROLE = re.compile(
+    r"\b(?:husband|wife|spouse|partner|son|daughter|brother|sister|mother|father|mom|dad|uncle|aunt|cousin|niece|nephew|friend|neighbou?r|roommate"
+    r"|physician|doctor|surgeon|dentist|therapist|nurse|patient|attorney|lawyer|solicitor|landlord|tenant|boss|colleague|coworker|co-worker"
+    r"|spoke (?:with|to)|talked (?:with|to)|speaking (?:with|to)|thanks(?: so much| again)? to|thank you(?: so much)? to|signed by|payer is|payee is|payee:|payer:)"
+    rf"(?:,| is|:)?[ ](?P<name>{_WORD})(?=[ ][A-Z][a-z'’])",
+    re.IGNORECASE,
+)
+_ROLE_HINTS = (
+    "spo", "band", "wife", "partner", "son", "daughter", "ther", "sister", "mom", "dad", "uncle", "aunt", "cousin", "nie", "neph", "friend", "ighb",
+    "room", "physician", "doctor", "surgeon", "dentist", "therapist", "nurse", "patient", "attorney", "lawyer", "solicitor", "landlord", "tenant", "boss",
+    "colleague", "coworker", "talked", "speaking", "thank", "signed", "paye",
+)  # fmt: skip
+#: Surnames that are everyday words, so that what stands before them need not be a name.
+_WORDY_SURNAMES = frozenset(
+    "young king wright hill green brown white black wood long price bell rose west cook hall ward ford baker butler fisher carter cooper parker walker "
+    "turner cox reed gray morgan jordan james scott martin thomas lee clark allen ross stewart cole marshall cruz moore barnes brooks bailey foster hayes "
+    "powell perry russell howard hamilton graham wallace grant may khan ali taylor kim".split()
+)
 #: What introduces a name so clearly that its words need not be known.
 _FIELD = re.compile(
     rf"\b(?:[Nn]ame(?:['’]s| is|:| =| -)|NAME:|[Nn]amed|[Ss]igned by|Attn:?|ATTN:?|[Cc]ardholder:?|[Rr]ecipient:|[Cc]ontact:)[ ]"
     rf"(?P<name>{_WORD})"
 )
 _FIELD_WORDS = ("name", "signed by", "attn", "cardholder", "recipient", "contact")
+_SURE_SURNAMES = FREQUENT_SURNAMES - _WORDY_SURNAMES - GIVEN_NAMES
+_BEFORE = re.compile(rf"(?<![A-Za-z0-9_@#'’-])(?P<name>{_WORD})[ ](?:[A-Z][.]?[ ])?$")
+#: Where a sentence starts, a capital says nothing.
+_STARTS = re.compile(r"^$|[.!?:;\n\"“][ ]?$")
 _FIRST = GIVEN_NAMES | PINYIN_SURNAMES | FREQUENT_SURNAMES
 
 
@@ -192,6 +215,17 @@ def find_english(view: View) -> Iterator[Span]:
         if word in _FIRST and match.start() >= done and (end := _english_end(plain, match.start(), match.end(), word)):
             done = end
             yield _person(plain, match.start(), end)
+            continue
+        if word in _SURE_SURNAMES and (before := _BEFORE.search(plain, max(done, match.start() - 24), match.start())):
+            # A first word that no lexicon has, and a surname that is nothing else.
+            if before["name"].lower() not in _NO_SURNAME and not _STARTS.search(plain[max(0, before.start() - 2) : before.start()]):
+                done = match.end()
+                yield _person(plain, before.start("name"), done)
+    if any(hint in low for hint in _ROLE_HINTS):
+        for match in _ROLE.finditer(plain):
+            end, words = _rest(plain, match.end())
+            if words and match["name"][0].isupper() and match["name"].lower() not in _NO_SURNAME:
+                yield _person(plain, match.start("name"), end)
     for match in _TITLED.finditer(plain):
         end, words = _rest(plain, match.end())
         known = any(word in _FIRST for word in (match["name"].lower(), *words))

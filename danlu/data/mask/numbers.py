@@ -30,7 +30,7 @@ _PAUSE = re.compile(r"[ 、，,.\x1f-]{1,3}")
 ORDER_BEFORE = re.compile(
     r"(?:订单|定单|单号|单据|运单|工单|流水|货号|型号|条码|条形码|编码|编号|批号|批次|快递|物流|发票|票号|合同|凭证|交易|序列号|商品"
     r"|order|tracking|invoice|serial|sku|isbn|ticket|ref|reference|transaction|waybill|parcel|shipment|batch|barcode|item"
-    r"|part|case|booking|receipt)"
+    r"|part|case|booking|receipt|(?<![a-z])po)"
     r"(?:[\s:：#=._-]|号|码|编|是|为|单|number|num|no|id|is|was){0,10}$",
     re.IGNORECASE,
 )
@@ -61,7 +61,7 @@ PROVINCES = frozenset(
 #: Issuer prefixes with the lengths in use: UnionPay, Visa, Mastercard, American Express, JCB, Discover, Diners Club,
 #: and the older debit cards of ICBC (9558).
 _CARD = re.compile(
-    r"62[0-9]{14,17}|4[0-9]{15}|5[1-5][0-9]{14}|2(?:2[2-9]|[3-6][0-9]|7[01])[0-9]{13}|3[47][0-9]{13}"
+    r"62[0-9]{14,17}|4[0-9]{15}|5[1-5][0-9]{14}|2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{2}|7[01][0-9]|720)[0-9]{12}|3[47][0-9]{13}"
     r"|35[2-8][0-9]{13}|6(?:011|4[4-9][0-9]|5[0-9]{2})[0-9]{12}|9558[0-9]{15}|3(?:0[0-5]|[689][0-9])[0-9]{11}"
 )
 _MOBILE = re.compile(r"(?:00)?(?:86)?1[3-9][0-9]{9}")
@@ -186,7 +186,7 @@ def _by_window(
         last += 1
         if last == len(groups) or not narrow[last - 1]:
             break
-    if last == index + 1 and not 7 <= len(digits) <= _LONGEST:
+    if len(digits) < 7:
         return None
     for lengths, looks_right, recognise in _WINDOWS:
         for length in lengths:
@@ -240,6 +240,10 @@ def _card(window: Window) -> Span | None:
     if any(len(group.digits) < 3 for group in window.groups[:-1]) and not window.spoken:
         return None
     if not _CARD.fullmatch(window.digits) or window.is_order():
+        return None
+    first = window.groups[0].digits
+    if len(window.groups) > 1 and _CARD.fullmatch(first) and luhn(first):
+        # A whole card, and what follows is another number.
         return None
     if luhn(window.digits):
         return Span(window.start, window.end, "bank_card", window.digits)
