@@ -24,20 +24,29 @@ def find_plates(view: View) -> Iterator[Span]:
 
 _QQ = re.compile(r"(?:QQ|扣扣|企鹅)(?:号码?|群号?|账号|是|为|加|我|no|number|id|is|[ :：=.#]){0,5}(?P<value>[1-9][0-9]{4,11})(?![0-9@A-Za-z])", re.I)  # fmt: skip
 _WECHAT = re.compile(
-    r"(?:微信|weixin|we[ -]?chat|薇信|威信|v信|(?<![A-Za-z])[vw]x(?![A-Za-z]))(?P<said>(?:号码?|账号|帐号|ID|是|为|加|我|搜|名|handle|is|me|at|on"
-    r"|my|the|[ :：=,，“\"'「])*)(?P<value>[A-Za-z][A-Za-z0-9_-]{5,19})(?![A-Za-z0-9_@-])(?![.][A-Za-z])",
+    r"(?:微信|weixin|we[ -]?chat|薇信|威信|v信|(?<![A-Za-z])[vw]x(?![A-Za-z]))(?P<said>(?:号码?|账号|帐号|是|为|加|我|搜|名"
+    r"|(?:ID|handle|is|me|at|on|my|the)\b|[ :：=,，“\"'「])*)(?P<value>[A-Za-z][A-Za-z0-9_-]{5,19})(?![A-Za-z0-9_@-])(?![.][A-Za-z])",
     re.IGNORECASE,
 )
 _SAID = re.compile(r"号|ID|[:：=]|搜", re.IGNORECASE)
 _NO_WORD = re.compile(r"[0-9_-]")
 
 
-def find(view: View) -> Iterator[Span]:
-    """QQ numbers and 微信 names, which only the word before them gives away."""
-    if "qq" in view.low or "扣扣" in view.low or "企鹅" in view.low:
+def find_qq(view: View) -> Iterator[Span]:
+    """QQ numbers, which only the word before them gives away."""
+    low = view.low
+    if "qq" in low or "扣扣" in low or "企鹅" in low:
         for match in _QQ.finditer(view.plain):
             yield Span(*match.span("value"), "qq", match["value"])
-    if any(word in view.low for word in ("信", "wechat", "we chat", "we-chat", "weixin", "vx", "wx")):
+
+
+_WECHAT_WORDS = ("wechat", "信", "we chat", "we-chat", "weixin", "vx", "wx")
+
+
+def find_wechat(view: View) -> Iterator[Span]:
+    """微信 names, which only the word before them gives away."""
+    low = view.low
+    if any(word in low for word in _WECHAT_WORDS):
         for match in _WECHAT.finditer(view.plain):
             # A plain word after "wechat" is no name, unless something says that one follows.
             if _NO_WORD.search(match["value"]) or _SAID.search(match["said"]) or not match["said"].isascii():

@@ -17,17 +17,22 @@ _NUMBER = r"(?:[0-9]{1,5}|[零〇一二三四五六七八九十百两]{1,5}|[甲
 _HAN = "\u4e00-\u9fff"
 
 #: What the name of a road, an estate or a village ends with, where a number may follow.
-_WAY = r"(?:大街|大道|小区|花园|公寓|大厦|广场|家园|新村|胡同|步行街|工业区|工业园|科技园|产业园|开发区|路|街|道|巷|弄|里|村|苑|园|城|庄|坊|寓|厦|湾|府|庭|居|楼|屯|镇|乡|院|段|线|区|县|桥|山|家|岛)"
+_WAY = r"(?:大街|大道|小区|公馆|山庄|名邸|花园|公寓|大厦|广场|家园|新村|胡同|步行街|工业区|工业园|科技园|产业园|开发区|路|街|道|巷|里|村|苑|园|城|庄|坊|寓|厦|湾|府|庭|居|屯|镇|乡|院|段|线|区|县|桥|山|岛)"
 #: A numbered unit of an address, from the house to the room.
 _UNIT = (
     rf"(?:{_NUMBER}(?:[-—~之/]{_NUMBER})*(?:号楼|号院|号房|号(?!码|线|文|令|机|台|店员|选手|馆员)|弄|栋|幢|座|单元|室|楼(?!梯|下|上|市|盘|道|主|层)|层(?!次|面)|房(?!间|屋)|组(?!织|合)|支弄|巷|队|门(?!口|票|店))"
     rf"|[A-Za-z][座栋区]|[东西南北][座区单]元?)"
 )
-_ROOM = r"(?:[0-9]{1,2}[-—][0-9]{1,2}[-—][0-9]{3,4}|[0-9]{3,4}(?![0-9元块年个次人件条天度级米km斤分]))?"
-#: The core: a way with a numbered unit right behind it, and the units that follow; names of estates may stand between.
+_ROOM = r"(?:[0-9]{1,2}[-—][0-9]{1,2}[-—][0-9]{3,4}|[0-9]{3,4}(?![0-9元块年个次人件条天度级米km斤分.:年月-]))"
+#: A building of an estate, which needs no way before it: 翠湖花园3栋2单元.
+_BUILDING = r"(?:[0-9]{1,3}|[一二三四五六七八九十]{1,3})(?:栋|幢|号楼|座)"
+#: The core: a way with a numbered unit right behind it, or a building with a unit, and the units that follow; names of
+#: estates may stand between.
 _CORE = re.compile(
-    rf"{_WAY}(?:[ ]?[（(][{_HAN}0-9A-Za-z]{{1,12}}[）)])?[ ]?{_UNIT}(?:[ ，,]?(?:{_UNIT}|[{_HAN}]{{1,8}}?{_WAY}(?:{_UNIT}|(?=[0-9])))){{0,6}}(?:[ ]?{_ROOM})"
+    rf"(?:{_WAY}(?:[ ]?[（(][{_HAN}0-9A-Za-z]{{1,12}}[）)])?[ ]?{_UNIT}|(?<=[{_HAN}]){_BUILDING}(?=[0-9一二三四五六七八九十]))"
+    rf"(?:[ ，,]?(?:{_UNIT}|[{_HAN}]{{1,8}}?{_WAY}(?:{_UNIT}|(?=[0-9]))|[{_HAN}]{{2,8}}?(?={_BUILDING}[0-9])))*(?:[ ]?{_ROOM})?"
 )
+_IS_HOUSE = re.compile(r"[0-9零〇一二三四五六七八九十百甲乙丙丁A-Za-z](?:号|弄|栋|幢|座|单元|室|支弄|队|组)|[0-9]-[0-9]|[A-Za-z东西南北][座区]")
 #: An address without a house number: three levels of administration and a way.
 _DIVIDED = re.compile(
     rf"(?:{'|'.join(sorted(PROVINCES + CITIES, key=len, reverse=True))})"
@@ -35,22 +40,20 @@ _DIVIDED = re.compile(
 )
 _DIVISION = re.compile(rf"[{_HAN}]{{1,6}}?(?:自治县|自治旗|新区|区|县|旗|市|州|盟)")
 _BEGINS_WITH_DIVISION = re.compile(rf"[{_HAN}]{{1,4}}?(?:省|市|自治区|区|县|旗|镇|乡|街道)")
-_BEYOND = re.compile(
-    rf"[{_HAN}]{{1,6}}?(?:街道|镇|乡|开发区|新区)|[{_HAN}A-Za-z0-9]{{1,8}}?(?:大街|大道|路|街|巷|胡同|小区|花园|新村|村|广场|大厦|苑)"
-)
+_BEYOND = re.compile(rf"[{_HAN}]{{1,6}}?(?:街道|镇|乡|开发区|新区)|[{_HAN}A-Za-z0-9]{{1,8}}?(?:大街|大道|路|街|巷|胡同|小区|花园|新村|村|广场|大厦|苑)")
 
 #: What may end right before an address; the name of a road is never that long.
 _CUE = re.compile(
     r"(?:地址(?:是|在|为|写|填|改成|改为|改到|换成)?|住址(?:是|在|为)?|家住|住在|住|寄到|寄往|寄给|送到|送至|送往|发到|发往|发货到|位于|坐落于|坐落在|座落于|搬到|搬至|搬去"
-    r"|户籍(?:地|所在地)?(?:是|为)?|籍贯|现居|居住在|居住于|租住在|定位(?:是|在|到)?|我在|就在|开在|来到|前往|赶到|抵达|去往|回到|从|到|在|去|至|于|是|为|给|往|自|由|叫|填|址|和|与|及|或|了|的|把|将|被|过|用|我家|他家|她家|公司|单位|学校"
+    r"|户籍(?:地|所在地)?(?:是|为)?|籍贯|现居|居住在|居住于|租住在|定位(?:是|在|到)?|我在|就在|开在|来到|前往|赶到|抵达|去往|回到|从|到|在|去|至|于|是|为|给|往|自|由|叫|填|址|和|与|及|或|了|的|把|将|被|过|用|着|写|寄|送|发|我家|他家|她家|公司|单位|学校"
     r"|离|距)"
 )
+#: Words before "路" or "街" that are no name of one: "这条路".
+_NO_NAME = re.compile(r"(?:[这那哪该每某同整全本][条个座栋家片]?|[一两几各][条个座栋家片]|[0-9]+)$")
 _STOPS = re.compile(r"[^0-9A-Za-z\u4e00-\u9fff·（）()-]")
 _LEFT = 36
 _NAME = 10
-_HINT = re.compile(
-    r"[路街道巷弄村园区苑厦庄城里坊寓湾府庭居楼屯镇乡院段线县桥山家岛场][ ]?[（(0-9A-Za-z零〇一二三四五六七八九十甲乙丙丁东西南北]"
-)
+_HINT = re.compile(r"[路街道巷弄村园区苑厦庄城里坊寓湾府庭居楼屯镇乡院段线县桥山家岛场同馆邸][ ]?[（(0-9A-Za-z零〇一二三四五六七八九十甲乙丙丁东西南北]|[0-9](?:栋|幢|号楼|座)[0-9]")
 _PLACE_SIGNS = re.compile("[省市]")
 
 
@@ -61,6 +64,9 @@ def find_chinese(view: View) -> Iterator[Span]:
     if _HINT.search(plain):
         for core in _CORE.finditer(plain):
             if core.start() < done:
+                continue
+            if not _IS_HOUSE.search(core[0]):
+                # "大厦一楼" is a place inside a house, not where it stands.
                 continue
             start = _begin(plain, core.start(), done)
             if start is not None:
@@ -87,13 +93,11 @@ def _begin(plain: str, core: int, after: int) -> int | None:
     cues = list(_CUE.finditer(left, low))
     if divisions:
         first = divisions[0]
-        begin = max(
-            (cue.end() for cue in cues if first.start() <= cue.start() < first.end() - 1), default=first.start()
-        )
+        begin = max((cue.end() for cue in cues if first.start() <= cue.start() < first.end() - 1), default=first.start())
         return base + begin
     begin = max((cue.end() for cue in cues), default=low)
     name = len(left) - begin
-    if name > _NAME or (name == 0):
+    if name > _NAME or name == 0 or _NO_NAME.search(left, begin):
         # Nothing names the way: "这条路88号" has no name, and what is longer than a name is a sentence.
         return None
     return base + begin
@@ -124,15 +128,15 @@ _STREET = re.compile(
     rf"(?<![0-9A-Za-z$£€#.,/:-])(?:{_UNIT_EN},?[ ])?[0-9]{{1,5}}(?:-[0-9]{{1,5}})?[A-Za-z]?,?[ ]"
     rf"(?:(?:N|S|E|W|NE|NW|SE|SW|North|South|East|West)[.]?[ ])?"
     rf"(?:(?:[A-Z][A-Za-z'’.-]{{0,20}}|[0-9]{{1,3}}(?:st|nd|rd|th)|of|the|de|la)[ ]){{0,4}}?"
-    rf"(?:(?:[A-Z][A-Za-z'’.-]{{1,20}}|[0-9]{{1,3}}(?:st|nd|rd|th))[ ]{_SUFFIX}\b|Broadway\b)[.]?(?:[ ](?:N|S|E|W|NE|NW|SE|SW|North|South|East|West)\b[.]?)?"
+    rf"(?:(?:[A-Z][A-Za-z'’.-]{{1,20}}|[0-9]{{1,3}}(?:st|nd|rd|th))[ ]{_SUFFIX}\b(?:[ ]{_SUFFIX}\b)?|Broadway\b)[.]?(?:[ ](?:N|S|E|W|NE|NW|SE|SW|North|South|East|West)\b[.]?)?"
     rf"(?:,?[ ]{_UNIT_EN})?"
     # The rest of the line of an envelope: district, city, state and code, or a British postcode.
-    rf"(?:,[ ]?(?:[A-Z][A-Za-z'’.-]+[ ]?){{1,3}}(?=,|[ ](?:{_STATES})\b|[ ]?[A-Z]{{1,2}}[0-9]|[ ]?[0-9]{{5}}|$|[\s.;)])){{0,3}}"
-    rf"(?:,?[ ]?(?:(?:{_STATES})[ ,]{{0,2}}(?:[0-9]{{4,5}}(?:-[0-9]{{4}})?|[A-Z][0-9][A-Z][ ]?[0-9][A-Z][0-9])?|[A-Z]{{1,2}}[0-9][0-9A-Z]?[ ]?[0-9][A-Z]{{2}}|[0-9]{{5}}(?:-[0-9]{{4}})?)\b)?"
+    rf"(?:,[ ]?(?!(?:{_STATES})\b)[A-Z][A-Za-z'’.-]+(?:(?:[ ][A-Z][A-Za-z'’.-]+){{0,2}}(?=,|[ ](?:{_STATES})\b|[ ][A-Z]{{1,2}}[0-9]|[ ][0-9]{{5}}(?![0-9])|$)|(?=[\s.;)]))){{0,3}}"
+    rf"(?:,?[ ]?(?:(?:{_STATES})\b(?:[ ,]{{1,2}}(?:[0-9]{{4,5}}(?:-[0-9]{{4}})?|[A-Z][0-9][A-Z][ ]?[0-9][A-Z][0-9]))?|[A-Z]{{1,2}}[0-9][0-9A-Z]?[ ]?[0-9][A-Z]{{2}}|[0-9]{{5}}(?:-[0-9]{{4}})?)\b)?"
 )
 _STREET_LOW = re.compile(
-    r"(?<![0-9A-Za-z$£€#.,/:-])[0-9]{2,5}[a-z]?[ ](?!(?:and|or|of|the|to|for|in|on|at|per|way|more|other)\b)(?:[a-z]{3,15}[ ]){1,2}"
-    r"(?:street|avenue|road|boulevard|lane|drive|crescent|terrace)\b"
+    r"(?<![0-9A-Za-z$£€#.,/:-])[0-9]{2,5}[a-z]?[ ](?!(?:and|or|of|the|to|for|in|on|at|per|way|more|other)\b)(?:[a-z]{4,15}[ ]){1,2}"
+    r"(?:street|avenue|road|boulevard|crescent|terrace)\b"
 )
 _BOX = re.compile(r"\b(?:P[.]?[ ]?O[.]?|Post Office)[ ]?Box[ ][0-9]{1,6}\b", re.IGNORECASE)
 _STREET_HINT = re.compile(r"[0-9][A-Za-z]?,?[ ][A-Za-z0-9]")

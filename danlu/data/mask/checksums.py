@@ -116,9 +116,7 @@ def hong_kong(value: str) -> bool:
     if not value[1].isalpha() or not value[2:8].isdigit() or value[8] not in "0123456789A":
         return False
     total = 9 * (36 if value[0] == " " else _VALUE.get(value[0], 0)) + 8 * _VALUE[value[1]] + _VALUE[value[8]]
-    return (
-        total + sum(int(digit) * weight for digit, weight in zip(value[2:8], range(7, 1, -1), strict=True))
-    ) % 11 == 0
+    return (total + sum(int(digit) * weight for digit, weight in zip(value[2:8], range(7, 1, -1), strict=True))) % 11 == 0
 
 
 def taiwan(value: str) -> bool:

@@ -171,9 +171,7 @@ class MaskConfig(Config):
             raise ValueError(f"patterns: the name {taken[0]!r} is taken; give each kind a name of its own")
         unknown = sorted(set(self.modes) - set(self.names))
         if unknown:
-            raise ValueError(
-                f"modes: {unknown[0]!r} is not looked for; there are {', '.join(self.names) or 'no kinds'}"
-            )
+            raise ValueError(f"modes: {unknown[0]!r} is not looked for; there are {', '.join(self.names) or 'no kinds'}")
         if self.key_env and self.key_file:
             raise ValueError("key_env and key_file are both given; one key is enough")
         if self.needs_key and not (self.key_env or self.key_file):

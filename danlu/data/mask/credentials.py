@@ -29,15 +29,13 @@ _PREFIXES = (
     r"AKID[A-Za-z0-9]{24,40}",
     r"eyJ[A-Za-z0-9_-]{8,}[.]eyJ[A-Za-z0-9_-]{4,}[.][A-Za-z0-9_-]{8,}",
 )
-_KNOWN = re.compile(rf"(?<![A-Za-z0-9_-])(?:{'|'.join(_PREFIXES)})")
+_KNOWN = re.compile(rf"(?<![A-Za-z0-9_])(?<![A-Za-z0-9_]-)(?:{'|'.join(_PREFIXES)})")
 _KNOWN_PARTS = (
-    "AKIA", "ASIA", "ABIA", "ACCA", "gh", "glpat-", "xox", "AIza", "sk-", "k_live_", "k_test_", "hf_", "npm_", "pypi-",
-    "SG.", "LTAI", "AKID", "eyJ",
+    "AKIA", "ASIA", "ABIA", "ACCA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "AIza", "sk-", "k_live_", "k_test_", "hf_", "npm_", "pypi-",
+    "SG.", "LTAI", "AKID",
+    "eyJ",
 )  # fmt: skip
-_PRIVATE_KEY = re.compile(
-    r"-----BEGIN (?P<what>[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?)-----.{0,20000}?(?:-----END (?P=what)-----|\Z)",
-    re.DOTALL,
-)
+_KEY_BEGINS = re.compile(r"-----BEGIN (?P<what>[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?)-----")
 
 _SAID = r"(?P<quote>[\"'“”‘’`]?)(?:[ ]{0,3}(?:[:=：]{1,2}|=>|->|是|为|is\b|was\b)[ ]{0,3}|[ ]{1,2})[\"'“”‘’`]?"
 _KEY = re.compile(
@@ -51,20 +49,25 @@ _PASSWORD = re.compile(
     r"(?P<value>[A-Za-z0-9!#$%&*+./<=>?@^_~|\\-]{4,64})",
     re.IGNORECASE,
 )
-_WORDS = ("key", "token", "secret", "bearer", "钥", "令牌")
-_PASSWORD_WORDS = ("pass", "pwd", "pin", "密码", "口令")
+#: Cheap looks before the two expressions above.
+_WORDS = (" key", "_key", "-key", "ikey", "skey", "pkey", "token", "secret", "bearer", "钥", "令牌")
+_PASSWORD_WORDS = ("password", "passwd", "passcode", "passphrase", "pass word", "pwd", "pin:", "pin is", "pin code", "pin =", "pin was", "密码", "口令")  # fmt: skip
 _LOWEST_ENTROPY = 3.0
 
 
-def find(view: View) -> Iterator[Span]:
-    """Keys, tokens, passwords, private key blocks."""
+def find_known(view: View) -> Iterator[Span]:
+    """Keys that begin as their issuers say."""
     plain = view.plain
     if any(part in plain for part in _KNOWN_PARTS):
         for match in _KNOWN.finditer(plain):
             yield Span(match.start(), match.end(), "secret", match[0])
+
+
+def find_said(view: View) -> Iterator[Span]:
+    """Private key blocks, and keys, tokens and passwords that the words before them announce."""
+    plain = view.plain
     if "PRIVATE KEY" in plain:
-        for match in _PRIVATE_KEY.finditer(plain):
-            yield Span(match.start(), match.end(), "secret", match[0])
+        yield from _private_keys(plain)
     if any(word in view.low for word in _WORDS):
         for match in _KEY.finditer(plain):
             if _is_random(match["value"]):
@@ -72,14 +75,26 @@ def find(view: View) -> Iterator[Span]:
     if any(word in view.low for word in _PASSWORD_WORDS):
         for match in _PASSWORD.finditer(plain):
             start, end = match.span("value")
-            value = match["value"].rstrip(".,?!")
+            value = match["value"].rstrip(".,?")
             if _is_password(value):
                 yield Span(start, end - (len(match["value"]) - len(value)), "secret", value)
 
 
+def _private_keys(plain: str) -> Iterator[Span]:
+    """Blocks of private keys as RFC 7468 frames them; one without an end reaches to the end of the text."""
+    done = 0
+    while begins := _KEY_BEGINS.search(plain, done):
+        last = f"-----END {begins['what']}-----"
+        place = plain.find(last, begins.end())
+        done = len(plain) if place < 0 else place + len(last)
+        yield Span(begins.start(), done, "secret", plain[begins.start() : done])
+
+
 def _is_random(value: str) -> bool:
     """Whether a value is drawn rather than written: several classes of signs, and Shannon entropy, in bits a sign."""
-    classes = sum(any(check(sign) for sign in value) for check in (str.isdigit, str.isupper, str.islower))
+    classes = sum(
+        any(check(sign) for sign in value) for check in (str.isdigit, str.isupper, str.islower)
+    )
     shares = [count / len(value) for count in Counter(value).values()]
     return classes >= 2 and -sum(share * math.log2(share) for share in shares) >= _LOWEST_ENTROPY
 

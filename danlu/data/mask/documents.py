@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from danlu.data.mask.checksums import credit_code, hong_kong, iban, organisation_code, taiwan
+from danlu.data.mask.checksums import IBAN_LENGTHS, credit_code, hong_kong, iban, organisation_code, taiwan
 from danlu.data.mask.numbers import ORDER_BEFORE, PROVINCES
 from danlu.data.mask.spans import Span
 from danlu.data.mask.view import View
@@ -49,53 +49,28 @@ def _taiwan(number: str, _beside: str) -> bool:
     return taiwan(number)
 
 
-def _iban(number: str, _beside: str) -> bool:
-    return iban(number)
+_IBAN_BEGINS = re.compile(rf"{_START}[A-Za-z]{{2}}[0-9]{{2}}")
+
+
+def _iban(plain: str, place: int) -> Span | None:
+    """An IBAN: as many signs as its country says, in groups or not."""
+    if not _IBAN_BEGINS.match(plain, place):
+        return None
+    left = IBAN_LENGTHS.get(plain[place : place + 2].upper(), 0)
+    end = place
+    while left and end < len(plain):
+        if plain[end].isascii() and plain[end].isalnum():
+            left -= 1
+        elif plain[end] not in " -" or plain[end - 1] in " -":
+            return None
+        end += 1
+    number = _NOT_SIGNS.sub("", plain[place:end]).upper()
+    follows = end < len(plain) and plain[end].isascii() and plain[end].isalnum()
+    return Span(place, end, "iban", number) if not follows and iban(number) else None
 
 
 #: Registering department and kind of body: the first two characters of a social credit code (GB 32100-2015, table 1).
-_BODIES = frozenset(
-    [
-        "11",
-        "12",
-        "13",
-        "19",
-        "21",
-        "29",
-        "31",
-        "32",
-        "33",
-        "34",
-        "35",
-        "39",
-        "41",
-        "49",
-        "51",
-        "52",
-        "53",
-        "54",
-        "55",
-        "59",
-        "61",
-        "62",
-        "69",
-        "71",
-        "72",
-        "79",
-        "81",
-        "89",
-        "91",
-        "92",
-        "93",
-        "A1",
-        "A9",
-        "N1",
-        "N2",
-        "N3",
-        "N9",
-        "Y1",
-    ]
-)
+_BODIES = frozenset("11 12 13 19 21 29 31 32 33 34 35 39 41 49 51 52 53 54 55 59 61 62 69 71 72 79 81 89 91 92 93 A1 A9 N1 N2 N3 N9 Y1".split())
 
 
 def _credit(number: str, _beside: str) -> bool:
@@ -115,7 +90,6 @@ _MACAU = _near(r"澳门|澳門|身份证|身份證|macau|macao|\bbir\b|\bid\b")
 #: mainlanders; passports: E or G and eight digits, or E, a letter and seven).
 _FORMS = (
     Form("credit_code", re.compile(rf"{_START}[1-9ANY][1-9][0-9]{{6}}[0-9A-HJ-NPQRTUWXYa-hj-npqrtuwxy]{{10}}{_END}"), _credit),
-    Form("iban", re.compile(rf"{_START}[A-Za-z]{{2}}[0-9]{{2}}(?:[ -]?[0-9A-Za-z]{{4}}){{2,7}}(?:[ -]?[0-9A-Za-z]{{1,3}})?{_END}"), _iban),
     Form("hong_kong_id", re.compile(rf"{_START}[A-Za-z]{{1,2}}[ ]?[0-9]{{6}}[ ]?[(][0-9Aa][)]"), _hong_kong_in_brackets),
     Form("hong_kong_id", re.compile(rf"{_START}[A-Za-z]{{1,2}}[0-9]{{6}}[0-9Aa]{_END}"), _hong_kong),
     Form("taiwan_id", re.compile(rf"{_START}[A-Z](?:[1289]|[A-D])[0-9]{{8}}{_END}"), _taiwan),
@@ -126,7 +100,7 @@ _FORMS = (
 )  # fmt: skip
 
 #: Where one of them may start: up to two letters, then enough digits.
-_CANDIDATE = re.compile(r"[0-9]{6}|[0-9]{2}[ -]?[0-9A-Z]{4}|[157]/[0-9]{6}")
+_CANDIDATE = re.compile(r"[0-9](?:[0-9]{5}|[0-9][ -]?[0-9A-Za-z]{4}|/[0-9]{6})")
 
 
 def find(view: View) -> Iterator[Span]:
@@ -158,6 +132,8 @@ def _is_letter(sign: str) -> bool:
 def _at(plain: str, place: int) -> Span | None:
     if plain[place] == " ":
         return None
+    if _is_letter(plain[place]) and (span := _iban(plain, place)):
+        return span
     for form in _FORMS:
         match = form.pattern.match(plain, place)
         if not match:

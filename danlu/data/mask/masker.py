@@ -27,33 +27,40 @@ DROPPED = "personal_data:"
 
 
 class Recogniser(NamedTuple):
-    """The kinds that a function may find, and the function."""
+    """The kinds that a function may find, the function, and the signs without which a text holds none of them."""
 
     kinds: frozenset[str]
     find: Callable[[View], Iterable[Span]]
+    digits: bool
+    han: bool
 
 
-def _row(kinds: str, find: Callable[[View], Iterable[Span]]) -> Recogniser:
-    return Recogniser(frozenset(kinds.split()), find)
+def _row(kinds: str, find: Callable[[View], Iterable[Span]], needs: str = "") -> Recogniser:
+    return Recogniser(frozenset(kinds.split()), find, "digits" in needs, "han" in needs)
 
 
 #: Where findings overlap and are equally long, the first row wins.
 RECOGNISERS: tuple[Recogniser, ...] = (
     _row("email url_credentials", network.find_emails),
-    _row("secret", credentials.find),
-    _row("credit_code hong_kong_id iban macau_id passport taiwan_id travel_permit", documents.find),
-    _row("bank_card china_id phone", numbers.find),
-    _row("bank_card china_id phone", spoken.find_chinese),
+    _row("secret", credentials.find_known, "digits"),
+    _row("secret", credentials.find_said),
+    _row("credit_code hong_kong_id iban macau_id passport taiwan_id travel_permit", documents.find, "digits"),
+    _row("bank_card china_id phone", numbers.find, "digits"),
+    _row("bank_card china_id phone", spoken.find_chinese, "han"),
     _row("bank_card china_id phone", spoken.find_english),
-    _row("ip", network.find_machines),
-    _row("plate", accounts.find_plates),
-    _row("qq wechat", accounts.find),
-    _row("address", addresses.find_chinese),
-    _row("address", addresses.find_english),
-    _row("person", names.find_chinese),
-    _row("person", names.find_transliterated),
+    _row("ip", network.find_ipv4, "digits"),
+    _row("ip", network.find_ipv6),
+    _row("plate", accounts.find_plates, "digits han"),
+    _row("qq", accounts.find_qq, "digits"),
+    _row("wechat", accounts.find_wechat),
+    _row("address", addresses.find_chinese, "han"),
+    _row("address", addresses.find_english, "digits"),
+    _row("person", names.find_chinese, "han"),
+    _row("person", names.find_transliterated, "han"),
     _row("person", names.find_english),
 )
+_DIGIT = re.compile("[0-9]")
+_HAN = re.compile("[\u3007\u4e00-\u9fff]")
 
 
 class NearMiss(NamedTuple):
@@ -101,7 +108,14 @@ class Masker:
         self._key = key or b""
         wanted = frozenset(config.names)
         self._wanted = wanted
-        self._recognisers = [row.find for row in RECOGNISERS if row.kinds & wanted]
+        #: The recognisers to ask, by whether a text has digits and whether it has Han characters.
+        self._recognisers = {
+            (digits, han): [
+                row.find for row in RECOGNISERS if row.kinds & wanted and digits >= row.digits and han >= row.han
+            ]
+            for digits in (False, True)
+            for han in (False, True)
+        }
         self._patterns = [(pattern, re.compile(pattern.regex)) for pattern in config.patterns]
         made = [FINDERS[section.finder](section) for section in config.finders]
         self._finders: tuple[Finder, ...] = (*made, *finders)
@@ -113,7 +127,7 @@ class Masker:
         A value that is spread over several turns goes whole: each turn that holds a piece of it gets the token.
         """
         view = View(parts)
-        spans = [span for span in merge(self._find(view)) if not self._is_allowed(view, span)]
+        spans = self.find(view)
         if not spans:
             return Masked(parts=tuple(parts))
         counts: Counter[str] = Counter()
@@ -135,15 +149,25 @@ class Masker:
         masked = tuple(_replace(part, replaced.get(number)) for number, part in enumerate(parts))
         return Masked(parts=masked, counts=counts, near_misses=tuple(near_misses), drop=drop)
 
-    def _find(self, view: View) -> Iterator[Span]:
-        for find in self._recognisers:
-            for span in find(view):
-                if span.kind in self._wanted:
-                    yield span
+    def find(self, view: View) -> list[Span]:
+        """The values in a text, in order and without overlaps; those that the recipe allows are left out."""
+        found = self._find(view)
+        return [span for span in merge(found) if not self._is_allowed(view, span)] if found else found
+
+    def _find(self, view: View) -> list[Span]:
+        plain = view.plain
+        digits = _DIGIT.search(plain) is not None
+        han = not plain.isascii() and _HAN.search(plain) is not None
+        found: list[Span] = []
+        for find in self._recognisers[digits, han]:
+            found += find(view)
+        if found:
+            found = [span for span in found if span.kind in self._wanted]
         for pattern, compiled in self._patterns:
-            yield from _matches(pattern, compiled, view)
+            found += _matches(pattern, compiled, view)
         for finder in self._finders:
-            yield from finder.find(view.plain)
+            found += finder.find(plain)
+        return found
 
     def _token(self, span: Span) -> str:
         if self._config.mode_of(span.kind) == "pseudonym":

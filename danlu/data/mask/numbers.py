@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from danlu.data.mask.checksums import is_date, luhn, mod11_2
@@ -19,14 +20,17 @@ from danlu.data.mask.view import BRIDGE, View
 _ENOUGH = re.compile(r"[0-9](?:[^0-9]{0,3}[0-9]){6}")
 _CHAIN = re.compile(r"[0-9]+(?:[ \n\x1f./()-]{1,3}[0-9]+)*")
 _GROUP = re.compile(r"[0-9]+")
+_CHECK_X = re.compile(r"[ \n\x1f]?[Xx]")
 #: What may stand between two groups of one identity or card number.
 _NARROW = re.compile(r"[ \n\x1f-]{1,3}")
+#: The same for spoken numbers: a speaker takes breath.
+_PAUSE = re.compile(r"[ 、，,.\x1f-]{1,3}")
 
 #: A word right before a number that says it is no card, no phone and no document.
 ORDER_BEFORE = re.compile(
     r"(?:订单|定单|单号|单据|运单|工单|流水|货号|型号|条码|条形码|编码|编号|批号|批次|快递|物流|发票|票号|合同|凭证|交易|序列号|商品"
     r"|order|tracking|invoice|serial|sku|isbn|ticket|ref|reference|transaction|waybill|parcel|shipment|batch|barcode|item"
-    r"|part|case|booking|receipt)"
+    r"|part|case|booking|receipt|(?<![a-z])po)"
     r"(?:[\s:：#=._-]|号|码|编|是|为|单|number|num|no|id|is|was){0,10}$",
     re.IGNORECASE,
 )
@@ -34,8 +38,7 @@ _IDENTITY_BEFORE = re.compile(
     r"(?:身份证|身份号|证件|证号|居民证|\bid\b|\bids\b|identity|citizen|resident)[^0-9]{0,24}$", re.IGNORECASE
 )
 _CARD_BEFORE = re.compile(
-    r"(?:银行卡|信用卡|储蓄卡|借记卡|工资卡|卡号|卡片|账号|帐号|账户|card|account|visa|mastercard)[^0-9]{0,24}$",
-    re.IGNORECASE,
+    r"(?:银行卡|信用卡|储蓄卡|借记卡|工资卡|卡号|卡片|账号|帐号|账户|card|account|visa|mastercard)[^0-9]{0,24}$", re.IGNORECASE
 )
 _PHONE_BEFORE = re.compile(
     r"(?:电话|座机|手机|热线|致电|拨打|联系方式|传真|号码|打给|呼叫|tel|telephone|phone|fax|call|mobile|cell|hotline|whatsapp"
@@ -58,7 +61,7 @@ PROVINCES = frozenset(
 #: Issuer prefixes with the lengths in use: UnionPay, Visa, Mastercard, American Express, JCB, Discover, Diners Club,
 #: and the older debit cards of ICBC (9558).
 _CARD = re.compile(
-    r"62[0-9]{14,17}|4[0-9]{15}|5[1-5][0-9]{14}|2(?:2[2-9]|[3-6][0-9]|7[01])[0-9]{13}|3[47][0-9]{13}"
+    r"62[0-9]{14,17}|4[0-9]{15}|5[1-5][0-9]{14}|2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{2}|7[01][0-9]|720)[0-9]{12}|3[47][0-9]{13}"
     r"|35[2-8][0-9]{13}|6(?:011|4[4-9][0-9]|5[0-9]{2})[0-9]{12}|9558[0-9]{15}|3(?:0[0-5]|[689][0-9])[0-9]{11}"
 )
 _MOBILE = re.compile(r"(?:00)?(?:86)?1[3-9][0-9]{9}")
@@ -104,12 +107,13 @@ class Group(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Neighbouring groups as one number, and the text right before it."""
+    """Neighbouring groups as one number, the text right before it, and whether it stands in words (幺三八)."""
 
     plain: str
     groups: Sequence[Group]
     digits: str
     before: str
+    spoken: bool
 
     @property
     def start(self) -> int:
@@ -120,11 +124,6 @@ class Window(NamedTuple):
     def end(self) -> int:
         """Where the last group ends."""
         return self.groups[-1].end
-
-    @property
-    def spoken(self) -> bool:
-        """Whether it stands in words: 幺三八, one three eight."""
-        return any(self.plain[group.start : group.end] != group.digits for group in self.groups)
 
     def is_order(self) -> bool:
         """Whether the text says that this is the number of an order or a thing."""
@@ -146,15 +145,22 @@ def find(view: View) -> Iterator[Span]:
             after = span.end
 
 
-def find_in_chain(plain: str, groups: Sequence[Group], after: int = 0) -> Iterator[Span]:
+def find_in_chain(
+    plain: str, groups: Sequence[Group], after: int = 0, spoken: bool = False
+) -> Iterator[Span]:
     """The values among the groups of one chain; text before `after` belongs to an earlier value."""
+    gap = _PAUSE if spoken else _NARROW
+    narrow = [gap.fullmatch(plain, group.end, follows.start) is not None for group, follows in pairwise(groups)]
     index = 0
     while index < len(groups):
         start = groups[index].start
         if start < after:
             index += 1
             continue
-        span = _at(plain, groups, index, plain[max(after, start - _LOOK_BACK) : start])
+        before = plain[max(after, start - _LOOK_BACK) : start]
+        span = _by_window(plain, groups, narrow, index, before, spoken)
+        if not span and not spoken and _may_begin_phone(groups, index, before):
+            span = _phone_by_form(plain, start, before)
         index += 1
         if span:
             yield span
@@ -163,31 +169,32 @@ def find_in_chain(plain: str, groups: Sequence[Group], after: int = 0) -> Iterat
                 index += 1
 
 
-def _at(plain: str, groups: Sequence[Group], index: int, before: str) -> Span | None:
-    """The value that starts with one group, if any."""
-    window = _windows(plain, groups, index, before)
-    for lengths, recognise in _WINDOWS:
-        for length in lengths:
-            if (candidate := window.get(length)) and (span := recognise(candidate)):
-                return span
-    return _phone_by_form(plain, groups[index].start, before)
-
-
-def _windows(plain: str, groups: Sequence[Group], index: int, before: str) -> dict[int, Window]:
-    """The windows that start with one group, by how many digits they have; none inside a word or a decimal."""
-    found: dict[int, Window] = {}
+def _by_window(
+    plain: str, groups: Sequence[Group], narrow: Sequence[bool], index: int, before: str, spoken: bool
+) -> Span | None:
+    """The value that some groups from `index` on make together, if any; none inside a word or a decimal."""
     if _in_word(before) or _DECIMAL_BEFORE.search(before[-2:]):
-        return found
+        return None
     digits = ""
-    for last in range(index, len(groups)):
-        if last > index and not _NARROW.fullmatch(plain, groups[last - 1].end, groups[last].start):
-            break
+    last_of: dict[int, int] = {}
+    last = index
+    while True:
         digits += groups[last].digits
         if len(digits) > _LONGEST:
             break
-        if len(digits) >= 7:
-            found[len(digits)] = Window(plain, groups[index : last + 1], digits, before)
-    return found
+        last_of[len(digits)] = last
+        last += 1
+        if last == len(groups) or not narrow[last - 1]:
+            break
+    if len(digits) < 7:
+        return None
+    for lengths, looks_right, recognise in _WINDOWS:
+        for length in lengths:
+            if length in last_of and looks_right(digits[:length]):
+                window = Window(plain, groups[index : last_of[length] + 1], digits[:length], before, spoken)
+                if span := recognise(window):
+                    return span
+    return None
 
 
 def _in_word(before: str) -> bool:
@@ -202,7 +209,7 @@ def _identity(window: Window) -> Span | None:
     """18 characters of GB 11643-1999: province, day of birth, and the check character of ISO 7064 MOD 11-2."""
     digits, end = window.digits, window.end
     if len(digits) == 17:
-        sign = re.compile(r"[ \n\x1f]?[Xx]").match(window.plain, end)
+        sign = _CHECK_X.match(window.plain, end)
         if not sign:
             return None
         digits, end = digits + "X", sign.end()
@@ -234,6 +241,10 @@ def _card(window: Window) -> Span | None:
         return None
     if not _CARD.fullmatch(window.digits) or window.is_order():
         return None
+    first = window.groups[0].digits
+    if len(window.groups) > 1 and _CARD.fullmatch(first) and luhn(first):
+        # A whole card, and what follows is another number.
+        return None
     if luhn(window.digits):
         return Span(window.start, window.end, "bank_card", window.digits)
     if _CARD_BEFORE.search(window.before):
@@ -243,31 +254,50 @@ def _card(window: Window) -> Span | None:
 
 def _phone_by_window(window: Window) -> Span | None:
     """A phone whose form says little: grouped in its own way, spoken, or a local number after a word for phone."""
-    plain, digits = window.plain, window.digits
-    spoken = window.spoken
-    if window.is_order() or (
-        not spoken and (plain[window.end : window.end + 1] == "." or _word_follows(plain, window.end))
-    ):
+    plain, digits, spoken = window.plain, window.digits, window.spoken
+    mobile = _MOBILE.fullmatch(digits) is not None
+    said = spoken and len(digits) >= 10 and (_LANDLINE.fullmatch(digits) or _NORTH_AMERICAN.fullmatch(digits))
+    in_turns = BRIDGE in plain[window.start : window.end] and [len(group.digits) for group in window.groups] == [3, 4, 4]
+    if not (mobile and (spoken or in_turns)) and not said:
+        # Nothing but a word before it makes this a phone: grouped in its own way, or a local number.
+        local = 7 <= len(digits) <= (12 if spoken else 8) and digits[0] not in "01" and (spoken or len(window.groups) <= 3)
+        if not (mobile or local) or _PHONE_BEFORE.search(window.before) is None or (len(digits) == 8 and is_date(digits)):
+            return None
+    if window.is_order() or (not spoken and (plain[window.end : window.end + 1] == "." or _word_follows(plain, window.end))):
         return None
-    called = _PHONE_BEFORE.search(window.before) is not None
-    if _MOBILE.fullmatch(digits):
-        in_threes = [len(group.digits) for group in window.groups] == [3, 4, 4]
-        right = spoken or called or (in_threes and BRIDGE in plain[window.start : window.end])
-    elif spoken and (_LANDLINE.fullmatch(digits) or _NORTH_AMERICAN.fullmatch(digits)):
-        right = len(digits) >= 10
-    else:
-        right = called and 7 <= len(digits) <= 12 and (spoken or len(digits) <= 8) and digits[0] not in "01"
-        right = right and not (len(digits) == 8 and is_date(digits)) and len(window.groups) <= (12 if spoken else 3)
-    return Span(window.start, window.end, "phone", canonical_phone(digits)) if right else None
+    return Span(window.start, window.end, "phone", canonical_phone(digits))
 
 
-#: Numbers of digits and the recogniser for windows that have as many, in the order in which they are asked.
-_WINDOWS: tuple[tuple[Sequence[int], Callable[[Window], Span | None]], ...] = (
-    ((18, 17), _identity),
-    (range(19, 13, -1), _card),
-    ((15,), _old_identity),
-    (range(15, 6, -1), _phone_by_window),
+def _may_be_identity(digits: str) -> bool:
+    return digits[6:8] in {"18", "19", "20"} or digits[:2] in PROVINCES
+
+
+def _may_be_card(digits: str) -> bool:
+    return _CARD.fullmatch(digits) is not None
+
+
+def _may_be_old_identity(digits: str) -> bool:
+    return digits[:2] in PROVINCES and digits[8:10] <= "12" and digits[10] <= "3"
+
+
+def _may_be_phone(digits: str) -> bool:
+    return digits[0] not in "01" or _MOBILE.fullmatch(digits) is not None or _LANDLINE.fullmatch(digits) is not None
+
+
+#: Numbers of digits, a cheap look at them, and the recogniser for windows that have as many, in the order of asking.
+_WINDOWS: tuple[tuple[Sequence[int], Callable[[str], bool], Callable[[Window], Span | None]], ...] = (
+    ((18, 17), _may_be_identity, _identity),
+    (range(19, 13, -1), _may_be_card, _card),
+    ((15,), _may_be_old_identity, _old_identity),
+    (range(15, 6, -1), _may_be_phone, _phone_by_window),
 )
+
+
+def _may_begin_phone(groups: Sequence[Group], index: int, before: str) -> bool:
+    """A cheap look before `_PHONE`: it begins with a sign, with three digits, or with 1 or 86 and three digits."""
+    if len(groups[index].digits) >= 3 or before[-1:] in ("+", "("):
+        return True
+    return groups[index].digits in {"1", "86"} and index + 1 < len(groups) and len(groups[index + 1].digits) >= 3
 
 
 def _phone_by_form(plain: str, start: int, before: str) -> Span | None:

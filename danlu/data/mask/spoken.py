@@ -40,7 +40,7 @@ def find_chinese(view: View) -> Iterator[Span]:
     for chain in _HAN_CHAIN.finditer(plain):
         if chain.end() - chain.start() >= 7 and not chain[0].isascii():
             groups = [_han_group(match) for match in _HAN_GROUP.finditer(plain, *chain.span())]
-            yield from find_in_chain(plain, _joined(plain, groups))
+            yield from find_in_chain(plain, _joined(groups), spoken=True)
 
 
 def _han_group(match: re.Match[str]) -> Group:
@@ -49,15 +49,15 @@ def _han_group(match: re.Match[str]) -> Group:
     return Group(match.start(), match.end(), _HAN[said[-1]] * times)
 
 
-def _joined(plain: str, groups: list[Group]) -> list[Group]:
+def _joined(groups: list[Group]) -> list[Group]:
     """Groups that touch as one: only where the speaker pauses may a number end."""
     joined: list[Group] = []
     for group in groups:
-        if joined and (joined[-1].end == group.start):
+        if joined and joined[-1].end == group.start:
             joined[-1] = Group(joined[-1].start, group.end, joined[-1].digits + group.digits)
         else:
             joined.append(group)
-    return [group for group in joined if plain[group.start : group.end]]
+    return joined
 
 
 def find_english(view: View) -> Iterator[Span]:
@@ -66,7 +66,8 @@ def find_english(view: View) -> Iterator[Span]:
     if sum(map(low.count, _LONG_WORDS)) < 4 or not _EN_CHAIN.search(view.plain):
         return
     for chain in _EN_CHAIN.finditer(view.plain):
-        yield from find_in_chain(view.plain, [_en_group(m) for m in _EN_GROUP.finditer(view.plain, *chain.span())])
+        groups = [_en_group(match) for match in _EN_GROUP.finditer(view.plain, *chain.span())]
+        yield from find_in_chain(view.plain, groups, spoken=True)
 
 
 #: The words for digits that a number of seven or more has at least four of, `double` and `oh` aside.

@@ -58,7 +58,7 @@ class View:
     def __init__(self, parts: Sequence[str]) -> None:
         self._parts = parts
         text = parts[0] if len(parts) == 1 else "\n".join(parts)
-        if _HAS_WIDE.search(text):
+        if (not text.isascii() or "\t" in text or BRIDGE in text) and _HAS_WIDE.search(text):
             text = text.translate(_WIDE)
         #: Places in `plain` and in the joined text, from which on both run alike.
         self._here, self._there = [0], [0]

@@ -125,9 +125,9 @@ def test_generated_identities_and_cards_are_all_found() -> None:
 
 @pytest.mark.parametrize("part", ["1", "a@", "1-", "+1 ", "(0", "a.", "x@a-", "６", "62 "])
 def test_no_text_makes_the_search_slow(part: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     mask(part * 50_000)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_decimals_are_not_hit() -> None:
