@@ -64,6 +64,8 @@ class Card:
     relabelled: dict[str, int] = field(default_factory=dict)
     duplicates: dict[str, Any] = field(default_factory=dict)
     split: dict[str, Any] = field(default_factory=dict)
+    added: dict[str, Any] = field(default_factory=dict)
+    contamination: list[dict[str, Any]] = field(default_factory=list)
     leaked_rows: int = 0
     lengths: dict[str, int] = field(default_factory=dict)
     sources: list[dict[str, Any]] = field(default_factory=list)
@@ -101,6 +103,8 @@ _STEP_WORDS = {
     "exact_duplicates": "Equal texts",
     "near_duplicates": "Near duplicates",
     "split": "Rows that join two sides of the split",
+    "outliers": "Texts far from all others",
+    "balance": "Rows of large classes left out",
     "near_test": "Training rows like a held-out one",
 }
 

@@ -7,10 +7,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from danlu.core.config import ComposedResource, Config, OptionalResource, ResourceMarker
+from danlu.core.config import ComposedResource, Config, OptionalResource, Resource, ResourceMarker
 from danlu.core.tasks import TaskName
 from danlu.core.urls import secret_in, without_secrets
-from danlu.data.filters.config import FiltersConfig, NormaliseConfig
+from danlu.data.augment.config import AugmentConfig
+from danlu.data.balance.config import BalanceConfig
+from danlu.data.filters.config import FiltersConfig, NormaliseConfig, OutlierFilter
 from danlu.data.labels.config import LabelsConfig
 from danlu.data.mask.config import MaskConfig
 
@@ -196,6 +198,15 @@ def seconds_of(moment: str | None) -> int:
     return (parsed - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(seconds=1)
 
 
+class ReferenceConfig(Config):
+    """A file whose rows must not be trained on: a public benchmark, or an examination of your own."""
+
+    path: Resource = Field(description="File, folder or pattern, as under data.sources.")
+    text: str = Field("text", min_length=1, description="Name of the column with the text, such as the question.")
+    format: Format = Field("auto", description="File format; auto goes by the ending and then by the content.")
+    encoding: str = Field("auto", description="Text encoding, such as utf-8 or gb18030; auto detects it.")
+
+
 class CleanConfig(Config):
     """What the clean stage sees of the data section: from the sources to clean, masked rows."""
 
@@ -247,9 +258,7 @@ class CleanConfig(Config):
                 f"min_characters is {self.min_characters}, above max_characters, which is {self.max_characters}"
             )
         if self.speaker is not None and self.conversation is None:
-            raise ValueError(
-                "speaker is given without conversation: name the column that tells which turns belong together"
-            )
+            raise ValueError("speaker needs conversation: name the column that tells which turns belong together")
         return self
 
 
@@ -273,15 +282,33 @@ class CorpusConfig(Config):
         None, description="Name of the column with a row's date or time, for a split by time or to keep the newest."
     )
     split: SplitConfig = Field(SplitConfig(), description="How much is held back for testing.")
+    contamination: list[ReferenceConfig] = Field(
+        default_factory=list,
+        description="Benchmark files of which no training row should hold a part; the card says how much one does.",
+    )
+    outliers: OutlierFilter | None = Field(
+        None, description="Drop the training texts that are farthest from all others; validation and test keep theirs."
+    )
+    augment: AugmentConfig | None = Field(None, description="New training rows made from real ones.")
+    balance: BalanceConfig | None = Field(
+        None, description="Repeat or leave out training rows so that classes are of more equal size. For classify."
+    )
     seed: int = Field(1, ge=0, description="Seed of the split and of any sampling.")
 
     @model_validator(mode="after")
     def _something_is_left(self) -> CorpusConfig:
         if self.split.validation + self.split.test > 0.6:
             raise ValueError("split.validation and split.test together leave less than 40 % of the rows for training")
+        if self.balance is not None and self.balance.method == "smote":
+            raise ValueError(
+                "balance.method is smote, which needs a model that reads vectors or numeric columns; both tasks read "
+                "texts. Use oversample, undersample, or train.class_weights: balanced"
+            )
+        if self.augment is not None and self.augment.generate is not None and self.augment.generate.endpoint is None:
+            raise ValueError("augment.generate needs endpoint: name base_url and model of an OpenAI-compatible server")
         for needs, why in (
             (self.split.by == "time", "split.by: time"),
-            (self.duplicates.keep == "newest", "keep: newest"),
+            (self.duplicates.keep == "newest", "duplicates.keep: newest"),
         ):
             if needs and self.time is None:
                 raise ValueError(f"{why} needs data.time, the name of the column with the time")

@@ -19,10 +19,15 @@ import pyarrow as pa
 
 from danlu.core.artifact import Artifact, write_json
 from danlu.core.context import Context
+from danlu.data.additions import add_rows
+from danlu.data.balance.config import BalanceConfig
+from danlu.data.balance.rows import undersample
 from danlu.data.card import Card, Funnel, readme, sentence
 from danlu.data.checks import check_labels, check_rows
 from danlu.data.config import CorpusConfig, DataStage
 from danlu.data.duplicates import read_links
+from danlu.data.filters.config import OutlierFilter
+from danlu.data.filters.outliers import outliers, vectors_of
 from danlu.data.keys import (
     EXACT_DUPLICATE,
     LABEL_CONFLICT,
@@ -41,11 +46,15 @@ from danlu.data.labels.decisions import apply_decisions, read_decisions
 from danlu.data.leaks import count_leaks, leaking_rows
 from danlu.data.naive import naive_score
 from danlu.data.near import components
-from danlu.data.split import PARTS, REASONS, Assignment, SplitRows, assign
+from danlu.data.references import check_reference
+from danlu.data.split import PARTS, REASONS, TRAIN, Assignment, SplitRows, assign
 from danlu.data.tables import CORPUS, SHARD_BYTES, Rejects, SortedPart, as_rejected, batches
 from danlu.data.times import NO_TIME
 
 Reasons = npt.NDArray[np.int8]
+
+OUTLIER = "outlier"
+UNDERSAMPLED = "undersampled"
 
 #: Why a row is dropped after all rows have been seen, and the step that does it.
 _STEP_OF = {
@@ -54,6 +63,8 @@ _STEP_OF = {
     NEAR_DUPLICATE: "near_duplicates",
     **dict.fromkeys(REASONS[1:], "split"),
     NEAR_TEST: "near_test",
+    OUTLIER: "outliers",
+    UNDERSAMPLED: "balance",
 }
 _REASONS = ("", *_STEP_OF)
 
@@ -111,9 +122,15 @@ def run(ctx: Context, config: DataStage) -> None:
     parts = _drop_bridges(sides, reasons, card)
     if data.duplicates.near:
         _drop_leaks(ctx, data, texts, reasons, parts, card)
+    if data.outliers is not None:
+        _drop_outliers(data.outliers, texts, data.seed, reasons, parts, card)
+    if data.balance is not None and data.balance.method == "undersample":
+        _leave_out(data.balance, data.seed, keys, reasons, parts, card)
     rows = Rows(reason=reasons, part=parts, fold=sides.fold, group=sides.group, keys=keys)
     _count(keys, rows, card, classify)
     _write(ctx, config, scratch, rows, card)
+    _add(ctx, config, card)
+    _look_for_references(ctx, data, card)
     with ctx.progress("counting leaks", None, "texts") as bar:
         card.leaked_rows = count_leaks(ctx.out, data.duplicates.threshold, bar.advance)
     if classify:
@@ -228,6 +245,68 @@ def _drop_leaks(ctx: Context, config: CorpusConfig, clean: Path, reasons: Reason
         check_rows(int((reasons == 0).sum()), card.funnel)
 
 
+def _drop_outliers(config: OutlierFilter, texts: Path, seed: int, reasons: Reasons, parts: Reasons, card: Card) -> None:
+    """Drop the training rows farthest from all others. Held-out ones stay: life is not filtered either."""
+    rows = np.flatnonzero(parts == TRAIN)
+    chosen = parts == TRAIN
+    found: list[str] = []
+    start = 0
+    for batch in batches(texts, ["text"]):
+        inside = chosen[start : start + batch.num_rows]
+        start += batch.num_rows
+        found += batch.filter(pa.array(inside)).column(0).to_pylist()
+    far = np.zeros(len(parts), dtype=bool)
+    far[rows] = outliers(vectors_of(found, config.dimensions, seed), config.share, config.neighbours)
+    _drop(reasons, ~far, OUTLIER, card)
+    parts[far] = -1
+
+
+def _leave_out(config: BalanceConfig, seed: int, keys: Keys, reasons: Reasons, parts: Reasons, card: Card) -> None:
+    """Drop training rows of large classes; which ones is drawn by a hash of their content."""
+    rows = np.flatnonzero(parts == TRAIN)
+    labels = [keys.labels[number] for number in keys.label[rows]]
+    contents = [f"{content:016x}" for content in keys.contents[keys.text[rows]].tolist()]
+    gone = np.zeros(len(parts), dtype=bool)
+    gone[rows] = True
+    gone[rows[undersample(labels, config.target, seed, keys=contents)]] = False
+    _drop(reasons, ~gone, UNDERSAMPLED, card)
+    parts[gone] = -1
+
+
+def _add(ctx: Context, config: DataStage, card: Card) -> None:
+    """Augment and repeat training rows."""
+    data = config.data
+    balancing = data.balance if config.task == "classify" else None
+    if data.augment is None and balancing is None:
+        return
+    with ctx.progress("adding training rows", card.splits["train"]["rows"], "rows") as bar:
+        added = add_rows(
+            ctx.out,
+            augmenting=data.augment,
+            balancing=balancing,
+            seed=data.seed,
+            threshold=data.duplicates.threshold,
+            synonyms=ctx.resources.get("data.augment.synonyms"),
+            answers=ctx.state / "answers",
+            advance=bar.advance,
+        )
+    card.added = added.card()
+    ctx.say(f"{card.added['rows']:,} training rows were added")
+
+
+def _look_for_references(ctx: Context, config: CorpusConfig, card: Card) -> None:
+    """How much of each benchmark that the recipe names is in the training rows."""
+    for position, reference in enumerate(config.contamination):
+        path = ctx.resources[f"data.contamination[{position}].path"]
+        found = check_reference(ctx.out / "train", path, reference, config.duplicates.threshold)
+        card.contamination.append(found)
+        if found["rows"]:
+            card.warnings.append(
+                f"{found['rows']:,} of {found['reference_rows']:,} rows of {found['name']} ({found['share']:.1%}) are "
+                "in the training rows, whole or in part: a score on it would be too high. card.json has examples."
+            )
+
+
 def _write(ctx: Context, config: DataStage, scratch: Path, rows: Rows, card: Card) -> None:
     """Write train/, validation/ and test/, and every row dropped since reading to rejected/."""
     clean = ctx.inputs["clean"]
@@ -264,6 +343,8 @@ def _as_corpus(table: pa.Table, decided: dict[str, pa.Array], card: Card) -> pa.
         "source": pa.array([source["name"] for source in sources], pa.string()),
         "licence": pa.array([source["licence"] for source in sources], pa.string()),
         "turns": _turns(table),
+        "parent": pa.nulls(table.num_rows, pa.string()),
+        "operation": pa.nulls(table.num_rows, pa.string()),
         **decided,
     }
     columns = {name: made[name] if name in made else table[name] for name in CORPUS.names}

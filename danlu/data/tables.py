@@ -46,7 +46,8 @@ CLEAN = pa.schema([*RAW, pa.field("content", pa.string())])
 _TURN = pa.struct([("role", pa.string()), ("text", pa.string()), ("learn", pa.bool_())])
 
 #: The corpus, as every later stage reads it. `label` is there for classify, `turns` and `rejected` for generate.
-#: `text` is all turns, one below the other. `time` is in seconds since 1970, UTC.
+#: `text` is all turns, one below the other. Rows that were added to train have a `parent` and the `operation` that made
+#: them. `time` is in seconds since 1970, UTC.
 CORPUS = pa.schema(
     [
         ("id", pa.string()),
@@ -63,6 +64,8 @@ CORPUS = pa.schema(
         ("time", pa.int64()),
         ("cluster", pa.string()),
         ("fold", pa.int8()),
+        ("parent", pa.string()),
+        ("operation", pa.string()),
     ]
 )
 

@@ -54,7 +54,10 @@ class Sections(Config):
     data: DataConfig = Field(description="The recipe's data section.")
 
 
-def make(folder: Path, paths: list[Path], task: str = "classify", **data: Any) -> Context:
+def make(
+    folder: Path, paths: list[Path], task: str = "classify", files: dict[str, Path] | None = None, **data: Any
+) -> Context:
+    """Run the room's three stages; `files` are what other fields of the section name, by dotted path."""
     sources = [{"path": str(path), "licence": "CC0-1.0"} for path in paths]
     whole = Sections.model_validate({"task": task, "data": {"sources": sources, **data}})
     resources = {f"data.sources[{number}].path": path for number, path in enumerate(paths)}
@@ -64,7 +67,7 @@ def make(folder: Path, paths: list[Path], task: str = "classify", **data: Any) -
     comparing = make_context(folder / "duplicates", stage="duplicates", inputs=inputs)
     duplicates.run(comparing, view(DuplicatesStage, whole))
     inputs["duplicates"] = as_artifact(comparing.out, "duplicates")
-    ctx = make_context(folder, stage="data", inputs=inputs)
+    ctx = make_context(folder, stage="data", inputs=inputs, resources=files)
     run(ctx, view(DataStage, whole))
     return ctx
 
