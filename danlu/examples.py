@@ -51,7 +51,14 @@ def tiny_recipe(folder: Path, task: str = "classify", rows: int = 240) -> dict[s
             "label": "label" if task == "classify" else None,
         },
         "model": {"scratch": {"layers": 1, "width": 64, "heads": 2, "vocabulary": 400}, "max_length": 48},
-        "train": {"epochs": 5.0, "batch_size": 8, "learning_rate": 0.003, "precision": "float32"},
+        # So small a model may find nothing for a while and then everything: it is not stopped early.
+        "train": {
+            "epochs": 5.0,
+            "batch_size": 8,
+            "learning_rate": 0.003,
+            "precision": "float32",
+            "early_stopping": 0,
+        },
         "compress": {"forms": ["torch"], "ship": "torch", "parity_rows": 20},
         "evaluate": {"resamples": 200},
         "speed": {"requests": 20, "warmup": 2},

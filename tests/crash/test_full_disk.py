@@ -72,7 +72,7 @@ def is_whole(artifact: Artifact) -> bool:
     return all(sha256_of(artifact / entry.path) == entry.sha256 for entry in artifact.record.files)
 
 
-@pytest.mark.parametrize(("before", "stage", "free"), [("plan", "data", 24 * _KIB), ("data", "train", 300 * _KIB)])
+@pytest.mark.parametrize(("before", "stage", "free"), [("plan", "clean", 24 * _KIB), ("data", "train", 300 * _KIB)])
 def test_a_full_disk_is_said_and_the_same_command_goes_on_when_there_is_room(
     tmp_path: Path, small_disk: Path, undisturbed: Workspace, before: str, stage: str, free: int
 ) -> None:
