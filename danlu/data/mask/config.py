@@ -72,8 +72,8 @@ class PatternConfig(Config):
     )
     checksum: Checksum = Field(
         "none",
-        description="Check that a match must pass, over its digits and letters without separators: luhn (ISO/IEC "
-        "7812-1), mod11_2 and mod97 (ISO 7064), verhoeff, or none.",
+        description="Check that a match must pass, without its separators: luhn (ISO/IEC "
+        "7812-1) and verhoeff over the digits alone, mod11_2 and mod97 (ISO 7064) over letters too, or none.",
     )
 
     @field_validator("regex")
@@ -171,7 +171,9 @@ class MaskConfig(Config):
             raise ValueError(f"patterns: the name {taken[0]!r} is taken; give each kind a name of its own")
         unknown = sorted(set(self.modes) - set(self.names))
         if unknown:
-            raise ValueError(f"modes: {unknown[0]!r} is not looked for; there are {', '.join(self.names) or 'no kinds'}")
+            raise ValueError(
+                f"modes: {unknown[0]!r} is not looked for; there are {', '.join(self.names) or 'no kinds'}"
+            )
         if self.key_env and self.key_file:
             raise ValueError("key_env and key_file are both given; one key is enough")
         if self.needs_key and not (self.key_env or self.key_file):

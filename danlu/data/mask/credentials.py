@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from danlu.data.mask.spans import Span
-from danlu.data.mask.view import View
+from danlu.data.mask.view import View, holds
 
 #: How the issuers say that their keys begin: AWS, GitHub, GitLab, Slack, Google, OpenAI and those who took its form,
 #: Stripe, Hugging Face, npm, PyPI, SendGrid, Alibaba Cloud, Tencent Cloud; JSON Web Tokens (RFC 7519).
@@ -58,7 +58,7 @@ _LOWEST_ENTROPY = 3.0
 def find_known(view: View) -> Iterator[Span]:
     """Keys that begin as their issuers say."""
     plain = view.plain
-    if any(part in plain for part in _KNOWN_PARTS):
+    if holds(plain, _KNOWN_PARTS):
         for match in _KNOWN.finditer(plain):
             yield Span(match.start(), match.end(), "secret", match[0])
 
@@ -68,11 +68,11 @@ def find_said(view: View) -> Iterator[Span]:
     plain = view.plain
     if "PRIVATE KEY" in plain:
         yield from _private_keys(plain)
-    if any(word in view.low for word in _WORDS):
+    if holds(view.low, _WORDS):
         for match in _KEY.finditer(plain):
             if _is_random(match["value"]):
                 yield Span(*match.span("value"), "secret", match["value"])
-    if any(word in view.low for word in _PASSWORD_WORDS):
+    if holds(view.low, _PASSWORD_WORDS):
         for match in _PASSWORD.finditer(plain):
             start, end = match.span("value")
             value = match["value"].rstrip(".,?")
@@ -92,9 +92,7 @@ def _private_keys(plain: str) -> Iterator[Span]:
 
 def _is_random(value: str) -> bool:
     """Whether a value is drawn rather than written: several classes of signs, and Shannon entropy, in bits a sign."""
-    classes = sum(
-        any(check(sign) for sign in value) for check in (str.isdigit, str.isupper, str.islower)
-    )
+    classes = sum(any(check(sign) for sign in value) for check in (str.isdigit, str.isupper, str.islower))
     shares = [count / len(value) for count in Counter(value).values()]
     return classes >= 2 and -sum(share * math.log2(share) for share in shares) >= _LOWEST_ENTROPY
 

@@ -70,7 +70,9 @@ def _iban(plain: str, place: int) -> Span | None:
 
 
 #: Registering department and kind of body: the first two characters of a social credit code (GB 32100-2015, table 1).
-_BODIES = frozenset("11 12 13 19 21 29 31 32 33 34 35 39 41 49 51 52 53 54 55 59 61 62 69 71 72 79 81 89 91 92 93 A1 A9 N1 N2 N3 N9 Y1".split())
+_BODIES = frozenset(
+    "11 12 13 19 21 29 31 32 33 34 35 39 41 49 51 52 53 54 55 59 61 62 69 71 72 79 81 89 91 92 93 A1 A9 N1 N2 N3 N9 Y1".split()
+)
 
 
 def _credit(number: str, _beside: str) -> bool:
@@ -98,6 +100,9 @@ _FORMS = (
     Form("macau_id", re.compile(rf"{_START}[157](?:[0-9]{{6}}[ ]?[(][0-9][)]|/[0-9]{{6}}/[0-9]){_END}"), _MACAU),
     Form("passport", re.compile(rf"{_START}(?:[EGDSPHMegdsphm][0-9]{{8}}|[Ee][A-Za-z][0-9]{{7}}|1[45][0-9]{{7}}|[A-Za-z]{{0,2}}[0-9]{{6,9}}[A-Za-z]?){_END}"), _PASSPORT),
 )  # fmt: skip
+
+_LETTERED = tuple(form for form in _FORMS if form.kind not in {"macau_id"})
+_BARE = tuple(form for form in _FORMS if form.kind not in {"hong_kong_id", "taiwan_id"})
 
 #: Where one of them may start: up to two letters, then enough digits.
 _CANDIDATE = re.compile(r"[0-9](?:[0-9]{5}|[0-9][ -]?[0-9A-Za-z]{4}|/[0-9]{6})")
@@ -132,9 +137,12 @@ def _is_letter(sign: str) -> bool:
 def _at(plain: str, place: int) -> Span | None:
     if plain[place] == " ":
         return None
-    if _is_letter(plain[place]) and (span := _iban(plain, place)):
+    letter = _is_letter(plain[place])
+    if letter and (span := _iban(plain, place)):
         return span
-    for form in _FORMS:
+    if place and (plain[place - 1] == "_" or (plain[place - 1].isascii() and plain[place - 1].isalnum())):
+        return None
+    for form in _LETTERED if letter else _BARE:
         match = form.pattern.match(plain, place)
         if not match:
             continue

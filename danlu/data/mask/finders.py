@@ -77,7 +77,9 @@ class TransformersFinder:
         except (OSError, ValueError) as error:
             raise UserError(f"{config.model!r} cannot be loaded as a token classification model: {error}") from error
         if not self._tokenizer.is_fast:
-            raise UserError(f"The tokenizer of {config.model!r} does not say where its tokens lie; it needs a fast one.")
+            raise UserError(
+                f"The tokenizer of {config.model!r} does not say where its tokens lie; it needs a fast one."
+            )
         self._labels = {number: str(label) for number, label in self._model.config.id2label.items()}
         known = {_plain(label) for label in self._labels.values()}
         if unknown := sorted(set(config.labels) - known):

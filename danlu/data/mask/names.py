@@ -23,13 +23,11 @@ from danlu.data.mask.lexicons import (
     SURNAMES,
 )
 from danlu.data.mask.spans import Span
-from danlu.data.mask.view import View
+from danlu.data.mask.view import View, holds
 
 _ALL_SURNAMES = SURNAMES | AMBIGUOUS_SURNAMES
 _COMPOUND = frozenset(COMPOUND_SURNAMES)
-_CANDIDATE = re.compile(
-    f"[{''.join(sorted(_ALL_SURNAMES | {name[0] for name in _COMPOUND}))}](?=[\u4e00-\u9fff])"
-)
+_CANDIDATE = re.compile(f"[{''.join(sorted(_ALL_SURNAMES | {name[0] for name in _COMPOUND}))}](?=[\u4e00-\u9fff])")
 
 #: Words right before a name that introduce a person.
 _INTRODUCES = re.compile(
@@ -38,7 +36,9 @@ _INTRODUCES = re.compile(
     r"|学生|家长|员工|同事|同学|朋友|好友|老师|教授|博士|医生|医师|大夫|护士|律师|法官|警官|民警|记者|作者|编辑|导演|演员|歌手|教练|队长|选手|队员|经理|总监|主管|主任|主席|总理|总统|[部外省市县镇乡村局处科院校所会队团司厅组班站店]长|书记|委员长|理事长|董事长|秘书长|首相|国王|上将|中将|少将|大使|英雄|烈士|模范|教师|画家|作曲家|科学家|专家|军官|战友|老板|助手|冠军|新秀|名将|总裁|总经理|司令员|委员|代表|同志|战士|工程师|院士|先生|女士|小姐|丈夫|妻子|老公|老婆|爱人|儿子|女儿|父亲|母亲|爸爸|妈妈|哥哥|弟弟|姐姐|妹妹|致|尊敬的|亲爱的|敬爱的|感谢|找|对接人|客服"
     r"|师傅|顾问|专员|助理|秘书|嘉宾|获奖者|签名|签字|签收|落款|抄送|转告|转交给?)(?:是|为|叫|名叫|姓名)?[ 　:：,，\"“'「【(（]{0,3}$"
 )
-_INTRODUCES_FORMALLY = re.compile(r"(?:姓名|名字|名|人|者|户名|签名|签字|署名)(?:是|为)?[ ]?[:：][ ]?$|(?:我叫|名叫|名字叫|名字是)[ ]?$")
+_INTRODUCES_FORMALLY = re.compile(
+    r"(?:姓名|名字|名|人|者|户名|签名|签字|署名)(?:是|为)?[ ]?[:：][ ]?$|(?:我叫|名叫|名字叫|名字是)[ ]?$"
+)
 #: Titles that follow a name, whole or the surname alone.
 _TITLE = re.compile(
     r"(?:先生|女士|小姐|太太|夫人|老师|师傅|经理|医生|大夫|医师|护士|律师|主任|教授|博士|阿姨|叔叔|大爷|大妈|奶奶|爷爷|同学|同志|校长|院长|局长|处长|科长|所长|部长|主席|总理|总统|书记|省长|市长|县长"
@@ -46,7 +46,9 @@ _TITLE = re.compile(
 )
 #: Those that nothing but a person has.
 _POLITE = re.compile(r"先生|女士|小姐|太太|老师|师傅|阿姨|叔叔|医生|经理")
-_MOST_FREQUENT = frozenset("王李张刘陈杨赵黄周吴徐孙胡朱郭何罗梁宋郑谢韩唐冯邓曹彭曾肖田董袁潘蔡蒋余杜叶魏苏吕丁沈姚卢姜崔钟谭陆汪范廖韦贾夏")
+_MOST_FREQUENT = frozenset(
+    "王李张刘陈杨赵黄周吴徐孙胡朱郭何罗梁宋郑谢韩唐冯邓曹彭曾肖田董袁潘蔡蒋余杜叶魏苏吕丁沈姚卢姜崔钟谭陆汪范廖韦贾夏"
+)
 _SURNAME_SCORE = dict.fromkeys(SURNAMES, 1.0) | dict.fromkeys(_MOST_FREQUENT, 1.5)
 #: Verbs that follow somebody who speaks or acts.
 _ACTS = re.compile(
@@ -147,7 +149,11 @@ def find_transliterated(view: View) -> Iterator[Span]:
 
 _WORD = r"[A-Z](?:['’][A-Z])?[a-zà-ÿ]+(?:[-]?[A-Z][a-zà-ÿ]+)*"
 _CAPITAL = re.compile(_WORD)
-_MORE = re.compile(r"(?: (?P<initial>[A-Z])[.]?(?= [A-Z]))?[ ](?:(?:van|von|de|der|den|la|del|bin|al)[ ]){0,2}(?P<word>" + _WORD + r")(?![A-Za-z0-9_])")
+_MORE = re.compile(
+    r"(?: (?P<initial>[A-Z])[.]?(?= [A-Z]))?[ ](?:(?:van|von|de|der|den|la|del|bin|al)[ ]){0,2}(?P<word>"
+    + _WORD
+    + r")(?![A-Za-z0-9_])"
+)
 _TITLED = re.compile(
     r"\b(?P<title>Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Doctor|Sir|Madam|Captain|Capt|Judge|Officer|Nurse|Sgt|Lt|Rev|Fr|Hon)[.]?[ ]"
     rf"(?:[A-Z][.][ ])?(?P<name>{_WORD})"
@@ -159,7 +165,9 @@ _INTRODUCES_EN = re.compile(
     r"|\b(?:patient|customer|client|tenant|employee|colleague|manager|nurse|attorney|lawyer|agent|teacher|student|passenger|contact|recipient|sender|applicant|beneficiary|cardholder|policyholder|insured|witness|plaintiff|defendant|attn|attention|signed|signed by|signature|cc|wife|husband|son|daughter|brother|sister|mother|father|friend|boss|supervisor|representative|owner|author|by|met|meet|contacted|ask for|asked for|speak to|speak with|spoke with|spoke to|talked to|talk to|call|from)[:,]? )$",
     re.IGNORECASE,
 )
-_ACTS_EN = re.compile(r"(?:'s\b|’s\b|,? (?:said|says|called|told|wrote|asked|replied|works|lives|lived|is|was|has|had|will|would|from|who|and I|speaking|here|born|reported|requested|confirmed|signed|paid)\b)")
+_ACTS_EN = re.compile(
+    r"(?:'s\b|’s\b|,? (?:said|says|called|told|wrote|asked|replied|works|lives|lived|is|was|has|had|will|would|from|who|and I|speaking|here|born|reported|requested|confirmed|signed|paid)\b)"
+)
 #: Words with a capital that are no surname: days, months, starts of sentences, companies, places.
 _NO_SURNAME = frozenset(
     "monday tuesday wednesday thursday friday saturday sunday january february march april may june july august september october november "
@@ -218,10 +226,12 @@ def find_english(view: View) -> Iterator[Span]:
             continue
         if word in _SURE_SURNAMES and (before := _BEFORE.search(plain, max(done, match.start() - 24), match.start())):
             # A first word that no lexicon has, and a surname that is nothing else.
-            if before["name"].lower() not in _NO_SURNAME and not _STARTS.search(plain[max(0, before.start() - 2) : before.start()]):
+            if before["name"].lower() not in _NO_SURNAME and not _STARTS.search(
+                plain[max(0, before.start() - 2) : before.start()]
+            ):
                 done = match.end()
                 yield _person(plain, before.start("name"), done)
-    if any(hint in low for hint in _ROLE_HINTS):
+    if holds(low, _ROLE_HINTS):
         for match in _ROLE.finditer(plain):
             end, words = _rest(plain, match.end())
             if words and match["name"][0].isupper() and match["name"].lower() not in _NO_SURNAME:
@@ -231,7 +241,7 @@ def find_english(view: View) -> Iterator[Span]:
         known = any(word in _FIRST for word in (match["name"].lower(), *words))
         if known or match["title"] not in _WORDY_TITLES:
             yield _person(plain, match.start("name"), end)
-    if any(word in low for word in _FIELD_WORDS):
+    if holds(low, _FIELD_WORDS):
         for match in _FIELD.finditer(plain):
             if match["name"].lower() not in _NO_SURNAME:
                 yield _person(plain, match.start("name"), _rest(plain, match.end())[0])
@@ -261,7 +271,10 @@ def _english_end(plain: str, start: int, end: int, word: str) -> int:
     return end if given and (introduced or (sure and _ACTS_EN.match(plain, end))) else 0
 
 
-_PINYIN = re.compile(r"(?:(?:zh|ch|sh|[bpmfdtnlgkhjqxrzcsyw])?(?:iang|iong|uang|ang|eng|ing|ong|ian|iao|uan|uai|an|en|in|un|ao|ou|ei|ai|ui|iu|ia|ie|ua|uo|ue|a|o|e|i|u|v)[-']?){1,2}", re.I)
+_PINYIN = re.compile(
+    r"(?:(?:zh|ch|sh|[bpmfdtnlgkhjqxrzcsyw])?(?:iang|iong|uang|ang|eng|ing|ong|ian|iao|uan|uai|an|en|in|un|ao|ou|ei|ai|ui|iu|ia|ie|ua|uo|ue|a|o|e|i|u|v)[-']?){1,2}",
+    re.I,
+)
 
 
 def _is_pinyin(word: str) -> bool:
@@ -281,7 +294,10 @@ def _rest(plain: str, end: int) -> tuple[int, list[str]]:
     return end, words
 
 
-_SAID = re.compile(r"\b(?:my (?:full )?name is|my name's|name:|i am|i'm|this is)[ ](?P<first>[a-z'-]{2,15})(?:[ ](?P<last>[a-z'-]{2,20}))?", re.IGNORECASE)
+_SAID = re.compile(
+    r"\b(?:my (?:full )?name is|my name's|name:|i am|i'm|this is)[ ](?P<first>[a-z'-]{2,15})(?:[ ](?P<last>[a-z'-]{2,20}))?",
+    re.IGNORECASE,
+)
 
 
 def _uncapitalised(plain: str) -> Iterator[Span]:

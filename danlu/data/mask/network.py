@@ -16,8 +16,12 @@ _URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{1,15}://(?P<value>[^\s/@:]{1,64}:[^
 
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"(?<![0-9A-Za-z.]){_OCTET}(?:[.]{_OCTET}){{3}}(?![0-9A-Za-z])(?![.][0-9])")
-_IPV6 = re.compile(r"(?<![0-9A-Za-z:.])(?:[0-9A-Fa-f]{1,4})?(?::[0-9A-Fa-f]{0,4}){2,7}(?:[0-9.]{6,15})?(?![0-9A-Za-z:])")
-_VERSION_BEFORE = re.compile(r"(?:version|ver|v|版本|firmware|固件|build|release|chapter|section|第)[\s:：号是]{0,3}$", re.IGNORECASE)
+_IPV6 = re.compile(
+    r"(?<![0-9A-Za-z:.])(?:[0-9A-Fa-f]{1,4})?(?::[0-9A-Fa-f]{0,4}){2,7}(?:[0-9.]{6,15})?(?![0-9A-Za-z:])"
+)
+_VERSION_BEFORE = re.compile(
+    r"(?:version|ver|v|版本|firmware|固件|build|release|chapter|section|第)[\s:：号是]{0,3}$", re.IGNORECASE
+)
 
 
 def find_emails(view: View) -> Iterator[Span]:

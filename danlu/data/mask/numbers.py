@@ -38,7 +38,8 @@ _IDENTITY_BEFORE = re.compile(
     r"(?:身份证|身份号|证件|证号|居民证|\bid\b|\bids\b|identity|citizen|resident)[^0-9]{0,24}$", re.IGNORECASE
 )
 _CARD_BEFORE = re.compile(
-    r"(?:银行卡|信用卡|储蓄卡|借记卡|工资卡|卡号|卡片|账号|帐号|账户|card|account|visa|mastercard)[^0-9]{0,24}$", re.IGNORECASE
+    r"(?:银行卡|信用卡|储蓄卡|借记卡|工资卡|卡号|卡片|账号|帐号|账户|card|account|visa|mastercard)[^0-9]{0,24}$",
+    re.IGNORECASE,
 )
 _PHONE_BEFORE = re.compile(
     r"(?:电话|座机|手机|热线|致电|拨打|联系方式|传真|号码|打给|呼叫|tel|telephone|phone|fax|call|mobile|cell|hotline|whatsapp"
@@ -145,9 +146,7 @@ def find(view: View) -> Iterator[Span]:
             after = span.end
 
 
-def find_in_chain(
-    plain: str, groups: Sequence[Group], after: int = 0, spoken: bool = False
-) -> Iterator[Span]:
+def find_in_chain(plain: str, groups: Sequence[Group], after: int = 0, spoken: bool = False) -> Iterator[Span]:
     """The values among the groups of one chain; text before `after` belongs to an earlier value."""
     gap = _PAUSE if spoken else _NARROW
     narrow = [gap.fullmatch(plain, group.end, follows.start) is not None for group, follows in pairwise(groups)]
@@ -188,12 +187,15 @@ def _by_window(
             break
     if len(digits) < 7:
         return None
-    for lengths, looks_right, recognise in _WINDOWS:
-        for length in lengths:
-            if length in last_of and looks_right(digits[:length]):
-                window = Window(plain, groups[index : last_of[length] + 1], digits[:length], before, spoken)
-                if span := recognise(window):
-                    return span
+    asked = [(order, -length, length) for length in last_of for order in _ASKED.get(length, ())]
+    if len(last_of) > 1:
+        asked.sort()
+    for order, _, length in asked:
+        _, looks_right, recognise = _WINDOWS[order]
+        if looks_right(digits[:length]):
+            window = Window(plain, groups[index : last_of[length] + 1], digits[:length], before, spoken)
+            if span := recognise(window):
+                return span
     return None
 
 
@@ -257,15 +259,28 @@ def _phone_by_window(window: Window) -> Span | None:
     plain, digits, spoken = window.plain, window.digits, window.spoken
     mobile = _MOBILE.fullmatch(digits) is not None
     said = spoken and len(digits) >= 10 and (_LANDLINE.fullmatch(digits) or _NORTH_AMERICAN.fullmatch(digits))
-    in_turns = BRIDGE in plain[window.start : window.end] and [len(group.digits) for group in window.groups] == [3, 4, 4]
+    in_turns = BRIDGE in plain[window.start : window.end] and [len(group.digits) for group in window.groups] == [
+        3,
+        4,
+        4,
+    ]
     if not (mobile and (spoken or in_turns)) and not said:
         # Nothing but a word before it makes this a phone: grouped in its own way, or a local number.
-        local = 7 <= len(digits) <= (12 if spoken else 8) and digits[0] not in "01" and (spoken or len(window.groups) <= 3)
-        if not (mobile or local) or _PHONE_BEFORE.search(window.before) is None or (len(digits) == 8 and is_date(digits)):
+        local = (
+            7 <= len(digits) <= (12 if spoken else 8) and digits[0] not in "01" and (spoken or len(window.groups) <= 3)
+        )
+        if (
+            not (mobile or local)
+            or _PHONE_BEFORE.search(window.before) is None
+            or (len(digits) == 8 and is_date(digits))
+        ):
             return None
-    if window.is_order() or (not spoken and (plain[window.end : window.end + 1] == "." or _word_follows(plain, window.end))):
+    if window.is_order() or (
+        not spoken and (plain[window.end : window.end + 1] == "." or _word_follows(plain, window.end))
+    ):
         return None
-    return Span(window.start, window.end, "phone", canonical_phone(digits))
+    start = window.start - (window.before[-1:] == "+")
+    return Span(start, window.end, "phone", canonical_phone(digits))
 
 
 def _may_be_identity(digits: str) -> bool:
@@ -291,6 +306,11 @@ _WINDOWS: tuple[tuple[Sequence[int], Callable[[str], bool], Callable[[Window], S
     ((15,), _may_be_old_identity, _old_identity),
     (range(15, 6, -1), _may_be_phone, _phone_by_window),
 )
+#: Which of them to ask, by the number of digits.
+_ASKED = {
+    length: tuple(order for order, (lengths, _, _) in enumerate(_WINDOWS) if length in lengths)
+    for length in range(7, _LONGEST + 1)
+}
 
 
 def _may_begin_phone(groups: Sequence[Group], index: int, before: str) -> bool:
