@@ -22,10 +22,16 @@ def find_plates(view: View) -> Iterator[Span]:
         yield Span(match.start(), match.end(), "plate", re.sub(r"[ ·•・.-]", "", match[0]).upper())
 
 
-_QQ = re.compile(r"(?:QQ|扣扣|企鹅)(?:号码?|群号?|账号|是|为|加|我|no|number|id|is|[ :：=.#]){0,5}(?P<value>[1-9][0-9]{4,11})(?![0-9@A-Za-z])", re.I)  # fmt: skip
+_QQ = re.compile(
+    r"(?:QQ|扣扣|企鹅)(?:号码?|群号?|账号|是|为|加|我|no|number|id|is|[ :：=.#]){0,5}"
+    r"(?P<value>[1-9][0-9]{4,11})(?![0-9@A-Za-z])",
+    re.IGNORECASE,
+)
 _WECHAT = re.compile(
-    r"(?:微信|weixin|we[ -]?chat|薇信|威信|v信|(?<![A-Za-z])[vw]x(?![A-Za-z]))(?P<said>(?:号码?|账号|帐号|是|为|加|我|搜|名"
-    r"|(?:ID|handle|is|me|at|on|my|the)\b|[ :：=,，“\"'「])*)(?P<value>[A-Za-z][A-Za-z0-9_-]{5,19})(?![A-Za-z0-9_@-])(?![.][A-Za-z])",
+    r"(?:微信|weixin|we[ -]?chat|薇信|威信|v信|(?<![A-Za-z])[vw]x(?![A-Za-z]))(?P<said>(?:号码?|账号|帐号|是|为|加"
+    r"|我|搜|名"
+    r"|(?:ID|handle|is|me|at|on|my|the)\b|[ :：=,，“\"'「])*)(?P<value>[A-Za-z][A-Za-z0-9_-]{5,19})"
+    r"(?![A-Za-z0-9_@-])(?![.][A-Za-z])",
     re.IGNORECASE,
 )
 _SAID = re.compile(r"号|ID|[:：=]|搜", re.IGNORECASE)

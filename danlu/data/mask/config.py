@@ -120,7 +120,7 @@ FinderConfig = Annotated[PresidioConfig | TransformersConfig, Field(discriminato
 
 
 class MaskConfig(Config):
-    """Which personal data is replaced, and by what. A plain list stands for `kinds` alone; an empty one masks nothing."""
+    """Which personal data is replaced, and by what. A plain list stands for `kinds`; an empty one masks nothing."""
 
     kinds: list[Kind] = Field(
         default_factory=lambda: list(DEFAULT_KINDS),

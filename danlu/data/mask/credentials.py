@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from danlu.data.mask.lexicons import words
 from danlu.data.mask.spans import Span
 from danlu.data.mask.view import View, holds
 
@@ -30,28 +31,35 @@ _PREFIXES = (
     r"eyJ[A-Za-z0-9_-]{8,}[.]eyJ[A-Za-z0-9_-]{4,}[.][A-Za-z0-9_-]{8,}",
 )
 _KNOWN = re.compile(rf"(?<![A-Za-z0-9_])(?<![A-Za-z0-9_]-)(?:{'|'.join(_PREFIXES)})")
-_KNOWN_PARTS = (
-    "AKIA", "ASIA", "ABIA", "ACCA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "AIza", "sk-", "k_live_", "k_test_", "hf_", "npm_", "pypi-",
-    "SG.", "LTAI", "AKID",
-    "eyJ",
+_KNOWN_PARTS = tuple(
+    words(
+        "AKIA ASIA ABIA ACCA ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- xox AIza sk- k_live_ k_test_ hf_ npm_ "
+        "pypi- SG. LTAI "
+        "AKID eyJ"
+    )
 )  # fmt: skip
 _KEY_BEGINS = re.compile(r"-----BEGIN (?P<what>[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?)-----")
 
 _SAID = r"(?P<quote>[\"'“”‘’`]?)(?:[ ]{0,3}(?:[:=：]{1,2}|=>|->|是|为|is\b|was\b)[ ]{0,3}|[ ]{1,2})[\"'“”‘’`]?"
 _KEY = re.compile(
-    r"(?:api[ _-]?key|app[ _-]?key|access[ _-]?key(?:[ _-]?(?:id|secret))?|secret(?:[ _-]?(?:access)?[ _-]?key)?|client[ _-]?secret"
+    r"(?:api[ _-]?key|app[ _-]?key|access[ _-]?key(?:[ _-]?(?:id|secret))?|secret(?:[ _-]?(?:access)?[ _-]?key)?"
+    r"|client[ _-]?secret"
     r"|app[ _-]?secret|token|bearer|密钥|秘钥|令牌|私钥)" + _SAID + r"(?P<value>[A-Za-z0-9+/=_.~-]{16,512})",
     re.IGNORECASE,
 )
 _PASSWORD = re.compile(
-    r"(?:pass[ _-]?word|passwd|passcode|passphrase|\bpwd|\bpin(?:[ ]?code)?\b|密码|口令)(?:[ ]?(?:for|of)[ ][a-z]{2,12}[ ](?=is))?"
+    r"(?:pass[ _-]?word|passwd|passcode|passphrase|\bpwd|\bpin(?:[ ]?code)?\b|密码|口令)(?:[ ]?(?:for"
+    r"|of)[ ][a-z]{2,12}[ ](?=is))?"
     r"[\"'“”‘’`]?[ ]{0,3}(?:[:=：]{1,2}|=>|是|为|is\b|was\b)[ ]{0,3}[\"'“‘`]?"
     r"(?P<value>[A-Za-z0-9!#$%&*+./<=>?@^_~|\\-]{4,64})",
     re.IGNORECASE,
 )
 #: Cheap looks before the two expressions above.
 _WORDS = (" key", "_key", "-key", "ikey", "skey", "pkey", "token", "secret", "bearer", "钥", "令牌")
-_PASSWORD_WORDS = ("password", "passwd", "passcode", "passphrase", "pass word", "pwd", "pin:", "pin is", "pin code", "pin =", "pin was", "密码", "口令")  # fmt: skip
+_PASSWORD_WORDS = (
+    *("password", "passwd", "passcode", "passphrase", "pass word", "pwd", "密码", "口令"),
+    *("pin:", "pin is", "pin code", "pin =", "pin was"),
+)
 _LOWEST_ENTROPY = 3.0
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from danlu.data.mask.checksums import IBAN_LENGTHS, credit_code, hong_kong, iban, organisation_code, taiwan
+from danlu.data.mask.lexicons import words
 from danlu.data.mask.numbers import ORDER_BEFORE, PROVINCES
 from danlu.data.mask.spans import Span
 from danlu.data.mask.view import View
@@ -71,7 +72,10 @@ def _iban(plain: str, place: int) -> Span | None:
 
 #: Registering department and kind of body: the first two characters of a social credit code (GB 32100-2015, table 1).
 _BODIES = frozenset(
-    "11 12 13 19 21 29 31 32 33 34 35 39 41 49 51 52 53 54 55 59 61 62 69 71 72 79 81 89 91 92 93 A1 A9 N1 N2 N3 N9 Y1".split()
+    words(
+        "11 12 13 19 21 29 31 32 33 34 35 39 41 49 51 52 53 54 55 59 61 62 69 71 72 79 81 89 91 92 93 A1 A9 N1 N2 "
+        "N3 N9 Y1"
+    )
 )
 
 
@@ -91,15 +95,32 @@ _MACAU = _near(r"澳门|澳門|身份证|身份證|macau|macao|\bbir\b|\bid\b")
 #: National Immigration Administration (permits: H and M for residents of Hong Kong and Macau, C, W and L for
 #: mainlanders; passports: E or G and eight digits, or E, a letter and seven).
 _FORMS = (
-    Form("credit_code", re.compile(rf"{_START}[1-9ANY][1-9][0-9]{{6}}[0-9A-HJ-NPQRTUWXYa-hj-npqrtuwxy]{{10}}{_END}"), _credit),
-    Form("hong_kong_id", re.compile(rf"{_START}[A-Za-z]{{1,2}}[ ]?[0-9]{{6}}[ ]?[(][0-9Aa][)]"), _hong_kong_in_brackets),
+    Form(
+        "credit_code",
+        re.compile(rf"{_START}[1-9ANY][1-9][0-9]{{6}}[0-9A-HJ-NPQRTUWXYa-hj-npqrtuwxy]{{10}}{_END}"),
+        _credit,
+    ),
+    Form(
+        "hong_kong_id", re.compile(rf"{_START}[A-Za-z]{{1,2}}[ ]?[0-9]{{6}}[ ]?[(][0-9Aa][)]"), _hong_kong_in_brackets
+    ),
     Form("hong_kong_id", re.compile(rf"{_START}[A-Za-z]{{1,2}}[0-9]{{6}}[0-9Aa]{_END}"), _hong_kong),
     Form("taiwan_id", re.compile(rf"{_START}[A-Z](?:[1289]|[A-D])[0-9]{{8}}{_END}"), _taiwan),
     Form("travel_permit", re.compile(rf"{_START}[HMCWLhmcwl](?:[0-9]{{10}}|[A-Za-z]?[0-9]{{7,8}}){_END}"), _PERMIT),
-    Form("travel_permit", re.compile(rf"{_START}[0-9]{{8}}(?:[0-9]{{2}}[ ]?(?:[(][A-Za-z][)]|[A-Za-z])?)?(?![0-9A-Za-z年月/-])"), _PERMIT),
+    Form(
+        "travel_permit",
+        re.compile(rf"{_START}[0-9]{{8}}(?:[0-9]{{2}}[ ]?(?:[(][A-Za-z][)]|[A-Za-z])?)?(?![0-9A-Za-z年月/-])"),
+        _PERMIT,
+    ),
     Form("macau_id", re.compile(rf"{_START}[157](?:[0-9]{{6}}[ ]?[(][0-9][)]|/[0-9]{{6}}/[0-9]){_END}"), _MACAU),
-    Form("passport", re.compile(rf"{_START}(?:[EGDSPHMegdsphm][0-9]{{8}}|[Ee][A-Za-z][0-9]{{7}}|1[45][0-9]{{7}}|[A-Za-z]{{0,2}}[0-9]{{6,9}}[A-Za-z]?){_END}"), _PASSPORT),
-)  # fmt: skip
+    Form(
+        "passport",
+        re.compile(
+            rf"{_START}(?:[EGDSPHMegdsphm][0-9]{{8}}|[Ee][A-Za-z][0-9]{{7}}|1[45][0-9]{{7}}"
+            rf"|[A-Za-z]{{0,2}}[0-9]{{6,9}}[A-Za-z]?){_END}"
+        ),
+        _PASSPORT,
+    ),
+)
 
 _LETTERED = tuple(form for form in _FORMS if form.kind not in {"macau_id"})
 _BARE = tuple(form for form in _FORMS if form.kind not in {"hong_kong_id", "taiwan_id"})

@@ -47,9 +47,8 @@ class PresidioFinder:
         self._analyzer = analyzer.AnalyzerEngine(nlp_engine=engine, supported_languages=[config.language])
         supported = set(self._analyzer.get_supported_entities(config.language))
         if unknown := sorted(set(config.labels) - supported):
-            raise UserError(
-                f"Presidio knows no entity type {unknown[0]!r} for {config.language}; it has {', '.join(sorted(supported))}"
-            )
+            have = ", ".join(sorted(supported))
+            raise UserError(f"Presidio knows no entity type {unknown[0]!r} for {config.language}; it has {have}")
         self._config = config
         # spaCy's pipelines share state between calls.
         self._lock = threading.Lock()

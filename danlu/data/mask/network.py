@@ -10,7 +10,8 @@ from danlu.data.mask.spans import Span
 from danlu.data.mask.view import View
 
 _EMAIL = re.compile(
-    r"(?<![A-Za-z0-9._%+])(?<![A-Za-z0-9._%+]-)[A-Za-z0-9_][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}[.])+[A-Za-z]{2,18}"
+    r"(?<![A-Za-z0-9._%+])(?<![A-Za-z0-9._%+]-)[A-Za-z0-9_][A-Za-z0-9._%+-]{0,63}@"
+    r"(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}[.])+[A-Za-z]{2,18}"
 )
 _URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{1,15}://(?P<value>[^\s/@:]{1,64}:[^\s/@]{1,128})@(?=[A-Za-z0-9\[])")
 

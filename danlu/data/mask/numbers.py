@@ -28,8 +28,10 @@ _PAUSE = re.compile(r"[ 、，,.\x1f-]{1,3}")
 
 #: A word right before a number that says it is no card, no phone and no document.
 ORDER_BEFORE = re.compile(
-    r"(?:订单|定单|单号|单据|运单|工单|流水|货号|型号|条码|条形码|编码|编号|批号|批次|快递|物流|发票|票号|合同|凭证|交易|序列号|商品"
-    r"|order|tracking|invoice|serial|sku|isbn|ticket|ref|reference|transaction|waybill|parcel|shipment|batch|barcode|item"
+    r"(?:订单|定单|单号|单据|运单|工单|流水|货号|型号|条码|条形码|编码|编号|批号|批次|快递|物流|发票|票号|合同|凭证"
+    r"|交易|序列号|商品"
+    r"|order|tracking|invoice|serial|sku|isbn|ticket|ref|reference|transaction|waybill|parcel|shipment|batch"
+    r"|barcode|item"
     r"|part|case|booking|receipt|(?<![a-z])po)"
     r"(?:[\s:：#=._-]|号|码|编|是|为|单|number|num|no|id|is|was){0,10}$",
     re.IGNORECASE,
@@ -42,7 +44,8 @@ _CARD_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _PHONE_BEFORE = re.compile(
-    r"(?:电话|座机|手机|热线|致电|拨打|联系方式|传真|号码|打给|呼叫|tel|telephone|phone|fax|call|mobile|cell|hotline|whatsapp"
+    r"(?:电话|座机|手机|热线|致电|拨打|联系方式|传真|号码|打给|呼叫|tel|telephone|phone|fax|call|mobile|cell"
+    r"|hotline|whatsapp"
     r"|number|dial|reach|ring|text)[^0-9]{0,24}$",
     re.IGNORECASE,
 )
@@ -62,7 +65,8 @@ PROVINCES = frozenset(
 #: Issuer prefixes with the lengths in use: UnionPay, Visa, Mastercard, American Express, JCB, Discover, Diners Club,
 #: and the older debit cards of ICBC (9558).
 _CARD = re.compile(
-    r"62[0-9]{14,17}|4[0-9]{15}|5[1-5][0-9]{14}|2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{2}|7[01][0-9]|720)[0-9]{12}|3[47][0-9]{13}"
+    r"62[0-9]{14,17}|4[0-9]{15}|5[1-5][0-9]{14}|2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{2}|7[01][0-9]"
+    r"|720)[0-9]{12}|3[47][0-9]{13}"
     r"|35[2-8][0-9]{13}|6(?:011|4[4-9][0-9]|5[0-9]{2})[0-9]{12}|9558[0-9]{15}|3(?:0[0-5]|[689][0-9])[0-9]{11}"
 )
 _MOBILE = re.compile(r"(?:00)?(?:86)?1[3-9][0-9]{9}")

@@ -28,20 +28,22 @@ _ZH_DIGITS = "零〇幺一二两三四五六七八九洞拐勾"
 _EN_DIGITS = "zero|one|two|three|four|five|six|seven|eight|nine"
 #: What another speaker says while a number is dictated, and how the speaker goes on.
 _FILLERS = (
-    r"嗯+|恩+|哦+|噢|好的?|好嘞|对的?|是的?|行|可以|继续|您?请?继续说?|您说|请说|您请说|记下了?|收到|明白|然后呢|还有呢|后面呢"
+    r"嗯+|恩+|哦+|噢|好的?|好嘞|对的?|是的?|行|可以|继续|您?请?继续说?|您说|请说|您请说|记下了?|收到|明白|然后呢"
+    r"|还有呢|后面呢"
     r"|ok(?:ay)?|yes|yeah|yep|uh[- ]?huh|mm+[- ]?hm+|hm+|right|got it|go on|go ahead|sure|and then|alright"
 )
 _LEADS = r"然后是?|接着是?|后面是?|后边是?|再是?|最后是?|接下来是?|and then|then|and|next"
+#: What may stand behind a piece of a number at the end of a line.
+_TRAILING = " ，,、。.…~—-"
 _LABEL = r"(?:[^\n:：0-9]{1,10}[:：][ ]?)?"
 _BRIDGE = re.compile(
-    rf"(?:(?<=[0-9{_ZH_DIGITS}])|(?<=one)|(?<=two)|(?<=six)|(?<=zero)|(?<=four)|(?<=five)|(?<=nine)|(?<=three)|(?<=seven)"
-    rf"|(?<=eight)|(?<=\boh))[ ，,、。.…~—-]{{0,6}}\n"
+    rf"[{_TRAILING}]{{0,6}}\n"
     rf"(?:{_LABEL}(?:{_FILLERS})(?:[ ，,。.!！…~]*(?:{_FILLERS}))?[ ，,。.!！…~]*\n){{0,3}}"
     rf"{_LABEL}(?:(?:{_LEADS})[ ，,：:…]*)?(?=[0-9{_ZH_DIGITS}Xx]|(?:{_EN_DIGITS}|oh|double|triple)\b)",
     re.IGNORECASE,
 )
 _BLANK = re.compile(r"[\s，,、。.…~—-]*")
-_NEAR_A_DIGIT = re.compile(rf"[0-9{_ZH_DIGITS}][ ，,、。.…~—-]{{0,6}}\n|(?:{_EN_DIGITS}|oh)[ ,.…~-]{{0,6}}\n", re.I)
+_DIGIT_BEFORE = re.compile(rf"(?:[0-9{_ZH_DIGITS}]|{_EN_DIGITS}|\boh)$", re.IGNORECASE)
 
 
 def holds(text: str, words: Iterable[str]) -> bool:
@@ -71,7 +73,7 @@ class View:
         #: Places in `plain` and in the joined text, from which on both run alike.
         self._here, self._there = [0], [0]
         self._text = text
-        self.plain = self._bridged(text) if "\n" in text and _NEAR_A_DIGIT.search(text) else text
+        self.plain = self._bridged(text) if "\n" in text else text
 
     @cached_property
     def low(self) -> str:
@@ -81,13 +83,23 @@ class View:
     def _bridged(self, text: str) -> str:
         kept: list[str] = []
         done = length = 0
-        for match in _BRIDGE.finditer(text):
-            kept += [text[done : match.start()], BRIDGE]
-            length += match.start() - done + 1
-            done = match.end()
-            self._here.append(length)
-            self._there.append(done)
-        return "".join(kept) + text[done:]
+        line_end = text.find("\n")
+        while line_end >= 0:
+            last = line_end
+            while last > done and line_end - last < 6 and text[last - 1] in _TRAILING:
+                last -= 1
+            # Few lines end with a digit, and a look at the end costs less than the expression.
+            near = last > done and _DIGIT_BEFORE.search(text, max(done, last - 6), last)
+            if near and (match := _BRIDGE.match(text, last)):
+                kept += [text[done:last], BRIDGE]
+                length += last - done + 1
+                done = match.end()
+                self._here.append(length)
+                self._there.append(done)
+                line_end = text.find("\n", done)
+            else:
+                line_end = text.find("\n", line_end + 1)
+        return "".join(kept) + text[done:] if kept else text
 
     def _original(self, place: int) -> int:
         run = bisect_right(self._here, place) - 1

@@ -27,7 +27,10 @@ def masker(**section: object) -> Masker:
     ("turns", "expected"),
     [
         (["我的手机号是138", "0013", "8000，记下了吗"], ["我的手机号是[PHONE]", "[PHONE]", "[PHONE]，记下了吗"]),
-        (["手机138", "嗯", "0013", "好的，请继续。", "8000"], ["手机[PHONE]", "嗯", "[PHONE]", "好的，请继续。", "[PHONE]"]),
+        (
+            ["手机138", "嗯", "0013", "好的，请继续。", "8000"],
+            ["手机[PHONE]", "嗯", "[PHONE]", "好的，请继续。", "[PHONE]"],
+        ),
         (["电话幺三八", "嗯嗯", "零零幺三", "八零零零"], ["电话[PHONE]", "嗯嗯", "[PHONE]", "[PHONE]"]),
         (["my number is one three eight", "uh-huh", "zero zero one three", "and then eight zero zero zero"],
          ["my number is [PHONE]", "uh-huh", "[PHONE]", "and then [PHONE]"]),
