@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from danlu.core.config import Config, Resource
 from danlu.core.tasks import TaskName
-from danlu.data.mask.config import MaskConfig
+from danlu.data.mask.config import MaskConfig, MaskSection
 
 Format = Literal["auto", "csv", "tsv", "excel", "jsonl", "json", "parquet", "text"]
 
@@ -62,7 +62,7 @@ class DataConfig(Config):
     max_bad_rows: int = Field(
         1_000, ge=0, description="Stop when more rows than this cannot be read (a broken line, a missing column)."
     )
-    mask: MaskConfig = Field(
+    mask: MaskSection = Field(
         MaskConfig(),
         description="Personal data replaced before anything else sees the text; a list of kinds, or a section.",
     )

@@ -11,7 +11,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +40,11 @@ class Cleaning:
 
     config: DataConfig
     highest_draw: int | None = None
+    masker: Masker = field(init=False)
 
-    @cached_property
-    def masker(self) -> Masker:
-        """What masks personal data; `clean` makes it before threads start."""
-        return Masker(self.config.mask, read_key(self.config.mask))
+    def __post_init__(self) -> None:
+        """Make what masks personal data, once for all threads. Raises `UserError` where its key is missing."""
+        self.masker = Masker(self.config.mask, read_key(self.config.mask))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +160,6 @@ def clean(folder: Path, cleaning: Cleaning) -> Iterator[pa.Table]:
     """
     daft = _daft()
     kinds = cleaning.config.mask.names
-    assert cleaning.masker, "made here, before Daft's threads ask for it"
     words = ("text", "content", "step", "reason")
     counts = tuple(masked_column(kind) for kind in kinds)
 

@@ -139,7 +139,9 @@ def test_personal_data_is_nowhere(messy: tuple[Context, list[dict[str, Any]]]) -
     texts = [row["text"] or "" for part in (*PARTS, "rejected") for row in rows_of(out, part)]
     assert not any("@example.com" in text or "1380013" in text for text in texts)
     assert "write to [EMAIL] or [PHONE] about it" in texts
-    assert card_of(out)["masked"] == {"bank_card": 0, "china_id": 0, "email": 3, "phone": 3}
+    masked = card_of(out)["masked"]
+    assert {kind: times for kind, times in masked.items() if times} == {"email": 3, "phone": 3}
+    assert masked["china_id"] == 0
 
 
 def test_the_card_for_people_says_the_same(messy: tuple[Context, list[dict[str, Any]]]) -> None:
