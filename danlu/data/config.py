@@ -14,7 +14,7 @@ from danlu.data.augment.config import AugmentConfig
 from danlu.data.balance.config import BalanceConfig
 from danlu.data.filters.config import FiltersConfig, NormaliseConfig, OutlierFilter
 from danlu.data.labels.config import LabelsConfig
-from danlu.data.mask.config import MaskConfig
+from danlu.data.mask.config import MaskConfig, MaskSection
 
 Role = Literal["system", "user", "assistant", "tool"]
 Format = Literal["auto", "csv", "tsv", "excel", "jsonl", "json", "parquet", "orc", "arrow", "text", "word", "pdf"]
@@ -244,7 +244,7 @@ class CleanConfig(Config):
     max_bad_rows: int = Field(
         1_000, ge=0, description="Stop when more rows than this cannot be read (a broken line, a missing column)."
     )
-    mask: MaskConfig = Field(
+    mask: MaskSection = Field(
         MaskConfig(),
         description="Personal data replaced before anything else sees the text; a list of kinds, or a section.",
     )

@@ -198,9 +198,15 @@ class MaskConfig(Config):
         """What becomes of values of a kind."""
         return self.modes.get(kind, self.mode)
 
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """An object as usual, or the list of kinds that stands for it."""
-        described = handler(schema)
-        kinds = handler.resolve_ref_schema(described)["properties"]["kinds"]
-        return {"anyOf": [described, {"type": "array", "items": kinds["items"]}]}
+
+class _OrKinds:
+    """Lets the schema of a section say that a list of kinds may stand for it."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        section = handler(schema)
+        kinds = handler.resolve_ref_schema(section)["properties"]["kinds"]
+        return {"anyOf": [section, {"type": "array", "items": kinds["items"]}]}
+
+
+#: The type of the field `mask` of a recipe.
+MaskSection = Annotated[MaskConfig, _OrKinds()]

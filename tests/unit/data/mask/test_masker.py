@@ -11,7 +11,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from danlu.core.errors import UserError
-from danlu.data.mask.config import DEFAULT_KINDS, MaskConfig
+from danlu.data.mask.config import DEFAULT_KINDS, MaskConfig, MaskSection
 from danlu.data.mask.masker import Masker, NearMiss
 from danlu.data.mask.pseudonyms import key_mark, read_key
 
@@ -155,7 +155,7 @@ def test_a_list_stands_for_kinds() -> None:
     assert MaskConfig.model_validate(["phone", "email", "phone"]).kinds == ["email", "phone"]
     assert MaskConfig.model_validate([]).names == []
     assert Masker(MaskConfig.model_validate([])).mask_parts((f"{ID} a@b.cn",)).parts == (f"{ID} a@b.cn",)
-    schema = TypeAdapter(MaskConfig).json_schema()
+    schema = TypeAdapter(MaskSection).json_schema()
     described = jsonschema.Draft202012Validator(schema)
     assert all(described.is_valid(value) for value in (["email"], [], {"kinds": ["email"]}, {"mode": "drop"}))
     assert not any(described.is_valid(value) for value in (["fax"], "email", {"fax": 1}))
