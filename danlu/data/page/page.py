@@ -283,11 +283,16 @@ def _personal(card: Mapping[str, Any]) -> str:
 
 
 def _kinds(counts: Mapping[str, int]) -> str:
+    """What was found, most first; then, in a line, what was looked for and not found."""
     most = max(1, *counts.values())
     order = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    return _bars(
-        _Bar(name=_named("kind_", kind), value=_count(count), pieces=[("", count / most)]) for kind, count in order
+    drawn = _bars(
+        _Bar(name=_named("kind_", kind), value=_count(count), pieces=[("", count / most)])
+        for kind, count in order
+        if count
     )
+    absent = " · ".join(_named("kind_", kind) for kind, count in order if not count)
+    return drawn + (f'<p class="small">{_say("not_found")} {absent}</p>' if absent else "")
 
 
 def _duplicates(card: Mapping[str, Any]) -> str:
@@ -332,8 +337,9 @@ def _score(name: str, score: Mapping[str, float | None], kind: str) -> _Bar:
         return _Bar(name=_say(name), value=_share(value), pieces=[(kind, value)])
     return _Bar(
         name=_say(name),
-        value=f"{_share(value)} ({_share(low)} – {_share(high)})",
+        value=_share(value),
         pieces=[(kind, value)],
+        why=f"{_share(low)} – {_share(high)}",
         interval=(low, high),
     )
 

@@ -92,6 +92,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "Values replaced, by kind. A kind that is not listed was not looked for.",
         "按种类列出被替换的值。没有列出的种类没有查找。",
     ),
+    "not_found": ("Looked for and not found:", "查过、没有发现："),
     "near_misses": ("Near misses", "形似而校验不过"),
     "near_misses_note": (
         "Values that look like such a number and fail its checksum; near_misses/ of the clean stage says where.",
