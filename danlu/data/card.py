@@ -168,7 +168,9 @@ def _sources(card: dict[str, Any]) -> str:
         for source in card["sources"]
         for file in source["files"]
     ]
-    text = "## Sources\n\n" + _table(["file", "format", "encoding", "rows", "unreadable", "licence", "consent", "SHA-256"], rows)
+    text = "## Sources\n\n" + _table(
+        ["file", "format", "encoding", "rows", "unreadable", "licence", "consent", "SHA-256"], rows
+    )
     for source in card["sources"]:
         if source["origin"] is not None:
             text += f"\n\n{_cell(source['name'])} comes from: {_cell(source['origin'])}"
@@ -210,9 +212,7 @@ def _privacy(card: dict[str, Any]) -> str:
     if not card["masked"]:
         return "## Personal data\n\nNothing was masked: the recipe asks for none."
     counts = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in card["masked"].items())
-    return (
-        f"## Personal data\n\nValues replaced: {counts}. A kind that is not listed was not looked for."
-    )
+    return f"## Personal data\n\nValues replaced: {counts}. A kind that is not listed was not looked for."
 
 
 def _duplicates(card: dict[str, Any]) -> str:

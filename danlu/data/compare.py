@@ -84,15 +84,15 @@ def compare(before: Artifact, after: Artifact, workspace: Workspace, most: int =
     both = (before, after)
     cache = workspace.root / "cache"
     cache.mkdir(parents=True, exist_ok=True)
-    rows = sum(
-        pq.ParquetFile(path).metadata.num_rows for corpus in both for path in _files(corpus, PARTS)
-    )
+    rows = sum(pq.ParquetFile(path).metadata.num_rows for corpus in both for path in _files(corpus, PARTS))
     shards = min(_MOST_FILES, 1 + rows // (2 * _ROWS_AT_ONCE))
     with tempfile.TemporaryDirectory(dir=cache, prefix="compare-") as scratch:
         for side, corpus in enumerate(both):
             _deal_out(corpus, Path(scratch) / str(side), shards, side, found)
         for number in range(shards):
-            _compare_rows(*(_by_content(Path(scratch) / str(side) / f"{number}.parquet") for side in (0, 1)), found, most)
+            _compare_rows(
+                *(_by_content(Path(scratch) / str(side) / f"{number}.parquet") for side in (0, 1)), found, most
+            )
     cards = [corpus.json("card.json") for corpus in both]
     found.dropped = _changed(*(_dropped(card) for card in cards), nothing=0)
     found.settings = _changed(*(_settings(corpus, workspace) for corpus in both), nothing=None)
@@ -212,9 +212,7 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     if isinstance(value, dict) and value:
         return {key: leaf for name, item in value.items() for key, leaf in _flat(item, f"{path}.{name}").items()}
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-        return {
-            key: leaf for index, item in enumerate(value) for key, leaf in _flat(item, f"{path}[{index}]").items()
-        }
+        return {key: leaf for index, item in enumerate(value) for key, leaf in _flat(item, f"{path}[{index}]").items()}
     return {path.lstrip("."): value}
 
 

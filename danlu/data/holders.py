@@ -5,7 +5,6 @@ Every search streams over the Parquet files of the workspace; counts are exact, 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,7 +51,7 @@ def of_subject(subject: str) -> Wanted:
 
 
 def with_text(text: str) -> Wanted:
-    """Rows whose masked text (or, of a preference pair, the answer liked less) has `text` in it; case does not count."""
+    """Rows whose masked text, or the answer liked less of a preference pair, has `text` in it; case does not count."""
 
     def wanted(table: pa.Table) -> pa.Array:
         names = [name for name in ("text", "rejected") if name in table.column_names]
@@ -163,7 +162,7 @@ class Trace:
 
 
 def trace(workspace: Workspace, prefix: str, only: Collection[str] | None, most: int) -> list[Trace]:
-    """The rows whose id or content begins with `prefix`, each with its file and every place where it is; `most` of them."""
+    """The rows whose id or content begins with `prefix`, with file and every place where each is; `most` of them."""
     traces: dict[str, Trace] = {}
     prefix = prefix.strip().lower()
     for artifact in workspace.artifacts():
@@ -223,8 +222,3 @@ def _place(found: Trace, row: dict[str, Any], artifact: Artifact, folder: str, s
     # What knows the source's number or name says more than what knows the file's name only.
     if files and (not found.files or len(files) < len(found.files)):
         found.files = files
-
-
-def counted(holders: Iterable[Holder]) -> Counter[str]:
-    """How many artifacts of each stage hold what was looked for."""
-    return Counter(holder.stage for holder in holders)

@@ -285,7 +285,7 @@ def _turns(table: pa.Table) -> pa.Array:
 
 
 def _length_bins(lengths: Integers) -> list[dict[str, int]]:
-    """How many texts have up to 10, 20, 50, 100, ... characters and more than the number before; ends at the longest."""
+    """How many texts have up to 10, 20, 50, 100, ... characters, and more than the number before."""
     most = int(lengths.max())
     ends = [step * 10**power for power in range(1, 20) for step in (1, 2, 5)]
     ends = ends[: int(np.searchsorted(ends, most)) + 1]

@@ -83,7 +83,9 @@ def _count(value: int) -> str:
 
 
 def _section(title: str, *body: str, kind: str = "") -> str:
-    return f'<section class="card{kind}">\n<h2>{title}</h2>\n' + "\n".join(part for part in body if part) + "\n</section>"
+    return (
+        f'<section class="card{kind}">\n<h2>{title}</h2>\n' + "\n".join(part for part in body if part) + "\n</section>"
+    )
 
 
 def _two(*sections: str) -> str:
@@ -252,14 +254,14 @@ def _source(source: Mapping[str, Any]) -> str:
 
 def _files(files: Sequence[Mapping[str, Any]]) -> str:
     columns = ("file", "format", "rows", "unreadable", "hash")
-    head = "".join(f'<th{_numeric(name)}>{_say(name)}</th>' for name in columns)
+    head = "".join(f"<th{_numeric(name)}>{_say(name)}</th>" for name in columns)
     rows = []
     for file in files[:_MOST_FILES]:
         shown = _text(file["format"]) + (f", {_text(file['encoding'])}" if file["encoding"] else "")
         digest = f'<code title="{_text(file["sha256"])}">{_text(file["sha256"][:12])}</code>'
         cells = (_text(file["name"]), shown, _count(file["rows"]), _count(file["bad_rows"]), digest)
         drawn = "".join(
-            f"<td{_numeric(name)}><span class=\"name\">{_say(name)}</span><span>{cell}</span></td>"
+            f'<td{_numeric(name)}><span class="name">{_say(name)}</span><span>{cell}</span></td>'
             for name, cell in zip(columns, cells, strict=True)
         )
         rows.append(f"<tr>{drawn}</tr>")
@@ -351,4 +353,6 @@ def _share(value: float) -> str:
 def _warnings(warnings: Sequence[str]) -> str:
     if not warnings:
         return ""
-    return _section(_say("warnings"), "<ul>" + "".join(f'<li lang="en">{_text(said)}</li>' for said in warnings) + "</ul>")
+    return _section(
+        _say("warnings"), "<ul>" + "".join(f'<li lang="en">{_text(said)}</li>' for said in warnings) + "</ul>"
+    )

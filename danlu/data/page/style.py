@@ -39,10 +39,12 @@ p:last-child, .card > ul:last-child { margin-bottom: 0; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 20px; margin: 0 0 16px; }
 .top { border-top: 6px solid var(--accent); }
 .callout { background: var(--warn); border-color: var(--warn-line); border-left-width: 6px; }
-.two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 16px; align-items: start; }
+.two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 16px;
+  align-items: start; }
 .two { margin: 0 0 16px; }
 .two > .card { margin: 0; min-width: 0; }
-.sentence { font-size: clamp(1.2rem, 2.6vw, 1.55rem); line-height: 1.4; font-weight: 600; margin: 14px 0 18px; text-wrap: pretty; }
+.sentence { font-size: clamp(1.2rem, 2.6vw, 1.55rem); line-height: 1.4; font-weight: 600; margin: 14px 0 18px;
+  text-wrap: pretty; }
 .small { color: var(--muted); font-size: 0.9rem; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); gap: 10px; }
 .tile { background: var(--soft); border-radius: 10px; padding: 12px 14px; }
@@ -50,7 +52,8 @@ p:last-child, .card > ul:last-child { margin-bottom: 0; }
 .tile > span { font-size: 0.85rem; }
 ul { margin: 0 0 12px; padding-left: 1.2em; }
 ul.bars { list-style: none; padding: 0; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
-ul.bars li { display: grid; grid-template-columns: minmax(5em, 32%) 1fr minmax(4em, auto); gap: 2px 10px; align-items: center; margin: 0 0 5px; }
+ul.bars li { display: grid; grid-template-columns: minmax(5em, 32%) 1fr minmax(4em, auto); gap: 2px 10px;
+  align-items: center; margin: 0 0 5px; }
 ul.bars svg { display: block; width: 100%; height: 14px; }
 ul.bars .value { text-align: right; white-space: nowrap; }
 ul.bars .why { grid-column: 2 / -1; color: var(--muted); font-size: 0.85rem; }
@@ -86,7 +89,8 @@ footer { color: var(--muted); font-size: 0.85rem; padding: 8px 4px; }
   table.stack thead { display: none; }
   table.stack tr { display: block; padding: 6px 0; border-bottom: 1px solid var(--line); }
   table.stack tr:last-child { border-bottom: 0; }
-  table.stack td { display: flex; justify-content: space-between; gap: 16px; border: 0; padding: 1px 0; white-space: normal; }
+  table.stack td { display: flex; justify-content: space-between; gap: 16px; border: 0; padding: 1px 0;
+    white-space: normal; }
   table.stack td .name { display: inline; color: var(--muted); }
   table.stack td.head { font-weight: 600; }
 }

@@ -121,8 +121,8 @@ WORDS: dict[str, tuple[str, str]] = {
     # Duplicates and the naive split
     "duplicates": ("Duplicates", "重复"),
     "duplicates_text": (
-        "{exact} equal texts dropped. {rows} different texts are nearly equal to another (similarity from {threshold}), "
-        "in {clusters} groups, each on one side of the split.",
+        "{exact} equal texts dropped. {rows} different texts are nearly equal to another (similarity from "
+        "{threshold}), in {clusters} groups, each on one side of the split.",
         "丢掉 {exact} 条完全相同的。{rows} 条不同的文本与别的近似（相似度不低于 {threshold}），分成 {clusters} 组，"
         "每组只在划分的一边。",
     ),
