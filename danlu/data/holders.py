@@ -90,12 +90,15 @@ def find(workspace: Workspace, wanted: Wanted, only: Collection[str] | None, mos
                 holder = _search(artifact, wanted, ids, most)
                 if holder.rows:
                     holders[artifact.fingerprint] = holder
-    held = {artifact.content: "data" for artifact in every if artifact.fingerprint in holders and _is_corpus(artifact)}
+    # What lies in rejected/ alone was never learned from.
+    held = {
+        artifact.content: "data"
+        for artifact in every
+        if artifact.fingerprint in holders
+        and artifact.record.stage == "data"
+        and any(part in PARTS for part in holders[artifact.fingerprint].rows)
+    }
     return [*holders.values(), *_made_of(every, held)]
-
-
-def _is_corpus(artifact: Artifact) -> bool:
-    return artifact.record.stage == "data"
 
 
 def _search(artifact: Artifact, wanted: Wanted, ids: set[str], most: int) -> Holder:
