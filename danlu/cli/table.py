@@ -53,6 +53,13 @@ ROADS: dict[str, dict[str, Entry]] = {
             example='danlu predict sentiment-en "what a lovely day"',
         ),
     },
+    "Know your data": {
+        "data": Entry(
+            target="danlu.cli.data:data",
+            help="Show a corpus, compare two, find a person, trace a row to its file.",
+            example="danlu data card reviews-zh --open",
+        ),
+    },
     "Better labels": {
         "label": Entry(
             target="danlu.cli.label:label",

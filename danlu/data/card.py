@@ -68,6 +68,7 @@ class Card:
     contamination: list[dict[str, Any]] = field(default_factory=list)
     leaked_rows: int = 0
     lengths: dict[str, int] = field(default_factory=dict)
+    length_bins: list[dict[str, int]] = field(default_factory=list)
     sources: list[dict[str, Any]] = field(default_factory=list)
     naive: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
@@ -165,13 +166,20 @@ def _sources(card: dict[str, Any]) -> str:
             f"{file['rows']:,}",
             f"{file['bad_rows']:,}",
             source["licence"],
+            source["consent"].replace("_", " "),
             file["sha256"][:12],
         ]
         for source in card["sources"]
         for file in source["files"]
     ]
-    text = "## Sources\n\n" + _table(["file", "format", "encoding", "rows", "unreadable", "licence", "SHA-256"], rows)
+    text = "## Sources\n\n" + _table(
+        ["file", "format", "encoding", "rows", "unreadable", "licence", "consent", "SHA-256"], rows
+    )
     for source in card["sources"]:
+        if source["origin"] is not None:
+            text += f"\n\n{_cell(source['name'])} comes from: {_cell(source['origin'])}"
+        if source["consent_note"] is not None:
+            text += f"\n\n{_cell(source['name'])}, basis of use: {_cell(source['consent_note'])}"
         if source["fetched"] is not None:
             text += f"\n\n{source['name']} was taken from {source['fetched']['place']} on {source['fetched']['taken']}."
     return text
@@ -208,10 +216,7 @@ def _privacy(card: dict[str, Any]) -> str:
     if not card["masked"]:
         return "## Personal data\n\nNothing was masked: the recipe asks for none."
     counts = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in card["masked"].items())
-    return (
-        f"## Personal data\n\nValues replaced by a type token: {counts}. Found by patterns and checksums; names and "
-        "addresses are not looked for."
-    )
+    return f"## Personal data\n\nValues replaced: {counts}. A kind that is not listed was not looked for."
 
 
 def _duplicates(card: dict[str, Any]) -> str:

@@ -7,16 +7,18 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from danlu.core.config import ComposedResource, Config, OptionalResource, Resource, ResourceMarker
+from danlu.core.config import ComposedResource, Config, NotFingerprinted, OptionalResource, Resource, ResourceMarker
 from danlu.core.tasks import TaskName
 from danlu.core.urls import secret_in, without_secrets
 from danlu.data.augment.config import AugmentConfig
 from danlu.data.balance.config import BalanceConfig
 from danlu.data.filters.config import FiltersConfig, NormaliseConfig, OutlierFilter
 from danlu.data.labels.config import LabelsConfig
+from danlu.data.licences import listed, refused
 from danlu.data.mask.config import MaskConfig, MaskSection
 
 Role = Literal["system", "user", "assistant", "tool"]
+Consent = Literal["unknown", "public", "licence", "contract", "consent", "legitimate_interest", "own"]
 Format = Literal["auto", "csv", "tsv", "excel", "jsonl", "json", "parquet", "orc", "arrow", "text", "word", "pdf"]
 
 
@@ -62,8 +64,19 @@ class SourceConfig(Config):
         None, description="One label for every row of this source, where the file itself has no label column."
     )
     licence: str = Field("unknown", description="Licence of the data, as an SPDX identifier where there is one.")
+    origin: str | None = Field(
+        None, min_length=1, description="Where the data comes from, in words or as a URL; for the data card."
+    )
+    consent: Consent = Field(
+        "unknown",
+        description="On what basis it may be used: public data, a licence, a contract, the people's consent, a "
+        "legitimate interest, or your own data.",
+    )
+    consent_note: str | None = Field(
+        None, min_length=1, description="More on that basis, such as the clause of the terms or who agreed to what."
+    )
 
-    @field_validator("path")
+    @field_validator("path", "origin")
     @classmethod
     def _no_password(cls, value: str | None) -> str | None:
         secret = secret_in(value) if value is not None else None
@@ -84,6 +97,11 @@ class SourceConfig(Config):
     def place(self) -> Literal["path", "sql"]:
         """The field that says where the data is."""
         return "path" if self.sql is None else "sql"
+
+    @property
+    def named(self) -> str:
+        """The source as messages name it: its path, or its database without user and password."""
+        return str(self.path) if self.sql is None else without_secrets(self.sql.url)
 
 
 class NearConfig(Config):
@@ -207,10 +225,23 @@ class ReferenceConfig(Config):
     encoding: str = Field("auto", description="Text encoding, such as utf-8 or gb18030; auto detects it.")
 
 
+class LicencesConfig(Config):
+    """Which licences the data may have."""
+
+    allow: list[str] | None = Field(
+        None,
+        description="Licences that sources may have (SPDX identifiers; case does not count); a source with another, "
+        "or with none named, is refused. Empty allows all.",
+    )
+
+
 class CleanConfig(Config):
     """What the clean stage sees of the data section: from the sources to clean, masked rows."""
 
     sources: list[SourceConfig] = Field(min_length=1, description="The files to read, in order.")
+    licences: Annotated[LicencesConfig, NotFingerprinted()] = Field(
+        LicencesConfig(), description="Which licences the sources may have."
+    )
     text: str = Field("text", min_length=1, description="Name of the column with the text.")
     label: str | None = Field("label", description="Name of the column with the label; not used for generate.")
     language: Literal["auto", "zh", "en"] = Field("auto", description="Main language of the texts.")
@@ -250,6 +281,20 @@ class CleanConfig(Config):
     )
     keep_rejected_text: bool = Field(False, description="Keep the masked text of dropped rows in rejected/.")
     seed: int = Field(1, ge=0, description="Seed of the split and of any sampling.")
+
+    @model_validator(mode="after")
+    def _licences_allowed(self) -> CleanConfig:
+        allow = self.licences.allow
+        if allow is None:
+            return self
+        wrong = [source for source in self.sources if refused(source.licence, allow)]
+        if wrong:
+            named = "; ".join(f"{source.named!r} has the licence {source.licence!r}" for source in wrong)
+            raise ValueError(
+                f"licences.allow is {listed(allow)}, but {named}. Name the source's licence, add it to "
+                "licences.allow, or leave the source out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> CleanConfig:

@@ -15,6 +15,7 @@ from typing import Any
 
 from danlu.core.errors import DataError
 from danlu.data.config import SourceConfig
+from danlu.data.licences import remark
 from danlu.data.rows import BROKEN, NO_LABEL, Columns, Unusable, joined, read_label, read_others, read_text
 from danlu.data.tables import BATCH_CHARACTERS, BATCH_ROWS, RAW, Rejects, Writer
 from danlu.sources.files import File
@@ -66,6 +67,9 @@ class Tally:
     name: str
     sha256: str
     licence: str
+    origin: str | None = None
+    consent: str = "unknown"
+    consent_note: str | None = None
     fetched: dict[str, Any] | None = None
     files: list[FileTally] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -88,6 +92,9 @@ class Tally:
             "format": _joined(file.format for file in self.files),
             "encoding": _joined(file.encoding for file in self.files if file.encoding) or None,
             "licence": self.licence,
+            "origin": self.origin,
+            "consent": self.consent,
+            "consent_note": self.consent_note,
             "rows": self.rows,
             "bad_rows": self.bad_rows,
             "fetched": self.fetched,
@@ -161,7 +168,19 @@ def read_sources(
 
 
 def _tally(source: Input, place: Place) -> Tally:
-    tally = Tally(name=source.name, sha256=source.digest, licence=source.config.licence, fetched=origin_of(source.path))
+    config = source.config
+    tally = Tally(
+        name=source.name,
+        sha256=source.digest,
+        licence=config.licence,
+        origin=config.origin,
+        consent=config.consent,
+        consent_note=config.consent_note,
+        fetched=origin_of(source.path),
+    )
+    said = remark(config.licence)
+    if said is not None:
+        tally.warnings.append(f"{source.name}: {said}")
     if place.empty:
         shown = ", ".join(place.empty[:5]) + (" and more" if len(place.empty) > 5 else "")
         tally.warnings.append(f"{len(place.empty):,} files of {source.name} are empty (0 bytes): {shown}.")

@@ -46,6 +46,7 @@ from danlu.data.labels.decisions import apply_decisions, read_decisions
 from danlu.data.leaks import count_leaks, leaking_rows
 from danlu.data.naive import naive_score
 from danlu.data.near import components
+from danlu.data.page.page import page
 from danlu.data.references import check_reference
 from danlu.data.split import PARTS, REASONS, TRAIN, Assignment, SplitRows, assign
 from danlu.data.tables import CORPUS, SHARD_BYTES, Rejects, SortedPart, as_rejected, batches
@@ -173,6 +174,7 @@ def _publish(ctx: Context, card: Card) -> None:
     values = card.values()
     write_json(ctx.out / "card.json", values)
     (ctx.out / "README.md").write_text(readme(values), encoding="utf-8")
+    (ctx.out / "card.html").write_text(page(values), encoding="utf-8")
     ctx.say(sentence(values))
 
 
@@ -342,6 +344,7 @@ def _as_corpus(table: pa.Table, decided: dict[str, pa.Array], card: Card) -> pa.
     made = {
         "source": pa.array([source["name"] for source in sources], pa.string()),
         "licence": pa.array([source["licence"] for source in sources], pa.string()),
+        "consent": pa.array([source["consent"] for source in sources], pa.string()),
         "turns": _turns(table),
         "parent": pa.nulls(table.num_rows, pa.string()),
         "operation": pa.nulls(table.num_rows, pa.string()),
@@ -362,6 +365,15 @@ def _turns(table: pa.Table) -> pa.Array:
     return pa.array(turns, CORPUS.field("turns").type)
 
 
+def _length_bins(lengths: Integers) -> list[dict[str, int]]:
+    """How many texts have up to 10, 20, 50, 100, ... characters, and more than the number before."""
+    most = int(lengths.max())
+    ends = [step * 10**power for power in range(1, 20) for step in (1, 2, 5)]
+    ends = ends[: int(np.searchsorted(ends, most)) + 1]
+    counts = np.bincount(np.searchsorted(ends, lengths), minlength=len(ends))
+    return [{"up_to": end, "rows": int(count)} for end, count in zip(ends, counts, strict=True)]
+
+
 def _count(keys: Keys, rows: Rows, card: Card, classify: bool) -> None:
     """Sizes and lengths of what was kept."""
     for number, name in enumerate(PARTS):
@@ -376,5 +388,6 @@ def _count(keys: Keys, rows: Rows, card: Card, classify: bool) -> None:
     lengths = keys.characters[rows.part >= 0]
     card.lengths = {f"p{share}": int(np.percentile(lengths, share, method="higher")) for share in (50, 95, 99)}
     card.lengths["max"] = int(lengths.max())
+    card.length_bins = _length_bins(lengths)
     if classify:
         card.labels = [keys.labels[number] for number in np.unique(keys.label[rows.part >= 0])]

@@ -59,6 +59,7 @@ CORPUS = pa.schema(
         ("source", pa.string()),
         ("origin", pa.string()),
         ("licence", pa.string()),
+        ("consent", pa.string()),
         ("subject", pa.string()),
         ("conversation", pa.string()),
         ("time", pa.int64()),

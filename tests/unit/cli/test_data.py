@@ -1,0 +1,128 @@
+"""`danlu data` as it is typed, on corpora that the real stages made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from danlu.cli.main import cli
+from danlu.core.artifact import Artifact
+from danlu.core.store import Workspace, write_json_atomically
+from danlu.data.rows import hashed_id
+from tests.unit.data.labels.example import publish
+from tests.unit.data.test_stage import distinct, make, write
+
+PERSON = "C-1042"
+
+
+def walk(workspace: Workspace, scratch: Path, rows: list[dict[str, Any]], run: str, **data: Any) -> Artifact:
+    """Clean, split and 'train' on these rows in the workspace, as the run `run` (a time) of "shop"."""
+    path = write(scratch / "rows.jsonl", rows)
+    made = make(scratch, [path], subject="who", **data)
+    config = {"task": "classify", "data": data}
+    inputs: dict[str, list[str]] = {}
+    found = {}
+    for stage, out in (("clean", scratch / "clean/out"), ("data", made.out), ("train", scratch / "model")):
+        if stage == "train":
+            write(out / "weights.jsonl", [{"of": found["data"].content}])
+            inputs = {"data": inputs["data"]}
+        found[stage] = publish(workspace, stage, out, config, dict(inputs))
+        inputs[stage] = [found[stage].fingerprint, found[stage].content]
+    record = {
+        "name": "shop",
+        "stages": [{"stage": name, "fingerprint": one.fingerprint} for name, one in found.items()],
+    }
+    for name in (run, "latest"):
+        write_json_atomically(workspace.root / "runs/shop" / f"{name}.json", record)
+    return found["data"]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    folder = tmp_path_factory.mktemp("data")
+    store = Workspace(folder / ".danlu").open()
+    rows = [{**row, "who": PERSON if number < 3 else f"P{number}"} for number, row in enumerate(distinct(80))]
+    walk(store, folder / "one", rows[3:], "20260101")
+    changed = [*rows[:2], {**rows[2], "text": rows[3]["text"], "label": rows[3]["label"]}, *rows[3:]]
+    changed[10] = {**rows[10], "label": "bad" if rows[10]["label"] == "good" else "good"}
+    walk(store, folder / "two", changed, "20260102", min_characters=3)
+    return store
+
+
+def ask(workspace: Workspace, *arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["data", *arguments, "--workspace", str(workspace.root)])
+
+
+def values(workspace: Workspace, *arguments: str) -> Any:
+    said = ask(workspace, *arguments, "--json")
+    assert said.exit_code == 0, said.output
+    return json.loads(said.stdout)
+
+
+def test_card_says_where_it_is(workspace: Workspace) -> None:
+    told = values(workspace, "card", "shop")
+    assert Path(told["page"]).read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert told["card"]["sources"][0]["licence"] == "CC0-1.0"
+    said = ask(workspace, "card", told["fingerprint"][:8])
+    assert said.exit_code == 0
+    assert "CC0-1.0" in said.stdout
+    assert "card.html" in said.stdout.replace("\n", "")
+
+
+def test_diff_counts_what_changed(workspace: Workspace) -> None:
+    told = values(workspace, "diff", "shop@previous", "shop")
+    assert told["rows"] == [77, 79]  # one of the person's three rows equals another row
+    assert (told["added"], told["removed"], told["kept"]) == (2, 0, 77)
+    assert sum(told["relabelled"].values()) == 1
+    assert told["settings"]["data.min_characters"] == [None, 3]
+    assert len(told["files_added"]) == len(told["files_removed"]) == 1
+    assert told["counts"]["source"] == {"rows.jsonl": [77, 79]}
+    assert not list((workspace.root / "cache").glob("compare-*"))
+    back = values(workspace, "diff", "shop", "shop@previous")
+    assert (back["added"], back["removed"]) == (0, 2)
+    same = ask(workspace, "diff", "shop", "shop")
+    assert "The same rows" in same.stdout
+    assert "1 have another label" in ask(workspace, "diff", "shop@previous", "shop").stdout
+
+
+def test_find_lists_the_person_down_to_the_model(workspace: Workspace) -> None:
+    told = values(workspace, "find", "--subject", PERSON)
+    assert [holder["stage"] for holder in told["holders"]] == ["clean", "data", "train"]
+    clean, corpus, model = told["holders"]
+    assert clean["rows"] == {"texts": 3}
+    assert sum(corpus["rows"].values()) == 3  # the equal text is in rejected/, or another row is there in its place
+    assert {row["origin"] for row in clean["listed"]} == {f"rows.jsonl:{line}" for line in (1, 2, 3)}
+    assert model["of"] == ["data"]
+    assert values(workspace, "find", "--subject", hashed_id(PERSON)) == told
+    assert "train" in ask(workspace, "find", "--subject", PERSON, "--in", "shop").stdout
+
+
+def test_find_says_plainly_when_there_is_nothing(workspace: Workspace) -> None:
+    said = ask(workspace, "find", "--subject", "nobody")
+    assert said.exit_code == 0
+    assert "Nothing in" in said.stdout
+    assert values(workspace, "find", "--subject", "nobody") == {"holders": [], "versions": []}
+    assert ask(workspace, "find").exit_code == 2
+
+
+def test_find_by_words(workspace: Workspace) -> None:
+    words = distinct(80)[20]["text"][:25].upper()
+    told = values(workspace, "find", "--text", words)
+    assert [holder["stage"] for holder in told["holders"]].count("data") == 2
+    assert told["holders"][0]["rows"] == {"texts": 1}
+
+
+def test_trace_leads_to_file_and_line(workspace: Workspace) -> None:
+    row = values(workspace, "find", "--subject", PERSON)["holders"][0]["listed"][0]
+    (found,) = values(workspace, "trace", row["id"][:12])
+    assert (found["file"], found["line"]) == tuple(row["origin"].split(":"))
+    digest = values(workspace, "card", "shop")["card"]["sources"][0]["files"][0]["sha256"]
+    assert [(file["sha256"], file["licence"]) for file in found["files"]] == [(digest, "CC0-1.0")]
+    assert {place["stage"] for place in found["places"]} == {"clean", "data"}
+    assert digest in ask(workspace, "trace", row["id"][:12]).stdout
+    assert values(workspace, "trace", "ffffffffffff") == []
+    assert ask(workspace, "trace", "abc").exit_code != 0
