@@ -90,12 +90,11 @@ def compare(before: Artifact, after: Artifact, workspace: Workspace, most: int =
         for side, corpus in enumerate(both):
             _deal_out(corpus, Path(scratch) / str(side), shards, side, found)
         for number in range(shards):
-            _compare_rows(
-                *(_by_content(Path(scratch) / str(side) / f"{number}.parquet") for side in (0, 1)), found, most
-            )
+            one, other = (_by_content(Path(scratch) / str(side) / f"{number}.parquet") for side in (0, 1))
+            _compare_rows(one, other, found, most)
     cards = [corpus.json("card.json") for corpus in both]
-    found.dropped = _changed(*(_dropped(card) for card in cards), nothing=0)
-    found.settings = _changed(*(_settings(corpus, workspace) for corpus in both), nothing=None)
+    found.dropped = _changed(_dropped(cards[0]), _dropped(cards[1]), nothing=0)
+    found.settings = _changed(_settings(before, workspace), _settings(after, workspace), nothing=None)
     old, new = (_source_files(card) for card in cards)
     found.files_added = {digest: name for digest, name in new.items() if digest not in old}
     found.files_removed = {digest: name for digest, name in old.items() if digest not in new}
