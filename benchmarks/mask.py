@@ -48,6 +48,7 @@ def main() -> None:
         "values_a_language": count,
         "rules": rules(count),
         "names_and_addresses": names_and_addresses(count // 4),
+        "among_real_texts": among_real_texts(1_000 if arguments.quick else 20_000),
         "orders": orders(1_000 if arguments.quick else 10_000),
         "speed": speed(3_000 if arguments.quick else 20_000, 2 if arguments.quick else 5),
         "peers": {name: peer(name, python) for name, _, python in (part.partition("=") for part in arguments.peer)},
@@ -77,7 +78,12 @@ def _finder(kinds: Sequence[str] | None = None) -> Callable[[str], Found]:
     masker = Masker(MaskConfig.model_validate(list(kinds) if kinds is not None else {}))
 
     def find(text: str) -> Found:
-        return [(span.kind, span.start, span.end) for span in masker.find(View((text,)))]
+        view = View((text,))
+        return [
+            (span.kind, piece.start, piece.end)
+            for span in masker.find(view)
+            for piece in view.pieces(span.start, span.end)
+        ]
 
     return find
 
@@ -166,6 +172,21 @@ def real_texts(count: int) -> dict[str, list[str]]:
         english = [row[-1] for row in csv.reader(file)][1:]
     draw = random.Random(3)
     return {"zh reviews": draw.sample(chinese, count), "en texts": draw.sample(english, count)}
+
+
+def among_real_texts(count: int) -> dict[str, Any]:
+    """The same values where a real text stands before them, which may say anything."""
+    find = _finder()
+    result: dict[str, Any] = {}
+    for name, texts in real_texts(count).items():
+        language = name[:2]
+        kinds = {kind for kind, _ in mask_texts.MAKERS[language]}
+        joined = []
+        for text, line in zip(texts, mask_texts.rule_texts(language, count, 1, 5), strict=True):
+            moved = tuple((kind, start + len(text) + 1, end + len(text) + 1) for kind, start, end in line.values)
+            joined.append(Text(f"{text}\n{line.text}", moved))
+        result[name] = _score(_judged(joined, find), kinds)
+    return result
 
 
 def _dense(count: int) -> dict[str, list[str]]:
@@ -304,6 +325,8 @@ def _print(result: dict[str, Any]) -> None:
             for kind, score in row["by kind"].items():
                 if score["values"]:
                     _print_row(name, kind, score)
+    for name, row in result["among_real_texts"].items():
+        _print_row(f"held out, behind {name}", "all", row)
     print("\n| texts | values | recall | precision | F1 |\n| --- | --- | --- | --- | --- |")
     for name, row in result["names_and_addresses"].items():
         print(f"| {name} | {row['values']:,} | {row['recall']:.3f} | {row['precision']:.3f} | {row['f1']:.3f} |")

@@ -42,7 +42,7 @@ def _row(kinds: str, find: Callable[[View], Iterable[Span]], needs: str = "") ->
 #: Where findings overlap and are equally long, the first row wins.
 RECOGNISERS: tuple[Recogniser, ...] = (
     _row("email url_credentials", network.find_emails),
-    _row("secret", credentials.find_known, "digits"),
+    _row("secret", credentials.find_known),
     _row("secret", credentials.find_said),
     _row("credit_code hong_kong_id iban macau_id passport taiwan_id travel_permit", documents.find, "digits"),
     _row("bank_card china_id phone", numbers.find, "digits"),

@@ -37,7 +37,7 @@ def find_emails(view: View) -> Iterator[Span]:
             # What stands before the @ and the host behind it are no e-mail address.
             done = match.end()
     # Most texts with an @ mention someone: a look at its neighbours saves the rest.
-    place = plain.find("@", done)
+    place = plain.find("@", max(done, 1))
     while place > 0 and not (plain[place - 1] not in " \n@" and plain[place + 1 : place + 2].isalnum()):
         place = plain.find("@", place + 1)
     if place > 0:

@@ -241,15 +241,24 @@ def _old_identity(window: Window) -> Span | None:
     return None
 
 
+def _holds_a_card(window: Window) -> bool:
+    """Whether the first groups are a whole card, and what follows stands apart from them: another number."""
+    digits = ""
+    gaps = [window.plain[group.end : follows.start] for group, follows in pairwise(window.groups)]
+    for place, gap in enumerate(gaps):
+        digits += window.groups[place].digits
+        if (place == 0 or gap != gaps[0]) and _CARD.fullmatch(digits) and luhn(digits):
+            return True
+    return False
+
+
 def _card(window: Window) -> Span | None:
     # Groups of one or two digits are a table or a list of numbers, unless they are the last.
     if any(len(group.digits) < 3 for group in window.groups[:-1]) and not window.spoken:
         return None
     if not _CARD.fullmatch(window.digits) or window.is_order():
         return None
-    first = window.groups[0].digits
-    if len(window.groups) > 1 and _CARD.fullmatch(first) and luhn(first):
-        # A whole card, and what follows is another number.
+    if _holds_a_card(window):
         return None
     if luhn(window.digits):
         return Span(window.start, window.end, "bank_card", window.digits)

@@ -35,7 +35,11 @@ _FILLERS = (
 _LEADS = r"然后是?|接着是?|后面是?|后边是?|再是?|最后是?|接下来是?|and then|then|and|next"
 #: What may stand behind a piece of a number at the end of a line.
 _TRAILING = " ，,、。.…~—-"
-_LABEL = r"(?:[^\n:：0-9]{1,10}[:：][ ]?)?"
+#: Who speaks, at the start of a line of a transcript. Any other word before a colon says what a number is.
+_LABEL = (
+    r"(?:(?:用户|客户|客服|坐席|座席|顾客|买家|卖家|商家|店家|主叫|被叫|说话人[0-9]?|发言人[0-9]?|甲方?|乙方?|问|答|我|他|她|机器人|[A-Z]"
+    r"|agent|customer|user|assistant|caller|operator|client|bot|rep|human|speaker[ ]?[0-9]?)[:：][ ]?)?"
+)
 _BRIDGE = re.compile(
     rf"[{_TRAILING}]{{0,6}}\n"
     rf"(?:{_LABEL}(?:{_FILLERS})(?:[ ，,。.!！…~]*(?:{_FILLERS}))?[ ，,。.!！…~]*\n){{0,3}}"

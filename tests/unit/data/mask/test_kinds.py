@@ -38,6 +38,7 @@ def masked(text: str, masker: Masker = RULES) -> str:
         ("加QQ：123456789，或qq号 54321", "加QQ：[QQ]，或qq号 [QQ]"),
         ("微信号是lily_2020，也可加v信 wxid-abc12", "微信号是[WECHAT]，也可加v信 [WECHAT]"),
         ("add me on WeChat: superlily", "add me on WeChat: [WECHAT]"),
+        ("@JetBlue and @me: write to a.b@c.cn", "@JetBlue and @me: write to [EMAIL]"),
         ("from 8.8.8.8 and 2001:db8::8a2e:370:7334", "from [IP] and [IP]"),
         ("git clone https://bob:s3cret@example.com/x.git", "git clone https://[URL_CREDENTIALS]@example.com/x.git"),
         ("postgres://app:p:w@10.0.0.5/db", "postgres://[URL_CREDENTIALS]@[IP]/db"),

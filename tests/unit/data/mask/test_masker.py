@@ -55,6 +55,19 @@ def test_a_transcript_in_one_text() -> None:
     assert masker().mask_parts(("电话138\n0013\n8000。",)).parts == ("电话[PHONE]。",)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("买了3\n加我扣扣：4911430620", "买了3\n加我扣扣：[QQ]"),
+        ("flight 1572.\n1) +49 30 7832850\n2) no", "flight 1572.\n1) [PHONE]\n2) no"),
+        ("6259-6585-9877-0972\n2) no", "[BANK_CARD]\n2) no"),
+        ("三\n密码是Abc12345", "三\n密码是[SECRET]"),
+    ],
+)
+def test_a_line_that_ends_with_a_digit_hides_nothing(text: str, expected: str) -> None:
+    assert masker().mask_parts((text,)).parts == (expected,)
+
+
 def test_pseudonyms_are_the_same_for_the_same_value_however_written() -> None:
     ways = ("13800138000", "138 0013 8000", "+86 138-0013-8000", "１３８００１３８０００", "幺三八零零幺三八零零零")
     masked = {masker(mode="pseudonym", key_env="K").mask_parts((f"电话{way}。",)).parts[0] for way in ways}
