@@ -90,15 +90,15 @@ def compare(before: Artifact, after: Artifact, workspace: Workspace, most: int =
         for side, corpus in enumerate(both):
             _deal_out(corpus, Path(scratch) / str(side), shards, side, found)
         for number in range(shards):
-            _compare_rows(
-                *(_by_content(Path(scratch) / str(side) / f"{number}.parquet") for side in (0, 1)), found, most
-            )
+            old, new = (_by_content(Path(scratch) / str(side) / f"{number}.parquet") for side in (0, 1))
+            _compare_rows(old, new, found, most)
     cards = [corpus.json("card.json") for corpus in both]
-    found.dropped = _changed(*(_dropped(card) for card in cards), nothing=0)
-    found.settings = _changed(*(_settings(corpus, workspace) for corpus in both), nothing=None)
-    old, new = (_source_files(card) for card in cards)
-    found.files_added = {digest: name for digest, name in new.items() if digest not in old}
-    found.files_removed = {digest: name for digest, name in old.items() if digest not in new}
+    dropped, settings = [_dropped(card) for card in cards], [_settings(corpus, workspace) for corpus in both]
+    found.dropped = _changed(dropped[0], dropped[1], 0)
+    found.settings = _changed(settings[0], settings[1], None)
+    files = [_source_files(card) for card in cards]
+    found.files_added = {digest: name for digest, name in files[1].items() if digest not in files[0]}
+    found.files_removed = {digest: name for digest, name in files[0].items() if digest not in files[1]}
     return found
 
 
