@@ -24,7 +24,7 @@ from danlu.data.split import PARTS
 from danlu.data.tables import Writer, batches
 
 #: About so many rows of each corpus are in memory at once.
-_ROWS_AT_ONCE = 200_000
+_ROWS_AT_ONCE = 50_000
 _MOST_FILES = 256
 
 _SCHEMA = pa.schema([("content", pa.string()), ("label", pa.string()), ("part", pa.string()), ("origin", pa.string())])
