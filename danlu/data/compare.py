@@ -24,7 +24,7 @@ from danlu.data.split import PARTS
 from danlu.data.tables import Writer, batches
 
 #: About so many rows of each corpus are in memory at once.
-_ROWS_AT_ONCE = 200_000
+_ROWS_AT_ONCE = 50_000
 _MOST_FILES = 256
 
 _SCHEMA = pa.schema([("content", pa.string()), ("label", pa.string()), ("part", pa.string()), ("origin", pa.string())])
@@ -90,14 +90,15 @@ def compare(before: Artifact, after: Artifact, workspace: Workspace, most: int =
         for side, corpus in enumerate(both):
             _deal_out(corpus, Path(scratch) / str(side), shards, side, found)
         for number in range(shards):
-            one, other = (_by_content(Path(scratch) / str(side) / f"{number}.parquet") for side in (0, 1))
-            _compare_rows(one, other, found, most)
+            old, new = (_by_content(Path(scratch) / str(side) / f"{number}.parquet") for side in (0, 1))
+            _compare_rows(old, new, found, most)
     cards = [corpus.json("card.json") for corpus in both]
-    found.dropped = _changed(_dropped(cards[0]), _dropped(cards[1]), nothing=0)
-    found.settings = _changed(_settings(before, workspace), _settings(after, workspace), nothing=None)
-    old, new = (_source_files(card) for card in cards)
-    found.files_added = {digest: name for digest, name in new.items() if digest not in old}
-    found.files_removed = {digest: name for digest, name in old.items() if digest not in new}
+    dropped, settings = [_dropped(card) for card in cards], [_settings(corpus, workspace) for corpus in both]
+    found.dropped = _changed(dropped[0], dropped[1], 0)
+    found.settings = _changed(settings[0], settings[1], None)
+    files = [_source_files(card) for card in cards]
+    found.files_added = {digest: name for digest, name in files[1].items() if digest not in files[0]}
+    found.files_removed = {digest: name for digest, name in files[0].items() if digest not in files[1]}
     return found
 
 

@@ -49,7 +49,7 @@ p:last-child, .card > ul:last-child { margin-bottom: 0; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); gap: 10px; }
 .tile { background: var(--soft); border-radius: 10px; padding: 12px 14px; }
 .tile b { display: block; font-size: 1.4rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
-.tile > span { font-size: 0.85rem; }
+.tile > span { display: block; font-size: 0.85rem; line-height: 1.35; margin-top: 2px; }
 ul { margin: 0 0 12px; padding-left: 1.2em; }
 ul.bars { list-style: none; padding: 0; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
 ul.bars li { display: grid; grid-template-columns: minmax(5em, 32%) 1fr minmax(4em, auto); gap: 2px 10px;
@@ -77,7 +77,7 @@ table { border-collapse: collapse; width: 100%; font-size: 0.9rem; font-variant-
 th, td { text-align: left; padding: 5px 10px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 tr:last-child td { border-bottom: 0; }
 th { color: var(--muted); font-weight: 500; font-size: 0.85rem; }
-.n { text-align: right; white-space: nowrap; }
+th.n, td.n { text-align: right; white-space: nowrap; padding-right: 22px; }
 code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: 0.88em; }
 footer { color: var(--muted); font-size: 0.85rem; padding: 8px 4px; }
 @media (max-width: 640px) {
@@ -92,7 +92,7 @@ footer { color: var(--muted); font-size: 0.85rem; padding: 8px 4px; }
   table.stack td { display: flex; justify-content: space-between; gap: 16px; border: 0; padding: 1px 0;
     white-space: normal; }
   table.stack td .name { display: inline; color: var(--muted); }
-  table.stack td.head { font-weight: 600; }
+  table.stack td.n { padding-right: 0; text-align: left; }
 }
 @media (min-width: 641px) { table.stack td .name { display: none; } }
 @media print {
