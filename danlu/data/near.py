@@ -38,8 +38,8 @@ _MOST_WITH_SHINGLE = 1_024
 #: Shingles of a crowd that are indexed at once.
 _CROWD_MEMBERS = 1 << 23
 
-#: Pairs that are compared at once, which bounds what is needed on the way.
-_PAIRS_AT_ONCE = 1 << 16
+#: Pairs that are compared at once, which bounds how much of a memory-mapped file is in memory.
+_PAIRS_AT_ONCE = 1 << 13
 
 #: What part of the memory budget each of the large arrays may take.
 _SHARE = 0.2

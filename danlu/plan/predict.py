@@ -38,6 +38,10 @@ OTHER_MEMORY_SPREAD = (0.7, 1.5)
 
 #: Resident memory of a process that has imported torch, transformers and accelerate, and holds the texts.
 FRAMEWORK_BYTES = 0.45e9
+#: What training holds beside: the texts, and freed memory that the allocator keeps. Fitted to three runs.
+TRAINING_BYTES = 0.2e9
+#: What learning a tokenizer leaves behind in the process that trains from scratch; fitted to two runs.
+TOKENIZER_BYTES = 0.45e9
 #: What each further length of batch leaves behind on a CPU: kernels that oneDNN makes for its shapes and keeps (1,024
 #: of them at most), and holes in the heap. Fitted to three training runs.
 BYTES_PER_LENGTH = 11e6
@@ -120,7 +124,9 @@ def plan_training(job: Job) -> Training:
     every = max(1, round(per_epoch / settings.validations_per_epoch))
     validations = max(1, round(steps / every))
     validation = scoring_batches(job.tokens, job.validation_rows, 2 * settings.batch_size, settings.seed)
-    framework = FRAMEWORK_BYTES + BYTES_PER_LENGTH * min(batches.lengths, _MOST_LENGTHS)
+    framework = FRAMEWORK_BYTES + TRAINING_BYTES + BYTES_PER_LENGTH * min(batches.lengths, _MOST_LENGTHS)
+    if job.config.model.scratch is not None:
+        framework += TOKENIZER_BYTES
     step = training_memory(
         job.shape,
         job.parameters,
@@ -173,9 +179,9 @@ class StageCost:
 # What the other stages cost (seconds of a free core, bytes, units a second), fitted to runs of recipes like the demo's;
 # see docs/plan.md. Tables by "generates or not" where the tasks differ.
 _START = {
-    "clean": 1.0,
-    "duplicates": 1.0,
-    "data": 1.0,
+    "clean": 1.5,
+    "duplicates": 0.4,
+    "data": 0.8,
     "train": 5.0,
     "compress": 4.0,
     "evaluate": 4.0,
@@ -183,8 +189,8 @@ _START = {
     "release": 0.3,
 }
 _DISK_BYTES_PER_SECOND = 4e8
-_SECONDS_PER_ROW = {"clean": 1e-5, "duplicates": 0.5e-5, "data": 0.5e-5}
-_SECONDS_PER_CHARACTER = {"clean": 1e-7, "duplicates": 1e-7, "data": 1e-7}
+_SECONDS_PER_ROW = {"clean": 3.5e-5, "duplicates": 1e-5, "data": 2e-5}
+_SECONDS_PER_CHARACTER = {"clean": 3e-7, "duplicates": 3e-8, "data": 4e-7}
 _TFIDF_SECONDS_PER_CHARACTER = 8e-7
 _TOKENIZER_CHARACTERS_PER_SECOND = 2e6
 _EXPORT_SECONDS = {False: 5.0, True: 8.0}
@@ -195,8 +201,8 @@ _BASELINE_SECONDS_PER_CHARACTER = {False: 2e-6, True: 2e-6}
 _MOST_ROWS_OF_OTHER_FORMS = 1_000
 _REQUESTS = 210
 _TOKENS_PER_REQUEST = {False: 1, True: 32}
-_DATA_BYTES = {"clean": 0.35e9, "duplicates": 0.2e9, "data": 0.3e9}
-_DATA_BYTES_PER_CHARACTER = {"clean": 20.0, "duplicates": 60.0, "data": 60.0}
+_DATA_BYTES = {"clean": 0.35e9, "duplicates": 0.22e9, "data": 0.36e9}
+_DATA_BYTES_PER_CHARACTER = {"clean": 20.0, "duplicates": 10.0, "data": 40.0}
 _RELEASE_BYTES = 0.04e9
 #: What the stages after training hold beside `FRAMEWORK_BYTES`: exporters, the baseline's features, kernels.
 _EXPORT_BYTES = 0.3e9
