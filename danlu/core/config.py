@@ -38,6 +38,10 @@ class Config(BaseModel):
         extra="forbid", frozen=True, strict=True, use_attribute_docstrings=False, allow_inf_nan=False
     )
 
+    def secret_mark(self) -> str | None:
+        """Public digits of a secret that the section only names, so that another secret is another fingerprint."""
+        return None
+
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)

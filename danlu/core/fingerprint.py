@@ -2,8 +2,8 @@
 
 A fingerprint covers the stage's resolved configuration, the content of its inputs and resources, and the
 stage's version; numeric stages add the library versions, threads and instruction set. It never covers paths,
-host names, times, secrets, caps or predictions. What cannot be fingerprinted raises, so that no run is taken
-for another by accident.
+host names, times, caps or predictions, and of a secret only a mark that tells it from another. What cannot be
+fingerprinted raises, so that no run is taken for another by accident.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from danlu.core.config import NotFingerprinted, ResourceMarker
+from danlu.core.config import Config, NotFingerprinted, ResourceMarker
+
+#: The key under which the mark of a secret stands (`Config.secret_mark`).
+SECRET = "secret"
 
 
 def plain(value: Any, digests: Mapping[str, str] | None = None, path: str = "") -> Any:
@@ -40,7 +43,8 @@ def plain(value: Any, digests: Mapping[str, str] | None = None, path: str = "") 
                 out[name] = f"content:{digests[here]}"
             else:
                 out[name] = plain(item, digests, here)
-        return out
+        mark = value.secret_mark() if isinstance(value, Config) else None
+        return out if mark is None else out | {SECRET: mark}
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from danlu.core.artifact import Artifact
 from danlu.core.errors import DataError, UserError
+from danlu.core.fingerprint import SECRET
 from danlu.core.store import Workspace
 from danlu.data.config import CleanConfig
 from danlu.data.split import PARTS
@@ -60,6 +61,7 @@ def cleaning_of(corpus: Artifact, workspace: Workspace) -> CleanConfig:
     section = dict(clean.record.config["data"])
     # The record keeps what files held, not where they were: they cannot be read from it.
     section["sources"] = [{"path": "unknown"}]
+    section["mask"] = {name: value for name, value in section["mask"].items() if name != SECRET}
     section["filters"] = {name: value for name, value in section["filters"].items() if name != "blocked_words"}
     try:
         return CleanConfig.model_validate_json(json.dumps(section))

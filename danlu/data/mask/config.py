@@ -194,6 +194,17 @@ class MaskConfig(Config):
         """Whether some kind becomes a pseudonym."""
         return any(self.mode_of(name) == "pseudonym" for name in self.names)
 
+    def secret_mark(self) -> str | None:
+        """Eight digits of the key of pseudonyms; a key that is not there is missed when the texts are masked."""
+        from danlu.core.errors import UserError
+        from danlu.data.mask.pseudonyms import key_mark, read_key
+
+        try:
+            key = read_key(self)
+        except UserError:
+            return None
+        return None if key is None else key_mark(key)
+
     def mode_of(self, kind: str) -> Mode:
         """What becomes of values of a kind."""
         return self.modes.get(kind, self.mode)

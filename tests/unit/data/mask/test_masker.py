@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from danlu.core.errors import UserError
+from danlu.core.fingerprint import SECRET, plain
 from danlu.data.mask.config import DEFAULT_KINDS, MaskConfig, MaskSection
 from danlu.data.mask.masker import Masker, NearMiss
 from danlu.data.mask.pseudonyms import key_mark, read_key
@@ -192,3 +194,16 @@ def test_the_key_is_read_from_where_the_recipe_says(tmp_path: Path, monkeypatch:
     assert read_key(MaskConfig()) is None
     with pytest.raises(UserError, match="need a secret key"):
         Masker(by_name)
+
+
+def test_another_key_is_another_fingerprint_that_does_not_hold_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = MaskConfig(mode="pseudonym", key_env="DANLU_TEST_KEY")
+    marks = []
+    for key in ("first secret of many letters", "second secret of many letters"):
+        monkeypatch.setenv("DANLU_TEST_KEY", key)
+        marks.append(plain(config))
+        assert key not in json.dumps(marks[-1])
+    monkeypatch.delenv("DANLU_TEST_KEY")
+    assert marks[0] != marks[1]
+    assert SECRET not in plain(config), "a missing key is told when the texts are masked"
+    assert SECRET not in plain(MaskConfig())
