@@ -37,8 +37,8 @@ check: $(VENV)/.dev  ## format, lint, types, layers
 	$(BIN)/lint-imports --no-cache
 
 test: check  ## everything that must hold before a change lands
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile tests/unit
-	$(BIN)/python -m pytest -m 'not slow' tests/contract tests/crash tests/e2e
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile tests/unit tests/contract tests/e2e
+	$(BIN)/python -m pytest -m 'not slow' tests/crash
 
 test-slow: $(VENV)/.dev  ## the long tests too: every kill -9, every recipe on a slice, real models
 	$(BIN)/python -m pytest -m slow tests
