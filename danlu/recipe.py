@@ -20,6 +20,7 @@ from danlu.core.plugins import installed
 from danlu.core.tasks import TaskName
 from danlu.data.config import DataConfig
 from danlu.evaluate.config import EvaluateConfig, SpeedConfig
+from danlu.learning.objectives.config import aim_of
 from danlu.plan.config import BudgetConfig
 from danlu.release.config import ReleaseConfig
 from danlu.serve.config import ServeConfig
@@ -64,6 +65,7 @@ class Recipe(Config):
     def _task_agrees(self) -> Recipe:
         if self.task == "classify" and self.data.label is None and any(s.label is None for s in self.data.sources):
             raise ValueError("task classify needs data.label (a column), or a label on every source")
+        aim_of(self.task, self.train.objective)
         if self.task == "generate" and "onnx-int8" in self.compress.forms:
             raise ValueError("compress.forms: onnx-int8 is for classify; generate has torch and onnx")
         return self

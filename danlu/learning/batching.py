@@ -11,8 +11,8 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,65 +22,148 @@ import numpy as np
 BATCHES_IN_POOL = 64
 
 
+#: The number that cross-entropy leaves out.
+NO_TARGET = -100
+
+
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """Token rows end to end: example i is `tokens[starts[i]:starts[i + 1]]`.
+    """Token rows end to end: row i is `tokens[starts[i]:starts[i + 1]]`.
 
-    `labels` [N] are class numbers, or None where the text itself is the target. `rows` [N] is the row of the corpus
-    part that an example was made from: a long document yields several.
+    An example is `group` rows that belong together and share a batch: one text, or the two answers of a preference.
+    `columns` hold further values of each example, [N, ...]: the class, what a teacher said. `learned` is True for the
+    tokens that a language model is to learn, False for those that are given (a question); None learns all.
+    `rows` [N] is the row of the corpus part that an example was made from: a long document yields several.
     """
 
     tokens: np.ndarray
     starts: np.ndarray
-    labels: np.ndarray | None
     rows: np.ndarray
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    learned: np.ndarray | None = None
+    group: int = 1
 
     @classmethod
     def from_rows(
-        cls, rows: Sequence[Sequence[int]], *, labels: np.ndarray | None = None, origin: np.ndarray | None = None
+        cls,
+        rows: Sequence[Sequence[int]],
+        *,
+        columns: Mapping[str, np.ndarray] | None = None,
+        learned: Sequence[Sequence[bool]] | None = None,
+        origin: np.ndarray | None = None,
+        group: int = 1,
     ) -> Examples:
         """Examples from lists of token numbers; `origin` [N] are the rows they come from, by default their own."""
         starts = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum([len(row) for row in rows], out=starts[1:])
-        tokens = np.fromiter((token for row in rows for token in row), dtype=np.int32, count=int(starts[-1]))
-        return cls(tokens=tokens, starts=starts, labels=labels, rows=np.arange(len(rows)) if origin is None else origin)
+        total = int(starts[-1])
+        return cls(
+            tokens=np.fromiter(itertools.chain.from_iterable(rows), dtype=np.int32, count=total),
+            starts=starts,
+            rows=np.arange(len(rows) // group) if origin is None else origin,
+            columns=columns or {},
+            learned=None
+            if learned is None
+            else np.fromiter(itertools.chain.from_iterable(learned), dtype=bool, count=total),
+            group=group,
+        )
 
     def __len__(self) -> int:
-        return len(self.starts) - 1
+        return len(self.rows)
 
     @functools.cached_property
     def lengths(self) -> np.ndarray:
-        """Tokens of each example, [N]."""
-        return np.diff(self.starts)
+        """Tokens of the longest row of each example, [N]."""
+        longest: np.ndarray = np.diff(self.starts).reshape(-1, self.group).max(axis=1, initial=0)
+        return longest
 
     def used(self, chosen: np.ndarray) -> np.ndarray:
         """The token numbers that occur in the examples `chosen` [N] of bool, sorted."""
-        return np.unique(self.tokens[np.repeat(chosen, self.lengths)])
+        return np.unique(self.tokens[np.repeat(np.repeat(chosen, self.group), np.diff(self.starts))])
 
     def renumbered(self, numbers: np.ndarray) -> Examples:
         """The same examples with token t as `numbers[t]`."""
         return dataclasses.replace(self, tokens=numbers[self.tokens])
 
+    def with_columns(self, **columns: np.ndarray) -> Examples:
+        """The same examples with further values, [N, ...] each."""
+        return dataclasses.replace(self, columns={**self.columns, **columns})
+
     def batch(self, indices: np.ndarray, pad_id: int) -> Batch:
-        """The examples `indices` [B] as one padded rectangle."""
-        lengths = self.lengths[indices]
+        """The examples `indices` [B] as one padded rectangle: first row of each, then second row of each, and so on."""
+        rows = self._rows(indices)
+        lengths = self.starts[rows + 1] - self.starts[rows]
         inside = np.arange(int(lengths.max()))[None, :] < lengths[:, None]
         ids = np.full(inside.shape, pad_id, dtype=np.int64)
-        ids[inside] = np.concatenate([self.tokens[self.starts[i] : self.starts[i + 1]] for i in indices])
-        labels = None if self.labels is None else self.labels[indices]
-        return Batch(ids=ids, mask=inside.astype(np.int64), labels=labels)
+        ids[inside] = self._joined(self.tokens, rows)
+        learned = inside
+        if self.learned is not None:
+            learned = np.zeros(inside.shape, dtype=bool)
+            learned[inside] = self._joined(self.learned, rows)
+        return Batch(
+            ids=ids,
+            mask=inside.astype(np.int64),
+            columns=self._columns(indices),
+            targets=_shifted(ids, learned),
+            size=len(indices),
+        )
+
+    def packed(self, indices: np.ndarray) -> Batch:
+        """The examples `indices` [B] end to end in one row without padding, each with positions that start at 0.
+
+        For causal models alone; the first token of an example is never a target.
+        """
+        rows = self._rows(indices)
+        lengths = self.starts[rows + 1] - self.starts[rows]
+        ids = self._joined(self.tokens, rows).astype(np.int64)[None, :]
+        learned = np.ones(ids.shape[1], dtype=bool) if self.learned is None else self._joined(self.learned, rows)
+        begins = np.cumsum(lengths) - lengths
+        learned = learned.copy()
+        learned[begins[lengths > 0]] = False
+        return Batch(
+            ids=ids,
+            mask=np.ones_like(ids),
+            columns=self._columns(indices),
+            targets=_shifted(ids, learned[None, :]),
+            positions=(np.arange(ids.shape[1]) - np.repeat(begins, lengths))[None, :],
+            size=len(indices),
+        )
+
+    def _rows(self, indices: np.ndarray) -> np.ndarray:
+        rows: np.ndarray = (np.arange(self.group)[:, None] + self.group * np.asarray(indices)[None, :]).ravel()
+        return rows
+
+    def _joined(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return np.concatenate([values[self.starts[row] : self.starts[row + 1]] for row in rows])
+
+    def _columns(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: values[indices] for name, values in self.columns.items()}
+
+
+def _shifted(ids: np.ndarray, learned: np.ndarray) -> np.ndarray:
+    """The token that follows each one, where it is to be learned; `NO_TARGET` elsewhere and at the end of a row."""
+    targets = np.full_like(ids, NO_TARGET)
+    targets[:, :-1] = np.where(learned[:, 1:], ids[:, 1:], NO_TARGET)
+    return targets
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """`ids` and `mask` [B, T] int64, mask 1 on real tokens; `labels` [B] int64 or None."""
+    """`ids` and `mask` [R, T] int64, mask 1 on real tokens; R is B examples times the rows of each.
+
+    `targets` [R, T]: the next token where it is to be learned, else `NO_TARGET`. `columns`: further values, [B, ...].
+    `positions` [1, T] only where the examples are packed into one row. `size`: B.
+    """
 
     ids: np.ndarray
     mask: np.ndarray
-    labels: np.ndarray | None
+    targets: np.ndarray
+    size: int
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    positions: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return self.size
 
 
 class Order:

@@ -6,6 +6,7 @@ Pickle weights are never read: loading one runs whatever its maker put in.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,12 +119,12 @@ def load_checkpoint(folder: Path) -> Any:
     return load_with(loader, folder).eval()
 
 
-#: How a base model becomes the start of a task: the class that loads it.
-_LOADER_OF_TASK = {"classify": "AutoModelForSequenceClassification", "generate": "AutoModelForCausalLM"}
+#: The class of transformers that loads each kind of model.
+LOADERS = {"classifier": "AutoModelForSequenceClassification", "causal": "AutoModelForCausalLM"}
 
 
-def start_from_base(folder: Path, task: str, labels: list[str]) -> Any:
-    """A pretrained model with a head for `labels` (classify) or as the language model it is (generate).
+def start_from_base(folder: Path, head: str, labels: Sequence[str]) -> Any:
+    """A pretrained model of the kind `head` (a key of `LOADERS`), with outputs for `labels` where there are some.
 
     A head that the base has not, or has for other classes, is drawn at random: seed torch first. Raises `ModelError`.
     """
@@ -132,10 +133,10 @@ def start_from_base(folder: Path, task: str, labels: list[str]) -> Any:
     settings: dict[str, Any] = {}
     if labels:
         settings = label_settings(labels) | {"ignore_mismatched_sizes": True}
-    return load_with(getattr(transformers, _LOADER_OF_TASK[task]), folder, **settings)
+    return load_with(getattr(transformers, LOADERS[head]), folder, **settings)
 
 
-def label_settings(labels: list[str]) -> dict[str, Any]:
+def label_settings(labels: Sequence[str]) -> dict[str, Any]:
     """The settings by which a transformers config knows its classes."""
     return {
         "num_labels": len(labels),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,8 @@ DECODER = Vocabulary(
 #: What transformers may keep beside `tokenizer.json`; small text files, copied from a base as they are.
 _OTHER_TOKENIZER_FILES = ("special_tokens_map.json", "added_tokens.json", "chat_template.jinja")
 
-#: The family of small model that a task trains from nothing.
-VOCABULARIES: dict[str, Vocabulary] = {"classify": ENCODER, "generate": DECODER}
+#: The special tokens of each kind of model that is trained from nothing.
+VOCABULARIES: dict[str, Vocabulary] = {"classifier": ENCODER, "causal": DECODER}
 
 #: How Qwen, Llama 3 and their kin cut text before merging, with one change: Han characters form runs of their own,
 #: so that no token mixes 房间 with Latin letters.
@@ -132,7 +132,7 @@ class Shape:
     positions: int
 
 
-def make_classifier(shape: Shape, tokenizer: Tokenizer, labels: list[str]) -> Any:
+def make_classifier(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) -> Any:
     """A BERT-shaped classifier with random weights; seed torch first."""
     from transformers import BertConfig, BertForSequenceClassification
 
@@ -150,7 +150,7 @@ def make_classifier(shape: Shape, tokenizer: Tokenizer, labels: list[str]) -> An
     )
 
 
-def make_generator(shape: Shape, tokenizer: Tokenizer, labels: list[str]) -> Any:
+def make_generator(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) -> Any:
     """A Llama-shaped language model with random weights; `labels` are none of its business."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -174,5 +174,5 @@ def make_generator(shape: Shape, tokenizer: Tokenizer, labels: list[str]) -> Any
     )
 
 
-#: How a task's model is made from nothing.
-MAKERS = {"classify": make_classifier, "generate": make_generator}
+#: How each kind of model is made from nothing.
+MAKERS = {"classifier": make_classifier, "causal": make_generator}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from accelerate import Accelerator
 
 from danlu.core.machine import Machine
 from danlu.learning.batching import Batch
-from danlu.learning.objectives import Objective
+from danlu.learning.objectives.base import Objective
 
 #: Where bfloat16 products run in hardware they are used for matrix products; weights and sums stay float32.
 MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16"}
@@ -65,18 +66,27 @@ def train_step(
     model: Any,
     optimizer: Any,
     objective: Objective,
-    batch: Batch,
+    batches: Sequence[Batch],
     *,
     rate: float,
     clip: float,
-    class_weights: torch.Tensor | None = None,
 ) -> StepResult:
-    """Forward, backward, clip, update. Weights are left as they were when loss or gradient are not finite."""
-    outcome = objective.outcome(model, batch, class_weights)
-    accelerator.backward(outcome.loss)
+    """Forward and backward for each of `batches`, then clip and update once, as if they were one batch.
+
+    Each batch counts by its targets, so that 8 batches of one give the gradient of one batch of 8. Weights are left
+    as they were when loss or gradient are not finite.
+    """
+    weights = [objective.weight(batch) for batch in batches]
+    total = sum(weights)
+    loss = 0.0
+    for batch, weight in zip(batches, weights, strict=True):
+        outcome = objective.outcome(model, batch)
+        share = weight / total if total else 0.0
+        accelerator.backward(outcome.loss if share == 1.0 else outcome.loss * share)
+        loss += outcome.loss.item() * share
     norm = accelerator.clip_grad_norm_(model.parameters(), clip)
     result = StepResult(
-        loss=outcome.loss.item(), weight=outcome.weight, norm=float(norm), rate=rate, samples=len(batch)
+        loss=loss, weight=total, norm=float(norm), rate=rate, samples=sum(len(batch) for batch in batches)
     )
     if result.finite:
         for group in optimizer.param_groups:

@@ -12,6 +12,8 @@ from tokenizers import Tokenizer
 from danlu.core.errors import DataError
 from danlu.learning.batching import Order
 from danlu.learning.models import positions_of, read_config
+from danlu.learning.objectives.config import aim_of
+from danlu.learning.objectives.table import KINDS
 from danlu.learning.scratch import POSITIONS, VOCABULARIES, train_tokenizer
 from danlu.learning.text import auto_length, encode_whole, end_id, load_tokenizer
 from danlu.plan.config import PlanStage
@@ -62,6 +64,10 @@ def count(config: PlanStage, texts: list[str], base: Path | None) -> Tokens:
     )
 
 
+def _head(config: PlanStage) -> str:
+    return KINDS[aim_of(config.task, config.train.objective).kind].head
+
+
 def _vocabulary(config: PlanStage) -> int:
     return config.model.scratch.vocabulary if config.model.scratch is not None else 0
 
@@ -69,7 +75,7 @@ def _vocabulary(config: PlanStage) -> int:
 def _learned(config: PlanStage, texts: list[str]) -> tuple[Tokenizer, list[str]]:
     """A tokenizer learned from most of the sample, and the rest of it."""
     apart = max(1, len(texts) // 4)
-    tokenizer = train_tokenizer(texts[apart:] or texts, VOCABULARIES[config.task], _vocabulary(config))
+    tokenizer = train_tokenizer(texts[apart:] or texts, VOCABULARIES[_head(config)], _vocabulary(config))
     return tokenizer, texts[:apart]
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from danlu.core.config import Config, NotFingerprinted, OptionalResource
 from danlu.core.tasks import TaskName
+from danlu.learning.objectives.config import ObjectiveConfig
 
 
 class ScratchConfig(Config):
@@ -48,6 +49,9 @@ class ModelConfig(Config):
 class TrainConfig(Config):
     """How to train."""
 
+    objective: ObjectiveConfig | None = Field(
+        None, description="What training aims at; empty is classes for classify and causal for generate."
+    )
     epochs: float = Field(3.0, gt=0.0, description="Passes over the training rows.")
     max_samples: int | None = Field(
         None,
@@ -56,6 +60,12 @@ class TrainConfig(Config):
         "Fewer than one pass are chosen at random by the seed.",
     )
     batch_size: int = Field(32, ge=1, description="Samples per optimizer step.")
+    micro_batch: int | None = Field(
+        None,
+        ge=1,
+        description="Samples that are in memory at once; the gradients of a step's pieces add up to that of the whole "
+        "batch. Empty takes the batch in one piece.",
+    )
     learning_rate: float = Field(5e-5, gt=0.0, description="Peak learning rate, after warm-up.")
     weight_decay: float = Field(0.01, ge=0.0, description="Decoupled weight decay (AdamW).")
     warmup: float = Field(0.06, ge=0.0, lt=1.0, description="Share of the steps in which the rate rises to its peak.")

@@ -14,8 +14,8 @@ from accelerate import Accelerator
 from danlu.core.context import Context
 from danlu.core.context import Progress as Bar
 from danlu.core.errors import UserError
-from danlu.learning.batching import Examples, Order, by_length
-from danlu.learning.objectives import Objective, Scored
+from danlu.learning.batching import Batch, Examples, Order, by_length
+from danlu.learning.objectives.base import Objective, Scored
 from danlu.learning.step import StepResult, rate_at, train_step
 from danlu.train.board import Board
 from danlu.train.config import TrainConfig
@@ -36,8 +36,6 @@ class Training:
     optimizer: torch.optim.Optimizer
     examples: Examples
     validation: Examples
-    classes: int
-    class_weights: torch.Tensor | None
     pad_id: int
     order: Order
 
@@ -95,7 +93,7 @@ def train(ctx: Context, training: Training, state: TrainingState) -> Progress:
 def _one_step(training: Training, model: Any, optimizer: Any, order: Order, progress: Progress) -> StepResult:
     settings = training.settings
     indices = order.batch(progress.step)
-    batch = training.examples.batch(indices, training.pad_id)
+    batches = pieces(training, indices)
     seed_noise(settings.seed, progress.step)
     rate = rate_at(progress.step, steps=order.steps, warmup=settings.warmup, peak=settings.learning_rate)
     model.train()
@@ -104,10 +102,9 @@ def _one_step(training: Training, model: Any, optimizer: Any, order: Order, prog
         model,
         optimizer,
         training.objective,
-        batch,
+        batches,
         rate=rate,
         clip=settings.clip,
-        class_weights=training.class_weights,
     )
     if not result.finite:
         raise UserError(
@@ -117,11 +114,18 @@ def _one_step(training: Training, model: Any, optimizer: Any, order: Order, prog
             "or set train.precision: float32."
         )
     progress.step += 1
-    progress.samples += len(batch)
-    progress.tokens += int(batch.mask.sum())
+    progress.samples += result.samples
+    progress.tokens += sum(int(batch.mask.sum()) for batch in batches)
     progress.loss_sum += result.loss * result.weight
     progress.loss_weight += result.weight
     return result
+
+
+def pieces(training: Training, indices: np.ndarray) -> list[Batch]:
+    """The examples of one step as the batches that are in memory one at a time."""
+    size = training.settings.micro_batch or len(indices)
+    cuts = range(0, len(indices), size)
+    return [training.examples.batch(indices[start : start + size], training.pad_id) for start in cuts]
 
 
 def seed_noise(seed: int, step: int) -> None:
@@ -148,13 +152,13 @@ def score(training: Training, model: Any, batches: Iterator[np.ndarray]) -> Scor
     with torch.inference_mode():
         for indices in batches:
             batch = training.validation.batch(indices, training.pad_id)
-            outcome = training.objective.outcome(model, batch, training.class_weights)
+            outcome = training.objective.outcome(model, batch)
             losses.append(outcome.loss.item())
             weights.append(outcome.weight)
             predicted.append(outcome.predicted.cpu().numpy())
-            truth.append(batch.labels if batch.labels is not None else np.empty(0, dtype=np.int64))
+            truth.append(batch.columns.get("labels", np.empty(0, dtype=np.int64)))
     loss = float(np.average(losses, weights=weights))
-    quality = training.objective.score(loss, np.concatenate(truth), np.concatenate(predicted), training.classes)
+    quality = training.objective.score(loss, np.concatenate(truth), np.concatenate(predicted))
     return Scored(loss=loss, score=quality)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,12 @@ from danlu.learning.batching import pack_rows, padding_share
 from danlu.learning.corpus import read_part
 from danlu.learning.fast import NarrowVocabulary, fast_attention, keep_freed_memory, quick_dropout
 from danlu.learning.models import WEIGHTS, check_base, positions_of, quiet_transformers, read_config, start_from_base
-from danlu.learning.objectives import OBJECTIVES, balanced_weights
+from danlu.learning.objectives.base import Facts, Objective, Rows
+from danlu.learning.objectives.classes import balanced_weights
+from danlu.learning.objectives.config import aim_of
+from danlu.learning.objectives.table import KINDS, Kind, make_objective
 from danlu.learning.step import choose_precision, make_accelerator, make_optimizer
-from danlu.learning.text import TOKENIZER_FILE, auto_length, encode_whole, load_tokenizer, pad_id
+from danlu.learning.text import TOKENIZER_FILE, auto_length, load_tokenizer, pad_id
 from danlu.train.config import ScratchConfig, TrainConfig, TrainStage
 from danlu.train.loop import Training, make_order, seed_noise, train
 from danlu.train.state import Progress, TrainingState
@@ -32,62 +34,59 @@ from danlu.train.state import Progress, TrainingState
 _BEFORE_THE_FIRST_STEP = 2**62
 
 
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """Rows of a corpus part: `texts`, and `labels` [N] as class numbers (None for generate)."""
-
-    texts: list[str]
-    labels: np.ndarray | None
-
-
 def run(ctx: Context, config: TrainStage) -> None:
     """Train, and write the best weights in the layout of transformers, with the last ones beside them."""
     torch.set_num_threads(ctx.threads)
     keep_freed_memory()
     quiet_transformers()
     corpus = ctx.inputs["data"]
+    aim = aim_of(config.task, config.train.objective)
+    kind = KINDS[aim.kind]
     labels: list[str] = corpus.json("card.json").get("labels") or [] if config.task == "classify" else []
-    parts = {name: _read(corpus.folder, name, labels, config) for name in ("train", "validation")}
+    parts = {name: _read(corpus.folder, name, kind, labels, config) for name in ("train", "validation")}
     base = ctx.resources.get("model.base")
     if base is not None:
         check_base(base)
-    tokenizer = _tokenizer(ctx, config, base, parts["train"].texts)
-    max_length = _max_length(config, base, tokenizer, parts["train"].texts)
-    model = _model(config, base, tokenizer, labels, max_length)
-    training, vocabulary = _assemble(ctx, config, model, tokenizer, parts, labels, max_length)
+    tokenizer = _tokenizer(ctx, config, kind, base, parts["train"])
+    facts = Facts(
+        tokenizer=tokenizer, labels=labels, class_weights=_class_weights(config.train, parts["train"], labels)
+    )
+    objective = make_objective(aim, facts)
+    max_length = _max_length(config, base, objective, parts["train"])
+    model = _model(config, kind, base, tokenizer, labels, max_length)
+    training, vocabulary = _assemble(ctx, config, objective, model, tokenizer, parts, max_length)
     _tell(ctx, training, vocabulary, max_length)
     state = TrainingState(ctx.state)
     with fast_attention(model):
         progress = train(ctx, training, state)
     _write_weights(ctx, training.model, vocabulary, state, progress)
-    _write_tokenizer(ctx, base, tokenizer, config, max_length)
+    _write_tokenizer(ctx, kind, base, tokenizer, max_length)
     _write_facts(ctx, config, training, vocabulary, progress, labels, max_length)
 
 
-def _read(folder: Path, name: str, labels: list[str], config: TrainStage) -> Part:
-    rows = read_part(folder, name, ["text", "label"] if labels else ["text"])
-    numbers = {label: index for index, label in enumerate(labels)}
-    unknown = sorted({str(label) for label in rows.get("label", []) if label not in numbers})
+def _read(folder: Path, name: str, kind: Kind, labels: list[str], config: TrainStage) -> Rows:
+    """The columns of a part that the objective reads; of the validation part a sample where it is large."""
+    rows = read_part(folder, name, list(kind.columns))
+    known = set(labels)
+    unknown = sorted({str(label) for label in rows.get("label", []) if label not in known})
     if unknown:
         raise DataError(f"The {name} part has the label {unknown[0]!r}, which the corpus's card does not list.")
-    classes = np.array([numbers[label] for label in rows["label"]], dtype=np.int64) if labels else None
-    limit = config.train.validation_rows
-    if name != "validation" or limit is None or len(rows["text"]) <= limit:
-        return Part(texts=rows["text"], labels=classes)
-    generator = np.random.default_rng([config.train.seed, len(rows["text"])])
-    chosen = np.sort(generator.permutation(len(rows["text"]))[:limit])
-    return Part(texts=[rows["text"][index] for index in chosen], labels=None if classes is None else classes[chosen])
+    total, limit = len(rows["text"]), config.train.validation_rows
+    if name != "validation" or limit is None or total <= limit:
+        return rows
+    generator = np.random.default_rng([config.train.seed, total])
+    chosen = np.sort(generator.permutation(total)[:limit])
+    return {column: [values[index] for index in chosen] for column, values in rows.items() if values}
 
 
-def _tokenizer(ctx: Context, config: TrainStage, base: Path | None, texts: list[str]) -> Tokenizer:
+def _tokenizer(ctx: Context, config: TrainStage, kind: Kind, base: Path | None, rows: Rows) -> Tokenizer:
     """The base's tokenizer, or one learned from the training texts (kept in `ctx.state` for a resume)."""
     if base is not None:
         return load_tokenizer(base)
     kept = ctx.state / TOKENIZER_FILE
     if not kept.exists():
-        ctx.say(f"Learning a tokenizer from {len(texts):,} texts.")
-        size = _scratch(config).vocabulary
-        learned = scratch.train_tokenizer(texts, scratch.VOCABULARIES[config.task], size)
+        ctx.say(f"Learning a tokenizer from {len(rows['text']):,} texts.")
+        learned = scratch.train_tokenizer(rows["text"], scratch.VOCABULARIES[kind.head], _scratch(config).vocabulary)
         write_atomically(kept, learned.to_str())
     return load_tokenizer(ctx.state)
 
@@ -98,12 +97,12 @@ def _scratch(config: TrainStage) -> ScratchConfig:
     return config.model.scratch
 
 
-def _max_length(config: TrainStage, base: Path | None, tokenizer: Tokenizer, texts: list[str]) -> int:
+def _max_length(config: TrainStage, base: Path | None, objective: Objective, rows: Rows) -> int:
     """`model.max_length` as a number that the model can take."""
     wanted = config.model.max_length
     positions = scratch.POSITIONS if base is None else positions_of(read_config(base))
     if wanted == "auto":
-        return auto_length([len(row) for row in encode_whole(tokenizer, texts)], positions)
+        return auto_length(objective.lengths(rows), positions)
     if base is not None and wanted > positions:
         raise ModelError(
             f"model.max_length is {wanted}, but the base model takes at most {positions} tokens. Give at most that, "
@@ -112,57 +111,53 @@ def _max_length(config: TrainStage, base: Path | None, tokenizer: Tokenizer, tex
     return wanted
 
 
-def _model(config: TrainStage, base: Path | None, tokenizer: Tokenizer, labels: list[str], max_length: int) -> Any:
+def _model(
+    config: TrainStage, kind: Kind, base: Path | None, tokenizer: Tokenizer, labels: list[str], max_length: int
+) -> Any:
     seed_noise(config.train.seed, _BEFORE_THE_FIRST_STEP)
     if base is not None:
-        return start_from_base(base, config.task, labels)
+        return start_from_base(base, kind.head, labels)
     size = _scratch(config)
     shape = scratch.Shape(
         layers=size.layers, width=size.width, heads=size.heads, positions=max(scratch.POSITIONS, max_length)
     )
-    return scratch.MAKERS[config.task](shape, tokenizer, labels)
+    return scratch.MAKERS[kind.head](shape, tokenizer, labels)
 
 
 def _assemble(
     ctx: Context,
     config: TrainStage,
+    objective: Objective,
     model: Any,
     tokenizer: Tokenizer,
-    parts: dict[str, Part],
-    labels: list[str],
+    parts: dict[str, Rows],
     max_length: int,
 ) -> tuple[Training, NarrowVocabulary]:
-    settings, objective = config.train, OBJECTIVES[config.task]
-    examples, validation = (
-        objective.examples(tokenizer, parts[name].texts, parts[name].labels, max_length)
-        for name in ("train", "validation")
-    )
+    settings = config.train
+    examples, validation = (objective.examples(parts[name], max_length) for name in ("train", "validation"))
     order = make_order(examples, settings)
     used = np.union1d(examples.used(order.seen(order.steps)), validation.tokens)
     vocabulary = NarrowVocabulary(model, used, pad_id(tokenizer))
     quick_dropout(model)
-    accelerator = make_accelerator(choose_precision(settings.precision, ctx.machine))
-    weights = _class_weights(settings, parts["train"], len(labels))
     training = Training(
         settings=settings,
         objective=objective,
-        accelerator=accelerator,
+        accelerator=make_accelerator(choose_precision(settings.precision, ctx.machine)),
         model=model,
         optimizer=make_optimizer(model, weight_decay=settings.weight_decay),
         examples=examples.renumbered(vocabulary.numbers),
         validation=validation.renumbered(vocabulary.numbers),
-        classes=len(labels),
-        class_weights=None if weights is None else weights.to(accelerator.device),
         pad_id=pad_id(tokenizer),
         order=order,
     )
     return training, vocabulary
 
 
-def _class_weights(settings: TrainConfig, part: Part, classes: int) -> torch.Tensor | None:
-    if settings.class_weights == "none" or part.labels is None:
+def _class_weights(settings: TrainConfig, rows: Rows, labels: list[str]) -> torch.Tensor | None:
+    if settings.class_weights == "none" or not labels:
         return None
-    return balanced_weights(part.labels, classes)
+    numbers = {label: index for index, label in enumerate(labels)}
+    return balanced_weights(np.array([numbers[label] for label in rows["label"]]), len(labels))
 
 
 def _tell(ctx: Context, training: Training, vocabulary: NarrowVocabulary, max_length: int) -> None:
@@ -195,11 +190,9 @@ def _save(model: Any, vocabulary: NarrowVocabulary, folder: Path) -> None:
         model.save_pretrained(folder, max_shard_size="1000GB")
 
 
-def _write_tokenizer(
-    ctx: Context, base: Path | None, tokenizer: Tokenizer, config: TrainStage, max_length: int
-) -> None:
+def _write_tokenizer(ctx: Context, kind: Kind, base: Path | None, tokenizer: Tokenizer, max_length: int) -> None:
     if base is None:
-        scratch.save_tokenizer(tokenizer, scratch.VOCABULARIES[config.task], ctx.out, max_length)
+        scratch.save_tokenizer(tokenizer, scratch.VOCABULARIES[kind.head], ctx.out, max_length)
         return
     scratch.copy_tokenizer(base, ctx.out, tokenizer, max_length)
 

@@ -20,7 +20,9 @@ from danlu.engines.base import Ending, Engine, read_form
 from danlu.engines.sampling import softmax
 from danlu.engines.table import load
 from danlu.learning.models import load_checkpoint
-from danlu.learning.objectives import OBJECTIVES
+from danlu.learning.objectives.base import Facts
+from danlu.learning.objectives.config import DEFAULTS
+from danlu.learning.objectives.table import make_objective
 from danlu.learning.text import encode, load_tokenizer
 from tests.unit.engines import tiny
 
@@ -163,15 +165,15 @@ def test_score_of_a_text_does_not_depend_on_the_batch(generator: Engine) -> None
 @pytest.mark.parametrize("generator", FLOAT32, indirect=True)
 def test_perplexity_is_that_of_training_on_the_same_rows(generator: Engine, generate_export: Path) -> None:
     """One quantity under one name, on texts that fit into the context."""
-    objective = OBJECTIVES["generate"]
     rows = [row for row in tiny.texts(40) if len(row) < 40]
     checkpoint = generate_export.parent / "checkpoint"
-    examples = objective.examples(load_tokenizer(checkpoint), rows, None, generator.form.max_length)
+    objective = make_objective(DEFAULTS["generate"], Facts(tokenizer=load_tokenizer(checkpoint)))
+    examples = objective.examples({"text": rows}, generator.form.max_length)
     assert len(examples) == len(rows) > 20
     with torch.inference_mode():
-        outcome = objective.outcome(load_checkpoint(checkpoint), examples.batch(np.arange(len(rows)), 0), None)
+        outcome = objective.outcome(load_checkpoint(checkpoint), examples.batch(np.arange(len(rows)), 0))
     nothing = np.empty(0)
-    trained = objective.score(outcome.loss.item(), nothing, nothing, 0)
+    trained = objective.score(outcome.loss.item(), nothing, nothing)
     found = generator.score(rows)
     assert sum(one.tokens for one in found) == outcome.weight
     ours = math.exp(-sum(one.log_likelihood for one in found) / outcome.weight)

@@ -66,12 +66,11 @@ def test_seen_is_what_the_steps_saw(steps: int) -> None:
 
 
 def test_batches_are_padded_to_their_own_longest() -> None:
-    examples = Examples.from_rows([[1, 2, 3], [4], [5, 6]], labels=np.array([0, 1, 2]))
+    examples = Examples.from_rows([[1, 2, 3], [4], [5, 6]], columns={"labels": np.array([0, 1, 2])})
     batch = examples.batch(np.array([1, 2]), pad_id=9)
     assert batch.ids.tolist() == [[4, 9], [5, 6]]
     assert batch.mask.tolist() == [[1, 0], [1, 1]]
-    assert batch.labels is not None
-    assert batch.labels.tolist() == [1, 2]
+    assert batch.columns["labels"].tolist() == [1, 2]
     renumbered = examples.renumbered(np.arange(10, dtype=np.int32)[::-1].copy())
     assert renumbered.batch(np.array([0]), pad_id=9).ids.tolist() == [[8, 7, 6]]
     assert examples.used(np.array([True, False, True])).tolist() == [1, 2, 3, 5, 6]

@@ -94,7 +94,7 @@ def test_another_kind_of_model_is_refused(base: Path) -> None:
 
 
 def test_a_base_with_a_head_for_other_classes_gets_a_new_head(base: Path) -> None:
-    model = start_from_base(base, "classify", ["a", "b", "c"])
+    model = start_from_base(base, "classifier", ["a", "b", "c"])
     assert model.classifier.out_features == 3
     old = load_checkpoint(base)
     assert torch.equal(model.bert.embeddings.word_embeddings.weight, old.bert.embeddings.word_embeddings.weight)

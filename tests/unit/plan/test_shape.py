@@ -17,13 +17,15 @@ from danlu.learning import scratch
 from danlu.plan.shape import count_stored, from_config, from_scratch, of_base, parameters
 from danlu.train.config import ScratchConfig
 
+HEADS = {"classify": "classifier", "generate": "causal"}
+
 
 def real_count(model: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def tokenizer_of(size: int, task: str) -> Tokenizer:
-    special = list(scratch.VOCABULARIES[task].roles.values())
+    special = list(scratch.VOCABULARIES[HEADS[task]].roles.values())
     words = special + [f"w{number}" for number in range(size - len(special))]
     return Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token=special[1]))
 
@@ -64,7 +66,7 @@ def test_llama_is_counted_exactly(tied: bool, key_heads: int) -> None:
 def test_what_training_makes_from_nothing_is_counted_exactly(task: str, labels: list[str]) -> None:
     asked = ScratchConfig(layers=2, width=40, heads=4, vocabulary=500)
     made = scratch.Shape(layers=2, width=40, heads=4, positions=scratch.POSITIONS)
-    model = scratch.MAKERS[task](made, tokenizer_of(500, task), labels)
+    model = scratch.MAKERS[HEADS[task]](made, tokenizer_of(500, task), labels)
     assert parameters(from_scratch(asked, task), len(labels) or None) == real_count(model)
 
 

@@ -1,0 +1,101 @@
+"""What an objective is: a plain value that the loop is given. The loop knows none by name.
+
+Shapes: B examples in a batch, T tokens of the longest one, K classes, V tokens in the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from danlu.learning.batching import Batch, Examples
+
+#: Columns of a corpus part by name, each a list with one value a row.
+Rows = Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known before the first example is made. `labels`: class names in order, none for generate.
+
+    `class_weights` [K] multiply the loss of each class's examples, or None. `chat_template`: Jinja source by which
+    the model's makers write a conversation, or None where they name none.
+    """
+
+    tokenizer: Tokenizer
+    labels: Sequence[str] = ()
+    class_weights: torch.Tensor | None = None
+    chat_template: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a model made of one batch. `loss`: mean over `weight` targets, a float32 scalar that carries gradients.
+
+    `predicted`: class numbers [B] for classify, empty for generate.
+    """
+
+    loss: torch.Tensor
+    weight: float
+    predicted: torch.Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What a model made of a whole part: mean loss, and the score that picks the best checkpoint."""
+
+    loss: float
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """One aim of training.
+
+    `lengths(rows)`: tokens of each row, uncut; what `model.max_length: auto` goes by.
+    `examples(rows, max_length)`: rows as examples of at most `max_length` tokens.
+    `weight(batch)`: how many targets its loss is the mean of, known before any model has seen it.
+    `outcome(model, batch)`: one forward pass.
+    `score(loss, truth, predicted)`: quality over a whole part; `truth` and `predicted` [N] are empty for generate.
+    `metric` names it; `higher_is_better` says which way it goes.
+    `separable`: the loss of a batch is the mean of its examples' losses by their weights, so a batch may be taken in
+    pieces. Where each example is compared with the others of its batch, it may not.
+    """
+
+    lengths: Callable[[Rows], Sequence[int]]
+    examples: Callable[[Rows, int], Examples]
+    weight: Callable[[Batch], float]
+    outcome: Callable[[Any, Batch], Outcome]
+    score: Callable[[float, np.ndarray, np.ndarray], float]
+    metric: str
+    higher_is_better: bool
+    separable: bool = True
+
+    def better(self, score: float, than: float | None) -> bool:
+        """Whether `score` beats `than`; anything beats None."""
+        return than is None or (score > than if self.higher_is_better else score < than)
+
+
+def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """`array` as a tensor there."""
+    return torch.from_numpy(array).to(device, non_blocking=True)
+
+
+def device_of(model: Any) -> torch.device:
+    """Where the model's weights lie."""
+    device: torch.device = next(model.parameters()).device
+    return device
+
+
+def forward(model: Any, batch: Batch, **settings: Any) -> Any:
+    """What `model` answers to `batch`. A packed one comes with positions that start anew at each document."""
+    device = device_of(model)
+    ids = to_device(batch.ids, device)
+    if batch.positions is not None:
+        return model(input_ids=ids, position_ids=to_device(batch.positions, device), **settings)
+    return model(input_ids=ids, attention_mask=to_device(batch.mask, device), **settings)

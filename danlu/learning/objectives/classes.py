@@ -1,0 +1,73 @@
+"""One class a text: cross-entropy, scored by macro F1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from danlu.learning.batching import Batch, Examples
+from danlu.learning.objectives.base import Facts, Objective, Outcome, Rows, forward, to_device
+from danlu.learning.objectives.config import ClassesObjective
+from danlu.learning.text import encode, encode_whole
+
+
+def make(config: ClassesObjective, facts: Facts) -> Objective:
+    """The objective for the classes in `facts.labels`."""
+    numbers = {label: index for index, label in enumerate(facts.labels)}
+
+    def lengths(rows: Rows) -> list[int]:
+        return [len(row) for row in encode_whole(facts.tokenizer, rows["text"])]
+
+    def examples(rows: Rows, max_length: int) -> Examples:
+        labels = np.array([numbers[label] for label in rows["label"]], dtype=np.int64)
+        return Examples.from_rows(encode(facts.tokenizer, rows["text"], max_length), columns={"labels": labels})
+
+    def outcome(model: Any, batch: Batch) -> Outcome:
+        """Cross-entropy of the class, each example times the weight [K] of its class.
+
+        The mean is over examples, not over weights as in torch's `weight=`: there the only row of a rare class would
+        count no more in its batch than the other rows in theirs. Balanced weights are 1 on average over the training
+        rows, so the batches' gradients add up to that of the weighted mean over all rows.
+        """
+        logits = forward(model, batch).logits.float()
+        labels = to_device(batch.columns["labels"], logits.device)
+        losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=config.label_smoothing)
+        if facts.class_weights is not None:
+            losses = losses * facts.class_weights.to(logits.device)[labels]
+        return Outcome(loss=losses.mean(), weight=float(len(batch)), predicted=logits.argmax(dim=-1))
+
+    def score(loss: float, truth: np.ndarray, predicted: np.ndarray) -> float:
+        del loss
+        return macro_f1(truth, predicted, len(facts.labels))
+
+    return Objective(
+        lengths=lengths,
+        examples=examples,
+        weight=lambda batch: float(len(batch)),
+        outcome=outcome,
+        score=score,
+        metric="macro_f1",
+        higher_is_better=True,
+    )
+
+
+def macro_f1(truth: np.ndarray, predicted: np.ndarray, classes: int) -> float:
+    """Mean of 2 TP / (2 TP + FP + FN) over the classes that occur in `truth`, which has at least one row.
+
+    The same as in `danlu.metrics.scores`, so that validation and test scores can be compared.
+    """
+    hits = np.bincount(truth[truth == predicted], minlength=classes)
+    support = np.bincount(truth, minlength=classes)
+    claims = support + np.bincount(predicted, minlength=classes)
+    occurs = support > 0
+    return float(np.mean(2 * hits[occurs] / claims[occurs]))
+
+
+def balanced_weights(labels: np.ndarray, classes: int) -> torch.Tensor:
+    """N / (K N_k) for each class k [K] (King and Zeng 2001, as in scikit-learn); a class without rows gets 0."""
+    counts = np.bincount(labels, minlength=classes)
+    weights = np.where(counts > 0, len(labels) / (classes * np.maximum(counts, 1)), 0.0)
+    return torch.tensor(weights, dtype=torch.float32)

@@ -1,0 +1,51 @@
+"""What training may aim at, as sections of a recipe. One class an objective; `table.py` says how each is made."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from danlu.core.config import Config
+from danlu.core.tasks import TaskName
+
+
+class ClassesObjective(Config):
+    """One class a text: cross-entropy over the labels of the corpus."""
+
+    task: ClassVar[TaskName] = "classify"
+
+    kind: Literal["classes"] = Field("classes", description="One class a text.")
+    label_smoothing: float = Field(
+        0.0, ge=0.0, lt=1.0, description="Share of the target that is spread evenly over all classes, 0 to below 1."
+    )
+
+
+class CausalObjective(Config):
+    """Each next token: of plain texts all of them, of conversations those of the turns that are to be learned."""
+
+    task: ClassVar[TaskName] = "generate"
+
+    kind: Literal["causal"] = Field("causal", description="Foresee each next token.")
+    learn: Literal["answers", "all"] = Field(
+        "answers",
+        description="Of a conversation: answers learns what data.learn names (by default the assistant's turns), all "
+        "learns every token. Plain texts are always learned whole.",
+    )
+
+
+ObjectiveConfig = Annotated[ClassesObjective | CausalObjective, Field(discriminator="kind")]
+
+#: What training aims at where the recipe does not say.
+DEFAULTS: dict[TaskName, ObjectiveConfig] = {"classify": ClassesObjective(), "generate": CausalObjective()}
+
+
+def aim_of(task: TaskName, asked: ObjectiveConfig | None) -> ObjectiveConfig:
+    """The objective that a recipe asks for, or its task's own. Raises `ValueError` for another task's objective."""
+    if asked is None:
+        return DEFAULTS[task]
+    if asked.task != task:
+        raise ValueError(
+            f"train.objective.kind {asked.kind} makes a model for task {asked.task}, but the recipe's task is {task}"
+        )
+    return asked
