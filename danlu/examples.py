@@ -68,3 +68,12 @@ def tiny_recipe(folder: Path, task: str = "classify", rows: int = 240) -> dict[s
 
 
 EXAMPLE = Example(prepare=tiny_recipe)
+
+
+def tuned_recipe(folder: Path) -> dict[str, Any]:
+    """`tiny_recipe` with a search of the fewest trials there can be."""
+    space = {"learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}}
+    return tiny_recipe(folder) | {"tune": {"space": space, "trials": 1}}
+
+
+TUNED = Example(prepare=tuned_recipe)

@@ -25,6 +25,7 @@ from danlu.plan.config import BudgetConfig
 from danlu.release.config import ReleaseConfig
 from danlu.serve.config import ServeConfig
 from danlu.train.config import ModelConfig, TrainConfig
+from danlu.tune.config import TuneConfig, check_space
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -44,6 +45,7 @@ class Recipe(Config):
     data: DataConfig = Field(description="Where the data is and how it is cleaned and split.")
     model: ModelConfig = Field(description="The model to start from.")
     train: TrainConfig = Field(TrainConfig(), description="How to train.")
+    tune: TuneConfig | None = Field(None, description="A search for better settings before training; empty is none.")
     compress: CompressConfig = Field(CompressConfig(), description="Which forms to export and serve.")
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="How the evidence is gathered.")
     speed: SpeedConfig = Field(SpeedConfig(), description="How speed is measured.")
@@ -66,6 +68,8 @@ class Recipe(Config):
         if self.task == "classify" and self.data.label is None and any(s.label is None for s in self.data.sources):
             raise ValueError("task classify needs data.label (a column), or a label on every source")
         aim_of(self.task, self.train.objective)
+        if self.tune is not None:
+            check_space(self.tune, self.model, self.train)
         if self.task == "generate" and "onnx-int8" in self.compress.forms:
             raise ValueError("compress.forms: onnx-int8 is for classify; generate has torch and onnx")
         return self

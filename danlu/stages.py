@@ -13,6 +13,7 @@ from danlu.evaluate.config import EvaluateStage, SpeedStage
 from danlu.plan.config import PlanStage
 from danlu.release.config import ReleaseStage
 from danlu.train.config import TrainStage
+from danlu.tune.config import TuneStage
 
 STAGES: tuple[Stage, ...] = in_order(
     (
@@ -55,6 +56,20 @@ STAGES: tuple[Stage, ...] = in_order(
             version=6,
             libraries=("scikit-learn",),
             example="danlu.examples:EXAMPLE",
+        ),
+        Stage(
+            name="tune",
+            config=TuneStage,
+            run="danlu.tune.stage:run",
+            reads=("data",),
+            writes="Study",
+            version=1,
+            numeric=True,
+            resolves=True,
+            libraries=("torch", "transformers", "tokenizers", "accelerate", "optuna"),
+            when="tune",
+            starts=("train",),
+            example="danlu.examples:TUNED",
         ),
         Stage(
             name="train",
@@ -119,12 +134,13 @@ def stages_of(recipe: BaseModel) -> tuple[Stage, ...]:
     One of a third party runs as soon as what it reads is there. Raises `UserError` that names the distribution of a
     stage that does not fit in.
     """
+    own = tuple(stage for stage in STAGES if stage.when is None or getattr(recipe, stage.when, None) is not None)
     extensions = getattr(recipe, "extensions", None)
     if not isinstance(extensions, BaseModel) or not type(extensions).model_fields:
-        return STAGES
+        return own
     asked, sections = type(extensions).model_fields, type(recipe).model_fields
     plugins = [plugin for plugin in installed(sections) if asked.keys() & plugin.own_sections(sections)]
-    names = [stage.name for stage in STAGES] + [plugin.stage.name for plugin in plugins]
+    names = [stage.name for stage in own] + [plugin.stage.name for plugin in plugins]
     for plugin in plugins:
         stage = plugin.stage
         unknown = [name for name in stage.reads if name not in names]
@@ -133,7 +149,7 @@ def stages_of(recipe: BaseModel) -> tuple[Stage, ...]:
             why = "another stage has that name"
         if why:
             raise UserError(f"The stage {stage.name!r} that {plugin.distribution} brings cannot be used: {why}.")
-    first, *others = STAGES
+    first, *others = own
     try:
         return in_order((first, *(plugin.stage for plugin in plugins), *others))
     except ValueError as error:

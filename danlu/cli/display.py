@@ -85,7 +85,8 @@ class Plain:
         return
 
     def __call__(self, event: Event) -> None:
-        self._on[event["type"]](event)
+        if event["type"] in self._on:  # measurements are for the logs
+            self._on[event["type"]](event)
 
     def _line(self, text: str) -> None:
         click.echo(text, err=self._err)
@@ -181,7 +182,8 @@ class Live:
         self._progress.stop()
 
     def __call__(self, event: Event) -> None:
-        self._on[event["type"]](event)
+        if event["type"] in self._on:  # measurements are for the logs
+            self._on[event["type"]](event)
 
     def _note(self, event: Event, style: str) -> None:
         mark = "!" if event["type"] == "warn" else " "

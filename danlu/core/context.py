@@ -36,13 +36,26 @@ class Limits:
     asked: StopReason | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a stage was started from, for one that starts others (see `danlu.core.children`).
+
+    `workspace`: the `.danlu` folder. `base`: the folder that relative paths of the recipe start at. `stages`: the rows
+    of the corridor that it may start, as plain values, by name.
+    """
+
+    workspace: Path
+    base: Path
+    stages: Mapping[str, Mapping[str, Any]]
+
+
 @dataclass(kw_only=True)
 class Context:
     """Everything a stage may touch.
 
     `out`: the empty folder that becomes the artifact. `state`: a folder that survives a kill, for resuming.
     `inputs`: artifacts by stage name. `resources`: local paths by dotted path of the configuration, and
-    `digests` their content hashes. `threads`: CPU threads to use.
+    `digests` their content hashes. `threads`: CPU threads to use. `origin`: for stages that start others.
     """
 
     stage: str
@@ -56,6 +69,7 @@ class Context:
     machine: Machine
     emit: Emit
     limits: Limits = field(default_factory=Limits)
+    origin: Origin | None = None
 
     def say(self, text: str) -> None:
         """One line for people who watch."""
@@ -67,8 +81,9 @@ class Context:
         self._log("warnings.jsonl", {"text": text})
 
     def metric(self, **values: Any) -> None:
-        """Append one row of measurements to `logs/metrics.jsonl`; give `step` where there is one."""
+        """Append one row of measurements to `logs/metrics.jsonl`, and tell it; give `step` where there is one."""
         self._log("metrics.jsonl", values)
+        self.emit({"type": "metric", "values": values})
 
     def _log(self, name: str, row: dict[str, Any]) -> None:
         path = self.out / LOGS / name

@@ -125,3 +125,8 @@ BY_NAME: dict[str, type[DanluError]] = {
         StageCrashed,
     )
 }
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its type where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

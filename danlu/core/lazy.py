@@ -27,6 +27,7 @@ EXTRA_OF: dict[str, str] = {
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
     "opencc": "chinese",
+    "optuna": "tune",
     "openpyxl": "data",
     "pyarrow": "data",
     "psycopg": "sql",

@@ -29,7 +29,7 @@ from danlu.core.errors import BY_NAME, BudgetReached, Interrupted, StageCrashed,
 from danlu.core.fingerprint import fingerprint, plain
 from danlu.core.machine import energy_joules, library_versions, peak_resident_bytes, resident_bytes, this_machine
 from danlu.core.resource import Digests, Resolver, Site
-from danlu.core.stage import Stage
+from danlu.core.stage import Stage, as_values
 from danlu.core.store import Workspace, write_json_atomically
 from danlu.core.worker import Job, execute
 
@@ -72,7 +72,7 @@ class Runner:
     `base` is the folder that relative paths of the recipe start at. `lock` is the descriptor that
     `Workspace.lock` yielded; stages inherit it. With `refresh`, what was fetched from databases and URLs is fetched
     anew. With `in_process` the stages run in this process, for tests
-    that are not about processes.
+    that are not about processes. `interrupted` is set by who wants the walk to stop; None listens to Ctrl-C.
     """
 
     stages: tuple[Stage, ...]
@@ -83,6 +83,7 @@ class Runner:
     lock: int | None = None
     in_process: bool = False
     refresh: bool = False
+    interrupted: threading.Event | None = None
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     outcomes: list[StageOutcome] = field(default_factory=list)
 
@@ -93,7 +94,7 @@ class Runner:
         """
         digests = Digests(self.workspace.root / "cache" / "digests.json")
         try:
-            with _ctrl_c() as interrupted:
+            with _stopping(self.interrupted) as interrupted:
                 resolver = self._resolver(interrupted)
                 for stage in self.stages:
                     artifact = self._stage(stage, recipe, digests, resolver, interrupted)
@@ -154,9 +155,11 @@ class Runner:
             stage=stage.name,
             fingerprint=print_,
             run=stage.run,
-            config_class=f"{stage.config.__module__}:{stage.config.__qualname__}",
+            config_class=stage.config_class,
             config=config.model_dump(mode="json"),
             workspace=str(self.workspace.root),
+            base=str(self.base),
+            children={row.name: as_values(row) for row in self.stages if row.name in stage.starts},
             out=str(self.workspace.work_of(stage.name, print_) / "out"),
             state=str(self.workspace.work_of(stage.name, print_) / "state"),
             inputs={name: artifact.fingerprint for name, artifact in inputs.items()},
@@ -432,6 +435,15 @@ def _environment_of_child(threads: int) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "DO_NOT_TRACK": "1",
     }
+
+
+@contextlib.contextmanager
+def _stopping(event: threading.Event | None) -> Iterator[threading.Event]:
+    if event is not None:
+        yield event
+        return
+    with _ctrl_c() as pressed:
+        yield pressed
 
 
 @contextlib.contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ class Stage:
     `machine`: its result is about this very machine (a speed, a prediction), and is not reused on another.
     `resolves`: its artifact has `resolved.json`, values by dotted path that replace `auto` in the recipe.
     `libraries`: the distributions whose versions the fingerprint covers, since they decide what comes out.
+    `when`: the section of the recipe without which the stage is left out; None never leaves it out.
+    `starts`: names of stages that it runs itself, on settings of its own (see `danlu.core.children`).
     `example`: "module:attribute" of an `Example`.
     """
 
@@ -48,6 +51,13 @@ class Stage:
     machine: bool = False
     resolves: bool = False
     libraries: tuple[str, ...] = ()
+    when: str | None = None
+    starts: tuple[str, ...] = ()
+
+    @property
+    def config_class(self) -> str:
+        """ "module:class" of its configuration."""
+        return f"{self.config.__module__}:{self.config.__qualname__}"
 
 
 def in_order(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
@@ -71,3 +81,14 @@ def in_order(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
         ordered.append(ready)
         done.add(ready.name)
     return tuple(ordered)
+
+
+def as_values(stage: Stage) -> dict[str, Any]:
+    """A row as plain values, for a process that shall run it."""
+    return {**dataclasses.asdict(stage), "config": stage.config_class}
+
+
+def from_values(values: Mapping[str, Any], config: type[BaseModel]) -> Stage:
+    """The reverse of `as_values`; `config` is the class that the row names."""
+    lists = {name: tuple(values[name]) for name in ("reads", "libraries", "starts")}
+    return Stage(**{**values, **lists, "config": config})

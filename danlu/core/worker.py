@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from danlu.core.artifact import Artifact
-from danlu.core.context import Context, Emit, Limits, StopReason
+from danlu.core.context import Context, Emit, Limits, Origin, StopReason
 from danlu.core.errors import BY_NAME, DanluError, from_os_error
 from danlu.core.lazy import EXTRA_OF, missing
 from danlu.core.machine import peak_resident_bytes, this_machine
@@ -40,6 +40,8 @@ class Job(BaseModel):
     config_class: str
     config: dict[str, Any]
     workspace: str
+    base: str
+    children: dict[str, dict[str, Any]]
     out: str
     state: str
     inputs: dict[str, str]
@@ -87,6 +89,7 @@ def execute(job: Job, emit: Emit, limits: Limits) -> None:
         machine=this_machine(),
         emit=emit,
         limits=limits,
+        origin=Origin(workspace=workspace.root, base=Path(job.base), stages=job.children),
     )
     try:
         run = load_attribute(job.run)

@@ -53,6 +53,7 @@ def page(summary: dict[str, Any], language: str = "en") -> str:
             score_rows=_score_rows(summary, said),
             comparison=_comparison(summary, said),
             training=_training(summary, said),
+            study=_study(summary, said),
             form_metrics=_form_metrics(summary),
             dropped=_dropped(summary),
             places=_places(summary, said),
@@ -224,6 +225,25 @@ def _points(value: float | None) -> str:
 
 def _p_value(value: float | None) -> str:
     return f"p {show.MISSING}" if value is None else "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def _study(summary: dict[str, Any], said: dict[str, str]) -> str | None:
+    study = summary["study"]
+    if not study:
+        return None
+    states = Counter(trial["state"] for trial in study["trials"])
+    settings = ", ".join(
+        f"{name} {show.number(value) if isinstance(value, float) else value}"
+        for name, value in study["best"]["settings"].items()
+    )
+    return said["study_text"].format(
+        trials=show.count(len(study["trials"])),
+        pruned=show.count(states["pruned"]),
+        failed=show.count(states["failed"]),
+        metric=said.get(study["metric"], study["metric"]),
+        value=show.number(study["best"]["value"]),
+        settings=settings,
+    )
 
 
 def _training(summary: dict[str, Any], said: dict[str, str]) -> str | None:

@@ -1,152 +1,32 @@
-"""Plots as inline SVG: real text, colours from the page (light and dark), the same bytes for the same numbers.
-
-Matplotlib draws with stand-in colours, which are then replaced by the page's CSS variables.
-"""
+"""The plots of a report, one function each; `danlu.report.drawing` is what they draw with."""
 
 from __future__ import annotations
 
-import io
-import re
-import unicodedata
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 from danlu.core.lazy import need
+from danlu.report import search
+from danlu.report.drawing import (
+    ACCENT,
+    BAD,
+    INK,
+    LINE,
+    MUTED,
+    SECOND,
+    THIRD,
+    Mark,
+    Plot,
+    Words,
+    as_share,
+    drawing,
+    label_rows,
+    short,
+    width_of,
+)
 from danlu.report.numbers import count, duration
 
-#: stand-in colour -> CSS variable of the page
-_COLOURS = {
-    "#010203": "var(--ink)",
-    "#040506": "var(--muted)",
-    "#070809": "var(--line)",
-    "#0a0b0c": "var(--accent)",
-    "#0d0e0f": "var(--second)",
-    "#101112": "var(--third)",
-    "#131415": "var(--bad)",
-}
-INK, MUTED, LINE, ACCENT, SECOND, THIRD, BAD = _COLOURS
-
-_STYLE: dict[str, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "danlu",
-    "text.parse_math": False,  # a label such as "$5" is text
-    "font.size": 10.0,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": MUTED,
-    "axes.unicode_minus": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": False,
-    "grid.color": LINE,
-    "grid.linewidth": 0.6,
-    "xtick.color": LINE,
-    "ytick.color": LINE,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": INK,
-    "text.color": INK,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-}
-_FONT = 10.0  # points
-_WIDTH = 4.3  # inches; on a page 1.3 times larger, on a phone about as large
-_LABEL_CHARACTERS = 18
 _MOST_LABELS = 16
-
-Words = dict[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mark:
-    """One entry of a legend, which the page draws: `colour` is a CSS variable, `shape` a class of its style."""
-
-    colour: str
-    shape: str
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plot:
-    """An inline `<svg>` and what its marks mean."""
-
-    svg: str
-    legend: tuple[Mark, ...] = ()
-
-
-class _Canvas:
-    """One figure and its only axes; `svg` is filled when the drawing ends."""
-
-    def __init__(self, height: float) -> None:
-        self.figure = need("matplotlib.figure").Figure(figsize=(_WIDTH, height))
-        self.axes = self.figure.add_subplot()
-        self.svg = ""
-
-    def margins(self, left: float = 40, bottom: float = 22, top: float = 8, right: float = 20) -> None:
-        """Space around the axes, in points. Matplotlib cannot find it out: its font has no Chinese to measure."""
-        width, height = (72 * inches for inches in self.figure.get_size_inches())
-        self.figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height)
-
-
-def _width_of(text: str) -> float:
-    """About how wide a browser draws `text`, in points."""
-    return _FONT * sum(1.0 if unicodedata.east_asian_width(letter) in "WF" else 0.6 for letter in text)
-
-
-@contextmanager
-def _drawing(name: str, title: str, height: float) -> Iterator[_Canvas]:
-    matplotlib = need("matplotlib")
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        # Matplotlib measures with its own font, which has no Chinese; the browser draws with one that has.
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
-        canvas = _Canvas(height)
-        yield canvas
-        raw = io.StringIO()
-        canvas.figure.savefig(raw, format="svg", metadata={"Date": None, "Creator": None})
-        canvas.svg = _clean(raw.getvalue(), name, title)
-
-
-def _clean(svg: str, name: str, title: str) -> str:
-    """The bare `<svg>` element: page colours, ids of its own, no fixed size, no style that leaks into the page."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)
-    head, rest = svg.split(">", 1)
-    view = re.search(r'viewBox="[^"]*"', head)
-    svg = f'<svg class="plot" role="img" aria-label="{_attribute(title)}" {view.group(0) if view else ""}>{rest}'
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = re.sub(r'href="#', f'href="#{name}-', svg)
-    svg = svg.replace("url(#", f"url(#{name}-").replace("xlink:href", "href")
-    for stand_in, variable in _COLOURS.items():
-        svg = svg.replace(stand_in, variable)
-    return re.sub(r"\n\s*", "\n", svg).strip()
-
-
-def _attribute(text: str) -> str:
-    import html
-
-    return html.escape(text, quote=True)
-
-
-def _share(value: float) -> str:
-    """A share on an axis, never rounded to what it is not: 70%, 72.5%."""
-    return f"{round(100 * value, 2):g}%"
-
-
-def _short(label: str) -> str:
-    label = " ".join("".join(character if character.isprintable() else " " for character in label).split())
-    return label if len(label) <= _LABEL_CHARACTERS else label[: _LABEL_CHARACTERS - 1] + "…"
-
-
-def _rows(canvas: _Canvas, names: Sequence[str], *, bottom: float = 22, more: float = 0) -> None:
-    """Set up a plot with one named row each, the first on top; `more` points are left free beside the names."""
-    canvas.margins(left=max(map(_width_of, names)) + 8 + more, bottom=bottom)
-    axes = canvas.axes
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
 
 
 def funnel(numbers: dict[str, Any], words: Words) -> Plot | None:
@@ -156,9 +36,9 @@ def funnel(numbers: dict[str, Any], words: Words) -> Plot | None:
         return None
     read = data["funnel"][0]["rows_in"]
     steps = [step for step in data["funnel"] if step["rows_in"] != step["rows_out"]]
-    names = [words["rows_read"], *(_short(words.get(f"step_{step['step']}", step["step"])) for step in steps)]
+    names = [words["rows_read"], *(short(words.get(f"step_{step['step']}", step["step"])) for step in steps)]
     left = [read, *(step["rows_out"] for step in steps)]
-    with _drawing("funnel", words["plot_funnel"], 0.5 + 0.32 * len(names)) as canvas:
+    with drawing("funnel", words["plot_funnel"], 0.5 + 0.32 * len(names)) as canvas:
         axes = canvas.axes
         axes.barh(range(len(left)), left, color=ACCENT, alpha=0.85, height=0.62)
         for row, rows in enumerate(left):
@@ -168,7 +48,7 @@ def funnel(numbers: dict[str, Any], words: Words) -> Plot | None:
         axes.set_xlim(0, max(left, default=1) * 1.38 or 1)
         axes.set_xticks([])
         axes.spines["bottom"].set_visible(False)
-        _rows(canvas, names, bottom=4)
+        label_rows(canvas, names, bottom=4)
     return Plot(svg=canvas.svg)
 
 
@@ -177,7 +57,7 @@ def loss(numbers: dict[str, Any], words: Words) -> Plot | None:
     history = (numbers["training"] or {}).get("history") or []
     if not history:
         return None
-    with _drawing("loss", words["plot_loss"], 2.5) as canvas:
+    with drawing("loss", words["plot_loss"], 2.5) as canvas:
         axes = canvas.axes
         for key, colour, marker in (("train_loss", ACCENT, "o"), ("validation_loss", SECOND, "s")):
             points = [(row["step"], row[key]) for row in history if row.get(key) is not None]
@@ -205,11 +85,11 @@ def confusion(numbers: dict[str, Any], words: Words) -> Plot | None:
     if not table:
         return None
     keep = _busiest(table["matrix"])
-    labels = [_short(table["labels"][index]) for index in keep]
+    labels = [short(table["labels"][index]) for index in keep]
     matrix = [[table["matrix"][row][column] for column in keep] for row in keep]
     totals = [max(1, sum(table["matrix"][row])) for row in keep]
     side = min(4.6, 1.5 + 0.42 * len(labels))
-    with _drawing("confusion", words["plot_confusion"], side) as canvas:
+    with drawing("confusion", words["plot_confusion"], side) as canvas:
         axes = canvas.axes
         axes.set_aspect("equal")
         rectangle = need("matplotlib.patches").Rectangle
@@ -222,13 +102,13 @@ def confusion(numbers: dict[str, Any], words: Words) -> Plot | None:
                 )
                 if len(labels) <= 8:
                     axes.text(column, row, count(rows), ha="center", va="center", fontsize=9)
-        widest = max(map(_width_of, labels))
+        widest = max(map(width_of, labels))
         slanted = len(labels) * widest > 150
         axes.set_xticks(range(len(labels)), labels, rotation=35 if slanted else 0, rotation_mode="anchor")
         for tick in axes.get_xticklabels() if slanted else ():
             tick.set_horizontalalignment("right")
         axes.set_xlim(-0.55, len(labels) - 0.45)
-        _rows(canvas, labels, bottom=24 + (0.58 * widest + 8 if slanted else 14), more=20)
+        label_rows(canvas, labels, bottom=24 + (0.58 * widest + 8 if slanted else 14), more=20)
         axes.set_ylim(len(labels) - 0.45, -0.55)
         axes.tick_params(axis="x", length=0, labelcolor=INK)
         axes.set_xlabel(words["answer"])
@@ -251,7 +131,7 @@ def reliability(numbers: dict[str, Any], words: Words) -> Plot | None:
     if not bins:
         return None
     most = max(entry["rows"] for entry in bins)
-    with _drawing("reliability", words["plot_reliability"], 2.7) as canvas:
+    with drawing("reliability", words["plot_reliability"], 2.7) as canvas:
         axes = canvas.axes
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)))
         for entry in bins:
@@ -268,8 +148,8 @@ def reliability(numbers: dict[str, Any], words: Words) -> Plot | None:
         axes.set_ylim(0, 1.03)
         axes.set_xlabel(words["confidence_axis"])
         axes.set_ylabel(words["accuracy_axis"])
-        axes.xaxis.set_major_formatter(lambda value, _: _share(value))
-        axes.yaxis.set_major_formatter(lambda value, _: _share(value))
+        axes.xaxis.set_major_formatter(lambda value, _: as_share(value))
+        axes.yaxis.set_major_formatter(lambda value, _: as_share(value))
         axes.grid(axis="y")
         canvas.margins(left=58, bottom=38)
     legend = (
@@ -303,7 +183,7 @@ def scores(numbers: dict[str, Any], words: Words) -> Plot | None:
     metrics = [name for name in words["plotted_scores"].split() if name in evidence["scores"]]
     if not metrics:
         return None
-    with _drawing("scores", words["plot_scores"], 0.5 + 0.52 * len(metrics)) as canvas:
+    with drawing("scores", words["plot_scores"], 0.5 + 0.52 * len(metrics)) as canvas:
         axes = canvas.axes
         for index, (_, values, colour, marker) in enumerate(rivals):
             shown = [(row, values[metric]) for row, metric in enumerate(metrics) if _has_value(values.get(metric))]
@@ -325,8 +205,8 @@ def scores(numbers: dict[str, Any], words: Words) -> Plot | None:
         axes.margins(x=0.08)
         axes.xaxis.set_major_locator(need("matplotlib.ticker").MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
         if evidence["primary"] != "perplexity":
-            axes.xaxis.set_major_formatter(lambda value, _: _share(value))
-        _rows(canvas, [words.get(metric, metric) for metric in metrics])
+            axes.xaxis.set_major_formatter(lambda value, _: as_share(value))
+        label_rows(canvas, [words.get(metric, metric) for metric in metrics])
     shown_rivals = [mark for mark, values, _, _ in rivals if any(_has_value(values.get(metric)) for metric in metrics)]
     return Plot(svg=canvas.svg, legend=tuple(shown_rivals))
 
@@ -340,7 +220,7 @@ def cost(numbers: dict[str, Any], words: Words) -> Plot | None:
     rows = [row for row in numbers["plan"]["stages"] if _predicted(row) and row["seconds"]["actual"]]
     if not rows:
         return None
-    with _drawing("cost", words["plot_cost"], 0.5 + 0.36 * len(rows)) as canvas:
+    with drawing("cost", words["plot_cost"], 0.5 + 0.36 * len(rows)) as canvas:
         axes = canvas.axes
         for at, row in enumerate(rows):
             low, high = _span(row["seconds"]["predicted"])
@@ -366,7 +246,7 @@ def cost(numbers: dict[str, Any], words: Words) -> Plot | None:
         axes.set_xticks(_marks(rows))
         axes.xaxis.set_major_formatter(lambda value, _: _tick(value))
         axes.grid(axis="x")
-        _rows(canvas, [_short(words.get(f"stage_{row['stage']}", row["stage"])) for row in rows])
+        label_rows(canvas, [short(words.get(f"stage_{row['stage']}", row["stage"])) for row in rows])
     legend = (
         Mark(colour="accent", shape="dot", text=words["predicted"]),
         Mark(colour="second", shape="diamond", text=words["actual"]),
@@ -410,4 +290,6 @@ PLOTS: dict[str, Callable[[dict[str, Any], Words], Plot | None]] = {
     "reliability": reliability,
     "scores": scores,
     "cost": cost,
+    "trials": search.trials,
+    "importance": search.importance,
 }

@@ -89,6 +89,7 @@ def summary(run: dict[str, Any], workspace: Workspace, later: dict[str, Any] | N
         "forms": _forms(export, evidence, speed),
         "model": _json(found, "train", "danlu.json"),
         "training": _training(found),
+        "study": _json(found, "tune", "study.json"),
         "plan": _plan(run, found),
         "artifacts": [_artifact_row(stage, found) for stage in run["stages"]],
         "later": later and {key: later.get(key) for key in _LATER_KEYS} | {"stages": _names(later)},

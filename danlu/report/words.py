@@ -92,6 +92,16 @@ _WORDS: dict[str, tuple[str, str]] = {
     "plot_reliability": ("Can its confidence be believed?", "它说的把握可信吗？"),
     "plot_scores": ("Scores with their intervals", "各项指标及区间"),
     "plot_cost": ("Predicted and actual time", "预测用时与实际用时"),
+    "plot_trials": ("How the trials scored", "每次试验的分数"),
+    "plot_importance": ("Which settings mattered", "哪些设置更要紧"),
+    "caption_trials": (
+        "A dot is a training with other settings, scored on the validation rows. The test rows were not looked at.",
+        "每个点是换了设置的一次训练，分数来自验证集；测试集没有动过。",
+    ),
+    "caption_importance": (
+        "How much of the difference between trials a setting explains, by PED-ANOVA; few trials make it a rough guess.",
+        "用 PED-ANOVA 估计：试验之间的差别有多少来自这一项；试验少时只是粗略估计。",
+    ),
     "caption_funnel": (
         "Rows left after each step; in brackets what it dropped. Steps that dropped nothing are left out.",
         "每一步之后剩下的行数；括号里是丢掉的。没有丢掉任何行的步骤不画。",
@@ -244,6 +254,17 @@ _WORDS: dict[str, tuple[str, str]] = {
     "money": ("money", "钱"),
     "co2": ("CO2", "CO2"),
     "does_not_fit": ("does not fit", "放不下"),
+    "study": ("Search for settings", "超参数搜索"),
+    "study_text": (
+        "{trials} trainings were tried; {pruned} of them were ended early and {failed} failed. The best one had "
+        "{settings} and scored {metric} {value} on the validation rows; its settings were taken.",
+        "共试了 {trials} 次训练，其中 {pruned} 次提前结束，{failed} 次失败。最好的一次是 {settings}，"
+        "验证集{metric}为 {value}；训练采用了这组设置。",
+    ),
+    "trial": ("trial", "第几次"),
+    "best_so_far": ("best so far", "当时最好"),
+    "not_finished": ("ended early", "提前结束"),
+    "stage_tune": ("search", "搜索"),
     "training": ("Training", "训练"),
     "training_text": (
         "{base}: {parameters} parameters. {samples} samples in {steps} steps ({epochs} epochs), "

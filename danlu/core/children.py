@@ -1,0 +1,99 @@
+"""A stage that runs another one, on settings of its own: a trial of a search, a fold.
+
+The child is a stage like any other: it has a fingerprint, is published whole, is reused where it was made before, and
+goes on where it was stopped. The parent may say that it has seen enough.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel
+
+from danlu.core.artifact import Artifact
+from danlu.core.context import Context
+from danlu.core.errors import Interrupted
+from danlu.core.runner import Caps, Runner
+from danlu.core.stage import from_values
+from danlu.core.store import Workspace
+from danlu.core.worker import load_attribute
+
+
+class Enough(Exception):
+    """The parent stopped the child; what it had done is kept, and it would go on from there."""
+
+
+class Child:
+    """One run of the stage `name`, which the parent's row has under `starts`.
+
+    It gets `config`, the parent's inputs and caps, and `threads` CPU threads, by default all of the parent's.
+    `observe` is told its events. Afterwards `reused` says whether it had been made before.
+    """
+
+    def __init__(
+        self,
+        ctx: Context,
+        name: str,
+        config: BaseModel,
+        *,
+        observe: Callable[[dict[str, Any]], None],
+        threads: int | None = None,
+    ) -> None:
+        if ctx.origin is None or name not in ctx.origin.stages:
+            raise LookupError(f"the row of {ctx.stage!r} does not say that it starts {name!r}")
+        row = ctx.origin.stages[name]
+        self._name = name
+        self._config = config
+        self._observe = observe
+        self._stop = threading.Event()
+        self._print: str | None = None
+        self._runner = Runner(
+            stages=(from_values(row, load_attribute(row["config"])),),
+            workspace=Workspace(ctx.origin.workspace),
+            base=ctx.origin.base,
+            caps=Caps(
+                deadline=ctx.limits.deadline, memory_bytes=ctx.limits.memory_bytes, threads=threads or ctx.threads
+            ),
+            observer=self._on_event,
+            interrupted=self._stop,
+            artifacts=dict(ctx.inputs),
+        )
+
+    def run(self) -> Artifact:
+        """Run it to its end or reuse what is there. Raises `Enough` after `stop`, and what the stage raises."""
+        try:
+            self._runner.walk(self._config)
+        except Interrupted as error:
+            if self._stop.is_set():
+                raise Enough from error
+            raise
+        return self._runner.artifacts[self._name]
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Of what it makes; None before `run` has looked."""
+        return self._print
+
+    @property
+    def reused(self) -> bool:
+        return bool(self._runner.outcomes) and self._runner.outcomes[-1].reused
+
+    def stop(self) -> None:
+        """Ask it to save what it did and end; from any thread."""
+        self._stop.set()
+
+    def _on_event(self, event: dict[str, Any]) -> None:
+        if event["type"] == "stage":
+            self._print = event["fingerprint"]
+        self._observe(event)
+
+
+def forget(ctx: Context, name: str, fingerprint: str) -> None:
+    """Remove what a child of `ctx` has made or begun. Not for one that was `reused`: others may need it."""
+    assert ctx.origin is not None, "only a stage that starts others has made some"
+    workspace = Workspace(ctx.origin.workspace)
+    for folder in (workspace.folder_of(name, fingerprint), workspace.work_of(name, fingerprint)):
+        shutil.rmtree(folder, ignore_errors=True)
