@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from danlu.compress.config import CompressConfig
 from danlu.core.config import Config
-from danlu.core.errors import RecipeError
+from danlu.core.errors import RecipeError, first_line
 from danlu.core.plugins import installed
 from danlu.core.tasks import TaskName
 from danlu.data.config import DataConfig
@@ -132,7 +132,8 @@ def _with_extensions(tree: Any, name: str) -> type[Recipe]:
     if not isinstance(asked, dict) or not asked:
         return Recipe
     known: dict[str, Any] = {}
-    for plugin in installed(Recipe.model_fields):
+    found = installed(Recipe.model_fields)
+    for plugin in found.plugins:
         for section, field in plugin.own_sections(Recipe.model_fields).items():
             if known.setdefault(section, (field.annotation, field))[0] is not field.annotation:
                 raise RecipeError(f"{name}: two installed stages bring a section extensions.{section}: uninstall one.")
@@ -143,8 +144,9 @@ def _with_extensions(tree: Any, name: str) -> type[Recipe]:
             hint = f" Did you mean {near[0]!r}?" if near else f" Installed: {', '.join(known) or 'none'}."
             where = f"{name}:{_line_of(tree, ('extensions', section))}"
             unknown.append(f"{where}: no installed distribution brings a section 'extensions.{section}'.{hint}")
+            unknown += [str(error) for error in found.broken]
     if unknown:
-        raise RecipeError("\n".join(unknown))
+        raise RecipeError("\n".join(dict.fromkeys(unknown)))
     fields = {section: known[section] for section in asked}
     extensions = create_model("Extensions", __base__=Extensions, __module__=__name__, **fields)
     described = Recipe.model_fields["extensions"].description
@@ -171,7 +173,7 @@ def _parse_yaml(text: str, name: str) -> Any:
         line = mark.line + 1 if mark else 1
         raise RecipeError(f"{name}:{line}: this is not YAML: {error.problem or error.context}.") from None
     except YAMLError as error:
-        raise RecipeError(f"{name}: this is not YAML: {str(error).splitlines()[0]}.") from None
+        raise RecipeError(f"{name}: this is not YAML: {first_line(error)}.") from None
     if not isinstance(tree, dict):
         got = "nothing" if tree is None else "a list" if isinstance(tree, list) else "a word"
         raise RecipeError(f"{name}: expected `key: value` lines starting with `name:` and `task:`, got {got}.")

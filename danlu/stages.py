@@ -139,7 +139,7 @@ def stages_of(recipe: BaseModel) -> tuple[Stage, ...]:
     if not isinstance(extensions, BaseModel) or not type(extensions).model_fields:
         return own
     asked, sections = type(extensions).model_fields, type(recipe).model_fields
-    plugins = [plugin for plugin in installed(sections) if asked.keys() & plugin.own_sections(sections)]
+    plugins = [plugin for plugin in installed(sections).plugins if asked.keys() & plugin.own_sections(sections)]
     names = [stage.name for stage in own] + [plugin.stage.name for plugin in plugins]
     for plugin in plugins:
         stage = plugin.stage

@@ -19,6 +19,12 @@ class ClosedPipe(Exception):
 class LazyGroup(click.Group):
     """The top of the command line; `danlu.cli.table` says what is in it."""
 
+    def make_context(self, *arguments: Any, **named: Any) -> click.Context:
+        try:
+            return super().make_context(*arguments, **named)
+        except BrokenPipeError as error:  # --help and --version write here
+            raise ClosedPipe from error
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)

@@ -64,10 +64,13 @@ def _told(found: Inspection) -> list[str]:
     rows = f"{found.rows:,} rows" if found.whole else f"more than {found.rows:,} rows"
     label = found.label or "none: a recipe to generate text"
     classes = ", ".join(f"{name} {count:,}" for name, count in list(found.labels.items())[:8])
+    if found.shape is not None:
+        label = f"none: instruction data ({found.shape}), a recipe to generate text"
     length = f"{found.lengths['p50']:,} characters in the middle, {found.lengths['max']:,} at most"
+    text = found.text if found.shape is None else "all turns"
     return [
         f"{found.name}: {found.format}{', ' + found.encoding if found.encoding else ''}, {rows}, {found.bad_rows} bad",
-        f"  text   {found.text} ({found.language}; {length}; {found.duplicates:,} repeat an earlier one)",
+        f"  text   {text} ({found.language}; {length}; {found.duplicates:,} repeat an earlier one)",
         f"  label  {label}{' (' + classes + ')' if classes else ''}",
     ]
 

@@ -246,10 +246,20 @@ def _draw_export(done: Exported, workspace: Path) -> None:
     "--adjudicate", type=click.Choice(["ties", "disagreements"]), default="ties", show_default=True,
     help="Which rows go into adjudicate.xlsx: those without a majority, or every one that was not unanimous.",
 )  # fmt: skip
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="A file of the same name came before with other labels, and it is the same person who changed them.",
+)
 @workspace_option
 @json_option
 def import_(
-    files: tuple[Path, ...], out: Path, adjudicate: Literal["ties", "disagreements"], workspace: Path, as_json: bool
+    files: tuple[Path, ...],
+    out: Path,
+    adjudicate: Literal["ties", "disagreements"],
+    replace: bool,
+    workspace: Path,
+    as_json: bool,
 ) -> None:
     """Read filled-in workbooks (or CSV saved from them) and Label Studio exports, and decide.
 
@@ -267,7 +277,7 @@ def import_(
     from danlu.core.store import Workspace
     from danlu.data.labels.take_in import take_in
 
-    done = take_in(files, Workspace(workspace), out, adjudicate)
+    done = take_in(files, Workspace(workspace), out, adjudicate, replace=replace)
     if as_json:
         print_json(done.as_json())
     else:

@@ -25,7 +25,7 @@ _HEAD_BYTES = 1 << 20
 #: Records looked at where each names its own columns (JSON).
 _MOST_RECORDS = 200
 #: Formats of which the first lines are a whole file.
-_LINES = frozenset({"csv", "tsv", "jsonl", "json", "text"})
+_LINES = frozenset({"csv", "tsv", "jsonl", "text"})
 
 Location = tuple[str | int, ...]
 
@@ -69,6 +69,7 @@ def _of_source(path: Path, source: SourceConfig, index: int, recipe: Recipe) -> 
     from danlu.sources.formats import guess_format, open_file
     from danlu.sources.places import place_of
     from danlu.sources.records import TEXT_COLUMN, TEXT_FORMATS, missing_column
+    from danlu.sources.shapes import may_have_shape
 
     here: Location = ("data", "sources", index, "path")
     with tempfile.TemporaryDirectory() as folder:
@@ -85,6 +86,8 @@ def _of_source(path: Path, source: SourceConfig, index: int, recipe: Recipe) -> 
     wanted = {"text": TEXT_COLUMN if opened.format in TEXT_FORMATS else recipe.data.text}
     if recipe.task == "classify" and source.label is None and recipe.data.label is not None:
         wanted["label"] = recipe.data.label
+    if recipe.task == "generate" and may_have_shape(columns):
+        del wanted["text"]  # instruction data is known by its keys
     for key, column in wanted.items():
         if columns and column not in columns:
             # A column named in the recipe is mended there; one that is only the default, beside the source.

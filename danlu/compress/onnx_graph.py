@@ -20,7 +20,7 @@ import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from transformers.cache_utils import DynamicCache
 
-from danlu.core.errors import ModelError
+from danlu.core.errors import ModelError, first_line
 from danlu.core.tasks import TaskName
 
 #: A protobuf file cannot be larger than 2 GiB; weights of larger models go into a file beside it.
@@ -111,9 +111,8 @@ def export_onnx(model: Any, task: TaskName, path: Path) -> None:
         try:
             program: Any = torch.onnx.export(**call, dynamo=True, verbose=False)
         except torch.onnx.errors.OnnxExporterError as error:
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ModelError(
-                f"{type(model).__name__} cannot be exported to ONNX: {first}. Set compress.forms and compress.ship "
+                f"{type(model).__name__} cannot be exported to ONNX: {first_line(error)}. Set compress.forms and compress.ship "
                 "to torch."
             ) from error
         _forget_origin(program.model)

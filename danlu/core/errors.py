@@ -127,6 +127,7 @@ BY_NAME: dict[str, type[DanluError]] = {
 }
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its type where it says nothing."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+def first_line(error: BaseException, characters: int = 200) -> str:
+    """The first line of what an error says, at most so long and without a full stop; its type where it says nothing."""
+    line: str = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return line[:characters].rstrip(". ")

@@ -38,24 +38,38 @@ class Plugin:
         return {name: field for name, field in fields.items() if name not in sections}
 
 
-def installed(sections: Collection[str]) -> tuple[Plugin, ...]:
-    """Every stage that installed distributions bring; `sections` are the recipe's own.
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """The stages that installed distributions bring, and what is wrong with those that cannot be used.
 
-    Raises `UserError` that names the distribution of a stage that cannot be loaded or used.
+    A broken one matters only to a recipe that asks for a section which none of the others has.
     """
+
+    plugins: tuple[Plugin, ...]
+    broken: tuple[UserError, ...]
+
+
+def installed(sections: Collection[str]) -> Installed:
+    """Every stage that installed distributions bring; `sections` are the recipe's own."""
+    plugins, broken = [], []
     entries = importlib.metadata.entry_points(group=GROUP)
-    return tuple(_load(entry, sections) for entry in sorted(entries, key=lambda entry: (entry.name, entry.value)))
+    for entry in sorted(entries, key=lambda entry: (entry.name, entry.value)):
+        try:
+            plugins.append(_load(entry, sections))
+        except UserError as error:
+            broken.append(error)
+    return Installed(plugins=tuple(plugins), broken=tuple(broken))
 
 
 def _load(entry: importlib.metadata.EntryPoint, sections: Collection[str]) -> Plugin:
     whose = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "an unknown distribution"
     try:
         stage = entry.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _broken(entry, whose, f"{type(error).__name__}: {error}") from error
     if not isinstance(stage, Stage):
         raise _broken(entry, whose, f"expected a danlu.core.stage.Stage, got a {type(stage).__name__}")
-    if not issubclass(stage.config, Config):
+    if not (isinstance(stage.config, type) and issubclass(stage.config, Config)):
         raise _broken(entry, whose, "its config is not a danlu.core.config.Config")
     plugin = Plugin(stage=stage, distribution=whose)
     if not plugin.own_sections(sections):

@@ -21,12 +21,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pydantic import BaseModel
 
 from danlu.core.config import ComposedResource
-from danlu.core.errors import UserError
+from danlu.core.errors import UserError, first_line
 from danlu.core.lazy import need
 
 _CHUNK_BYTES = 1 << 20
@@ -183,7 +183,7 @@ def _from_hugging_face(resource: str, rest: str, site: Site) -> Path:
         return Path(hub.snapshot_download(rest, allow_patterns=["*.json", "*.txt", "*.safetensors", "*.model"]))
     except (OSError, ValueError) as error:
         raise UserError(
-            f"Could not fetch {rest!r} from the Hugging Face hub: {_first_line(error)}. Check the name and your "
+            f"Could not fetch {rest!r} from the Hugging Face hub: {first_line(error)}. Check the name and your "
             "connection; a mirror is used when HF_ENDPOINT is set; or give a local folder instead."
         ) from error
 
@@ -198,13 +198,9 @@ def _from_modelscope(resource: str, rest: str, site: Site) -> Path:
         return Path(modelscope.snapshot_download(rest))
     except (OSError, ValueError, errors.HubError) as error:
         raise UserError(
-            f"Could not fetch {rest!r} from ModelScope: {_first_line(error)}. Check the name and your connection, "
+            f"Could not fetch {rest!r} from ModelScope: {first_line(error)}. Check the name and your connection, "
             "or give a local folder instead."
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 _ANY_URL = "danlu.sources.fetch:fetch"
@@ -300,8 +296,13 @@ def joint_digest(files: Iterable[tuple[str, str]]) -> str:
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of one file, hexadecimal; reads 1 MiB at a time."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
+        return sha256_of_stream(file)
+
+
+def sha256_of_stream(stream: IO[bytes]) -> str:
+    """SHA-256 of all that is left of a stream, hexadecimal."""
+    digest = hashlib.sha256()
+    while chunk := stream.read(_CHUNK_BYTES):
+        digest.update(chunk)
     return digest.hexdigest()

@@ -25,7 +25,7 @@ from danlu.core.artifact import LOGS, Artifact, Record, content_hash, list_files
 from danlu.core.config import as_seen
 from danlu.core.config import resources as resources_of
 from danlu.core.context import Limits
-from danlu.core.errors import BY_NAME, BudgetReached, Interrupted, StageCrashed, from_os_error
+from danlu.core.errors import BY_NAME, BudgetReached, DataError, Interrupted, StageCrashed, from_os_error
 from danlu.core.fingerprint import fingerprint, plain
 from danlu.core.machine import energy_joules, library_versions, peak_resident_bytes, resident_bytes, this_machine
 from danlu.core.resource import Digests, Resolver, Site
@@ -173,6 +173,7 @@ class Runner:
         self.observer({"type": "stage", "stage": stage.name, "state": "started", "fingerprint": print_, "seconds": 0})
         try:
             record = self._attempt(stage, job, inputs, config, environment, interrupted)
+            _refuse_changes(stage, job, paths, digests)
             artifact = self.workspace.publish(Path(job.out), record)
         except BaseException as error:
             self.observer(
@@ -266,6 +267,15 @@ class Runner:
             else None,
             danlu=importlib.metadata.version("danlu"),
         )
+
+
+def _refuse_changes(stage: Stage, job: Job, paths: Mapping[str, Path], digests: Digests) -> None:
+    """Nothing may be published under the hash of a file that became another while the stage read it."""
+    changed = [name for name, path in paths.items() if digests.of(path) != job.digests[name]]
+    if changed:
+        shutil.rmtree(Path(job.out).parent, ignore_errors=True)
+        named = ", ".join(f"{name} ({paths[name].name})" for name in changed)
+        raise DataError(f"{named} changed while {stage.name} read it, so what was made is of neither. Run again.")
 
 
 def _limits_of(job: Job) -> Limits:

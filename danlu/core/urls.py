@@ -6,10 +6,18 @@ import re
 
 #: Parameters by which signed URLs and database drivers carry a secret.
 _SECRET_PARAMETER = re.compile(
-    r"[?&](?P<name>[\w-]*(?:password|passwd|pwd|secret|token|signature|credential|api[_-]?key|access[_-]?key)[\w-]*|sig|key)=",
+    r"[?&;](?P<name>[\w-]*(?:password|passwd|passphrase|pwd|secret|token|signature|credential|api[_-]?key|access[_-]?key)"
+    r"[\w-]*|(?:\w+[_-])?(?:sig|key|pass|auth))=(?P<value>[^&;#]*)",
     re.IGNORECASE,
 )
-_USER_INFO = re.compile(r"^(?P<scheme>[A-Za-z][\w+.:-]*)://(?P<user>[^/?#]*)@")
+_URL = re.compile(r"^(?P<scheme>[A-Za-z][\w+.:-]*)://(?P<rest>.*)$", re.DOTALL)
+_URLS_IN_TEXT = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"<>]+")
+
+#: Schemes whose whole user part is a secret when there is no password: a token.
+_WEB = {"http", "https"}
+
+#: Schemes of databases, whose URLs have nothing behind the host in which an @ may stand.
+_DATABASES = {"postgresql", "postgres", "mysql", "mariadb", "mssql", "oracle", "sqlite", "snowflake", "redshift"}
 
 #: `${NAME}`: the value of an environment variable.
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -17,20 +25,47 @@ REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 def secret_in(url: str) -> str | None:
     """What is secret in a URL, in words, or None. `${NAME}` as a password is no secret."""
-    if "://" not in url:
+    found = _URL.match(url)
+    if found is None:
         return None
-    found = _USER_INFO.match(url)
-    if found is not None:
-        # The password itself may hold an @ or a colon.
-        _, colon, password = found["user"].partition(":")
-        if colon and password and not REFERENCE.fullmatch(password):
-            return "a password"
-    parameter = _SECRET_PARAMETER.search(url)
-    if parameter is not None and not REFERENCE.match(url, parameter.end()):
-        return f"a secret (the parameter {parameter['name']!r})"
+    # The password itself may hold an @ or a colon.
+    user, _, password = _user_info(found["scheme"], found["rest"]).partition(":")
+    if password and not REFERENCE.fullmatch(password):
+        return "a password"
+    if found["scheme"].lower() in _WEB and user and not password and not REFERENCE.fullmatch(user):
+        return "a token"
+    for parameter in _SECRET_PARAMETER.finditer(url):
+        if parameter["value"] and not REFERENCE.fullmatch(parameter["value"]):
+            return f"a secret (the parameter {parameter['name']!r})"
     return None
 
 
 def without_secrets(url: str) -> str:
     """The URL without user, password and parameters, to be shown."""
-    return _USER_INFO.sub(lambda found: f"{found['scheme']}://", url).partition("?")[0]
+    found = _URL.match(url)
+    if found is None:
+        return url.partition("?")[0]
+    user = _user_info(found["scheme"], found["rest"])
+    rest = found["rest"][len(user) + 1 :] if user else found["rest"].removeprefix("@")
+    return f"{found['scheme']}://{rest}".partition("?")[0]
+
+
+def hide_urls(text: str) -> str:
+    """`text`, such as a driver's message, with every URL in it as `without_secrets` shows it."""
+    return _URLS_IN_TEXT.sub(lambda found: without_secrets(found[0]), text)
+
+
+def _user_info(scheme: str, rest: str) -> str:
+    """What stands before the host, without its @; empty where nothing does.
+
+    People write passwords as they are, with / ? # or @ in them, which the standard (RFC 3986) would have escaped. So
+    when there is a password, it reaches up to the last @. A port and an @ in the path are no password.
+    """
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    before = authority.rpartition("@")[0]
+    up_to_last = rest.rpartition("@")[0]
+    if before:
+        return up_to_last if ":" in before else before
+    _, colon, behind = authority.partition(":")
+    has_port = behind.isdigit() and scheme.partition("+")[0].lower() not in _DATABASES
+    return up_to_last if colon and not has_port else ""

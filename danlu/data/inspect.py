@@ -16,7 +16,8 @@ from danlu.data.checks import LEAST_ROWS, spelling_warnings
 from danlu.data.naming import model_name
 from danlu.data.text import han_and_words, language_of, normalise
 from danlu.sources.formats import open_file
-from danlu.sources.records import Opened
+from danlu.sources.records import TEXT_COLUMN, Opened
+from danlu.sources.shapes import DEFAULT_SPEAKERS, recognise, text_of
 from danlu.sources.values import as_text
 
 #: Rows looked at; a larger file is counted no further.
@@ -24,6 +25,9 @@ MAX_ROWS = 200_000
 
 #: Values of a column that are told apart; a column with more is no label.
 _MOST_VALUES = 1_000
+
+#: Share of the rows that must have a shape for a file to be instruction data.
+_SHAPED = 0.9
 
 #: Most classes, and longest value in characters, of a column taken for the label unless its name says so.
 _MOST_CLASSES = 30
@@ -59,7 +63,8 @@ class Inspection:
 
     `rows` counts records up to `MAX_ROWS`; `whole` says whether that was all. `duplicates` is how many of them repeat
     an earlier text. `lengths` are characters (p50, p95, max). `labels` counts the values of the label column, and
-    `imbalance` is the largest class over the smallest. `text` and `label` are guesses.
+    `imbalance` is the largest class over the smallest. `text` and `label` are guesses. `shape` is the form of
+    instruction data that the records have (see `danlu.sources.shapes`), or None; with one there is neither.
     """
 
     name: str
@@ -72,6 +77,7 @@ class Inspection:
     columns: tuple[Column, ...]
     text: str
     label: str | None
+    shape: str | None
     language: str
     lengths: dict[str, int]
     duplicates: int
@@ -115,11 +121,11 @@ def inspect(path: Path) -> Inspection:
 
     Raises `DataError` for a file that cannot be read, has no rows, or has no column with text.
     """
-    looks, rows, bad, opened = _columns(path)
+    looks, rows, bad, opened, shape = _columns(path)
     if not rows:
         raise DataError(f"{path.name} has no rows of data that can be read ({bad:,} are broken).")
-    text = _text_column(looks, path)
-    label = _label_column(looks, text, rows)
+    text = _text_column(looks, path) if shape is None else TEXT_COLUMN
+    label = _label_column(looks, text, rows) if shape is None else None
     # A second pass: only now is it known which column to look into.
     lengths, duplicates, han, words = _texts(path, text)
     counts = looks[label].values if label is not None else None
@@ -135,16 +141,19 @@ def inspect(path: Path) -> Inspection:
         columns=tuple(_column(name, look) for name, look in looks.items()),
         text=text,
         label=label,
+        shape=shape,
         language=language_of(han, words),
         lengths=lengths,
         duplicates=duplicates,
         labels=labels,
         imbalance=max(labels.values()) / min(labels.values()) if len(labels) > 1 else None,
-        warnings=(*_warnings(rows, bad, label), *spellings),
+        warnings=(*_warnings(rows, bad, label, shape), *spellings),
     )
 
 
-def _columns(path: Path) -> tuple[dict[str, _Look], int, int, Opened]:
+def _columns(path: Path) -> tuple[dict[str, _Look], int, int, Opened, str | None]:
+    """The columns, the rows that can be read, those that cannot, the file, and the shape of almost all of its rows."""
+    shapes: Counter[str] = Counter()
     opened = open_file(path)
     looks: dict[str, _Look] = {name: _Look() for name in opened.columns}
     rows = bad = 0
@@ -153,13 +162,17 @@ def _columns(path: Path) -> tuple[dict[str, _Look], int, int, Opened]:
             bad += 1
         else:
             rows += 1
+            shape = None if TEXT_COLUMN in row.values else recognise(row.values)
+            if shape is not None:
+                shapes[shape.name] += 1
             for name, value in row.values.items():
                 found = as_text(value)
                 if found is not None and (name in looks or len(looks) < _MOST_VALUES):
                     looks.setdefault(name, _Look()).add(found)
         if rows + bad >= MAX_ROWS:
             break
-    return looks, rows, bad, opened
+    common, count = shapes.most_common(1)[0] if shapes else (None, 0)
+    return looks, rows, bad, opened, common if count >= _SHAPED * rows else None
 
 
 def _column(name: str, look: _Look) -> Column:
@@ -211,7 +224,7 @@ def _texts(path: Path, text: str) -> tuple[dict[str, int], int, int, int]:
     for number, row in enumerate(open_file(path).rows):
         if number >= MAX_ROWS:
             break
-        found = normalise(as_text(row.values.get(text)) or "") if row.values is not None else ""
+        found = normalise(text_of(row.values, text, DEFAULT_SPEAKERS) or "") if row.values is not None else ""
         if not found:
             continue
         lengths[len(found)] += 1
@@ -243,12 +256,12 @@ def _labels(raw: Counter[str]) -> tuple[dict[str, int], list[str]]:
     return dict(sorted(merged.items(), key=lambda item: (-item[1], item[0]))), spelling_warnings(raw)
 
 
-def _warnings(rows: int, bad: int, label: str | None) -> Iterable[str]:
+def _warnings(rows: int, bad: int, label: str | None, shape: str | None) -> Iterable[str]:
     if bad:
         yield f"{bad:,} rows cannot be read; they will be rejected with a reason."
     if rows < LEAST_ROWS:
         yield f"Only {rows} rows: a run needs at least {LEAST_ROWS}."
-    if label is None:
+    if label is None and shape is None:
         yield "No column looks like a label, so the recipe trains a language model."
 
 
@@ -266,9 +279,13 @@ def recipe_text(inspection: Inspection, path: str | Path) -> str:
     ]
     lines += ["  sources:", f"    - path: {_quoted(Path(path).as_posix())}"]
     lines += ["      licence: unknown # SPDX identifier, such as CC-BY-4.0"]
-    if inspection.format != "text":
+    if inspection.shape is not None:
+        lines += [f"  # {_SHAPED_HOW[inspection.shape]}"]
+    elif inspection.format != "text":
         lines += [f"  text: {_quoted(inspection.text)} # of the columns: {_listed(inspection.columns)}"]
-    if inspection.label is None:
+    if inspection.shape is not None:
+        pass
+    elif inspection.label is None:
         lines += ["  label: null # name the column with the class here, and set task: classify"]
     else:
         lines += [f"  label: {_quoted(inspection.label)} # {_classes(inspection)}"]
@@ -280,6 +297,15 @@ def recipe_text(inspection: Inspection, path: str | Path) -> str:
         lines += [f"  class_weights: balanced # the largest class has {inspection.imbalance:.0f} times the smallest"]
     return "\n".join(lines) + "\n"
 
+
+_SHAPED_HOW = {
+    "preference": "Preferences: each record has a prompt and two answers, of which one was chosen.",
+    **dict.fromkeys(
+        ("messages", "sharegpt", "dialogue"),
+        "Conversations: the assistant's turns are learned (data.learn, data.speakers).",
+    ),
+    **dict.fromkeys(("alpaca", "prompt"), "Instructions with answers: the answers are learned."),
+}
 
 _MODEL: dict[str, list[str]] = {
     "en": [

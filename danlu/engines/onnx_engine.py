@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from danlu.core.errors import ModelError
+from danlu.core.errors import ModelError, first_line
 from danlu.engines.base import Form
 from danlu.engines.common import LocalEngine
 
@@ -39,9 +39,9 @@ class OnnxEngine(LocalEngine):
                 str(folder / MODEL), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # the library raises its own kinds, which share no base but this
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ModelError(
-                f"ONNX Runtime cannot load {folder / MODEL}: {first}. Export the model again with `danlu run`."
+                f"ONNX Runtime cannot load {folder / MODEL}: {first_line(error)}. Export the model again with "
+                "`danlu run`."
             ) from error
         self._inputs = {item.name: item for item in self._session.get_inputs()}
         self._outputs = [item.name for item in self._session.get_outputs()]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from danlu.core.errors import ModelError
+from danlu.core.errors import ModelError, first_line
 
 WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -157,8 +157,7 @@ def load_with(loader: Any, folder: Path, **settings: Any) -> Any:
             folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, **settings
         )
     except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"transformers cannot load the model in {str(folder)!r}: {first}") from error
+        raise ModelError(f"transformers cannot load the model in {str(folder)!r}: {first_line(error)}.") from error
 
 
 def quiet_transformers() -> None:

@@ -20,7 +20,7 @@ from danlu.sources.files import File
 from danlu.sources.formats import open_file
 from danlu.sources.places import Place, name_of, place_of
 from danlu.sources.records import TEXT_COLUMN, TEXT_FORMATS, Opened, missing_column
-from danlu.sources.values import as_text
+from danlu.sources.shapes import Speakers, may_have_shape, text_of
 
 #: About so many bytes of one source are looked at; the rest is counted by proportion.
 _MOST_BYTES = 48 << 20
@@ -57,8 +57,10 @@ class Look:
         return round(expected * self.distinct / max(1, sum(self.copies.values())))
 
 
-def look(config: DataConfig, paths: list[Path]) -> Look:
+def look(config: DataConfig, paths: list[Path], *, generates: bool = False) -> Look:
     """Look at every source of `config`; `paths` are its local files in the same order.
+
+    For a model that `generates`, instruction data is read as the data room reads it, all turns of a record together.
 
     Raises `DataError` for an empty or unreadable file, an encoding that does not exist or does not fit, a text
     column that is not there, and sources without a single readable row.
@@ -67,6 +69,7 @@ def look(config: DataConfig, paths: list[Path]) -> Look:
     bytes_ = 0
     whole = True
     sample = _Sample(config)
+    speakers = Speakers(names=config.speakers, learn=frozenset(config.learn)) if generates else None
     for source, path in zip(config.sources, paths, strict=True):
         place = place_of(path, source.format)
         sizes = {file.name: file.packed_bytes() for file in place.files}
@@ -79,7 +82,7 @@ def look(config: DataConfig, paths: list[Path]) -> Look:
                 break
             opened = open_file(file, format=source.format, encoding=source.encoding, sheet=source.sheet)
             share = 1.0
-            for text in _texts(opened, config.text, file.name):
+            for text in _texts(opened, config.text, file.name, speakers):
                 if seen + opened.position.bytes > _MOST_BYTES:
                     # This text is the first behind what is looked at.
                     share = min(1.0, opened.position.bytes / max(1, file.unpacked_bytes()))
@@ -141,23 +144,24 @@ class _Sample:
         return True
 
 
-def _texts(opened: Opened, column: str, name: str) -> Iterator[str]:
-    """The texts of a source that are not blank; raises `DataError` when no record has the column."""
+def _texts(opened: Opened, column: str, name: str, speakers: Speakers | None) -> Iterator[str]:
+    """The texts of a source that are not blank; raises `DataError` when no record has one."""
     column = TEXT_COLUMN if opened.format in TEXT_FORMATS else column
-    if opened.columns and column not in opened.columns:
+    shaped = speakers is not None and may_have_shape(opened.columns)
+    if opened.columns and column not in opened.columns and not shaped:
         raise missing_column(name, column, opened)
     found = False
     names: dict[str, None] = {}
     for row in opened.rows:
         if row.values is None:
             continue
-        if column not in row.values:
+        text = text_of(row.values, column, speakers)
+        if text is None and column not in row.values:
             if not found and len(names) < _MOST_NAMES:
                 names.update(dict.fromkeys(row.values))
             continue
         found = True
-        text = (as_text(row.values[column]) or "").strip()
-        if text:
-            yield text
+        if text is not None and text.strip():
+            yield text.strip()
     if names and not found:
         raise missing_column(name, column, opened, tuple(names))

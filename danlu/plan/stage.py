@@ -75,7 +75,7 @@ def _job(ctx: Context, config: PlanStage) -> Job:
     paths = [
         ctx.resources[f"data.sources[{position}].{source.place}"] for position, source in enumerate(config.data.sources)
     ]
-    seen = look(config.data, paths)
+    seen = look(config.data, paths, generates=config.task == "generate")
     tokens = count(config, seen.texts, base)
     labels = _ASSUMED_LABELS if config.task == "classify" else None
     if base is not None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import orc
 
-from danlu.core.errors import DataError
+from danlu.core.errors import DataError, first_line
 from danlu.sources.files import File
 from danlu.sources.records import Asked, Opened, Position, Row
 
@@ -58,14 +58,26 @@ def _open(asked: Asked, format: str, reader: _Reader) -> Opened:
                 for batch, behind in found:
                     before = position.bytes
                     for start in range(0, batch.num_rows, _ROWS):
-                        for place, values in enumerate(batch.slice(start, _ROWS).to_pylist(), start + 1):
+                        for place, values in enumerate(_values(batch.slice(start, _ROWS)), start + 1):
                             number += 1
                             position.bytes = round(before + (size * behind - before) * place / batch.num_rows)
                             yield Row(line=number, values=values)
-            except (*_BROKEN, UnicodeDecodeError) as error:
+            except (*_BROKEN, ValueError, OverflowError) as error:
                 raise _broken(asked.path, format, error, number) from None
 
     return Opened(format=format, encoding=None, columns=tuple(schema.names), rows=rows(), position=position)
+
+
+def _values(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """The rows of a batch. A moment that Python has no type for, such as one beyond the year 9999, comes as text."""
+    try:
+        return list(batch.to_pylist())
+    except (ValueError, OverflowError):
+        columns = {
+            name: column.cast(pa.string()) if pa.types.is_temporal(column.type) else column
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        }
+        return list(pa.RecordBatch.from_pydict(columns).to_pylist())
 
 
 def _parquet(stream: IO[bytes], _file: File) -> tuple[pa.Schema, _Batches]:
@@ -103,6 +115,6 @@ _NAMES = {"parquet": "a Parquet file", "orc": "an ORC file", "arrow": "an Arrow 
 
 
 def _broken(file: File, format: str, error: Exception, rows: int = 0) -> DataError:
-    said = (str(error).splitlines() or [type(error).__name__])[0][:120]
+    said = first_line(error, 120)
     where = f" after row {rows:,}" if rows else ""
     return DataError(f"{file.name} is not {_NAMES[format]} that can be read{where} ({said}). Was it copied whole?")

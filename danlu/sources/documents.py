@@ -7,6 +7,7 @@ import io
 import zipfile
 from collections.abc import Iterator
 from typing import Any
+from xml.parsers.expat import ExpatError
 
 from danlu.core.errors import DataError
 from danlu.core.lazy import need
@@ -29,7 +30,7 @@ def open_word(asked: Asked) -> Opened:
             stream.seek(0)
             information = markitdown.StreamInfo(extension=".docx")
             text = converters.DocxConverter().convert(io.BytesIO(stream.read()), information).markdown
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, AttributeError, SyntaxError) as error:
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError, AttributeError, SyntaxError, ExpatError) as error:
         raise _broken(asked.path, "a Word document (.docx)", type(error).__name__) from None
     rows = iter([Row(line=1, values={TEXT_COLUMN: text})])
     return Opened(format="word", encoding=None, columns=(TEXT_COLUMN,), rows=rows)

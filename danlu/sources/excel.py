@@ -18,6 +18,8 @@ from danlu.core.errors import DataError
 from danlu.sources.files import File, refuse_bomb
 from danlu.sources.records import Asked, Opened, Row, named_once, short, wrong_width
 
+_BAD_CELLS = (ValueError, KeyError, IndexError, TypeError, OverflowError)
+
 
 def open_excel(asked: Asked) -> Opened:
     # An open file, for openpyxl refuses a path by its ending; it stays open while rows are read from it.
@@ -41,7 +43,11 @@ def open_excel(asked: Asked) -> Opened:
     # Some programs write a wrong size into the file; without it, every row is read to its end.
     sheet.reset_dimensions()
     cells = sheet.iter_rows(values_only=True)
-    header = next(cells, None)
+    try:
+        header = next(cells, None)
+    except (zipfile.BadZipFile, zlib.error, EOFError, ElementTree.ParseError, *_BAD_CELLS) as error:
+        stack.close()
+        raise _broken_excel(asked.path, error) from None
     if not header or all(cell is None for cell in header):
         raise DataError(
             f"{asked.path.name}: the first row of sheet {sheet.title!r} is empty; it must name the columns."
@@ -58,7 +64,8 @@ def open_excel(asked: Asked) -> Opened:
                     # Excel keeps no empty cells at a row's end.
                     padded = itertools.chain(filled, itertools.repeat(None))
                     yield Row(line=number, values=dict(zip(columns, padded, strict=False)))
-        except (zipfile.BadZipFile, zlib.error, EOFError, ElementTree.ParseError) as error:
+        # openpyxl turns cells into numbers and dates as it goes, and raises what Python raises for a bad one.
+        except (zipfile.BadZipFile, zlib.error, EOFError, ElementTree.ParseError, *_BAD_CELLS) as error:
             raise _broken_excel(asked.path, error) from None
         finally:
             stack.close()

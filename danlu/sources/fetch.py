@@ -19,9 +19,9 @@ from urllib.parse import unquote, urlsplit
 import fsspec
 from fsspec.utils import get_protocol
 
-from danlu.core.errors import DanluError, DataError, MissingDependency, UserError, from_os_error
+from danlu.core.errors import DanluError, DataError, MissingDependency, UserError, first_line, from_os_error
 from danlu.core.resource import Site
-from danlu.core.urls import secret_in, without_secrets
+from danlu.core.urls import REFERENCE, hide_urls, secret_in, without_secrets
 from danlu.sources.files import CHUNK_BYTES
 from danlu.sources.snapshots import Fetched, Snapshots, key_of, link
 
@@ -121,7 +121,7 @@ def check(url: str) -> None:
             f"Cannot read {without_secrets(url)!r}: expected a path, package://NAME/path, hf://OWNER/NAME, "
             "modelscope://OWNER/NAME, or a URL such as s3://, oss://, gs://, hdfs:// or https://."
         )
-    secret = secret_in(url)
+    secret = "a variable, which only the URL of a database may" if REFERENCE.search(url) else secret_in(url)
     if secret is not None:
         how = _KEYS.get(scheme, f"see the documentation of its driver, {_DRIVERS.get(scheme, scheme)}")
         raise UserError(
@@ -153,12 +153,14 @@ def fetch(url: str, site: Site) -> Path:
             return known.path
         raise _failed(url, error) from error
     before = {} if known is None or site.refresh else {file.name: file for file in known.files}
+    done = cache.done(key)
     same = {remote.name for remote in remotes if _unchanged(remote, before.get(remote.name))}
     if known is not None and len(same) == len(remotes) == len(known.files) and not site.refresh:
         return known.path
-    total = sum(remote.bytes or 0 for remote in remotes if remote.name not in same)
+    whole = same | {remote.name for remote in remotes if _unchanged(remote, done.get(remote.name))}
+    total = sum(remote.bytes or 0 for remote in remotes if remote.name not in whole)
     size = f" ({total / 1e6:,.1f} MB)" if total else ""
-    site.say(f"Fetching {len(remotes) - len(same):,} of {len(remotes):,} files from {without_secrets(url)}{size}")
+    site.say(f"Fetching {len(remotes) - len(whole):,} of {len(remotes):,} files from {without_secrets(url)}{size}")
     staged = cache.parts(key) / "files"
     files = []
     for remote in remotes:
@@ -166,8 +168,11 @@ def fetch(url: str, site: Site) -> Path:
         if known is not None and remote.name in same:
             link(known.folder / remote.name, target)
             files.append(before[remote.name])
+        elif remote.name in whole:
+            files.append(done[remote.name])
         else:
             files.append(_download(system, remote, target, site, url))
+            cache.add_done(key, files[-1])
     _drop_strangers(staged, {remote.name for remote in remotes})
     return cache.publish(key, without_secrets(url), staged, files, several=several).path
 
@@ -180,7 +185,7 @@ def _options(url: str) -> dict[str, Any]:
 def _list(system: Any, path: str, url: str) -> tuple[bool, list[_Remote]]:
     """Whether the place is several files, and its files, sorted by name."""
     if get_protocol(url) in _WEB:
-        name = PurePosixPath(unquote(urlsplit(url).path)).name or "download"
+        name = PurePosixPath(unquote(urlsplit(url).path)).name.lstrip(".") or "download"
         return False, [_remote(name, path, system.info(path))]
     if glob.has_magic(path):
         root = path[: len(path) - len(path.lstrip("/"))] + "/".join(_fixed_parts(path))
@@ -188,7 +193,7 @@ def _list(system: Any, path: str, url: str) -> tuple[bool, list[_Remote]]:
     else:
         information = system.info(path)
         if information["type"] == "file":
-            return False, [_remote(PurePosixPath(path).name, path, information)]
+            return False, [_remote(PurePosixPath(path).name.lstrip(".") or "download", path, information)]
         root, found = path, system.find(path, detail=True)
     files = [
         _remote(name.removeprefix(root).strip("/"), name, information)
@@ -303,8 +308,15 @@ def _failed(url: str, error: BaseException) -> UserError:
     error = _cause(error)
     if isinstance(error, FileNotFoundError) or getattr(error, "status", None) in _GONE:
         return UserError(f"There is nothing at {shown!r}. Check the address.")
-    said = (str(error).strip().splitlines() or [""])[0][:200].replace(url, shown).rstrip(".")
     return UserError(
-        f"Could not fetch {shown!r}: {type(error).__name__}{': ' + said if said else ''}. Check the address, the "
+        f"Could not fetch {shown!r}: {type(error).__name__}: {_said(error)}. Check the address, the "
         "connection, and that the driver has its credentials; or fetch it yourself and name the local file."
     )
+
+
+def _said(error: BaseException) -> str:
+    """What a driver says. Of an answer over HTTP only status and reason: its text names the signed address."""
+    status, reason = getattr(error, "status", None), getattr(error, "message", None)
+    if status is not None:
+        return hide_urls(f"{status} {reason or ''}".strip())
+    return hide_urls(first_line(error, 2_000))[:200]

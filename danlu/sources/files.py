@@ -16,6 +16,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,7 +24,7 @@ from typing import IO, Any, Protocol
 
 import pyarrow as pa
 
-from danlu.core.errors import DataError
+from danlu.core.errors import DataError, first_line
 
 CHUNK_BYTES = 1 << 20
 
@@ -179,15 +180,11 @@ class _Unpacking(io.RawIOBase):
         super().close()
 
     def _damaged(self, error: BaseException) -> DataError:
-        why = "the compressed data ends too early" if isinstance(error, EOFError) else _first_line(error)
+        why = "the compressed data ends too early" if isinstance(error, EOFError) else first_line(error, 120)
         return DataError(
             f"{self._file.name} is damaged: {why} (after {self._count:,} unpacked bytes). Was it copied whole? Copy or "
             "compress it anew."
         )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120].rstrip(".")
 
 
 def refuse_bomb(members: Iterable[zipfile.ZipInfo], size: int, name: str) -> None:
@@ -213,14 +210,24 @@ def members(path: Path, name: str) -> list[zipfile.ZipInfo]:
         found = [info for info in _archive(path).infolist() if not info.is_dir()]
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise DataError(
-            f"{name} is not a zip archive that can be read ({_first_line(error)}). Was it copied whole?"
+            f"{name} is not a zip archive that can be read ({first_line(error, 120)}). Was it copied whole?"
         ) from None
     if len(found) > _MAX_MEMBERS:
         raise DataError(f"{name} holds {len(found):,} files; at most {_MAX_MEMBERS:,} are read from one archive.")
     refuse_bomb(found, path.stat().st_size, name)
     if any(info.flag_bits & 1 for info in found):
         raise DataError(f"{name} is protected by a password, which Danlu cannot open. Unpack it and name the files.")
-    return [info for info in found if not any(part[0] in "._" for part in info.filename.split("/") if part)]
+    kept = [info for info in found if not any(_is_beside(part) for part in info.filename.split("/"))]
+    names = Counter(info.filename for info in kept)
+    twice = next((name for name, times in names.items() if times > 1), None)
+    if twice is not None:
+        raise DataError(f"{name} holds two files named {twice!r}, of which only one can be read. Pack it anew.")
+    return kept
+
+
+def _is_beside(part: str) -> bool:
+    """Whether a part of a member's name is that of a file or folder which nobody meant to pack."""
+    return part.startswith(".") or part == "__MACOSX"
 
 
 def _archive(path: Path) -> zipfile.ZipFile:

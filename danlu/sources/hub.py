@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from danlu.core.errors import UserError
+from danlu.core.errors import UserError, first_line
 from danlu.core.lazy import need
 from danlu.core.resource import Site
 from danlu.sources.places import ENDINGS
@@ -100,8 +100,7 @@ def _inside(resource: str, folder: Path, asked: _Asked) -> Path:
 
 
 def _failed(resource: str, where: str, error: Exception) -> UserError:
-    said = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
     return UserError(
-        f"Could not fetch {resource!r} from {where}: {said}. Check the name and your connection (HF_ENDPOINT and "
-        "MODELSCOPE_DOMAIN name a mirror), or give a local folder instead."
+        f"Could not fetch {resource!r} from {where}: {first_line(error)}. Check the name and your "
+        "connection (HF_ENDPOINT and MODELSCOPE_DOMAIN name a mirror), or give a local folder instead."
     )

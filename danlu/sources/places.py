@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -11,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from danlu.core.errors import DataError
-from danlu.core.resource import listed
-from danlu.sources.files import CHUNK_BYTES, File, compression_of, member_name, members
+from danlu.core.resource import listed, sha256_of_stream
+from danlu.sources.files import File, compression_of, member_name, members
 
 #: The format that a file's ending stands for.
 ENDINGS: dict[str, str] = {
@@ -105,11 +104,8 @@ def digests_of(place: Place, path: Path, digest: str) -> list[str]:
 
 def sha256_of(file: File) -> str:
     """SHA-256 of a file as it lies on disk, or of a member of an archive as it is unpacked."""
-    digest = hashlib.sha256()
     with file.open() if file.member is not None else file.path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return sha256_of_stream(stream)
 
 
 def office_format(path: Path) -> str | None:

@@ -116,6 +116,22 @@ def may_have_shape(columns: Iterable[str]) -> bool:
     return recognise(dict.fromkeys(columns, "[")) is not None
 
 
+def text_of(values: Mapping[str, Any], column: str, speakers: Speakers | None) -> str | None:
+    """The text of a record: its `column`, or, for instruction data, all that was said in it, a line a turn.
+
+    None where there is neither; instruction data is looked for only where `speakers` are given.
+    """
+    if column in values:
+        return as_text(values[column])
+    shape = recognise(values) if speakers is not None else None
+    if shape is None or speakers is None:
+        return None
+    try:
+        return "\n".join(turn.text for turn in shape.read(values, speakers).turns)
+    except Misshapen:
+        return None
+
+
 def _said(value: Any) -> str | None:
     """The text of a turn: a string, a number, or OpenAI's list of parts of which those with text count."""
     if isinstance(value, list):

@@ -2,7 +2,8 @@
 
 KEY.json            what a place (a URL, a query) gave last: which content, when, and the marks that show a change
 content/DIGEST/     the files, never changed once they are there; `.source.json` says where they come from and when
-parts/KEY/          what is being fetched; a part is gone on with where the place can say that it is still the same
+parts/KEY/          what is being fetched, and `done.jsonl`, the files that are whole; it is gone on with where the
+                    place can say that they are still the same
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from danlu.core.resource import joint_digest
 from danlu.core.store import write_json_atomically
 
 _SIDECAR = ".source.json"
+_DONE = "done.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,23 @@ class Snapshots:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def done(self, key: str) -> dict[str, Fetched]:
+        """The files that an earlier attempt fetched whole, by name; they lie in `files` below the parts."""
+        found = {}
+        try:
+            for line in (self._root / "parts" / key / _DONE).read_text(encoding="utf-8").splitlines():
+                file = Fetched(**json.loads(line))
+                if (self._root / "parts" / key / "files" / file.name).stat().st_size == file.bytes:
+                    found[file.name] = file
+        except (OSError, ValueError, TypeError):  # nothing there, or a line that a kill cut short
+            pass
+        return found
+
+    def add_done(self, key: str, file: Fetched) -> None:
+        """Note that a file of the parts is whole."""
+        with (self.parts(key) / _DONE).open("a", encoding="utf-8") as out:
+            out.write(json.dumps(asdict(file), ensure_ascii=False) + "\n")
+
     def find(self, key: str) -> Snapshot | None:
         """What the place gave last, if it is still whole."""
         try:
@@ -81,10 +100,14 @@ class Snapshots:
         content = joint_digest((file.name, file.sha256) for file in files)[:32]
         folder = self._root / "content" / content
         taken = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        if not folder.exists():
-            (staged / _SIDECAR).write_text(json.dumps({"place": place, "taken": taken}), encoding="utf-8")
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            staged.rename(folder)
+        sidecar = origin_of(folder) or {"place": place, "taken": taken}
+        (staged / _SIDECAR).write_text(json.dumps(sidecar), encoding="utf-8")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # What is there may have been damaged since; what came just now is whole.
+        aside = self._root / "parts" / key / "old"
+        if folder.exists():
+            folder.rename(aside)
+        staged.rename(folder)
         shutil.rmtree(self._root / "parts" / key, ignore_errors=True)
         entry = {"place": place, "taken": taken, "several": several, "content": content}
         write_json_atomically(self._root / f"{key}.json", entry | {"files": [asdict(file) for file in files]})

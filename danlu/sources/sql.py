@@ -19,7 +19,7 @@ from danlu.core.errors import DataError, MissingDependency, UserError
 from danlu.core.lazy import need
 from danlu.core.resource import Site
 from danlu.core.resource import sha256_of as digest_of
-from danlu.core.urls import REFERENCE, secret_in, without_secrets
+from danlu.core.urls import REFERENCE, hide_urls, secret_in, without_secrets
 from danlu.sources.snapshots import Fetched, Snapshots, key_of
 from danlu.sources.values import as_text
 
@@ -61,17 +61,20 @@ def snapshot(asked: Query, site: Site) -> Path:
     if site.cache is None:
         raise UserError("A database has to be read into the workspace, and there is none here.")
     alchemy: Any = need("sqlalchemy", extra="sql")
-    url = _parse(asked.url, alchemy, site.base)
+    url = _parse(asked.url, alchemy)
     kind = url.get_backend_name()
     if kind not in _KINDS:
         raise UserError(f"Danlu does not read {kind!r} databases; expected {', '.join(sorted(_KINDS))}.")
     place = without_secrets(asked.url)
+    secrets, url = _with_environment(url)
+    if kind == "sqlite":
+        url = _found(url, site.base)
+    # What the variables stand for is part of the place: another host is another database.
     cache, key = Snapshots(site.cache), key_of("sql", url.render_as_string(hide_password=True), asked.query)
     known = cache.find(key)
     if known is not None and not site.refresh:
         site.say(f"Using the rows taken from {place} on {known.taken}; --refresh takes them anew")
         return known.path
-    secret, url = _with_environment(url)
     staged = cache.parts(key) / "files"
     staged.mkdir(exist_ok=True)
     file = staged / f"{kind}-{_plain(url.database)}-{key[:8]}.parquet"
@@ -80,9 +83,10 @@ def snapshot(asked: Query, site: Site) -> Path:
         count = _take(alchemy, url, asked.query, file, site)
     except ModuleNotFoundError as error:
         raise _no_driver(kind, url, error) from None
-    except alchemy.exc.SQLAlchemyError as error:
+    except (alchemy.exc.SQLAlchemyError, TypeError, ValueError, ImportError) as error:
+        # Drivers refuse options of the URL that they do not know with errors of Python's own.
         # Not `from error`: the driver's own error may hold the URL.
-        raise UserError(_said(error, secret, place)) from None
+        raise UserError(_said(error, secrets, place)) from None
     if count == 0:
         raise DataError(f"The query on {place} gave no rows. Check the query, and that this user may see the rows.")
     fetched = Fetched(name=file.name, sha256=digest_of(file), bytes=file.stat().st_size, mark={})
@@ -100,32 +104,43 @@ def refuse_password(url: str) -> None:
         )
 
 
-def _parse(text: str, alchemy: Any, base: Path) -> Any:
+def _parse(text: str, alchemy: Any) -> Any:
     try:
         url = alchemy.engine.make_url(text)
-        kind = url.get_backend_name()
+        url.get_backend_name()
     except (alchemy.exc.ArgumentError, ValueError):
         raise UserError(
             f"{without_secrets(text)!r} is not the URL of a database. Expected, for instance, "
             "postgresql+psycopg://user:${DB_PASSWORD}@host/database, mysql+pymysql://... or sqlite:///file.db."
         ) from None
-    if kind != "sqlite":
-        return url
+    return url
+
+
+def _found(url: Any, base: Path) -> Any:
+    """The URL of a SQLite file with its whole path. Raises `UserError` where it is not there: SQLite would make it."""
     path = (base / (url.database or "")).resolve()
     if not path.is_file():
         raise UserError(f"There is no SQLite file {url.database!r} ({path}). The path is relative to the recipe.")
     return url.set(database=str(path))
 
 
-def _with_environment(url: Any) -> tuple[str | None, Any]:
-    """The password, and the URL with every `${NAME}` filled in."""
-    values = {part: getattr(url, part) for part in _PARTS}
-    filled = {
-        part: REFERENCE.sub(lambda found: _environment(found[1]), value)
-        for part, value in values.items()
-        if isinstance(value, str)
-    }
-    return filled.get("password"), url.set(**filled)
+def _with_environment(url: Any) -> tuple[set[str], Any]:
+    """What no message may repeat, and the URL with every `${NAME}` filled in."""
+    secrets: set[str] = set()
+
+    def fill(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(fill(item) for item in value)
+        if not isinstance(value, str) or not REFERENCE.search(value):
+            return value
+        filled = REFERENCE.sub(lambda found: _environment(found[1]), value)
+        secrets.add(filled)
+        return filled
+
+    filled = {part: fill(getattr(url, part)) for part in _PARTS}
+    options = {name: fill(value) for name, value in url.query.items()}
+    # Host and database may be named in a message, user, password and options may not.
+    return secrets - {filled["host"], filled["database"]}, url.set(**filled, query=options)
 
 
 def _environment(name: str) -> str:
@@ -203,12 +218,13 @@ def _no_driver(kind: str, url: Any, error: ModuleNotFoundError) -> MissingDepend
     )
 
 
-def _said(error: Exception, secret: str | None, place: str) -> str:
-    """What the driver says, in one line and without the password."""
+def _said(error: Exception, secrets: set[str], place: str) -> str:
+    """What the driver says, in one line and without what is secret."""
     inner = getattr(error, "orig", None) or error
     # MySQL's errors are (number, text).
     text = str(inner.args[-1] if getattr(inner, "args", None) else inner)
-    line = " ".join(part.strip() for part in text.splitlines() if part.strip())[:300].rstrip(".")
-    if secret:
+    line = " ".join(part.strip() for part in text.splitlines() if part.strip())
+    for secret in sorted(secrets, key=len, reverse=True):
         line = line.replace(secret, "***")
+    line = hide_urls(line)[:300].rstrip(".")
     return f"The database at {place} says: {line}. Check the url, the password's variable and the query."

@@ -31,7 +31,7 @@ def _whole(value: str) -> str:
 def _number(value: float) -> str:
     if value != value:
         return ""
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+    return str(int(value)) if abs(value) < 1e15 and value == int(value) else repr(value)
 
 
 _AS_TEXT: tuple[tuple[type, Callable[[Any], str]], ...] = (

@@ -106,7 +106,7 @@ def test_a_recipe_that_asks_for_it_runs_it_and_reuses_it(tmp_path: Path, install
 
 def test_a_recipe_that_does_not_ask_knows_nothing_of_it(tmp_path: Path, install: Install) -> None:
     install(row="raise RuntimeError('broken')")
-    assert stages_of(load_recipe(write_recipe(tmp_path))) == STAGES
+    assert stages_of(load_recipe(write_recipe(tmp_path))) == tuple(stage for stage in STAGES if stage.when is None)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,9 @@ from danlu.data.labels.files import guard, unguard
 #: open: nobody could, or as many votes for as against.
 How = Literal["single", "unanimous", "majority", "adjudicated", "open"]
 
+#: Python's csv refuses cells beyond 131,072 characters; texts and histories are longer.
+_LONGEST_CELL = 2**31 - 1
+
 _HEADER = (
     "content", "label", "how", "votes", "adjudicated", "given", "why", "part", "corpus", "decided", "text", "history",
 )  # fmt: skip
@@ -107,6 +110,7 @@ def load(path: Path) -> dict[str, Decision]:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read ({error}). Expected the labels.csv of `danlu label import`.") from None
+    csv.field_size_limit(_LONGEST_CELL)
     reader = csv.DictReader(io.StringIO(text, newline=""))
     lacking = {"content", "label", "how"} - set(reader.fieldnames or ())
     if lacking:
@@ -134,6 +138,14 @@ def _parse(row: Mapping[str, str | None], place: str) -> Decision:
         raise DataError(
             f"{place}: a cell is no JSON ({error}). Leave votes, adjudicated and history as they are."
         ) from None
+    well_formed = isinstance(history, list) and all(
+        isinstance(found, dict) and all(isinstance(label, str) for label in found.values()) for found in lists.values()
+    )
+    if not well_formed:
+        raise DataError(
+            f"{place}: votes, adjudicated or history is not what `danlu label import` wrote there. Leave them as they "
+            "are."
+        )
     how = cast(How, cells.pop("how"))
     return Decision(**cells, **lists, how=how, history=history)
 

@@ -17,12 +17,12 @@ import numpy as np
 import openpyxl
 from scipy.stats import binomtest
 
-from danlu.core.errors import UserError
+from danlu.core.errors import DataError, UserError
 from danlu.core.store import Workspace, write_atomically
 from danlu.data.labels.batch import NEW, SAMPLE, SUSPECT, UNSURE, Known, load_batches
 from danlu.data.labels.decisions import Decision, load, save
 from danlu.data.labels.excel import write_adjudication
-from danlu.data.labels.votes import Vote, read_votes
+from danlu.data.labels.votes import Vote, overwritten, read_votes
 from danlu.metrics.agreement import cohen_kappa, fleiss_kappa
 from danlu.metrics.bootstrap import Score
 
@@ -60,12 +60,16 @@ class Imported:
         }
 
 
-def take_in(paths: Sequence[Path], workspace: Workspace, out: Path, settle: Settle = "ties") -> Imported:
+def take_in(
+    paths: Sequence[Path], workspace: Workspace, out: Path, settle: Settle = "ties", *, replace: bool = False
+) -> Imported:
     """Read what people filled in, and bring the file of decisions `out` up to date.
 
     Nothing is written when a file has a mistake (`DataError`, which names each). A vote replaces an earlier one of
-    the same person; the newest adjudication wins; what was decided before stays in the history. Raises `UserError`
-    when nothing was ever exported from the workspace, and when no label is filled in.
+    the same person; the newest adjudication wins; what was decided before stays in the history. Where only a file's
+    name says who labelled, and a file of that name came before with other labels, it is refused unless `replace` says
+    that it is the same person. Raises `UserError` when nothing was ever exported from the workspace, and when no
+    label is filled in.
     """
     known = Known(load_batches(workspace))
     if not len(known):
@@ -80,6 +84,8 @@ def take_in(paths: Sequence[Path], workspace: Workspace, out: Path, settle: Sett
         )
     with _lock(workspace):
         before = load(out)
+        if not replace:
+            _refuse_overwriting(votes, before)
         after = before | _decide(votes, known, before)
         save(out, after.values())
         touched = {content for content, decision in after.items() if decision is not before.get(content)}
@@ -107,6 +113,24 @@ def _lock(workspace: Workspace) -> Iterator[None]:
     with (folder / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _refuse_overwriting(votes: Sequence[Vote], before: Mapping[str, Decision]) -> None:
+    def earlier(vote: Vote) -> str | None:
+        decision = before.get(vote.content)
+        if decision is None:
+            return None
+        return (decision.adjudicated if vote.adjudicates else decision.votes).get(vote.annotator)
+
+    found = overwritten(votes, earlier)
+    if found:
+        more = f"\n  and {len(found) - 5} more" if len(found) > 5 else ""
+        shown = "\n  ".join(found[:5])
+        raise DataError(
+            f"Nothing was imported: a file of the same name came before, with other labels.\n  {shown}{more}\n"
+            "If this is another person, rename the file or fill in the column 'annotator'; if the same one changed "
+            "labels, add --replace."
+        )
 
 
 def _decide(votes: Sequence[Vote], known: Known, before: Mapping[str, Decision]) -> dict[str, Decision]:

@@ -19,19 +19,26 @@ from danlu.data.labels.label_studio import read_export
 from danlu.sources.formats import guess_format, open_file
 from danlu.sources.values import as_text
 
+#: The columns that are read, by the first word of their header.
+_OURS = frozenset({"id", "label", "annotator", "votes"})
+
 #: So many mistakes are named at once.
 _MOST_NAMED = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Vote:
-    """One person's label for one row. `adjudicates`: it settles what others disagree on."""
+    """One person's label for one row. `adjudicates`: it settles what others disagree on.
+
+    `named`: the file itself says who it was; otherwise the annotator is the file's name.
+    """
 
     content: str
     label: str
     annotator: str
     adjudicates: bool
     place: str
+    named: bool = True
 
 
 def read_votes(paths: Sequence[Path], known: Known) -> list[Vote]:
@@ -73,7 +80,14 @@ def _table(path: Path) -> Iterator[Vote]:
     kind = guess_format(path)
     sheet = _sheet_of(path) if kind == "excel" else None
     opened = open_file(path, format=kind, sheet=sheet)
-    columns = {_key(column): column for column in opened.columns}
+    columns: dict[str, str] = {}
+    for column in opened.columns:
+        other = columns.setdefault(_key(column), column)
+        if other != column and _key(column) in _OURS:
+            raise DataError(
+                f"{path.name} has two columns for the {_key(column)}, {other!r} and {column!r}. Rename or delete the "
+                "one that is not meant."
+            )
     lacking = [name for name in ("id", "label") if name not in columns]
     inside = f"{path.name}, sheet {sheet!r}" if sheet else path.name
     if lacking:
@@ -94,6 +108,7 @@ def _table(path: Path) -> Iterator[Vote]:
                 annotator=cells.get("annotator") or path.stem,
                 adjudicates="votes" in columns,
                 place=place,
+                named=bool(cells.get("annotator")),
             )
 
 
@@ -142,6 +157,18 @@ def _checked(vote: Vote, known: Known) -> tuple[str, Vote | None]:
     hint = next((f" Did you mean {label!r}?" for label in allowed if near and fold(label) == near[0]), "")
     listed = ", ".join(map(repr, allowed[:12]))
     return f"{vote.place}: there is no label {vote.label!r}.{hint} The labels are {listed}.", None
+
+
+def overwritten(votes: Sequence[Vote], before: Callable[[Vote], str | None]) -> list[str]:
+    """Votes that would replace an earlier import's only because their file has the same name: perhaps another person's.
+
+    `before` gives the label that the vote's annotator gave earlier, or None.
+    """
+    return [
+        f"{vote.place}: {vote.annotator!r} chose {vote.label!r} here and {before(vote)!r} in an earlier import"
+        for vote in votes
+        if not vote.named and before(vote) not in (None, vote.label)
+    ]
 
 
 def _contradictions(votes: Sequence[Vote]) -> list[str]:

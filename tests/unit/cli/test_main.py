@@ -124,11 +124,12 @@ def test_a_bug_is_one_line_and_a_saved_traceback(
     assert saved.stat().st_mode & 0o077 == 0
 
 
-def test_a_closed_pipe_is_quiet() -> None:
+@pytest.mark.parametrize("arguments", [["recipe", "schema"], ["--help"], ["--version"]])
+def test_a_closed_pipe_is_quiet(arguments: list[str]) -> None:
     read, write = os.pipe()
     os.close(read)
     ended = subprocess.run(
-        [sys.executable, "-c", "import sys; from danlu.cli.main import main; sys.exit(main())", "recipe", "schema"],
+        [sys.executable, "-c", "import sys; from danlu.cli.main import main; sys.exit(main())", *arguments],
         stdout=write,
         stderr=subprocess.PIPE,
         timeout=60,

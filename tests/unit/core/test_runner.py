@@ -57,6 +57,20 @@ def test_the_fingerprint_is_about_content_not_about_the_path(tmp_path: Path, wor
     assert reused(changed) == {"count": False, "slow": False}
 
 
+def test_a_file_that_changes_while_it_is_read_is_published_under_no_hash(tmp_path: Path, words: Path) -> None:
+    def meddle(event: dict[str, Any]) -> None:
+        if event["type"] == "stage" and event["stage"] == "count" and event["state"] == "started":
+            words.write_text("other words of another length", encoding="utf-8")
+
+    with pytest.raises(DataError, match=r"words\.txt\) changed while count read it"):
+        runner(tmp_path, observer=meddle).walk(recipe())
+    assert not (tmp_path / "space" / "artifacts" / "count").exists()
+    assert not list((tmp_path / "space" / "work").iterdir())
+    again = runner(tmp_path)
+    again.walk(recipe())
+    assert again.artifacts["slow"].json("total.json")["total"] == 5
+
+
 def test_an_upstream_rerun_with_the_same_result_changes_nothing_below(tmp_path: Path, words: Path) -> None:
     words.write_text("one two three", encoding="utf-8")
     runner(tmp_path).walk(recipe())

@@ -109,9 +109,71 @@ def test_a_file_that_went_missing_in_the_cache_is_fetched_again(bucket: Any, pla
     bucket.pipe("/shop/reviews.csv", b"text\none\n")
     path = place.get("memory://shop/reviews.csv")
     path.unlink()
-    path.with_name(".source.json").unlink()
-    path.parent.rmdir()
     assert place.get("memory://shop/reviews.csv").read_bytes() == b"text\none\n"
+    path.write_bytes(b"text\n")
+    assert place.get("memory://shop/reviews.csv").read_bytes() == b"text\none\n"
+    path.write_bytes(b"text\nTWO\n")  # of the right size: only --refresh can know
+    assert place.get("memory://shop/reviews.csv", refresh=True).read_bytes() == b"text\none\n"
+    assert sorted(entry.name for entry in place.cache.iterdir() if entry.is_dir()) == ["content", "parts"]
+
+
+def test_a_folder_is_gone_on_with_after_a_break(bucket: Any, place: Place) -> None:
+    for number in range(4):
+        bucket.pipe(f"/data/{number}.csv", b"text\n%d\n" % number)
+    pulses = iter([None, None, UserError("stopped")])
+
+    def pulse() -> None:
+        found = next(pulses)
+        if found is not None:
+            raise found
+
+    with pytest.raises(UserError, match="stopped"):
+        place.get("memory://data", pulse=pulse)
+    time.sleep(0.01)
+    bucket.pipe("/data/0.csv", b"text\nzero\n")
+    folder = place.get("memory://data")
+    assert place.said == ["Fetching 3 of 4 files from memory://data (0.0 MB)"], "1 was whole and is the same"
+    texts = [path.read_text().splitlines()[1] for _, path in listed(folder)]
+    assert texts == ["zero", "1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"), [(".source.json", "source.json"), ("..", "download"), ("%2e%2e", "download"), ("", "download")]
+)
+def test_names_from_elsewhere_hit_nothing_of_ours(name: str, kept: str, web: Web, place: Place) -> None:
+    pytest.importorskip("aiohttp", reason="the driver for http is not installed")
+    (web.folder / ".source.json").write_text("text\na\n")
+    path = place.get(f"{web.address}/{name}")
+    assert path.name == kept
+    assert path.is_relative_to(place.cache / "content")
+    assert {entry.name for entry in place.cache.parent.iterdir()} == {"cache", "web"}
+
+
+def test_the_signed_address_that_a_server_leads_to_is_not_repeated(place: Place) -> None:
+    pytest.importorskip("aiohttp", reason="the driver for http is not installed")
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            signed = "X-Amz-Signature" in self.path
+            self.send_response(403 if signed else 302)
+            if not signed:
+                self.send_header("Location", "/real.csv?X-Amz-Signature=hunter2")
+            self.end_headers()
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(UserError, match="403 Forbidden") as caught:
+            place.get(f"http://127.0.0.1:{server.server_port}/a.csv")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert "hunter2" not in str(caught.value)
 
 
 def test_one_run_sees_one_state(bucket: Any, place: Place) -> None:

@@ -99,6 +99,14 @@ def with_password(files: dict[str, bytes]) -> bytes:
     return packed[:place] + struct.pack("<H", 1) + packed[place + 2 :]
 
 
+def replaced(packed: bytes, member: str, new: bytes, old: bytes | None = None) -> bytes:
+    """A zip archive with another member of that name, or with `old` in it replaced."""
+    with zipfile.ZipFile(io.BytesIO(packed)) as read_from:
+        files = {name: read_from.read(name) for name in read_from.namelist()}
+    assert old is None or old in files[member]
+    return archive(files | {member: new if old is None else files[member].replace(old, new)})
+
+
 def deep(levels: int = 200_000) -> bytes:
     return b"[" * levels + b"]" * levels
 
@@ -538,6 +546,40 @@ CASES = [
         data=word([GOOD])[:-60],
         message="a.docx is not a Word document (.docx) that can be read",
     ),
+    Case(
+        id="word-with-broken-xml",
+        name="a.docx",
+        data=lambda: replaced(word([GOOD]), "word/document.xml", b"<w:document><w:body"),
+        message="a.docx is not a Word document (.docx) that can be read",
+    ),
+    # Values that Python has no type for, and cells that are none
+    Case(
+        id="parquet-with-a-moment-beyond-the-year-9999",
+        name="a.parquet",
+        data=lambda: parquet(TABLE.append_column("when", pa.array([400_000_000_000] * 3_000, pa.timestamp("s")))),
+        kept=3_000,
+    ),
+    Case(
+        id="excel-with-a-cell-that-is-no-number",
+        name="a.xlsx",
+        data=lambda: replaced(
+            excel([("text", "price"), (GOOD, 17)]), "xl/worksheets/sheet1.xml", b"<v>x7</v>", b"<v>17</v>"
+        ),
+        message="a.xlsx is not an Excel file that can be read",
+    ),
+    Case(
+        id="numbers-without-end",
+        name="a.jsonl",
+        data=lines(b'{"text": 1e999}', b'{"text": -1e999}'),
+        kept=202,
+    ),
+    Case(
+        id="two-members-of-one-name",
+        name="a.zip",
+        data=lambda: archive({"a.csv": rows(), "b.csv": rows()}).replace(b"b.csv", b"a.csv"),
+        message="a.zip holds two files named 'a.csv'",
+    ),
+    Case(id="a-folder-called-_export", name="a.zip", data=archive({"_export/a.csv": rows()}), kept=2),
     # Other things
     Case(
         id="a-database-as-a-file",

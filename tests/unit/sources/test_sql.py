@@ -109,6 +109,8 @@ def test_the_fingerprint_covers_the_rows_and_not_the_url(shop: Path) -> None:
         ("sqlite:///nothing.db", "select 1", r"There is no SQLite file 'nothing.db'"),
         ("oracle://x/y", "select 1", r"does not read 'oracle' databases; expected mariadb, mysql, postgresql, sqlite"),
         ("not a url", "select 1", r"is not the URL of a database. Expected, for instance, postgresql"),
+        ("sqlite:///shop.db?timeout=abc", "select 1", r"says: could not convert string to float"),
+        ("postgresql+psycopg://u@127.0.0.1:1/d?connect_timeout=abc", "select 1", r"says: .*abc"),
         ("postgresql+psycopg://a:${DANLU_NOT_SET}@h/d", "select 1", r"variable 'DANLU_NOT_SET'.*is not set"),
     ],
 )
@@ -118,6 +120,37 @@ def test_mistakes_are_told(shop: Path, url: str, query: str, message: str) -> No
     with sqlite3.connect(shop / "shop.db") as database:
         assert database.execute("select count(*) from reviews").fetchone() == (10_000,)
     database.close()
+
+
+def test_what_a_variable_stands_for_is_another_place(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with sqlite3.connect(shop / "staging.db") as database:
+        database.execute("create table reviews (text)")
+        database.execute("insert into reviews values ('of staging')")
+    database.close()
+    taken = {}
+    for which in ("shop", "staging", "shop"):
+        monkeypatch.setenv("WHICH", str(shop / which))
+        taken[which] = pq.read_table(take(shop, "sqlite:///${WHICH}.db", "select text from reviews")).num_rows
+    assert taken == {"shop": 10_000, "staging": 1}
+
+
+def test_a_secret_is_masked_before_a_message_is_cut(shop: Path) -> None:
+    from danlu.sources.sql import _said
+
+    secret = "hunter2-and-a-long-rest"
+    for before in range(270, 300):
+        assert "hunt" not in _said(ValueError("x" * before + secret), {secret}, "postgresql://h/d")
+
+
+def test_options_of_the_url_are_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sqlalchemy.engine import make_url
+
+    from danlu.sources.sql import _with_environment
+
+    monkeypatch.setenv("PW", "hunter2")
+    secrets, url = _with_environment(make_url("postgresql://h/d?password=${PW}&sslmode=require"))
+    assert url.query == {"password": "hunter2", "sslmode": "require"}
+    assert secrets == {"hunter2"}
 
 
 def test_a_file_that_is_no_database(shop: Path) -> None:

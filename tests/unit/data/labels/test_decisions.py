@@ -99,12 +99,21 @@ def test_decisions_override_labels_by_content(tmp_path: Path) -> None:
     assert (applied.changed, applied.confirmed) == (1, 1)
 
 
+def test_a_text_of_any_length_comes_back(tmp_path: Path) -> None:
+    long = Decision(content="c" * 64, text="长" * 300_000).with_votes({"ann": "x"}, {}, "2026-01-01")
+    save(tmp_path / "labels.csv", [long])
+    assert load(tmp_path / "labels.csv") == {long.content: long}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("a,b\n1,2\n", "has no column content, how, label"),
         ("content,label,how\nx,y,guess\n", "line 2: how is 'guess'; expected one of single"),
         ("content,label,how,votes\nx,y,single,{oops\n", "line 2: a cell is no JSON"),
+        ("content,label,how,votes\nx,y,single,[]\n", "line 2: votes, adjudicated or history is not"),
+        ('content,label,how,votes\nx,y,single,"{""a"": 1}"\n', "line 2: votes, adjudicated or history is not"),
+        ("content,label,how,history\nx,y,single,3\n", "line 2: votes, adjudicated or history is not"),
         ("content,label,how\nx,y,single\nx,z,single\n", "line 3: the text x stands there twice"),
     ],
 )

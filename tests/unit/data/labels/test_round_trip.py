@@ -205,6 +205,27 @@ def test_one_person_with_two_labels_for_a_row_is_named(space: Space, sheet: Path
         take_in(files, workspace, tmp_path / "labels.csv")
 
 
+def test_another_persons_file_of_the_same_name_is_not_taken_for_a_change_of_mind(
+    space: Space, sheet: Path, tmp_path: Path
+) -> None:
+    workspace, _ = space
+    out = tmp_path / "labels.csv"
+    texts = [row["text"] for row in rows_in(sheet)][:6]
+    for name in ("ann", "bob", "carl"):
+        (tmp_path / name).mkdir()
+    first = fill_in(sheet, tmp_path / "ann" / "labels.xlsx", dict.fromkeys(texts, "good"))
+    take_in([first], workspace, out)
+    before = out.read_bytes()
+    second = fill_in(sheet, tmp_path / "bob" / "labels.xlsx", dict.fromkeys(texts, "bad"))
+    with pytest.raises(DataError, match="'labels' chose 'bad' here and 'good' in an earlier import") as caught:
+        take_in([second], workspace, out)
+    assert "and 1 more" in str(caught.value)
+    assert out.read_bytes() == before
+    assert take_in([second], workspace, out, replace=True).agreement["annotators"] == ["labels"]
+    named = fill_in(sheet, tmp_path / "carl" / "labels.xlsx", dict.fromkeys(texts, "good"), annotator="carl")
+    assert take_in([named], workspace, out).agreement["annotators"] == ["carl", "labels"]
+
+
 def test_a_sheet_saved_as_csv_by_chinese_excel_is_read(space: Space, sheet: Path, tmp_path: Path) -> None:
     workspace, _ = space
     cells = openpyxl.load_workbook(sheet)["label"]
@@ -304,6 +325,7 @@ def test_imports_at_the_same_time_lose_nothing(space: Space, sheet: Path, tmp_pa
         (lambda folder: _written(folder / "a.csv", "text,stars\nx,1\n"), "no column 'id' and no column 'label'"),
         (lambda folder: _written(folder / "a.json", "{}"), "expected a list of tasks"),
         (lambda folder: _written(folder / "a.csv", "id,label\nx,\n"), "No label is filled in"),
+        (lambda folder: _written(folder / "a.csv", "id,label,label (old)\nx,y,z\n"), "two columns for the label"),
         (lambda folder: _written(folder / "a.xlsx", "PK\x03\x04 broken"), "not an Excel file that can be read"),
     ],
 )
