@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     "--temperature", type=click.FloatRange(0), default=0.0, show_default=True, help="For generate: 0 is greedy."
 )
 @click.option("--top-p", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="For generate.")
+@click.option(
+    "--raw", is_flag=True, help="For generate: continue the text as it is, not as what a user says in a chat."
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="For generate: the same seed, the same text.")
 @workspace_option
 @json_option
@@ -42,7 +45,9 @@ def predict(
     as_json: bool,
     **generation: Any,
 ) -> None:
-    """Prints the label and how sure the model is (classify), or how the text goes on (generate)."""
+    """Prints the label and how sure the model is (classify), or how the text goes on (generate); a model that learned
+    conversations answers.
+    """
     given = _texts(texts, file)
     from danlu import api
 
@@ -101,13 +106,15 @@ def _classify(engine: Engine, texts: list[str], as_json: bool, _generation: dict
 
 
 def _generate(engine: Engine, texts: list[str], as_json: bool, generation: dict[str, Any]) -> None:
+    raw = generation.pop("raw")
     rows = []
     for text in texts:
-        pieces = engine.generate(text, stop=(), **generation)
+        prompt = text if raw else engine.prompt(text)
+        pieces = engine.generate(prompt, stop=(), **generation)
         if as_json:
             rows.append({"text": text, "completion": "".join(pieces)})
             continue
-        click.echo(text, nl=False)
+        click.echo(text, nl=prompt != text)
         for piece in pieces:
             click.echo(piece, nl=False)
         click.echo()

@@ -112,8 +112,8 @@ def export_onnx(model: Any, task: TaskName, path: Path) -> None:
             program: Any = torch.onnx.export(**call, dynamo=True, verbose=False)
         except torch.onnx.errors.OnnxExporterError as error:
             raise ModelError(
-                f"{type(model).__name__} cannot be exported to ONNX: {first_line(error)}. Set compress.forms and compress.ship "
-                "to torch."
+                f"{type(model).__name__} cannot be exported to ONNX: {first_line(error)}. Set compress.forms and "
+                "compress.ship to torch."
             ) from error
         _forget_origin(program.model)
         size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())

@@ -81,6 +81,10 @@ def read_form(folder: Path) -> Form:
     return form
 
 
+#: Parts of a text that count, each `(begin, end)` in characters.
+Spans = Sequence[tuple[int, int]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TextScore:
     """How well a generate model foresaw one text.
@@ -88,7 +92,8 @@ class TextScore:
     `tokens`: how many tokens were foreseen: all but a first one that nothing precedes, and the token that ends a
     text where the model knows one, which `end_counted` says. `log_likelihood`: sum of their natural logarithms of
     probability. `greedy`: how many of them were the most probable one. `characters`: characters of the text that
-    those tokens spell, for bits per character.
+    those tokens spell, for bits per character. Where spans were asked for, only tokens and characters in them count,
+    and the end does not.
     """
 
     tokens: int
@@ -123,8 +128,10 @@ class Engine(Protocol):
         """
         ...
 
-    def score(self, texts: Sequence[str]) -> list[TextScore]:
+    def score(self, texts: Sequence[str], spans: Sequence[Spans | None] | None = None) -> list[TextScore]:
         """How well the model foresees each text and its end, in windows where it is longer than the context (generate).
+
+        Of a text that has `spans`, only what lies in them counts: the answers of a conversation.
 
         The tokens are those of training, so exp(-log_likelihood / tokens) over texts that fit into the context is
         the perplexity that training reports for them. Longer ones are foreseen from more of what is before.
@@ -133,6 +140,10 @@ class Engine(Protocol):
 
     def next_token(self, texts: Sequence[str]) -> np.ndarray:
         """Probabilities float32 [N, V] of the token that follows each text, over the whole vocabulary (generate)."""
+        ...
+
+    def prompt(self, text: str) -> str:
+        """`text` as the model expects it (generate): as a user says it where the model learned conversations."""
         ...
 
     def generate(

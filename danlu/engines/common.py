@@ -15,9 +15,20 @@ import numpy as np
 
 from danlu.core.errors import UserError
 from danlu.core.tasks import TASKS, TaskName
-from danlu.engines.base import Ending, Form, TextScore
+from danlu.engines.base import Ending, Form, Spans, TextScore
+from danlu.engines.chat import read_chat
 from danlu.engines.sampling import choose, log_softmax, pieces, softmax
-from danlu.learning.text import encode, encode_documents, encode_whole, end_id, load_tokenizer, pad, pad_id, start_id
+from danlu.learning.text import (
+    encode,
+    encode_documents,
+    encode_spans,
+    encode_whole,
+    end_id,
+    load_tokenizer,
+    pad,
+    pad_id,
+    start_id,
+)
 
 _TEXTS_IN_BATCH = 64
 _TOKENS_IN_BATCH = 8_192
@@ -35,6 +46,7 @@ class LocalEngine(ABC):
         self.form = form
         self._tokenizer = load_tokenizer(folder)
         self._pad_id = pad_id(self._tokenizer)
+        self._chat = read_chat(folder)
 
     @abstractmethod
     def _forward(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -68,25 +80,26 @@ class LocalEngine(ABC):
                 answers[index] = softmax(logits[place, len(rows[index]) - 1])
         return np.stack(answers) if answers else np.empty((0, self._tokenizer.get_vocab_size()), dtype=np.float32)
 
-    def score(self, texts: Sequence[str]) -> list[TextScore]:
+    def score(self, texts: Sequence[str], spans: Sequence[Spans | None] | None = None) -> list[TextScore]:
         """See `danlu.engines.base.Engine.score`.
 
         Windows of `max_length` tokens move on by half their length, and each token is scored once, in the first
         window that holds it: it is foreseen from at least half a context, as far as the text goes back.
         """
         self._must_be("generate", "score")
-        rows = encode_documents(self._tokenizer, _spellable(texts))
-        end_counted = end_id(self._tokenizer) is not None
+        rows, counted = self._counted(texts, spans or [None] * len(texts))
+        has_end = end_id(self._tokenizer) is not None
         windows = [(index, *window) for index, row in enumerate(rows) for window in _windows(len(row), self.form)]
         totals = np.zeros((len(rows), 3))
         for chosen in self._batches([end - begin for _, begin, end, _ in windows], self._tokens_in_batch()):
-            spans = [windows[place] for place in chosen]
-            ids, mask = self._rectangle([rows[index][begin:end] for index, begin, end, _ in spans])
+            pieces_ = [windows[place] for place in chosen]
+            ids, mask = self._rectangle([rows[index][begin:end] for index, begin, end, _ in pieces_])
             logits = self._forward(ids, mask)
-            for place, (index, begin, end, fresh) in enumerate(spans):
+            for place, (index, begin, end, fresh) in enumerate(pieces_):
                 skipped, seen = fresh - begin - 1, end - begin - 1
-                truth = ids[place, skipped + 1 : seen + 1]
-                log_probabilities = log_softmax(logits[place, skipped:seen])
+                wanted = counted[index][fresh:end]
+                truth = ids[place, skipped + 1 : seen + 1][wanted]
+                log_probabilities = log_softmax(logits[place, skipped:seen][wanted])
                 likelihood = log_probabilities[np.arange(len(truth)), truth].sum(dtype=np.float64)
                 greedy = (log_probabilities.argmax(axis=-1) == truth).sum()
                 totals[index] += (len(truth), likelihood, greedy)
@@ -95,11 +108,31 @@ class LocalEngine(ABC):
                 tokens=int(tokens),
                 log_likelihood=float(likelihood),
                 greedy=int(greedy),
-                characters=self._characters(text, row),
-                end_counted=end_counted,
+                characters=self._characters(text, row) if inside is None else sum(e - b for b, e in inside),
+                end_counted=has_end and inside is None,
             )
-            for text, row, (tokens, likelihood, greedy) in zip(texts, rows, totals, strict=True)
+            for text, inside, row, (tokens, likelihood, greedy) in zip(
+                texts, spans or [None] * len(texts), rows, totals, strict=True
+            )
         ]
+
+    def _counted(self, texts: Sequence[str], spans: Sequence[Spans | None]) -> tuple[list[list[int]], list[np.ndarray]]:
+        """The tokens of each text, and of each token whether it counts, as bool."""
+        rows: list[list[int]] = [[]] * len(texts)
+        counted: list[np.ndarray] = [np.zeros(0, dtype=bool)] * len(texts)
+        spelt = _spellable(texts)
+        whole = [number for number, inside in enumerate(spans) if inside is None]
+        for number, row in zip(whole, encode_documents(self._tokenizer, [spelt[n] for n in whole]), strict=True):
+            rows[number], counted[number] = row, np.ones(len(row), dtype=bool)
+        for number, inside in enumerate(spans):
+            if inside is not None:
+                row, marks = encode_spans(self._tokenizer, spelt[number], inside)
+                rows[number], counted[number] = row, np.array(marks, dtype=bool)
+        return rows, counted
+
+    def prompt(self, text: str) -> str:
+        """See `danlu.engines.base.Engine.prompt`."""
+        return text if self._chat is None else self._chat.prompt([{"role": "user", "content": text}])
 
     def generate(
         self,

@@ -41,7 +41,8 @@ class GenerateEvidence:
         """The evidence about the form that scored all test texts with `found`."""
         return {
             "scores": self._scores_of(found),
-            "end_counted": found[0].end_counted,
+            "end_counted": any(one.end_counted for one in found),
+            "answers_only": bool(self._test.answers) and all(inside is not None for inside in self._test.answers),
             "per_class": {},
             "confusion": None,
             "calibration": None,
@@ -80,9 +81,15 @@ class GenerateEvidence:
             model = CharacterModel().fit(texts)
             bar.advance(len(texts))
         characters = [one.characters for one in found]
-        end_counted = found[0].end_counted
-        log_likelihood = model.log_likelihood(self._test.texts, characters, end=end_counted)
-        tokens = [count + end_counted for count in characters]
+        spans = self._test.answers or [None] * len(found)
+        # Of a conversation the spans say what counts.
+        last = [
+            len(text) if inside else one.characters
+            for text, inside, one in zip(self._test.texts, spans, found, strict=True)
+        ]
+        end_counted = any(one.end_counted for one in found)
+        log_likelihood = model.log_likelihood(self._test.texts, last, end=end_counted, spans=spans)
+        tokens = [one.characters + one.end_counted for one in found]
         ours = [one.log_likelihood for one in found]
         return {
             "rows": len(texts),
@@ -126,7 +133,7 @@ class GenerateEvidence:
         with self._ctx.progress(f"reading with {folder.name}", total=len(test), unit="texts") as bar:
             for begin in range(0, len(test), _ROWS_AT_ONCE):
                 texts = test.texts[begin : begin + _ROWS_AT_ONCE]
-                found.extend(engine.score(texts))
+                found.extend(engine.score(texts, test.answers[begin : begin + _ROWS_AT_ONCE] or None))
                 bar.advance(len(texts))
         engine.close()
         if not np.isfinite([one.log_likelihood for one in found]).all():

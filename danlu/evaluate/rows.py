@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from danlu.core.artifact import Artifact
 from danlu.core.context import Context
 from danlu.core.errors import DataError
 from danlu.learning.batching import unpack_rows
+from danlu.learning.chat import Chat, messages_of
 from danlu.learning.corpus import read_rows
 from danlu.metrics import leaks
 
@@ -26,18 +28,43 @@ _SEEN = (
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Rows of one part of a corpus, in its order. `labels` is empty for a corpus without labels."""
+    """Rows of one part of a corpus, in its order. `labels` and `turns` are empty for a corpus without them.
+
+    `answers`: of a conversation that is written as text, the spans of its answers; see `written`.
+    """
 
     ids: list[str]
     texts: list[str]
     labels: list[str]
+    turns: list[Any] = field(default_factory=list)
+    answers: list[Sequence[tuple[int, int]] | None] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def first(self, rows: int | None) -> Part:
         """The first `rows` rows; ids are hashes, so that is a fair draw."""
-        return Part(ids=self.ids[:rows], texts=self.texts[:rows], labels=self.labels[:rows])
+        return Part(
+            ids=self.ids[:rows],
+            texts=self.texts[:rows],
+            labels=self.labels[:rows],
+            turns=self.turns[:rows],
+            answers=self.answers[:rows],
+        )
+
+    def written(self, chat: Chat | None) -> Part:
+        """The same rows, conversations written as the model reads them."""
+        if chat is None or not self.turns:
+            return self
+        found = [
+            chat.write(messages_of(turns), [turn["learn"] for turn in turns]) if turns else None for turns in self.turns
+        ]
+        return replace(
+            self,
+            texts=[text if one is None else one.text for text, one in zip(self.texts, found, strict=True)],
+            turns=[],
+            answers=[None if one is None else one.answers for one in found],
+        )
 
     def where(self, chosen: np.ndarray) -> Part:
         """The rows for which `chosen` [N] is true."""
@@ -46,13 +73,15 @@ class Part:
             ids=[self.ids[place] for place in places],
             texts=[self.texts[place] for place in places],
             labels=[self.labels[place] for place in places] if self.labels else [],
+            turns=[self.turns[place] for place in places] if self.turns else [],
+            answers=[self.answers[place] for place in places] if self.answers else [],
         )
 
 
 def read_part(corpus: Artifact, part: str) -> Part:
     """The part ("train", "validation" or "test") of a corpus; one without files is empty."""
-    rows = read_rows(corpus.folder, part, ["id", "text", "label"])
-    return Part(ids=rows["id"], texts=rows["text"], labels=rows["label"])
+    rows = read_rows(corpus.folder, part, ["id", "text", "label", "turns"])
+    return Part(ids=rows["id"], texts=rows["text"], labels=rows["label"], turns=rows["turns"])
 
 
 def test_part(corpus: Artifact, most_rows: int | None) -> Part:

@@ -17,6 +17,7 @@ from danlu.evaluate.config import EvaluateStage, SpeedStage
 from danlu.evaluate.generate import GenerateEvidence
 from danlu.evaluate.rows import leaked_rows, read_part, rows_seen, test_part
 from danlu.evaluate.speed import measure
+from danlu.learning.chat import read_chat
 
 #: Who gathers the evidence of a task.
 _EVIDENCE: dict[str, type[ClassifyEvidence] | type[GenerateEvidence]] = {
@@ -33,7 +34,8 @@ def run(ctx: Context, config: EvaluateStage) -> None:
     corpus, export = ctx.inputs["data"], ctx.inputs["compress"]
     card, made = corpus.json("card.json"), export.json("export.json")
     settings, ship = config.evaluate, str(made["ship"])
-    test = test_part(corpus, settings.max_rows)
+    chat = read_chat(export / "forms" / ship)
+    test = test_part(corpus, settings.max_rows).written(chat)
     # Typed loosely: what a task's answers are is between its own methods.
     task: Any = _EVIDENCE[config.task](ctx, settings, test, card.get("labels") or [])
     answers = task.answers(export / "forms" / ship)
@@ -48,7 +50,7 @@ def run(ctx: Context, config: EvaluateStage) -> None:
     }
     parquet.write_table(task.table(answers), ctx.out / "predictions.parquet")
     if settings.baseline:
-        train = read_part(corpus, "train")
+        train = read_part(corpus, "train").written(chat)
         seen, rule = rows_seen(export.json("training.json"), len(train), settings.seed)
         evidence["baseline"] = task.baseline(answers, train, seen, rule)
     evidence["forms"] = {
@@ -67,7 +69,8 @@ def run_speed(ctx: Context, config: SpeedStage) -> None:
     """Write `speed.json`: latency, throughput, load time and size of every form, on this machine."""
     export = ctx.inputs["compress"]
     made = export.json("export.json")
-    texts = test_part(ctx.inputs["data"], config.speed.requests).texts
+    chat = read_chat(export / "forms" / str(made["ship"]))
+    texts = test_part(ctx.inputs["data"], config.speed.requests).written(chat).texts
     forms = {form: measure(ctx, export / "forms" / form, texts, config.speed) for form in made["forms"]}
     ship = forms[made["ship"]]
     speed: dict[str, Any] = {

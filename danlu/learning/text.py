@@ -66,6 +66,19 @@ def encode_documents(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[in
     return [row if row[-1:] == closing else row + closing for row in encode_whole(tokenizer, texts)]
 
 
+def encode_spans(tokenizer: Tokenizer, text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[bool]]:
+    """Token numbers of `text` with its special tokens, uncut, and of each whether it lies in one of the `spans`.
+
+    A span is `(begin, end)` in characters; a token that reaches out of it does not lie in it.
+    """
+    tokenizer.no_truncation()
+    encoding = tokenizer.encode(text)
+    inside = [
+        any(begin <= first and last <= end for begin, end in spans) and last > first for first, last in encoding.offsets
+    ]
+    return list(encoding.ids), inside
+
+
 def pad(rows: list[list[int]], pad_id: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows of token numbers as one rectangle: `(ids [B, T], mask [B, T])`, int64; mask is 1 on real tokens."""
     longest = max((len(row) for row in rows), default=0)

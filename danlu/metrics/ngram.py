@@ -101,11 +101,16 @@ class CharacterModel:
         return self
 
     def log_likelihood(
-        self, texts: Sequence[str], characters: Sequence[int] | None = None, end: bool = True
+        self,
+        texts: Sequence[str],
+        characters: Sequence[int] | None = None,
+        end: bool = True,
+        spans: Sequence[Sequence[tuple[int, int]] | None] | None = None,
     ) -> list[float]:
         """Natural logarithm of the probability of each text, the end event included unless `end` is False.
 
-        `characters`: count only that many of each text's last characters, foreseen from all before them.
+        `characters`: count only that many of each text's last characters, foreseen from all before them. Of a text that
+        has `spans`, `(begin, end)` in characters, only the characters in them count, and the end does not.
         """
         result: list[float] = []
         for begin, stop in _chunks(texts):
@@ -121,8 +126,20 @@ class CharacterModel:
                 skipped = lengths - np.asarray(characters[begin:stop], dtype=np.int64)
                 starts = np.concatenate([[0], np.cumsum(lengths + self.order)[:-1]])
                 counted &= np.arange(len(stream)) - starts[document] - (self.order - 1) >= skipped[document]
+            if spans is not None:
+                counted &= self._inside(part, spans[begin:stop])
             result.extend(np.bincount(document, weights=np.where(counted, logs, 0.0), minlength=len(part)).tolist())
         return result
+
+    def _inside(self, texts: Sequence[str], spans: Sequence[Sequence[tuple[int, int]] | None]) -> NDArray[np.bool_]:
+        """Which symbols of the stream of `texts` count; all of a text without spans."""
+        found = []
+        for text, inside in zip(texts, spans, strict=True):
+            marks = np.full(len(text) + self.order, inside is None)
+            for begin, stop in inside or ():
+                marks[self.order - 1 + begin : self.order - 1 + stop] = True
+            found.append(marks)
+        return np.concatenate(found)
 
     def next_character(self, history: str) -> dict[str, float]:
         """Probability of every character seen in training after `history`, of "<end>" and of "<unknown>"."""

@@ -16,7 +16,8 @@ from danlu.core.errors import DataError, ModelError
 from danlu.core.machine import peak_resident_bytes
 from danlu.core.store import write_atomically
 from danlu.learning import scratch
-from danlu.learning.batching import pack_rows, padding_share
+from danlu.learning.batching import Examples, pack_rows, padding_share
+from danlu.learning.chat import TEMPLATE_FILE, Chat, default_chat, messages_of, read_chat
 from danlu.learning.corpus import read_part
 from danlu.learning.fast import NarrowVocabulary, fast_attention, keep_freed_memory, quick_dropout
 from danlu.learning.models import WEIGHTS, check_base, positions_of, quiet_transformers, read_config, start_from_base
@@ -47,9 +48,13 @@ def run(ctx: Context, config: TrainStage) -> None:
     base = ctx.resources.get("model.base")
     if base is not None:
         check_base(base)
-    tokenizer = _tokenizer(ctx, config, kind, base, parts["train"])
+    chat = _chat(kind, base, parts["train"])
+    tokenizer = _tokenizer(ctx, config, kind, base, _texts(parts["train"], chat))
     facts = Facts(
-        tokenizer=tokenizer, labels=labels, class_weights=_class_weights(config.train, parts["train"], labels)
+        tokenizer=tokenizer,
+        labels=labels,
+        class_weights=_class_weights(config.train, parts["train"], labels),
+        chat=chat,
     )
     objective = make_objective(aim, facts)
     max_length = _max_length(config, base, objective, parts["train"])
@@ -61,6 +66,8 @@ def run(ctx: Context, config: TrainStage) -> None:
         progress = train(ctx, training, state)
     _write_weights(ctx, training.model, vocabulary, state, progress)
     _write_tokenizer(ctx, kind, base, tokenizer, max_length)
+    if chat is not None and not (ctx.out / TEMPLATE_FILE).exists():
+        (ctx.out / TEMPLATE_FILE).write_text(chat.source, encoding="utf-8")
     _write_facts(ctx, config, training, vocabulary, progress, labels, max_length)
 
 
@@ -79,14 +86,32 @@ def _read(folder: Path, name: str, kind: Kind, labels: list[str], config: TrainS
     return {column: [values[index] for index in chosen] for column, values in rows.items() if values}
 
 
-def _tokenizer(ctx: Context, config: TrainStage, kind: Kind, base: Path | None, rows: Rows) -> Tokenizer:
+def _chat(kind: Kind, base: Path | None, rows: Rows) -> Chat | None:
+    """How conversations are written down; None where there are none to be learned."""
+    if "turns" not in kind.columns or not any(rows.get("turns", [])):
+        return None
+    roles = scratch.VOCABULARIES[kind.head].roles if base is None else None
+    return (read_chat(base) if base is not None else None) or default_chat(base, roles)
+
+
+def _texts(rows: Rows, chat: Chat | None) -> list[str]:
+    """The texts as the model will read them."""
+    if chat is None:
+        return list(rows["text"])
+    return [
+        chat.write(messages_of(turns), [False] * len(turns)).text if turns else text
+        for text, turns in zip(rows["text"], rows["turns"], strict=True)
+    ]
+
+
+def _tokenizer(ctx: Context, config: TrainStage, kind: Kind, base: Path | None, texts: list[str]) -> Tokenizer:
     """The base's tokenizer, or one learned from the training texts (kept in `ctx.state` for a resume)."""
     if base is not None:
         return load_tokenizer(base)
     kept = ctx.state / TOKENIZER_FILE
     if not kept.exists():
-        ctx.say(f"Learning a tokenizer from {len(rows['text']):,} texts.")
-        learned = scratch.train_tokenizer(rows["text"], scratch.VOCABULARIES[kind.head], _scratch(config).vocabulary)
+        ctx.say(f"Learning a tokenizer from {len(texts):,} texts.")
+        learned = scratch.train_tokenizer(texts, scratch.VOCABULARIES[kind.head], _scratch(config).vocabulary)
         write_atomically(kept, learned.to_str())
     return load_tokenizer(ctx.state)
 
@@ -135,6 +160,7 @@ def _assemble(
 ) -> tuple[Training, NarrowVocabulary]:
     settings = config.train
     examples, validation = (objective.examples(parts[name], max_length) for name in ("train", "validation"))
+    _tell_left_out(ctx, parts["train"], examples, max_length)
     order = make_order(examples, settings)
     used = np.union1d(examples.used(order.seen(order.steps)), validation.tokens)
     vocabulary = NarrowVocabulary(model, used, pad_id(tokenizer))
@@ -151,6 +177,20 @@ def _assemble(
         order=order,
     )
     return training, vocabulary
+
+
+def _tell_left_out(ctx: Context, rows: Rows, examples: Examples, max_length: int) -> None:
+    left_out = len(rows["text"]) - len(np.unique(examples.rows))
+    if not len(examples):
+        raise DataError(
+            f"No answer fits into {max_length} tokens with its question, so there is nothing to learn from. Raise "
+            "model.max_length."
+        )
+    if left_out:
+        ctx.warn(
+            f"{left_out:,} of {len(rows['text']):,} training rows have no answer within {max_length} tokens and are "
+            "not learned from. Raise model.max_length."
+        )
 
 
 def _class_weights(settings: TrainConfig, rows: Rows, labels: list[str]) -> torch.Tensor | None:

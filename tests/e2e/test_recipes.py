@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_a_slice_of_a_recipe_is_trained(recipe: Path, tmp_path: Path) -> None:
+    shutil.copytree(recipe.parent / "data", tmp_path / "data")
     yaml = YAML()
     sections = yaml.load(recipe.read_text(encoding="utf-8"))
     sections["data"]["max_rows"] = 400

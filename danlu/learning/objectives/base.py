@@ -14,6 +14,7 @@ import torch
 from tokenizers import Tokenizer
 
 from danlu.learning.batching import Batch, Examples
+from danlu.learning.chat import Chat
 
 #: Columns of a corpus part by name, each a list with one value a row.
 Rows = Mapping[str, Sequence[Any]]
@@ -23,14 +24,14 @@ Rows = Mapping[str, Sequence[Any]]
 class Facts:
     """What is known before the first example is made. `labels`: class names in order, none for generate.
 
-    `class_weights` [K] multiply the loss of each class's examples, or None. `chat_template`: Jinja source by which
-    the model's makers write a conversation, or None where they name none.
+    `class_weights` [K] multiply the loss of each class's examples, or None. `chat`: how a conversation is written down,
+    for objectives that learn some.
     """
 
     tokenizer: Tokenizer
     labels: Sequence[str] = ()
     class_weights: torch.Tensor | None = None
-    chat_template: str | None = None
+    chat: Chat | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

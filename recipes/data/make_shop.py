@@ -1,0 +1,115 @@
+"""Writes shop.jsonl and shop-preferences.jsonl: customer service of a shop that does not exist, in Chinese and English.
+
+    python recipes/data/make_shop.py
+
+Made by rule from the phrases below, all of them written for this: no customer has ever said any of it. Good enough to
+see instruction and preference tuning work in a minute on a laptop, and no measure of anything else.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+SYSTEM = {"zh": "你是丹炉小店的客服，回答要简短、有礼貌。", "en": "You answer for the Danlu shop: short and polite."}
+
+GOODS = {
+    "zh": ["台灯", "水壶", "书包", "雨伞", "键盘", "耳机", "被子", "炒锅", "闹钟", "茶杯"],
+    "en": ["lamp", "kettle", "backpack", "umbrella", "keyboard", "headphones", "blanket", "pan", "clock", "cup"],
+}
+
+#: What people ask, in several wordings, and what the shop answers; {0} is the article, {1} a number.
+MATTERS: dict[str, list[tuple[list[str], str]]] = {
+    "zh": [
+        (
+            ["{0}什么时候发货？", "我买的{0}几天能发出？", "请问{0}多久发货"],
+            "您好，{0}付款后{1}天内发货，发出后会有短信通知。",
+        ),
+        (["{0}可以退吗？", "{0}不喜欢，能退货吗？", "想退掉{0}"], "您好，{0}签收后{1}天内可以退货，请保持包装完好。"),
+        (
+            ["{0}坏了怎么办？", "{0}用了几天就不动了", "收到的{0}是坏的"],
+            "很抱歉，{0}保修{1}个月，请发一张照片，我们马上处理。",
+        ),
+        (["{0}能便宜点吗？", "{0}有没有优惠？", "买{0}打折吗"], "您好，{0}现在买{1}件有折扣，结算时会自动减。"),
+        (
+            ["{0}怎么保养？", "{0}要怎么清洗？", "{0}用久了怎么打理"],
+            "您好，{0}每{1}周用软布擦一次就好，不要用强力清洁剂。",
+        ),
+        (
+            ["{0}可以开发票吗？", "买{0}要发票", "{0}的发票怎么开"],
+            "您好，可以的，{0}的电子发票会在{1}天内发到您的邮箱。",
+        ),
+    ],
+    "en": [
+        (
+            ["When will the {0} ship?", "How long until you send the {0}?", "Has my {0} been sent?"],
+            "Hello! The {0} ships within {1} days of payment, and we send you a message when it does.",
+        ),
+        (
+            ["Can I return the {0}?", "I do not like the {0}.", "How do I send the {0} back?"],
+            "Hello! You can return the {0} within {1} days if the box is whole.",
+        ),
+        (
+            ["The {0} is broken.", "My {0} stopped working.", "The {0} came damaged."],
+            "We are sorry. The {0} has a warranty of {1} months: please send a photo and we take care of it.",
+        ),
+        (
+            ["Is there a discount on the {0}?", "Can I get the {0} cheaper?", "Any offers for the {0}?"],
+            "Hello! There is a discount when you buy {1} of the {0}; it is taken off at the till.",
+        ),
+        (
+            ["How do I clean the {0}?", "How should I look after the {0}?", "Any care tips for the {0}?"],
+            "Hello! Wipe the {0} with a soft cloth every {1} weeks and it will last.",
+        ),
+    ],
+}
+
+#: Answers that nobody should give.
+RUDE = {
+    "zh": ["不知道，自己看。", "这个问题不归我管。", "别问了，烦不烦。", "随便你。"],
+    "en": ["No idea, look it up.", "That is not my job.", "Stop asking.", "Whatever."],
+}
+
+
+def exchanges(draw: random.Random) -> Iterator[tuple[str, str, str]]:
+    """`(language, question, answer)` for every article, matter and wording."""
+    for language, matters in MATTERS.items():
+        numbers: dict[tuple[str, int], int] = {}
+        for goods, (place, (questions, answer)) in itertools.product(GOODS[language], enumerate(matters)):
+            number = numbers.setdefault((goods, place), draw.randint(2, 9))
+            for question in questions:
+                yield language, question.format(goods), answer.format(goods, number)
+
+
+def conversations(draw: random.Random) -> Iterator[dict[str, Any]]:
+    """Each exchange by itself, a third of them after an earlier one."""
+    every = list(exchanges(draw))
+    for language, question, answer in every:
+        messages = [{"role": "system", "content": SYSTEM[language]}] if draw.random() < 0.5 else []
+        if draw.random() < 1 / 3:
+            _, before, said = draw.choice([one for one in every if one[0] == language])
+            messages += [{"role": "user", "content": before}, {"role": "assistant", "content": said}]
+        yield {"messages": [*messages, {"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+
+
+def preferences(draw: random.Random) -> Iterator[dict[str, str]]:
+    """The polite answer is chosen, a rude one rejected."""
+    for language, question, answer in exchanges(draw):
+        yield {"prompt": question, "chosen": answer, "rejected": draw.choice(RUDE[language])}
+
+
+def main() -> None:
+    """Write both files beside this one."""
+    for name, rows in (("shop", conversations(random.Random(1))), ("shop-preferences", preferences(random.Random(2)))):
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+        (HERE / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
