@@ -22,7 +22,7 @@ def sharegpt(row: dict[str, str]) -> dict[str, object]:
     return {"conversations": turns}
 
 
-@pytest.mark.parametrize("shape", [alpaca, sharegpt])
+@pytest.mark.parametrize("shape", [alpaca, pytest.param(sharegpt, marks=pytest.mark.slow)])
 def test_from_a_file_of_instructions_to_answers(shape: object, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in SHOP.read_text(encoding="utf-8").splitlines()]
     text = json.dumps([shape(row) for row in rows], ensure_ascii=False)  # type: ignore[operator]
@@ -32,7 +32,8 @@ def test_from_a_file_of_instructions_to_answers(shape: object, tmp_path: Path) -
     assert f"instruction data ({shape.__name__})" in done.stdout  # type: ignore[attr-defined]
     recipe = (tmp_path / "recipe.yaml").read_text(encoding="utf-8")
     recipe = recipe.replace("layers: 4, width: 128", "layers: 1, width: 64").replace("epochs: 2.0", "epochs: 3.0")
-    recipe += "  batch_size: 8\ncompress: {forms: [torch], ship: torch}\nspeed: {requests: 10}\nbudget: {threads: 1}\n"
+    recipe += "  batch_size: 8\ncompress: {forms: [torch], ship: torch}\nspeed: {requests: 20}\n"
+    recipe += "budget: {threads: 1}\nrelease: {gates: [leaked_rows == 0]}\n"
     (tmp_path / "recipe.yaml").write_text(recipe, encoding="utf-8")
     assert danlu("recipe", "check", "recipe.yaml", cwd=tmp_path).returncode == 0
     done = danlu("run", "recipe.yaml", cwd=tmp_path)
