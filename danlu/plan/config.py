@@ -12,6 +12,7 @@ from danlu.core.tasks import TaskName
 from danlu.data.config import DataConfig, SourceConfig
 from danlu.evaluate.config import EvaluateConfig
 from danlu.train.config import ModelConfig, ScratchConfig, TrainConfig
+from danlu.tune.config import TuneConfig
 
 #: The plan's other modules take the rooms' configurations from here, so that one module alone knows those rooms.
 __all__ = ["BudgetConfig", "DataConfig", "PlanStage", "ScratchConfig", "SourceConfig"]
@@ -41,5 +42,6 @@ class PlanStage(Config):
     data: DataConfig = Field(description="The recipe's data section.")
     model: ModelConfig = Field(description="The recipe's model section.")
     train: TrainConfig = Field(description="The recipe's train section.")
+    tune: TuneConfig | None = Field(description="The recipe's tune section.")
     compress: CompressConfig = Field(description="The recipe's compress section.")
     evaluate: EvaluateConfig = Field(description="The recipe's evaluate section.")

@@ -47,7 +47,7 @@ TOKENIZER_BYTES = 0.45e9
 BYTES_PER_LENGTH = 11e6
 _MOST_LENGTHS = 96
 #: Stages of the road in order.
-STAGES = ("clean", "duplicates", "data", "train", "compress", "evaluate", "speed", "release")
+STAGES = ("clean", "duplicates", "data", "tune", "train", "compress", "evaluate", "speed", "release")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +204,8 @@ _TOKENS_PER_REQUEST = {False: 1, True: 32}
 _DATA_BYTES = {"clean": 0.35e9, "duplicates": 0.22e9, "data": 0.36e9}
 _DATA_BYTES_PER_CHARACTER = {"clean": 20.0, "duplicates": 10.0, "data": 40.0}
 _RELEASE_BYTES = 0.04e9
+#: The shortest that a search is taken to be of the time of all its trainings in full: most trials ended halfway.
+_PRUNED_SHARE = 0.5
 #: What the stages after training hold beside `FRAMEWORK_BYTES`: exporters, the baseline's features, kernels.
 _EXPORT_BYTES = 0.3e9
 _ENGINE_BYTES = 0.1e9
@@ -216,13 +218,15 @@ def predict_stages(job: Job, plan: Training, rates: Rates) -> dict[str, StageCos
         "clean": lambda: _clean(job),
         "duplicates": lambda: _duplicates(job),
         "data": lambda: _data(job),
-        "train": lambda: _train(job, plan, rates),
+        "tune": lambda: _tune(job, plan, rates),
+        "train": lambda: _train(job, plan, rates) if _trains_anew(job) else _rough(0.0, 0.0),
         "compress": lambda: _compress(job, rates),
         "evaluate": lambda: _evaluate(job, plan, rates),
         "speed": lambda: _speed(job, rates),
         "release": lambda: _rough(_START["release"], _RELEASE_BYTES),
     }
-    return {stage: _stretched(makers[stage](), rates.share) for stage in STAGES}
+    stages = [stage for stage in STAGES if stage != "tune" or job.config.tune is not None]
+    return {stage: _stretched(makers[stage](), rates.share) for stage in stages}
 
 
 def _stretched(cost: StageCost, share: float) -> StageCost:
@@ -266,6 +270,27 @@ def _train(job: Job, plan: Training, rates: Rates) -> StageCost:
     return StageCost(
         seconds=Interval.around(seconds, *TRAINING_SPREAD), memory=Interval.around(plan.memory.total, *MEMORY_SPREAD)
     )
+
+
+def _trains_anew(job: Job) -> bool:
+    """Whether training runs by itself: after a search its best trial is there already, if it had all threads."""
+    return job.config.tune is None or job.config.tune.workers > 1
+
+
+def _tune(job: Job, plan: Training, rates: Rates) -> StageCost:
+    """So many trainings. Trials that are ended early make it shorter, larger models in the space longer.
+
+    Several at once share the threads: neither gain nor loss is counted.
+    """
+    tune, one = job.config.tune, _train(job, plan, rates)
+    assert tune is not None
+    seconds = one.seconds.times(tune.trials)
+    low = seconds.low * (_PRUNED_SHARE if tune.prune else 1.0)
+    most = math.inf if tune.hours is None else 3600 * tune.hours
+    seconds = Interval(
+        value=min(seconds.value, most), low=min(low, most), high=min(seconds.high, most + one.seconds.high)
+    )
+    return StageCost(seconds=seconds, memory=one.memory.times(tune.workers))
 
 
 def _compress(job: Job, rates: Rates) -> StageCost:

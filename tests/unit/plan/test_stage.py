@@ -158,7 +158,7 @@ def planned(
     """Run the stage with rates given, since how fast this machine is at the moment is not what is tested."""
     sections = tiny_recipe(folder, task)
     for section, values in changes.items():
-        sections[section] |= values
+        sections[section] = sections.get(section, {}) | values
     recipe = Recipe.model_validate(sections)
     monkeypatch.setattr(calibrate, "measure", lambda **_: rates)
     config = PlanStage.model_validate({name: getattr(recipe, name) for name in PlanStage.model_fields})
@@ -168,6 +168,23 @@ def planned(
         json.loads((context.out / "plan.json").read_text(encoding="utf-8")),
         json.loads((context.out / "resolved.json").read_text(encoding="utf-8")),
     )
+
+
+def test_a_search_costs_as_many_trainings_and_leaves_none_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = {"learning_rate": {"low": 1e-4, "high": 1e-2}}
+    alone, _ = planned(tmp_path / "a", monkeypatch)
+    one = alone["stages"]["train"]["seconds"]
+    for more, train in (({"prune": False}, 0.0), ({"prune": False, "workers": 2}, one["value"])):
+        plan, _ = planned(tmp_path / str(train), monkeypatch, tune={"space": space, "trials": 7} | more)
+        assert set(plan["stages"]) == STAGES | {"tune"}
+        assert plan["stages"]["tune"]["seconds"]["value"] == pytest.approx(7 * one["value"], rel=1e-4)
+        assert plan["stages"]["train"]["seconds"]["value"] == pytest.approx(train, rel=1e-4)
+    pruned, _ = planned(tmp_path / "p", monkeypatch, tune={"space": space, "trials": 7, "hours": 1e-3})
+    found = pruned["stages"]["tune"]["seconds"]
+    assert found["low"] <= found["value"] <= 3.6 + 1e-6
+    assert found["high"] <= 3.6 + one["high"] + 1e-3
 
 
 @pytest.mark.parametrize("task", ["classify", "generate"])
