@@ -5,12 +5,14 @@ data/*.jsonl, data/**/*.csv       every file that fits, in the order of their na
 package://NAME/path               inside an installed Python package
 hf://OWNER/NAME                   a model of the Hugging Face hub (honours HF_ENDPOINT and HF_HUB_OFFLINE)
 hf://datasets/OWNER/NAME[/path]   a data set of it
+corpus://NAME                     the sides of the corpus that the last run of NAME made
 modelscope://OWNER/NAME           a model of ModelScope; modelscope://datasets/OWNER/NAME[/path] a data set
 s3://, oss://, gs://, https://    anything fsspec has a driver for, fetched once into the workspace's cache
 """
 
 from __future__ import annotations
 
+import difflib
 import glob
 import hashlib
 import importlib
@@ -41,12 +43,14 @@ class Site:
     """Where and how resources are looked for.
 
     `base`: the folder that relative paths start at. `cache`: where fetched files are kept; None where nothing may be
-    fetched. `refresh`: take fresh snapshots, whatever is in the cache. `say` is told one line when something is
-    fetched. `pulse` is called every MiB or so; what it raises ends the fetching, which can go on later.
+    fetched. `workspace`: the `.danlu` folder, for what earlier runs made. `refresh`: take fresh snapshots, whatever is
+    in the cache. `say` is told one line when something is fetched. `pulse` is called every MiB or so; what it raises
+    ends the fetching, which can go on later.
     """
 
     base: Path
     cache: Path | None = None
+    workspace: Path | None = None
     refresh: bool = False
     say: Callable[[str], None] = _nothing
     pulse: Callable[[], None] = _nothing
@@ -203,6 +207,30 @@ def _from_modelscope(resource: str, rest: str, site: Site) -> Path:
         ) from error
 
 
+def _of_last_run(resource: str, name: str, site: Site) -> Path:
+    """What the corpus of the last run of NAME says about the sides of its rows."""
+    if site.workspace is None:
+        raise UserError(f"{resource!r} names a run, and there is no workspace to look for it in.")
+    runs = site.workspace / "runs"
+    try:
+        stages = json.loads((runs / name / "latest.json").read_text(encoding="utf-8"))["stages"]
+        sides: Path = next(site.workspace / row["folder"] for row in stages if row["stage"] == "data") / _SIDES
+        if sides.is_file():
+            return sides
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):
+        pass
+    known = sorted(path.name for path in runs.iterdir()) if runs.is_dir() else []
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean corpus://{near[0]}?" if near else ""
+    raise UserError(
+        f"No run {name!r} with a corpus is in {site.workspace}.{hint} `danlu list` shows what was run; expected "
+        "corpus://NAME, or the path of a corpus's sides.parquet."
+    )
+
+
+#: The file of a corpus that says on which side its rows are.
+_SIDES = "sides.parquet"
+
 _ANY_URL = "danlu.sources.fetch:fetch"
 _ANY_URL_CHECK = "danlu.sources.fetch:check"
 
@@ -214,6 +242,7 @@ _SCHEMES: dict[str, Callable[[str, str, Site], Path]] = {
     "package": _in_package,
     "hf": _from_hugging_face,
     "modelscope": _from_modelscope,
+    "corpus": _of_last_run,
 }
 
 

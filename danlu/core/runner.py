@@ -120,7 +120,11 @@ class Runner:
             self.observer({"type": "say", "stage": self.stages[0].name, "text": text})
 
         cache = self.workspace.root / "cache" / "sources"
-        return Resolver(site=Site(base=self.base, cache=cache, refresh=self.refresh, say=say, pulse=pulse))
+        return Resolver(
+            site=Site(
+                base=self.base, cache=cache, workspace=self.workspace.root, refresh=self.refresh, say=say, pulse=pulse
+            )
+        )
 
     def _stage(
         self, stage: Stage, recipe: BaseModel, digests: Digests, resolver: Resolver, interrupted: threading.Event

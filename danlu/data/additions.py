@@ -51,6 +51,7 @@ def add_rows(
     *,
     augmenting: AugmentConfig | None,
     balancing: BalanceConfig | None,
+    repeats: Mapping[str, int],
     seed: int,
     threshold: float,
     synonyms: Path | None,
@@ -59,8 +60,10 @@ def add_rows(
 ) -> Added:
     """Write the added rows of the corpus in `corpus`, if there are any, and say how many.
 
-    `threshold` is the Jaccard similarity from which a text says what a held-out one says. `answers` is a folder that
-    keeps what an endpoint answered, so that it is not paid for twice. `advance(n)` is called after every `n` rows read.
+    `repeats` says how often training rows come whose source is to have a larger share, by the first 16 digits of
+    their content. `threshold` is the Jaccard similarity from which a text says what a held-out one says. `answers` is
+    a folder that keeps what an endpoint answered, so that it is not paid for twice. `advance(n)` is called after every
+    `n` rows read.
     """
     children: list[Child] = []
     dropped = 0
@@ -81,6 +84,8 @@ def add_rows(
         children, dropped = _without_leaks(children, corpus, threshold)
     if balancing is not None and balancing.method == "oversample":
         children += _repeats(corpus, children, balancing, seed)
+    if repeats:
+        children += _mixed(corpus, repeats)
     if children:
         _write(corpus, children)
     return Added(
@@ -133,6 +138,13 @@ def _repeats(corpus: Path, children: list[Child], config: BalanceConfig, seed: i
         name, text, label = rows[place]
         for number in range(1, count):
             yield Child(name, number, text, label, REPEAT)
+
+
+def _mixed(corpus: Path, repeats: Mapping[str, int]) -> Iterator[Child]:
+    """Each row that is to come `n` times, n - 1 times more."""
+    for row in _columns(corpus, ("id", "content", "text", "label")):
+        for number in range(1, repeats.get(row["content"][:16], 1)):
+            yield Child(row["id"], number, row["text"], row["label"] or "", REPEAT)
 
 
 def _id_of(child: Child) -> str:

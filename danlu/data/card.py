@@ -65,6 +65,7 @@ class Card:
     duplicates: dict[str, Any] = field(default_factory=dict)
     split: dict[str, Any] = field(default_factory=dict)
     added: dict[str, Any] = field(default_factory=dict)
+    mix: dict[str, Any] = field(default_factory=dict)
     contamination: list[dict[str, Any]] = field(default_factory=list)
     leaked_rows: int = 0
     lengths: dict[str, int] = field(default_factory=dict)
@@ -106,6 +107,7 @@ _STEP_WORDS = {
     "split": "Rows that join two sides of the split",
     "outliers": "Texts far from all others",
     "balance": "Rows of large classes left out",
+    "mix": "Rows of sources with a smaller share left out",
     "near_test": "Training rows like a held-out one",
 }
 

@@ -16,6 +16,7 @@ from danlu.data.filters.config import FiltersConfig, NormaliseConfig, OutlierFil
 from danlu.data.labels.config import LabelsConfig
 from danlu.data.licences import listed, refused
 from danlu.data.mask.config import MaskConfig, MaskSection
+from danlu.data.mix.config import MixConfig
 
 Role = Literal["system", "user", "assistant", "tool"]
 Consent = Literal["unknown", "public", "licence", "contract", "consent", "legitimate_interest", "own"]
@@ -335,6 +336,13 @@ class CorpusConfig(Config):
         None, description="Drop the training texts that are farthest from all others; validation and test keep theirs."
     )
     augment: AugmentConfig | None = Field(None, description="New training rows made from real ones.")
+    mix: MixConfig | None = Field(None, description="What share of the training rows each source has.")
+    extends: OptionalResource = Field(
+        None,
+        description="An earlier corpus whose rows keep their sides, and what is nearly equal to them with them: "
+        "corpus://NAME for that of the last run of NAME, or the path of its sides.parquet. A new row that would join "
+        "two sides is rejected.",
+    )
     balance: BalanceConfig | None = Field(
         None, description="Repeat or leave out training rows so that classes are of more equal size. For classify."
     )
@@ -349,6 +357,8 @@ class CorpusConfig(Config):
                 "balance.method is smote, which needs a model that reads vectors or numeric columns; both tasks read "
                 "texts. Use oversample, undersample, or train.class_weights: balanced"
             )
+        if self.mix is not None and self.balance is not None and self.balance.method == "oversample":
+            raise ValueError("mix and balance.method: oversample both repeat training rows; use one of them")
         if self.augment is not None and self.augment.generate is not None and self.augment.generate.endpoint is None:
             raise ValueError("augment.generate needs endpoint: name base_url and model of an OpenAI-compatible server")
         for needs, why in (
@@ -368,6 +378,16 @@ class DataConfig(CorpusConfig, LinksConfig, CleanConfig):
     """
 
     duplicates: DuplicatesConfig = Field(DuplicatesConfig(), description="Which rows count as the same text.")
+
+    @model_validator(mode="after")
+    def _a_weight_for_each_source(self) -> DataConfig:
+        weights = self.mix.weights if self.mix is not None else None
+        if weights is not None and len(weights) != len(self.sources):
+            raise ValueError(
+                f"mix.weights has {len(weights)} numbers, but there are {len(self.sources)} sources; give one for "
+                "each, in their order"
+            )
+        return self
 
 
 class CleanStage(Config):

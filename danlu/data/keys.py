@@ -6,8 +6,8 @@ is therefore made by `place` (where the row came from) or by content, never by t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,8 +40,9 @@ class Keys:
     `place` orders rows as they came. `text` numbers distinct texts from 0, in the order of their hashes. `label`
     indexes `labels`, which are sorted; without labels all are 0. `characters` is the length of the text.
     `contents` [T] holds the first 64 bits of each distinct text's hash. `subject` and `conversation` number those, -1
-    where a row has none. `time` is in seconds since 1970, UTC, `NO_TIME` where a row has none. The last three are None
-    where no row has any. `warnings` are for people.
+    where a row has none. `time` is in seconds since 1970, UTC, `NO_TIME` where a row has none. These three are None
+    where no row has any. `source` numbers the sources as the recipe does. `subjects` and `conversations` give the
+    numbers of their names. `warnings` are for people.
     """
 
     place: Integers
@@ -53,6 +54,9 @@ class Keys:
     subject: Integers | None = None
     conversation: Integers | None = None
     time: Integers | None = None
+    source: Integers | None = None
+    subjects: Mapping[str, int] = field(default_factory=dict)
+    conversations: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     @property
@@ -91,10 +95,12 @@ def read_keys(folder: Path, time: str = "time", relabel: Relabel | None = None) 
     high: list[Hashes] = []
     low: list[Hashes] = []
     characters: list[Integers] = []
+    source: list[Integers] = []
     label, subject, conversation = _Numbers(), _Numbers(), _Numbers()
     times: list[str | None] = []
-    for batch in batches(folder, ["place", "label", "content", "text", "subject", "conversation", "time"]):
+    for batch in batches(folder, ["place", "label", "content", "text", "subject", "conversation", "time", "source"]):
         place.append(batch.column("place").to_numpy())
+        source.append(batch.column("source").to_numpy().astype(np.int64))
         upper, lower = _halves(batch.column("content"))
         high.append(upper)
         low.append(lower)
@@ -125,6 +131,9 @@ def read_keys(folder: Path, time: str = "time", relabel: Relabel | None = None) 
         subject=subject.all(),
         conversation=conversation.all(),
         time=seconds,
+        source=_joined(source, np.int64),
+        subjects=subject.known,
+        conversations=conversation.known,
         warnings=tuple(warnings),
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from danlu.data.card import Card, Funnel, readme, sentence
 from danlu.data.checks import check_labels, check_rows
 from danlu.data.config import CorpusConfig, DataStage
 from danlu.data.duplicates import read_links
+from danlu.data.earlier import SIDES, Earlier, compared, read_earlier, write_sides
 from danlu.data.filters.config import OutlierFilter
 from danlu.data.filters.outliers import outliers, vectors_of
 from danlu.data.keys import (
@@ -44,10 +46,12 @@ from danlu.data.keys import (
 from danlu.data.labels.config import merged
 from danlu.data.labels.decisions import apply_decisions, read_decisions
 from danlu.data.leaks import count_leaks, leaking_rows
+from danlu.data.mix.shares import plan_mix, uses
 from danlu.data.naive import naive_score
 from danlu.data.near import components
 from danlu.data.page.page import page
 from danlu.data.references import check_reference
+from danlu.data.sides import scramble
 from danlu.data.split import PARTS, REASONS, TRAIN, Assignment, SplitRows, assign
 from danlu.data.tables import CORPUS, SHARD_BYTES, Rejects, SortedPart, as_rejected, batches
 from danlu.data.times import NO_TIME
@@ -56,6 +60,10 @@ Reasons = npt.NDArray[np.int8]
 
 OUTLIER = "outlier"
 UNDERSAMPLED = "undersampled"
+MIXED_OUT = "mixed_out"
+
+#: The stream of draws for the mix; `sides` has those of the split.
+MIX_STREAM = 7
 
 #: Why a row is dropped after all rows have been seen, and the step that does it.
 _STEP_OF = {
@@ -66,6 +74,7 @@ _STEP_OF = {
     NEAR_TEST: "near_test",
     OUTLIER: "outliers",
     UNDERSAMPLED: "balance",
+    MIXED_OUT: "mix",
 }
 _REASONS = ("", *_STEP_OF)
 
@@ -119,7 +128,9 @@ def run(ctx: Context, config: DataStage) -> None:
     check_rows(int((reasons == 0).sum()), card.funnel)
     if classify:
         card.warnings += check_labels(keys, reasons == 0, data)
-    sides = _split(data, keys, links, card)
+    earlier = read_earlier(ctx.resources["data.extends"]) if data.extends is not None else None
+    sides = _split(data, keys, links, card, earlier)
+    write_sides(ctx.out / SIDES, keys, sides, earlier)
     parts = _drop_bridges(sides, reasons, card)
     if data.duplicates.near:
         _drop_leaks(ctx, data, texts, reasons, parts, card)
@@ -127,10 +138,11 @@ def run(ctx: Context, config: DataStage) -> None:
         _drop_outliers(data.outliers, texts, data.seed, reasons, parts, card)
     if data.balance is not None and data.balance.method == "undersample":
         _leave_out(data.balance, data.seed, keys, reasons, parts, card)
+    repeats = _mix(data, keys, reasons, parts, card)
     rows = Rows(reason=reasons, part=parts, fold=sides.fold, group=sides.group, keys=keys)
     _count(keys, rows, card, classify)
     _write(ctx, config, scratch, rows, card)
-    _add(ctx, config, card)
+    _add(ctx, config, card, repeats)
     _look_for_references(ctx, data, card)
     with ctx.progress("counting leaks", None, "texts") as bar:
         card.leaked_rows = count_leaks(ctx.out, data.duplicates.threshold, bar.advance)
@@ -206,7 +218,7 @@ def _drop(reasons: Reasons, stays: Flags, reason: str, card: Card) -> None:
     card.funnel.step(_STEP_OF[reason], Counter({reason: int(gone.sum())}))
 
 
-def _split(config: CorpusConfig, keys: Keys, links: Links, card: Card) -> Assignment:
+def _split(config: CorpusConfig, keys: Keys, links: Links, card: Card, earlier: Earlier | None) -> Assignment:
     """The side of each cleaned row, those that are dropped among them: a row does not move when another one goes."""
     rows = SplitRows(
         place=keys.place,
@@ -219,9 +231,12 @@ def _split(config: CorpusConfig, keys: Keys, links: Links, card: Card) -> Assign
         conversation=keys.conversation,
         time=keys.time,
     )
-    sides = assign(rows, config.split, config.seed)
+    pinned = None if earlier is None else earlier.pinned(keys, folds=config.split.folds is not None)
+    sides = assign(rows, config.split, config.seed, pinned)
     card.warnings += sides.warnings
     card.split = {"by": config.split.by, "cuts": None if sides.cuts is None else list(sides.cuts)}
+    if earlier is not None:
+        card.split["extends"] = compared(keys, sides, earlier)
     return sides
 
 
@@ -275,17 +290,41 @@ def _leave_out(config: BalanceConfig, seed: int, keys: Keys, reasons: Reasons, p
     parts[gone] = -1
 
 
-def _add(ctx: Context, config: DataStage, card: Card) -> None:
+def _mix(config: CorpusConfig, keys: Keys, reasons: Reasons, parts: Reasons, card: Card) -> dict[str, int]:
+    """Leave training rows out and say how often others come, by the shares of the sources; by content hash."""
+    if config.mix is None:
+        return {}
+    assert keys.source is not None
+    rows = np.flatnonzero(parts == TRAIN)
+    units = keys.characters[rows] if config.mix.unit == "characters" else np.ones(len(rows), dtype=np.int64)
+    source = keys.source[rows]
+    sizes = np.bincount(source, weights=units, minlength=len(card.sources)).astype(np.int64)
+    plan = plan_mix(config.mix, sizes)
+    contents = keys.contents[keys.text[rows]]
+    times = uses(plan, source, units, scramble(contents, config.seed, MIX_STREAM))
+    gone = np.zeros(len(parts), dtype=bool)
+    gone[rows[times == 0]] = True
+    _drop(reasons, ~gone, MIXED_OUT, card)
+    parts[gone] = -1
+    card.mix = {
+        "unit": config.mix.unit,
+        "sources": plan.told([found["name"] for found in card.sources], sizes),
+    }
+    return {f"{content:016x}": int(count) for content, count in zip(contents.tolist(), times, strict=True) if count > 1}
+
+
+def _add(ctx: Context, config: DataStage, card: Card, repeats: Mapping[str, int]) -> None:
     """Augment and repeat training rows."""
     data = config.data
     balancing = data.balance if config.task == "classify" else None
-    if data.augment is None and balancing is None:
+    if data.augment is None and balancing is None and not repeats:
         return
     with ctx.progress("adding training rows", card.splits["train"]["rows"], "rows") as bar:
         added = add_rows(
             ctx.out,
             augmenting=data.augment,
             balancing=balancing,
+            repeats=repeats,
             seed=data.seed,
             threshold=data.duplicates.threshold,
             synonyms=ctx.resources.get("data.augment.synonyms"),

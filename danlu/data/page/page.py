@@ -28,6 +28,7 @@ def page(card: Mapping[str, Any]) -> str:
         _naive(card["naive"]),
         _sources(card["sources"]),
         _two(_personal(card), _lengths(card)),
+        _mix(card.get("mix") or {}),
         _two(_duplicates(card), _warnings(card["warnings"])),
     )
     chinese = card["language"] == "zh"
@@ -186,7 +187,7 @@ def _parts(card: Mapping[str, Any]) -> str:
         for part in PARTS
     ]
     how = "parts_by_time" if card["split"].get("by") == "time" else "parts_by_hash"
-    body = [f'<p class="small">{_say(how)}</p>', _bars(bars)]
+    body = [f'<p class="small">{_say(how)}</p>', _extends(card["split"]), _bars(bars)]
     if card["labels"]:
         body += [_legend(), *_labels(card["labels"], parts)]
     return _section(_say("parts"), *body)
@@ -312,6 +313,37 @@ def _duplicates(card: Mapping[str, Any]) -> str:
         counts = {name: _count(value) for name, value in card["relabelled"].items()}
         body += [f"<h3>{_say('relabelled')}</h3>", f"<p>{_say('relabelled_text', **counts)}</p>"]
     return _section(_say("duplicates"), *body)
+
+
+def _mix(mix: Mapping[str, Any]) -> str:
+    if not mix:
+        return ""
+    head = "".join(f"<th{_right(place)}>{_say(word)}</th>" for place, word in enumerate(_MIX_COLUMNS))
+    rows = []
+    for source in mix["sources"]:
+        shares = [
+            _count(source["before"]),
+            f"{source['times']:.3g}",
+            _share(source["wanted"]),
+            _share(source["reached"]),
+        ]
+        cells = "".join(f'<td class="n">{value}</td>' for value in shares)
+        rows.append(f"<tr><td>{_text(source['name'])}</td>{cells}</tr>")
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return _section(_say("mix"), f"<p>{_say('mix_note', unit=_say(mix['unit']))}</p>", table)
+
+
+_MIX_COLUMNS = ("source", "mix_before", "mix_times", "mix_wanted", "mix_reached")
+
+
+def _right(place: int) -> str:
+    return ' class="n"' if place else ""
+
+
+def _extends(split: Mapping[str, Any]) -> str:
+    if "extends" not in split:
+        return ""
+    return f"<p>{_say('extends', **{name: _count(value) for name, value in split['extends'].items()})}</p>"
 
 
 def _naive(naive: Mapping[str, Any] | None) -> str:

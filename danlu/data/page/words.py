@@ -37,6 +37,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "step_exact_duplicates": ("Not equal to another", "不完全重复"),
     "step_near_duplicates": ("Not nearly equal", "不近似重复"),
     "step_split": ("On one side of the split", "只在划分的一边"),
+    "step_outliers": ("Not far from all others", "不是离群的"),
+    "step_balance": ("Classes evened out", "类别拉平"),
+    "step_mix": ("Within its source's share", "在来源的份额之内"),
     "step_near_test": ("Training row unlike held-out ones", "训练行不像留出的行"),
     "reason_broken": ("cannot be read", "读不了"),
     "reason_no_text": ("no text", "没有文本"),
@@ -49,6 +52,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "reason_near_duplicate": ("near duplicate", "近似重复"),
     "reason_bridges_split": ("joins two sides", "连起了两边"),
     "reason_no_time": ("no time", "没有时间"),
+    "reason_outlier": ("far from all others", "离群"),
+    "reason_undersampled": ("of a large class", "大类里少用"),
+    "reason_mixed_out": ("beyond its source's share", "超出来源的份额"),
     "reason_near_test": ("like a held-out row", "像某个留出的行"),
     # Parts, labels, lengths
     "parts": ("Parts and labels", "划分与标签"),
@@ -119,6 +125,22 @@ WORDS: dict[str, tuple[str, str]] = {
     "kind_url_credentials": ("password in a URL", "网址里的密码"),
     "kind_wechat": ("WeChat", "微信号"),
     # Duplicates and the naive split
+    "mix": ("The mix of sources", "来源的配比"),
+    "mix_note": (
+        "Shares of the training rows, in {unit}. Rows of a source are used more than once, or some are left out.",
+        "训练数据里各来源的份额，按{unit}计。有的来源的行用了多次，有的只用一部分。",
+    ),
+    "source": ("source", "来源"),
+    "mix_before": ("brought", "原有"),
+    "mix_times": ("times used", "使用次数"),
+    "mix_wanted": ("wanted", "想要"),
+    "mix_reached": ("reached", "达到"),
+    "extends": (
+        "Extends an earlier corpus of {earlier_rows} rows: {again} rows are here again, on the side they were on; "
+        "{new} are new, of which {rejected} were turned away since they would have joined two sides.",
+        "沿用之前 {earlier_rows} 行的语料：其中 {again} 行仍在，各归原来的一边；新增 {new} 行，"
+        "其中 {rejected} 行会连起两边，没有收。",
+    ),
     "duplicates": ("Duplicates", "重复"),
     "duplicates_text": (
         "{exact} equal texts dropped. {rows} different texts are nearly equal to another (similarity from "
