@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from danlu.core.errors import DataError
+from danlu.data.mask.config import DEFAULT_KINDS, Kind
+from danlu.data.mask.masker import mask
 
 Integers = npt.NDArray[np.int64]
 
@@ -39,6 +41,11 @@ _EPOCH_UNITS = tuple((10**power, 10 ** (8 + power), 10 ** (10 + power)) for powe
 _COMPACT = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
+#: What is masked in the values that a message shows.
+_PERSONAL: tuple[Kind, ...] = (*DEFAULT_KINDS, "person")
+
+#: Said of times that have no other zone; without it they are taken for the same.
+_UTC = re.compile(r"(?<=[0-9])\s*(?:UTC|GMT)$", re.IGNORECASE)
 _WEEKDAY = re.compile(r"[(\[]?(?:星期|礼拜|周)[一二三四五六日天][)\]]?")
 _CLOCK = (
     r"(?:[T\s]*(?P<half>上午|下午|晚上|中午|凌晨|早上|[AaPp][Mm])?\s*(?P<hour>\d{1,2})(?::|时|點|点)"
@@ -81,12 +88,13 @@ def to_epoch(values: Sequence[object], *, day_first: bool | None = None) -> Inte
 def check_times(values: Sequence[object], times: Integers, column: str) -> list[str]:
     """A warning when some of the `times` that `to_epoch` made of `values` cannot be read.
 
-    Raises `DataError` when that is more than half of them: then the column is not one of times.
+    Raises `DataError` when that is more than half of them: then the column is not one of times. What is shown of the
+    values is masked: a column that is not one of times may hold anything, and the warning goes into the card.
     """
     bad = np.flatnonzero(times == NO_TIME)
     if not len(bad):
         return []
-    shown = ", ".join(dict.fromkeys(repr(values[row])[:40] for row in bad[:50].tolist()))[:120]
+    shown = ", ".join(dict.fromkeys(repr(mask(str(values[row]), _PERSONAL)[0])[:40] for row in bad[:50].tolist()))[:120]
     told = f"{len(bad):,} of {len(times):,} values of the column {column!r} cannot be read as a time, such as {shown}."
     if 2 * len(bad) > len(times):
         raise DataError(
@@ -97,7 +105,7 @@ def check_times(values: Sequence[object], times: Integers, column: str) -> list[
 
 
 def _plain(text: str) -> str:
-    return _WEEKDAY.sub(" ", unicodedata.normalize("NFKC", text)).strip()
+    return _UTC.sub("", _WEEKDAY.sub(" ", unicodedata.normalize("NFKC", text)).strip())
 
 
 def is_day_first(values: Sequence[object]) -> bool | None:

@@ -21,6 +21,9 @@ def seconds(*parts: int) -> int:
         ("2024-03-01T10:00:00Z", seconds(2024, 3, 1, 10)),
         ("2024-03-01 10:00:00+08:00", seconds(2024, 3, 1, 2)),
         ("2024-03-01T10:00:00.999", seconds(2024, 3, 1, 10)),
+        ("2024-03-01 10:00:00 UTC", seconds(2024, 3, 1, 10)),
+        ("2024-03-01 10:00:00 +0800 UTC", seconds(2024, 3, 1, 2)),
+        ("2024/03/01 10:00:00 GMT", seconds(2024, 3, 1, 10)),
         ("2024/3/1", seconds(2024, 3, 1)),
         ("2024.03.01 9:05", seconds(2024, 3, 1, 9, 5)),
         (" 2024年3月1日 ", seconds(2024, 3, 1)),
@@ -93,3 +96,12 @@ def test_unread_times_are_counted_and_too_many_refused() -> None:
     assert warning.startswith("2 of 10 values of the column 'sent' cannot be read as a time, such as 'soon', 'n/a'.")
     with pytest.raises(DataError, match=r"2 of 3 values.*Write times as 2024-03-01"):
         check_times(values[7:], to_epoch(values[7:]), "sent")
+
+
+def test_values_that_a_message_shows_are_masked() -> None:
+    values = ["2024-03-01", "2024-03-02", "2024-03-03", "13800138000", "li.ming@example.com"]
+    (warning,) = check_times(values, to_epoch(values), "sent")
+    assert "'[PHONE]', '[EMAIL]'" in warning
+    with pytest.raises(DataError) as caught:
+        check_times(values[2:], to_epoch(values[2:]), "sent")
+    assert "138" not in str(caught.value)
