@@ -100,16 +100,20 @@ def _length(config: CleanConfig, _paths: Mapping[str, Path]) -> Apply:
     return apply
 
 
+def _below(section: str, paths: Mapping[str, Path]) -> dict[str, Path]:
+    """The files that one section of the configuration names, by dotted name within it."""
+    return {name.removeprefix(f"{section}."): path for name, path in paths.items() if name.startswith(f"{section}.")}
+
+
 def _filters(config: CleanConfig, paths: Mapping[str, Path]) -> Apply:
-    own = {name.removeprefix("filters."): path for name, path in paths.items() if name.startswith("filters.")}
-    filters = Filters(config.filters, own)
+    filters = Filters(config.filters, _below("filters", paths))
     if not filters:
         return lambda _: ""
     return lambda record: filters.reason(record.text)
 
 
-def _mask(config: CleanConfig, _paths: Mapping[str, Path]) -> Apply:
-    masker = Masker(config.mask, read_key(config.mask))
+def _mask(config: CleanConfig, paths: Mapping[str, Path]) -> Apply:
+    masker = Masker(config.mask, read_key(config.mask), paths=_below("mask", paths))
 
     def apply(record: Record) -> str:
         masked = masker.mask_parts(record.parts)

@@ -323,3 +323,9 @@ def test_an_answer_that_cleaning_empties_is_not_learned(tmp_path: Path) -> None:
     assert all(turn["text"] for part in PARTS for row in rows_of(ctx.out, part) for turn in row["turns"])
     (step,) = [step for step in card_of(ctx.out)["funnel"] if step["step"] == "normalise"]
     assert step["dropped"] == {"empty_turn": 2}
+
+
+def test_what_an_earlier_try_spilled_is_removed(tmp_path: Path) -> None:
+    left = write(tmp_path / "duplicates" / "state" / "near-killed" / "000000.bin", [])
+    make(tmp_path, [write(tmp_path / "rows.jsonl", distinct(60))])
+    assert not left.parent.exists()

@@ -48,7 +48,9 @@ def test_bytes_depend_on_neither_order_nor_memory(
     monkeypatch.setattr(tables, "_WAITING_BYTES", waiting)
     random.Random(1).shuffle(found)
     assert write(tmp_path / "shuffled", found, size=77) == expected
-    read = [row for path in sorted((tmp_path / "shuffled" / "part").iterdir()) for row in pq.read_table(path).to_pylist()]
+    read = [
+        row for path in sorted((tmp_path / "shuffled" / "part").iterdir()) for row in pq.read_table(path).to_pylist()
+    ]
     assert read == sorted(found, key=lambda row: str(row["id"]))
 
 
