@@ -22,7 +22,7 @@ def run(ctx: Context, config: DuplicatesStage) -> None:
         # A kill leaves what was spilled, once for each try.
         shutil.rmtree(left, ignore_errors=True)
     texts = ctx.inputs["clean"] / "texts"
-    keys = read_keys(texts)
+    keys = read_keys(texts, texts_only=True)
     # The cap is on the whole process; half of it is for what grows with the rows.
     budget = None if ctx.limits.memory_bytes is None else ctx.limits.memory_bytes // 2
     with ctx.progress("comparing texts", len(keys.place), "rows") as bar:

@@ -10,7 +10,7 @@ import datetime
 import email.utils
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -69,7 +69,30 @@ _HALVES: dict[str, Callable[[int], int]] = {
 }
 
 
-def to_epoch(values: Sequence[object], *, day_first: bool | None = None) -> Integers:
+class DayOrder:
+    """Whether the day comes first in dates like 13/04/2024, by what the values of a column say, some at a time."""
+
+    def __init__(self) -> None:
+        self._first = self._second = False
+
+    def see(self, values: Iterable[object]) -> DayOrder:
+        """Take note of more values of the column."""
+        for value in values:
+            # Four digits first are a year, and most columns have nothing else.
+            if not isinstance(value, str) or value[:4].isdigit():
+                continue
+            if found := _YEAR_LAST.fullmatch(_plain(value)):
+                self._first |= int(found["one"]) > 12
+                self._second |= int(found["two"]) > 12
+        return self
+
+    @property
+    def day_first(self) -> bool | None:
+        """None where no value says so, or some say one thing and some the other."""
+        return None if self._first == self._second else self._first
+
+
+def to_epoch(values: Sequence[object], order: DayOrder | None = None) -> Integers:
     """Seconds since 1970-01-01 UTC, rounded down, of each value; `NO_TIME` where it cannot be read.
 
     Read are: `datetime` and `date`; ISO 8601 with or without a zone, also with `/` or `.`; 2024年3月1日 and
@@ -77,12 +100,12 @@ def to_epoch(values: Sequence[object], *, day_first: bool | None = None) -> Inte
     the day; RFC 2822 (Fri, 01 Mar 2024 10:00:00 +0800); digits without separators (20240301, 20240301150500); numbers
     since 1970 in seconds, milli-, micro- or nanoseconds; Excel's days. A year or month alone is its first day.
 
-    `values` should be the whole column, or `day_first` what `is_day_first` said of it.
+    `values` should be the whole column, or `order` what has seen all of it.
     """
-    texts = [_plain(value) if isinstance(value, str) else value for value in values]
-    if day_first is None:
-        day_first = is_day_first(texts)
-    return np.array([_seconds(value, day_first) for value in texts], dtype=np.int64)
+    day_first = (order or DayOrder().see(values)).day_first
+    return np.array(
+        [_seconds(_plain(value) if isinstance(value, str) else value, day_first) for value in values], dtype=np.int64
+    )
 
 
 def check_times(values: Sequence[object], times: Integers, column: str) -> list[str]:
@@ -105,17 +128,8 @@ def check_times(values: Sequence[object], times: Integers, column: str) -> list[
 
 
 def _plain(text: str) -> str:
-    return _UTC.sub("", _WEEKDAY.sub(" ", unicodedata.normalize("NFKC", text)).strip())
-
-
-def is_day_first(values: Sequence[object]) -> bool | None:
-    """Whether the day comes first in dates like 13/04/2024; None when nothing in the column says so."""
-    first = second = False
-    for value in values:
-        if isinstance(value, str) and (found := _YEAR_LAST.fullmatch(value)):
-            first |= int(found["one"]) > 12
-            second |= int(found["two"]) > 12
-    return None if first == second else first
+    text = _WEEKDAY.sub(" ", unicodedata.normalize("NFKC", text)).strip()
+    return _UTC.sub("", text) if text[-1:] in "CcTt" else text
 
 
 def _seconds(value: object, day_first: bool | None) -> int:

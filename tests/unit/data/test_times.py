@@ -7,7 +7,7 @@ import datetime
 import pytest
 
 from danlu.core.errors import DataError
-from danlu.data.times import NO_TIME, check_times, to_epoch
+from danlu.data.times import NO_TIME, DayOrder, check_times, to_epoch
 
 
 def seconds(*parts: int) -> int:
@@ -86,7 +86,9 @@ def test_the_column_says_whether_the_day_comes_first() -> None:
     assert to_epoch(["03/04/2024", "13/04/2024"])[0] == day
     assert to_epoch(["03/04/2024", "04/13/2024"])[0] == month
     assert to_epoch(["03/04/2024", "13/04/2024", "04/13/2024"])[0] == NO_TIME
-    assert to_epoch(["03/04/2024"], day_first=True)[0] == day
+    order = DayOrder().see(["03/04/2024"]).see(["2024-01-01", "13/04/2024"])
+    assert to_epoch(["03/04/2024"], order)[0] == day
+    assert to_epoch(["13/04/2024"], order.see(["04/13/2024"]))[0] == NO_TIME
 
 
 def test_unread_times_are_counted_and_too_many_refused() -> None:
