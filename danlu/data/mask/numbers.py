@@ -293,22 +293,20 @@ def _card(window: Window) -> Span | None:
 def _phone_by_window(window: Window) -> Span | None:
     """A phone whose form says little: grouped in its own way, spoken, or a local number after a word for phone."""
     plain, digits, spoken = window.plain, window.digits, window.spoken
+    shape = tuple(len(group.digits) for group in window.groups)
     mobile = _MOBILE.fullmatch(digits) is not None
     said = spoken and len(digits) >= 10 and (_LANDLINE.fullmatch(digits) or _NORTH_AMERICAN.fullmatch(digits))
-    in_turns = BRIDGE in plain[window.start : window.end] and [len(group.digits) for group in window.groups] == [
-        3,
-        4,
-        4,
-    ]
+    in_turns = BRIDGE in plain[window.start : window.end] and shape == (3, 4, 4)
     if not (mobile and (spoken or in_turns)) and not said:
         # Nothing but a word before it makes this a phone: grouped in its own way, or a local number.
         local = (
             7 <= len(digits) <= (12 if spoken else 8) and digits[0] not in "01" and (spoken or len(window.groups) <= 3)
-        ) or (_NORTH_AMERICAN.fullmatch(digits) is not None and 2 <= len(window.groups) <= 4)
+        ) or (shape == (3, 3, 4) and _NORTH_AMERICAN.fullmatch(digits) is not None)
         if (
             not (mobile or local)
             or _PHONE_BEFORE.search(window.before) is None
             or (len(digits) == 8 and is_date(digits))
+            or (shape[0] == 4 and digits[:2] in {"19", "20"} and len(shape) > 2 and max(shape[1:3]) <= 2)
         ):
             return None
     if window.is_order() or (
@@ -317,8 +315,14 @@ def _phone_by_window(window: Window) -> Span | None:
         return None
     start, end = window.start - (window.before[-1:] == "+"), window.end
     rest = "".join(group.digits for group in window.more)
-    whole = mobile or tuple(len(group.digits) for group in window.groups) in _WHOLE
-    if rest and not spoken and not whole and len(digits + rest) <= _MOST_PHONE_DIGITS and len(window.more) < _MOST_MORE:
+    if (
+        rest
+        and not spoken
+        and not mobile
+        and shape not in _WHOLE
+        and len(digits + rest) <= _MOST_PHONE_DIGITS
+        and len(window.more) < _MOST_MORE
+    ):
         # 86 10 6234 5678 after a word for phone: nothing says that the number ends with its first eight digits.
         digits, end = digits + rest, window.more[-1].end
     return Span(start, end, "phone", canonical_phone(digits))

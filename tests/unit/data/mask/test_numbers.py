@@ -141,3 +141,9 @@ def test_decimals_are_not_hit() -> None:
     draw = random.Random(9)
     texts = [f"值 {draw.randrange(10**3)}.{draw.randrange(10**10, 10**11)} 元" for _ in range(3_000)]
     assert [text for text in texts if mask(text)[1]] == []
+
+
+@pytest.mark.parametrize("text", ["please call before {} 17:12:28", "call by {} 9:30", "电话时间 {} 08:05:00"])
+@pytest.mark.parametrize("day", ["2022-03-22", "2026/12/31", "2022-3-22", "2021-9-1"])
+def test_a_day_after_a_word_for_phone_is_a_day(text: str, day: str) -> None:
+    assert mask(text.format(day))[0] == text.format(day)
