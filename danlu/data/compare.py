@@ -173,8 +173,10 @@ def _compare_rows(old: Mapping[str, _Text], new: Mapping[str, _Text], found: Dif
                 change = f"{before.part} → {after.part}"
                 found.moved[change] += 1
                 _example(found, "moved", content, after, most, change)
-            if before.labels != after.labels:
-                change = f"{' + '.join(before.labels)} → {' + '.join(after.labels)}"
+            # Each label once: a row that balancing repeats has no other label for that.
+            old_labels, new_labels = (sorted(set(text.labels)) for text in (before, after))
+            if old_labels != new_labels:
+                change = f"{' + '.join(old_labels)} → {' + '.join(new_labels)}"
                 found.relabelled[change] += 1
                 _example(found, "relabelled", content, after, most, change)
 

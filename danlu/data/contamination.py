@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from danlu.data.mask.masker import mask
 from danlu.metrics.leaks import HeldOut
 from danlu.metrics.shingles import Hashes, Indices, mixed, parts_of, run_hashes, unit_hashes, unit_spans
 
@@ -40,7 +41,7 @@ class Example:
 
     `kind` is `near` or `ngram`. `covered`: the share of the reference row's runs that are anywhere in the training
     texts (0 where it is too short to have one). `passage`: what the two rows have in common, as the reference row
-    writes it, at most 200 characters; of near duplicates the beginning.
+    writes it, masked, at most 200 characters; of near duplicates the beginning.
     """
 
     reference_row: int
@@ -73,7 +74,8 @@ class Report:
 class _Grams:
     """The runs of one size of the reference rows: their hashes, sorted and each once, and which rows have each.
 
-    `owners` are rows, hash by hash from `starts[n]` to `starts[n + 1]`. `seen`: which hashes came by in training.
+    `owners` are rows, hash by hash from `starts[n]` to `starts[n + 1]`, those that are shown first before others.
+    `seen`: which hashes came by in training.
     """
 
     size: int
@@ -118,13 +120,13 @@ class Contamination:
         """
         self._texts = [text for batch in reference_texts for text in batch]
         self._near_texts = HeldOut(self._texts, threshold)
+        # By content, so that the same examples are shown in whatever order rows come.
+        self._priority = _text_hashes(self._texts)
         self._grams = self._index()
         self._near = np.zeros(len(self._texts), dtype=bool)
         self._train_rows: list[Indices] = []
         self._train = 0
         self._most = examples
-        # By content, so that the same examples are shown in whatever order rows come.
-        self._priority = _text_hashes(self._texts)
         self._shown: dict[int, tuple[int, int, str, str]] = {}
 
     def _index(self) -> list[_Grams]:
@@ -138,35 +140,41 @@ class Contamination:
                 wanted = np.repeat(sizes == size, counts)
                 rows = np.repeat(np.arange(start, stop), counts)
                 found.setdefault(size, []).append((runs[wanted], rows[wanted]))
-        return [_grams(size, parts) for size, parts in sorted(found.items())]
+        rank = np.argsort(np.argsort(self._priority, kind="stable"), kind="stable")
+        return [_grams(size, parts, rank) for size, parts in sorted(found.items())]
 
     def add(self, train_texts: Sequence[str]) -> None:
         """Let some thousand training texts come by."""
         for start, stop in parts_of(train_texts):
-            pairs = [self._ngram_pairs(train_texts[start:stop])]
+            held, pairs = self._ngrams(train_texts[start:stop])
             near = self._near_texts.leaks(train_texts[start:stop])
             self._near[near[:, 1]] = True
-            for kind, found in ((NEAR, near), (NGRAM, pairs[0])):
-                self._train_rows.append(self._train + start + np.unique(found[:, 0]))
+            self._train_rows += [self._train + start + rows for rows in (held, np.unique(near[:, 0]))]
+            for kind, found in ((NEAR, near), (NGRAM, pairs)):
                 self._show(kind, found, train_texts[start:stop], self._train + start)
         self._train += len(train_texts)
 
-    def _ngram_pairs(self, texts: Sequence[str]) -> Indices:
-        """Pairs [P, 2] of a text and a reference row with a run in common, each once."""
+    def _ngrams(self, texts: Sequence[str]) -> tuple[Indices, Indices]:
+        """The texts [T] with a run of the reference, and pairs [P, 2] of a text and a reference row with one in common.
+
+        Of the rows that share a run only the first that may be shown are paired: what a prompt template puts into
+        every row of both sides would else be as many pairs as there are rows times rows.
+        """
         units, bounds, _ = unit_hashes(texts)
-        pairs = [np.zeros((0, 2), dtype=np.int64)]
+        held, pairs = [np.zeros(0, dtype=np.int64)], [np.zeros((0, 2), dtype=np.int64)]
         for grams in self._grams:
             runs, own = run_hashes(units, bounds, grams.size)
             which, numbers = grams.find(runs)
             grams.seen[numbers] = True
             text = np.searchsorted(own, which, side="right") - 1
+            held.append(text)
             once = np.unique(np.stack([text, numbers], axis=1), axis=0)
-            counts = np.diff(grams.starts)[once[:, 1]]
+            counts = np.minimum(np.diff(grams.starts)[once[:, 1]], self._most)
             places = np.repeat(grams.starts[once[:, 1]] - (np.cumsum(counts) - counts), counts) + np.arange(
                 counts.sum()
             )
             pairs.append(np.stack([np.repeat(once[:, 0], counts), grams.owners[places]], axis=1))
-        return np.unique(np.concatenate(pairs), axis=0)
+        return np.unique(np.concatenate(held)), np.unique(np.concatenate(pairs), axis=0)
 
     def _show(self, kind: str, pairs: Indices, texts: Sequence[str], start: int) -> None:
         """Keep the reference rows of least priority, each with the training text of least hash."""
@@ -201,7 +209,8 @@ class Contamination:
                 train_row=train,
                 kind=kind,
                 covered=float(seen[row] / runs[row]) if runs[row] else 0.0,
-                passage=self._texts[row][:_SHOWN] if kind == NEAR else passage(self._texts[row], text)[:_SHOWN],
+                # The card shows it, and nobody masked the reference.
+                passage=mask(self._texts[row] if kind == NEAR else passage(self._texts[row], text))[0][:_SHOWN],
             )
             for row, (_, train, kind, text) in sorted(
                 self._shown.items(), key=lambda item: (int(self._priority[item[0]]), item[0])
@@ -253,9 +262,10 @@ def passage(reference: str, train: str) -> str:
     return reference[spans[starts[longest]][0] : spans[stops[longest] + size - 2][1]]
 
 
-def _grams(size: int, parts: list[tuple[Hashes, Indices]]) -> _Grams:
+def _grams(size: int, parts: list[tuple[Hashes, Indices]], rank: Indices) -> _Grams:
+    """`rank` [N] is the order in which reference rows are shown."""
     hashes, rows = (np.concatenate(found) for found in zip(*parts, strict=True))
-    order = np.lexsort((rows, hashes))
+    order = np.lexsort((rank[rows], hashes))
     hashes, rows = hashes[order], rows[order]
     once = np.ones(len(hashes), dtype=bool)
     once[1:] = (hashes[1:] != hashes[:-1]) | (rows[1:] != rows[:-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,16 @@ from danlu.core.artifact import write_json
 from danlu.core.context import Context
 from danlu.data.config import DuplicatesStage
 from danlu.data.keys import Links, find_links, read_keys
+from danlu.data.spill import SPILLED
 
 
 def run(ctx: Context, config: DuplicatesStage) -> None:
     """Write `links.parquet`, pairs of distinct texts by number (see `Keys.text`), and `duplicates.json`."""
+    for left in ctx.state.glob(f"{SPILLED}*"):
+        # A kill leaves what was spilled, once for each try.
+        shutil.rmtree(left, ignore_errors=True)
     texts = ctx.inputs["clean"] / "texts"
-    keys = read_keys(texts)
+    keys = read_keys(texts, texts_only=True)
     # The cap is on the whole process; half of it is for what grows with the rows.
     budget = None if ctx.limits.memory_bytes is None else ctx.limits.memory_bytes // 2
     with ctx.progress("comparing texts", len(keys.place), "rows") as bar:

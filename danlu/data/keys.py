@@ -20,7 +20,7 @@ from danlu.core.errors import UserError
 from danlu.data import near
 from danlu.data.config import NearConfig
 from danlu.data.tables import batches
-from danlu.data.times import check_times, to_epoch
+from danlu.data.times import DayOrder, check_times, to_epoch
 
 Flags = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
@@ -82,14 +82,41 @@ class _Numbers:
         return _joined(self._parts, np.int64) if self.known else None
 
 
+class _Times:
+    """A column of times as text, kept as Arrow keeps it: a third of what a list of strings takes."""
+
+    def __init__(self) -> None:
+        self._parts: list[pa.Array] = []
+
+    def add(self, values: pa.Array) -> None:
+        self._parts.append(values)
+
+    def all(self, column: str) -> tuple[Integers | None, list[str]]:
+        """Seconds since 1970 of every row, None where no row has any, and warnings; see `check_times`."""
+        if not self._parts:
+            return None, []
+        every = pa.chunked_array(self._parts)
+        given = pc.fill_null(pc.not_equal(every, ""), False)
+        if not pc.any(given).as_py():
+            return None, []
+        # What the whole column says of the order of day and month holds for each part of it.
+        order = DayOrder()
+        for part in self._parts:
+            order.see(part.to_pylist())
+        seconds = np.concatenate([to_epoch(part.to_pylist(), order) for part in self._parts])
+        inside = given.to_numpy()
+        return seconds, check_times(every.filter(given), seconds[inside], column)
+
+
 #: Gets content hashes and labels of rows, and returns the labels that they shall have.
 Relabel = Callable[[list[str], list[str]], list[str]]
 
 
-def read_keys(folder: Path, time: str = "time", relabel: Relabel | None = None) -> Keys:
+def read_keys(folder: Path, time: str = "time", relabel: Relabel | None = None, *, texts_only: bool = False) -> Keys:
     """The keys of the cleaned rows in `folder` (schema `CLEAN`), with the labels that `relabel` gives them.
 
-    `time` is what messages call the column of the times. Raises `DataError` when most of them cannot be read.
+    `time` is what messages call the column of the times. Raises `DataError` when most of them cannot be read. With
+    `texts_only`, labels, subjects, conversations and times are left out.
     """
     place: list[Integers] = []
     high: list[Hashes] = []
@@ -97,41 +124,41 @@ def read_keys(folder: Path, time: str = "time", relabel: Relabel | None = None) 
     characters: list[Integers] = []
     source: list[Integers] = []
     label, subject, conversation = _Numbers(), _Numbers(), _Numbers()
-    times: list[str | None] = []
-    for batch in batches(folder, ["place", "label", "content", "text", "subject", "conversation", "time", "source"]):
+    times = _Times()
+    others = [] if texts_only else ["label", "subject", "conversation", "time", "source"]
+    for batch in batches(folder, ["place", "content", "text", *others]):
         place.append(batch.column("place").to_numpy())
-        source.append(batch.column("source").to_numpy().astype(np.int64))
         upper, lower = _halves(batch.column("content"))
         high.append(upper)
         low.append(lower)
         characters.append(pc.utf8_length(batch.column("text")).to_numpy(zero_copy_only=False).astype(np.int64))
+        if texts_only:
+            continue
         labelled = pc.fill_null(batch.column("label"), "")
         if relabel is not None:
             labelled = pa.array(relabel(batch.column("content").to_pylist(), labelled.to_pylist()), pa.string())
+        source.append(batch.column("source").to_numpy().astype(np.int64))
         label.add(labelled)
         subject.add(batch.column("subject"))
         conversation.add(batch.column("conversation"))
-        times += batch.column("time").to_pylist()
+        times.add(batch.column("time"))
     labels = tuple(sorted(label.known))
     position = {value: number for number, value in enumerate(labels)}
     rank = np.array([position[value] for value in label.known], dtype=np.int64)
     text, contents = _number(_joined(high, np.uint64), _joined(low, np.uint64))
-    numbers, seconds, warnings = label.all(), None, []
-    if any(times):
-        seconds = to_epoch(times)
-        given = np.flatnonzero([bool(value) for value in times])
-        warnings = check_times([times[row] for row in given], seconds[given], time)
+    numbers = label.all()
+    seconds, warnings = times.all(time)
     return Keys(
         place=_joined(place, np.int64),
         text=text,
-        label=np.zeros(0, dtype=np.int64) if numbers is None else rank[numbers],
+        label=np.zeros(len(text), dtype=np.int64) if numbers is None else rank[numbers],
         characters=_joined(characters, np.int64),
         labels=labels,
         contents=contents,
         subject=subject.all(),
         conversation=conversation.all(),
         time=seconds,
-        source=_joined(source, np.int64),
+        source=None if texts_only else _joined(source, np.int64),
         subjects=subject.known,
         conversations=conversation.known,
         warnings=tuple(warnings),

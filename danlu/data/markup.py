@@ -25,7 +25,8 @@ _KEEPS_SPACE = re.compile(r"<(?:pre|textarea)[\s>]", re.IGNORECASE)
 _WHITE_SPACE = re.compile(r"\s+")
 #: Where a block begins or ends, until the space around it is known.
 _LINE, _GAP = "\x0b", "\x0c"
-_EDGE = re.compile(rf"[ \n]*[{_LINE}{_GAP}][ \n{_LINE}{_GAP}]*")
+#: From the first of some spaces on, so that a long run of them is gone through once.
+_EDGE = re.compile(rf"(?<![ \n])[ \n]*[{_LINE}{_GAP}][ \n{_LINE}{_GAP}]*")
 
 #: Text with fenced code is written in Markdown; tags in it are what it is about.
 _FENCE = "```"

@@ -107,29 +107,38 @@ def read_label(values: Mapping[str, Any], column: str) -> str:
 def joined(rows: Iterator[Row], columns: Columns) -> Iterator[Row]:
     """Turns that stand a row each as one record for each conversation, which begins at its first turn's line.
 
-    The rows of one conversation must follow one another; where one comes again, its rows are refused.
+    The rows of one conversation must follow one another; where one comes again, its rows are refused. So are turns
+    that name no conversation or lack a column: nothing says what they belong to.
     """
     assert columns.speaker is not None
     assert columns.conversation is not None
+    wanted = (columns.text, columns.speaker, columns.conversation)
     seen: set[str] = set()
     first: Row | None = None
     name: str | None = None
     turns: list[dict[str, Any]] = []
     for row in rows:
         values = row.values
-        if values is None or not {columns.text, columns.speaker, columns.conversation} <= set(values):
+        if values is None or values.keys().isdisjoint(wanted[1:]):
+            # Not a turn: a text or a record with a shape, of another source.
             yield row
             continue
-        here = as_text(values[columns.conversation]) or ""
+        lacking = next((column for column in wanted if column not in values), None)
+        if lacking is not None:
+            yield Row(line=row.line, values=None, reason=f"no column {lacking!r}")
+            continue
+        here = (as_text(values[columns.conversation]) or "").strip()
+        if not here:
+            yield Row(line=row.line, values=None, reason=f"column {columns.conversation!r} names no conversation")
+            continue
         if here != name:
             if first is not None:
                 yield _dialogue(first, turns, columns)
             first, name, turns = (row, here, []) if here not in seen else (None, here, [])
             seen.add(here)
         if first is None:
-            yield Row(
-                line=row.line, values=None, reason=f"conversation {here[:40]!r} comes again; sort the file by its id"
-            )
+            # The id itself is not told: it often is personal data, and this goes into rejected/.
+            yield Row(line=row.line, values=None, reason="its conversation came before; sort the file by conversation")
         else:
             turns.append({"speaker": values[columns.speaker], "text": values[columns.text]})
     if first is not None:

@@ -23,6 +23,9 @@ VALUES_AT_ONCE = 1 << 18
 
 LEAST_PORTION = 1 << 16
 
+#: How the names of folders with spilled values begin.
+SPILLED = "near-"
+
 
 class Spill:
     """A memory budget in bytes (None: no limit), and the folder for what exceeds it.
@@ -74,7 +77,7 @@ class Spill:
         if self._folder is None:
             if self._scratch is not None:
                 self._scratch.mkdir(parents=True, exist_ok=True)
-            self._folder = tempfile.TemporaryDirectory(prefix="near-", dir=self._scratch)
+            self._folder = tempfile.TemporaryDirectory(prefix=SPILLED, dir=self._scratch)
         path = Path(self._folder.name) / f"{len(self._files):06d}.bin"
         self._files.append(path.open("wb"))
         return path, self._files[-1]

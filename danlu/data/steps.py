@@ -28,6 +28,7 @@ from danlu.data.text import normalise
 
 TOO_SHORT = "too_short"
 TOO_LONG = "too_long"
+EMPTY_TURN = "empty_turn"
 
 #: Not a step on texts: rows beyond `max_rows`, drawn by a hash of their id.
 SAMPLE = "sample"
@@ -75,8 +76,11 @@ class Step:
 
 def _normalise(config: CleanConfig, _paths: Mapping[str, Path]) -> Apply:
     def apply(record: Record) -> str:
-        record.parts = [normalise(part, config.normalise) for part in record.parts]
-        return ""
+        parts = [normalise(part, config.normalise) for part in record.parts]
+        # A turn of nothing but a tag or a zero-width space: nobody shall learn to answer with nothing.
+        emptied = len(parts) > 1 and any(was.strip() and not now for was, now in zip(record.parts, parts, strict=True))
+        record.parts = parts
+        return EMPTY_TURN if emptied else ""
 
     return apply
 
@@ -96,16 +100,20 @@ def _length(config: CleanConfig, _paths: Mapping[str, Path]) -> Apply:
     return apply
 
 
+def _below(section: str, paths: Mapping[str, Path]) -> dict[str, Path]:
+    """The files that one section of the configuration names, by dotted name within it."""
+    return {name.removeprefix(f"{section}."): path for name, path in paths.items() if name.startswith(f"{section}.")}
+
+
 def _filters(config: CleanConfig, paths: Mapping[str, Path]) -> Apply:
-    own = {name.removeprefix("filters."): path for name, path in paths.items() if name.startswith("filters.")}
-    filters = Filters(config.filters, own)
+    filters = Filters(config.filters, _below("filters", paths))
     if not filters:
         return lambda _: ""
     return lambda record: filters.reason(record.text)
 
 
-def _mask(config: CleanConfig, _paths: Mapping[str, Path]) -> Apply:
-    masker = Masker(config.mask, read_key(config.mask))
+def _mask(config: CleanConfig, paths: Mapping[str, Path]) -> Apply:
+    masker = Masker(config.mask, read_key(config.mask), paths=_below("mask", paths))
 
     def apply(record: Record) -> str:
         masked = masker.mask_parts(record.parts)
@@ -230,12 +238,17 @@ def clean(folder: Path, cleaner: Cleaner) -> Iterator[pa.Table]:
     kept = [name for name in RAW.names if name not in types]
     # Small morsels keep memory flat: a text may have millions of characters.
     with daft.context.execution_config_ctx(default_morsel_size=BATCH_ROWS):
-        frame = daft.read_parquet(str(folder / "*.parquet"))
+        frame = daft.read_parquet(f"{_literally(folder)}/*.parquet")
         inputs = (daft.col(name) for name in ("id", "text", "parts", "rejected"))
         frame = frame.with_column("cleaned", cleaned(*inputs))
         fields = [daft.col("cleaned")[name].alias(name) for name in types]
         for batch in frame.select(*kept, *fields).to_arrow_iter():
             yield pa.table(batch)
+
+
+def _literally(folder: Path) -> str:
+    """A folder as a pattern that means this folder alone: Daft reads `[v2]`, `{1}` and `*` in a path as patterns."""
+    return str(folder).translate({ord(sign): f"[{sign}]" for sign in "*?[]{}"})
 
 
 _WORDS = pa.large_list(pa.large_string())

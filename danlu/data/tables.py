@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 BATCH_ROWS = 4096
 BATCH_CHARACTERS = 8 << 20
 
-#: About how much text one file of a part holds. Larger corpora get more files.
+#: About how much text one file of a part holds, in bytes of UTF-8. Larger corpora get more files.
 SHARD_BYTES = 64 << 20
 
 #: What the reader writes. `place` orders all records: the source's position, then the record's number in it. A record
@@ -114,56 +114,108 @@ class Writer:
             self.rows += table.num_rows
 
 
+#: Rows that wait in memory before they are dealt out, in bytes of Arrow buffers.
+_WAITING_BYTES = 16 << 20
+
+#: Files that rows are dealt out to: enough that one of them fits in memory, few enough to be open at once.
+_LEAST_BUCKETS, _MOST_BUCKETS = 16, 128
+
+
 class SortedPart:
     """A folder of Parquet files whose rows, taken together, are sorted by id.
 
-    An id is a hash, so its first four hex digits share rows out evenly over `shards` files; each file is sorted in
-    memory when it is closed. The result does not depend on the order in which rows came.
+    An id is a hash, so its first four hex digits deal rows out evenly to files of one's own, each of which is sorted
+    in memory when the part is closed. How many files come of it goes by the text that came, `SHARD_BYTES` for each;
+    neither that nor their bytes depend on the order in which rows came. Memory does not grow with the rows: what has
+    not been written is at most 16 MiB and a batch, and what is written leaves nothing behind (as the footers of many
+    Parquet files that are written at once would).
     """
 
     def __init__(self, folder: Path, scratch: Path, schema: pa.Schema, shards: int) -> None:
+        """`shards` is a guess at how many files there will be: rows are dealt out to as many, or a few more."""
         self._folder = folder
         self._scratch = scratch
         self._schema = schema
-        self._shards = max(1, shards)
-        self._writers: dict[int, Writer] = {}
+        self._count = min(_MOST_BUCKETS, max(_LEAST_BUCKETS, shards))
+        self._buckets: dict[int, pa.ipc.RecordBatchStreamWriter] = {}
+        self._waiting: list[pa.Table] = []
+        self._waiting_bytes = 0
+        self._text_bytes = 0
         self.rows = 0
 
     def write(self, table: pa.Table) -> None:
         """Add rows, in any order."""
         if not table.num_rows:
             return
+        table = table.select(self._schema.names).cast(self._schema)
         self.rows += table.num_rows
-        prefixes = [int(value[:4], 16) * self._shards >> 16 for value in table.column("id").to_pylist()]
-        shard = pa.array(prefixes, pa.int32())
-        for number in sorted(set(prefixes)):
-            if number not in self._writers:
-                self._writers[number] = Writer(self._scratch / f"{number:05d}.parquet", self._schema)
-            self._writers[number].write(table.filter(pc.equal(shard, number)))
+        self._text_bytes += sum(
+            pc.sum(pc.binary_length(table[field.name])).as_py() or 0
+            for field in self._schema
+            if pa.types.is_string(field.type)
+        )
+        self._waiting.append(table)
+        self._waiting_bytes += table.nbytes
+        if self._waiting_bytes >= _WAITING_BYTES:
+            self._deal_out()
+
+    def _deal_out(self) -> None:
+        for table in self._waiting:
+            numbers = self._bucket_of(table)
+            for number in pc.unique(numbers).to_pylist():
+                if number not in self._buckets:
+                    self._scratch.mkdir(parents=True, exist_ok=True)
+                    self._buckets[number] = pa.ipc.new_stream(
+                        self._path(number), self._schema, options=pa.ipc.IpcWriteOptions(compression="zstd")
+                    )
+                self._buckets[number].write_table(table.filter(pc.equal(numbers, number)))
+        self._waiting, self._waiting_bytes = [], 0
+
+    def _bucket_of(self, table: pa.Table) -> pa.Array:
+        prefixes = [int(value[:4], 16) * self._count >> 16 for value in table["id"].to_pylist()]
+        return pa.array(prefixes, pa.int32())
+
+    def _path(self, number: int) -> str:
+        return str(self._scratch / f"{number:05d}.arrows")
 
     def close(self) -> None:
         """Sort and write the files; an empty part still gets one file, so that its columns can be read."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        if not self._writers:
-            pq.write_table(self._schema.empty_table(), self._folder / "part-00000.parquet", compression="zstd")
-        for number, writer in sorted(self._writers.items()):
-            with writer:
-                pass
-            table = pq.read_table(self._scratch / f"{number:05d}.parquet", schema=self._schema)
-            pq.write_table(
-                table.sort_by("id"),
-                self._folder / f"part-{number:05d}.parquet",
-                compression="zstd",
-                row_group_size=8192,
-            )
+        files = min(self._count, 1 + self._text_bytes // SHARD_BYTES)
+        if self._buckets:
+            self._deal_out()
+        for writer in self._buckets.values():
+            writer.close()
+        for number in range(files):
+            rows = self._rows_of(range(-(-number * self._count // files), -(-(number + 1) * self._count // files)))
+            if rows.num_rows or files == 1:
+                pq.write_table(
+                    rows.sort_by("id"),
+                    self._folder / f"part-{number:05d}.parquet",
+                    compression="zstd",
+                    row_group_size=8192,
+                )
         shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _rows_of(self, buckets: range) -> pa.Table:
+        """All rows of some buckets, which lie in files or, where there were few rows, still in memory."""
+        found = [self._schema.empty_table()]
+        for number in buckets:
+            if number in self._buckets:
+                with pa.ipc.open_stream(self._path(number)) as reader:
+                    found.append(reader.read_all())
+        for table in self._waiting:
+            numbers = self._bucket_of(table)
+            inside = pc.and_(pc.greater_equal(numbers, buckets.start), pc.less(numbers, buckets.stop))
+            found.append(table.filter(inside))
+        return pa.concat_tables(found)
 
 
 class Rejects:
     """Collects the rows that are dropped, wherever that happens: nothing disappears uncounted."""
 
     def __init__(self, folder: Path, scratch: Path) -> None:
-        self._part = SortedPart(folder, scratch, REJECTED, shards=1)
+        self._part = SortedPart(folder, scratch, REJECTED, shards=_LEAST_BUCKETS)
 
     def add(self, rows: list[dict[str, Any]]) -> None:
         if rows:

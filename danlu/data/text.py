@@ -27,9 +27,10 @@ _FIXER = ftfy.TextFixerConfig(
 _ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#[0-9]{2,6}|#x[0-9a-fA-F]{2,5});")
 
 #: Controls (but tab and line feed), lone surrogates, directional marks, zero-width space, byte order marks. The
-#: zero-width joiners stay: emoji and some scripts need them.
+#: zero-width joiners stay where emoji and some scripts need them: not between ASCII signs, where they only hide what a
+#: text says.
 _REMOVED = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
+    "(?<=[!-~])[\u200b-\u200d]+(?=[!-~])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
 )
 _LINE_ENDS = re.compile("\r\n?|\u2028|\u2029|\x85")
 _MANY_LINES = re.compile("\n{3,}")

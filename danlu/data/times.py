@@ -10,13 +10,15 @@ import datetime
 import email.utils
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from danlu.core.errors import DataError
+from danlu.data.mask.config import DEFAULT_KINDS, Kind
+from danlu.data.mask.masker import mask
 
 Integers = npt.NDArray[np.int64]
 
@@ -39,6 +41,11 @@ _EPOCH_UNITS = tuple((10**power, 10 ** (8 + power), 10 ** (10 + power)) for powe
 _COMPACT = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
+#: What is masked in the values that a message shows.
+_PERSONAL: tuple[Kind, ...] = (*DEFAULT_KINDS, "person")
+
+#: Said of times that have no other zone; without it they are taken for the same.
+_UTC = re.compile(r"(?<=[0-9])\s*(?:UTC|GMT)$", re.IGNORECASE)
 _WEEKDAY = re.compile(r"[(\[]?(?:星期|礼拜|周)[一二三四五六日天][)\]]?")
 _CLOCK = (
     r"(?:[T\s]*(?P<half>上午|下午|晚上|中午|凌晨|早上|[AaPp][Mm])?\s*(?P<hour>\d{1,2})(?::|时|點|点)"
@@ -62,7 +69,30 @@ _HALVES: dict[str, Callable[[int], int]] = {
 }
 
 
-def to_epoch(values: Sequence[object], *, day_first: bool | None = None) -> Integers:
+class DayOrder:
+    """Whether the day comes first in dates like 13/04/2024, by what the values of a column say, some at a time."""
+
+    def __init__(self) -> None:
+        self._first = self._second = False
+
+    def see(self, values: Iterable[object]) -> DayOrder:
+        """Take note of more values of the column."""
+        for value in values:
+            # Four digits first are a year, and most columns have nothing else.
+            if not isinstance(value, str) or value[:4].isdigit():
+                continue
+            if found := _YEAR_LAST.fullmatch(_plain(value)):
+                self._first |= int(found["one"]) > 12
+                self._second |= int(found["two"]) > 12
+        return self
+
+    @property
+    def day_first(self) -> bool | None:
+        """None where no value says so, or some say one thing and some the other."""
+        return None if self._first == self._second else self._first
+
+
+def to_epoch(values: Sequence[object], order: DayOrder | None = None) -> Integers:
     """Seconds since 1970-01-01 UTC, rounded down, of each value; `NO_TIME` where it cannot be read.
 
     Read are: `datetime` and `date`; ISO 8601 with or without a zone, also with `/` or `.`; 2024年3月1日 and
@@ -70,23 +100,24 @@ def to_epoch(values: Sequence[object], *, day_first: bool | None = None) -> Inte
     the day; RFC 2822 (Fri, 01 Mar 2024 10:00:00 +0800); digits without separators (20240301, 20240301150500); numbers
     since 1970 in seconds, milli-, micro- or nanoseconds; Excel's days. A year or month alone is its first day.
 
-    `values` should be the whole column, or `day_first` what `is_day_first` said of it.
+    `values` should be the whole column, or `order` what has seen all of it.
     """
-    texts = [_plain(value) if isinstance(value, str) else value for value in values]
-    if day_first is None:
-        day_first = is_day_first(texts)
-    return np.array([_seconds(value, day_first) for value in texts], dtype=np.int64)
+    day_first = (order or DayOrder().see(values)).day_first
+    return np.array(
+        [_seconds(_plain(value) if isinstance(value, str) else value, day_first) for value in values], dtype=np.int64
+    )
 
 
 def check_times(values: Sequence[object], times: Integers, column: str) -> list[str]:
     """A warning when some of the `times` that `to_epoch` made of `values` cannot be read.
 
-    Raises `DataError` when that is more than half of them: then the column is not one of times.
+    Raises `DataError` when that is more than half of them: then the column is not one of times. What is shown of the
+    values is masked: a column that is not one of times may hold anything, and the warning goes into the card.
     """
     bad = np.flatnonzero(times == NO_TIME)
     if not len(bad):
         return []
-    shown = ", ".join(dict.fromkeys(repr(values[row])[:40] for row in bad[:50].tolist()))[:120]
+    shown = ", ".join(dict.fromkeys(repr(mask(str(values[row]), _PERSONAL)[0])[:40] for row in bad[:50].tolist()))[:120]
     told = f"{len(bad):,} of {len(times):,} values of the column {column!r} cannot be read as a time, such as {shown}."
     if 2 * len(bad) > len(times):
         raise DataError(
@@ -97,17 +128,8 @@ def check_times(values: Sequence[object], times: Integers, column: str) -> list[
 
 
 def _plain(text: str) -> str:
-    return _WEEKDAY.sub(" ", unicodedata.normalize("NFKC", text)).strip()
-
-
-def is_day_first(values: Sequence[object]) -> bool | None:
-    """Whether the day comes first in dates like 13/04/2024; None when nothing in the column says so."""
-    first = second = False
-    for value in values:
-        if isinstance(value, str) and (found := _YEAR_LAST.fullmatch(value)):
-            first |= int(found["one"]) > 12
-            second |= int(found["two"]) > 12
-    return None if first == second else first
+    text = _WEEKDAY.sub(" ", unicodedata.normalize("NFKC", text)).strip()
+    return _UTC.sub("", text) if text[-1:] in "CcTt" else text
 
 
 def _seconds(value: object, day_first: bool | None) -> int:

@@ -9,7 +9,7 @@ from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validat
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from danlu.core.config import Config, NotFingerprinted
+from danlu.core.config import Config, NotFingerprinted, Resource
 
 Kind = Literal[
     "address",
@@ -105,7 +105,9 @@ class TransformersConfig(Config):
     """A token classification model (NER) in the form of Hugging Face transformers, run in process."""
 
     finder: Literal["transformers"] = Field(description="Always transformers.")
-    model: str = Field(description="Folder or name of the model, as AutoModelForTokenClassification loads it.")
+    model: Resource = Field(
+        description="Folder of the model, or hf://OWNER/NAME, as AutoModelForTokenClassification loads it."
+    )
     labels: dict[str, str] = Field(
         default_factory=lambda: {"PER": "person"},
         description="Which of the model's labels (without B- and I-) to use, and the kind that each becomes.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 from danlu.core.errors import UserError
@@ -31,7 +32,7 @@ def _span(text: str, start: int, end: int, kind: str) -> Span:
 class PresidioFinder:
     """Microsoft Presidio's analyzer with an installed spaCy model."""
 
-    def __init__(self, config: PresidioConfig) -> None:
+    def __init__(self, config: PresidioConfig, _path: Path | None = None) -> None:
         analyzer = need("presidio_analyzer", extra="presidio")
         provider = need("presidio_analyzer.nlp_engine", extra="presidio").NlpEngineProvider
         model = need("spacy", extra="presidio").util
@@ -67,12 +68,16 @@ class PresidioFinder:
 class TransformersFinder:
     """A token classification model; texts longer than it reads are cut into pieces that overlap."""
 
-    def __init__(self, config: TransformersConfig) -> None:
+    def __init__(self, config: TransformersConfig, path: Path | None = None) -> None:
+        """`path` is the folder that the recipe's `model` was resolved to; None where it is a folder itself."""
         transformers = need("transformers")
+        folder = str(path or config.model)
         self._torch = need("torch")
         try:
-            self._tokenizer = transformers.AutoTokenizer.from_pretrained(config.model)
-            self._model = transformers.AutoModelForTokenClassification.from_pretrained(config.model).eval()
+            self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+            self._model = transformers.AutoModelForTokenClassification.from_pretrained(
+                folder, use_safetensors=True
+            ).eval()
         except (OSError, ValueError) as error:
             raise UserError(f"{config.model!r} cannot be loaded as a token classification model: {error}") from error
         if not self._tokenizer.is_fast:
@@ -121,5 +126,8 @@ def _plain(label: str) -> str:
     return label[2:] if label[:2] in {"B-", "I-", "E-", "S-"} else label
 
 
-#: How each kind of finder is made from its section of the recipe.
-FINDERS: dict[str, Callable[[Any], Finder]] = {"presidio": PresidioFinder, "transformers": TransformersFinder}
+#: How each kind of finder is made from its section of the recipe and the file or folder that it names.
+FINDERS: dict[str, Callable[[Any, Path | None], Finder]] = {
+    "presidio": PresidioFinder,
+    "transformers": TransformersFinder,
+}

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 from danlu.core.errors import UserError
@@ -95,10 +96,17 @@ class Masker:
     """Masks rows as one `MaskConfig` says. Made once a process; nothing changes in it afterwards, so threads share it.
 
     `key` is the secret of pseudonyms (`danlu.data.mask.pseudonyms.read_key`); `finders` are looked through besides
-    those that the configuration names. Raises `UserError` where pseudonyms are asked for without a key.
+    those that the configuration names. `paths` are the files that it names, by dotted name within it. Raises
+    `UserError` where pseudonyms are asked for without a key.
     """
 
-    def __init__(self, config: MaskConfig, key: bytes | None = None, finders: Sequence[Finder] = ()) -> None:
+    def __init__(
+        self,
+        config: MaskConfig,
+        key: bytes | None = None,
+        finders: Sequence[Finder] = (),
+        paths: Mapping[str, Path] | None = None,
+    ) -> None:
         if config.needs_key and not key:
             raise UserError(
                 "Pseudonyms need a secret key. Name the environment variable or the file that holds it in mask.key_env "
@@ -117,7 +125,10 @@ class Masker:
             for han in (False, True)
         }
         self._patterns = [(pattern, re.compile(pattern.regex)) for pattern in config.patterns]
-        made = [FINDERS[section.finder](section) for section in config.finders]
+        made = [
+            FINDERS[section.finder](section, (paths or {}).get(f"finders[{number}].model"))
+            for number, section in enumerate(config.finders)
+        ]
         self._finders: tuple[Finder, ...] = (*made, *finders)
         self._allowed = frozenset(_folded(value) for value in config.allow)
 
@@ -152,7 +163,17 @@ class Masker:
     def find(self, view: View) -> list[Span]:
         """The values in a text, in order and without overlaps; those that the recipe allows are left out."""
         found = self._find(view)
-        return [span for span in merge(found) if not self._is_allowed(view, span)] if found else found
+        if not found:
+            return found
+        if self._config.near_misses == "keep":
+            # What stays as it is covers no value that goes: your own order number may look like a card.
+            near = merge(span for span in found if span.near_miss)
+            sure = merge(span for span in found if not span.near_miss)
+            found = [
+                *sure,
+                *(miss for miss in near if not any(miss.start < span.end and span.start < miss.end for span in sure)),
+            ]
+        return [span for span in merge(found) if not self._is_allowed(view, span)]
 
     def _find(self, view: View) -> list[Span]:
         plain = view.plain

@@ -86,7 +86,8 @@ _PHONE = re.compile(
             r"|(?:(?:[+]|00)86[ -]?)?[(]?0(?:10|2[0-9]|[3-9][0-9]{2})[)]?[ \x1f-]?[2-9][0-9]{2,3}[ \x1f-]?[0-9]{4}",
             r"(?:[ ]?(?:转|ext[.]?|-)[ ]?[0-9]{1,5})?",
             # International, with its country code: +44 20 7946 0958.
-            r"|(?:[+][1-9][0-9]{0,2}|00[1-9][0-9]{0,2}[ -])(?:[ .()-]{0,2}[0-9]{2,5}){2,5}",
+            # Only the first group may be a single digit: +33 1 23 45 67 89, +49 (0)30 123456.
+            r"|(?:[+][1-9][0-9]{0,2}|00[1-9][0-9]{0,2}[ -])[ .-]?[(]?[0-9]{1,5}[)]?(?:[ .()-]{0,2}[0-9]{2,5}){1,5}",
             # North American, where signs set it apart from other ten digits: (415) 555-2671.
             r"|(?:1[ .-])?[(]?[2-9][0-9]{2}[)]?[ .-][ ]?[2-9][0-9]{2}[.-][0-9]{4}",
             r")(?![0-9])(?![.][0-9])",
@@ -100,6 +101,11 @@ _PHONE = re.compile(
 _LOOK_BACK = 48
 _ORDER_BACK = 24
 _LONGEST = 19
+_MOST_PHONE_DIGITS = 15  # ITU-T E.164
+#: So many groups behind a window are looked at.
+_MOST_MORE = 6
+#: Digits of the groups of a local number that is complete; what follows it is something else.
+_WHOLE = frozenset(((7,), (8,), (3, 4), (4, 4), (3, 3, 4)))
 _NOT_DIGITS = re.compile(r"[^0-9]")
 
 
@@ -112,13 +118,17 @@ class Group(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Neighbouring groups as one number, the text right before it, and whether it stands in words (幺三八)."""
+    """Neighbouring groups as one number, the text right before it, and whether it stands in words (幺三八).
+
+    `more` are the groups that follow with as little between them.
+    """
 
     plain: str
     groups: Sequence[Group]
     digits: str
     before: str
     spoken: bool
+    more: Sequence[Group] = ()
 
     @property
     def start(self) -> int:
@@ -162,8 +172,11 @@ def find_in_chain(plain: str, groups: Sequence[Group], after: int = 0, spoken: b
             continue
         before = plain[max(after, start - _LOOK_BACK) : start]
         span = _by_window(plain, groups, narrow, index, before, spoken)
-        if not span and not spoken and _may_begin_phone(groups, index, before):
-            span = _phone_by_form(plain, start, before)
+        if (not span or span.kind == "phone") and not spoken and _may_begin_phone(groups, index, before):
+            # +44 20 7946 0958 begins with what could be a local number: the longer one is the whole.
+            form = _phone_by_form(plain, start, before)
+            if form and (not span or form.end > span.end):
+                span = form
         index += 1
         if span:
             yield span
@@ -197,10 +210,20 @@ def _by_window(
     for order, _, length in asked:
         _, looks_right, recognise = _WINDOWS[order]
         if looks_right(digits[:length]):
-            window = Window(plain, groups[index : last_of[length] + 1], digits[:length], before, spoken)
+            after = last_of[length] + 1
+            more = groups[after : _chain_end(narrow, after)]
+            window = Window(plain, groups[index:after], digits[:length], before, spoken, more)
             if span := recognise(window):
                 return span
     return None
+
+
+def _chain_end(narrow: Sequence[bool], index: int) -> int:
+    """Behind the last group that little separates from the one before `index`, `_MOST_MORE` ahead at most."""
+    end = index
+    while end <= len(narrow) and end - index < _MOST_MORE and narrow[end - 1]:
+        end += 1
+    return end
 
 
 def _in_word(before: str) -> bool:
@@ -270,30 +293,39 @@ def _card(window: Window) -> Span | None:
 def _phone_by_window(window: Window) -> Span | None:
     """A phone whose form says little: grouped in its own way, spoken, or a local number after a word for phone."""
     plain, digits, spoken = window.plain, window.digits, window.spoken
+    shape = tuple(len(group.digits) for group in window.groups)
     mobile = _MOBILE.fullmatch(digits) is not None
     said = spoken and len(digits) >= 10 and (_LANDLINE.fullmatch(digits) or _NORTH_AMERICAN.fullmatch(digits))
-    in_turns = BRIDGE in plain[window.start : window.end] and [len(group.digits) for group in window.groups] == [
-        3,
-        4,
-        4,
-    ]
+    in_turns = BRIDGE in plain[window.start : window.end] and shape == (3, 4, 4)
     if not (mobile and (spoken or in_turns)) and not said:
         # Nothing but a word before it makes this a phone: grouped in its own way, or a local number.
         local = (
             7 <= len(digits) <= (12 if spoken else 8) and digits[0] not in "01" and (spoken or len(window.groups) <= 3)
-        )
+        ) or (shape == (3, 3, 4) and _NORTH_AMERICAN.fullmatch(digits) is not None)
         if (
             not (mobile or local)
             or _PHONE_BEFORE.search(window.before) is None
             or (len(digits) == 8 and is_date(digits))
+            or (shape[0] == 4 and digits[:2] in {"19", "20"} and len(shape) > 2 and max(shape[1:3]) <= 2)
         ):
             return None
     if window.is_order() or (
         not spoken and (plain[window.end : window.end + 1] == "." or _word_follows(plain, window.end))
     ):
         return None
-    start = window.start - (window.before[-1:] == "+")
-    return Span(start, window.end, "phone", canonical_phone(digits))
+    start, end = window.start - (window.before[-1:] == "+"), window.end
+    rest = "".join(group.digits for group in window.more)
+    if (
+        rest
+        and not spoken
+        and not mobile
+        and shape not in _WHOLE
+        and len(digits + rest) <= _MOST_PHONE_DIGITS
+        and len(window.more) < _MOST_MORE
+    ):
+        # 86 10 6234 5678 after a word for phone: nothing says that the number ends with its first eight digits.
+        digits, end = digits + rest, window.more[-1].end
+    return Span(start, end, "phone", canonical_phone(digits))
 
 
 def _may_be_identity(digits: str) -> bool:

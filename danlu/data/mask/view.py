@@ -1,4 +1,4 @@
-"""A text as recognisers see it: signs of full width as plain ones, and turns of a dialogue joined.
+"""A text as recognisers see it: signs of full width and digits of any script as plain ones, turns of a dialogue joined.
 
 Reading as plain changes no length, so places stay places. Joining does: what lies between two pieces of a number that
 was said over several turns ("138", "go on", "0013") becomes one `BRIDGE`, and `View.pieces` tells where in which part a
@@ -17,12 +17,20 @@ from typing import NamedTuple
 #: Stands for what lies between the pieces of one number; nothing else puts it into a text that was normalised.
 BRIDGE = "\x1f"
 
-_WIDE = {ord("０") + digit: ord("0") + digit for digit in range(10)}
+#: Digits of other scripts and styles, which people also use to hide a number: １３８, ١٣٨, 𝟏𝟑𝟖. Of those beyond the
+#: basic plane only the mathematical ones (U+1D7CE to U+1D7FF).
+_WIDE = {
+    code: ord(str(int(chr(code))))
+    for code in (*range(0x80, 0x10000), *range(0x1D7CE, 0x1D800))
+    if chr(code).isdecimal()
+}
 _WIDE |= {ord("Ａ") + letter: ord("A") + letter for letter in range(26)}
 _WIDE |= {ord("ａ") + letter: ord("a") + letter for letter in range(26)}
 _WIDE |= {ord(wide): ord(narrow) for wide, narrow in zip("＠．＋－＿（）　﹣‐‑–—／", "@.+-_() -----/", strict=True)}
 _WIDE |= {ord("\x1f"): ord(" "), ord("\xa0"): ord(" "), ord("\t"): ord(" ")}
-_HAS_WIDE = re.compile("[" + "".join(map(chr, sorted(_WIDE))).replace("-", r"\-") + "]")
+#: Two expressions, because a set of signs of the basic plane alone is looked up in a table.
+_HAS_WIDE = re.compile("[" + "".join(re.escape(chr(code)) for code in sorted(_WIDE) if code < 0x10000) + "]")
+_HAS_STYLED = re.compile("[\U0001d7ce-\U0001d7ff]")
 
 _ZH_DIGITS = "零〇幺一二两三四五六七八九洞拐勾"
 _EN_DIGITS = "zero|one|two|three|four|five|six|seven|eight|nine"
@@ -72,7 +80,8 @@ class View:
     def __init__(self, parts: Sequence[str]) -> None:
         self._parts = parts
         text = parts[0] if len(parts) == 1 else "\n".join(parts)
-        if (not text.isascii() or "\t" in text or BRIDGE in text) and _HAS_WIDE.search(text):
+        odd = not text.isascii() or "\t" in text or BRIDGE in text
+        if odd and (_HAS_WIDE.search(text) or _HAS_STYLED.search(text)):
             text = text.translate(_WIDE)
         #: Places in `plain` and in the joined text, from which on both run alike.
         self._here, self._there = [0], [0]

@@ -112,3 +112,7 @@ def test_keys_are_read_from_files(tmp_path: Path) -> None:
     assert found.label.tolist() == [2, 0, 1, 2, 1]
     assert found.contents.tolist() == sorted({int(value[:16], 16) for value in hashes})
     assert [f"{found.contents[number]:016x}" for number in found.text] == [value[:16] for value in hashes]
+    texts = read_keys(tmp_path, texts_only=True)
+    assert (texts.place.tolist(), texts.text.tolist()) == (found.place.tolist(), found.text.tolist())
+    assert texts.subject is None
+    assert texts.time is None

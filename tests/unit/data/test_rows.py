@@ -102,9 +102,44 @@ def test_turns_of_a_row_each_are_joined(tmp_path: Path) -> None:
     assert [row["origin"] for row in rows] == ["dialogues.csv:2", "dialogues.csv:4"]
     assert [row["subject"] for row in rows] == [hashed_id("c1"), hashed_id("c2")]
     assert [row["conversation"] for row in rows] == [hashed_id("a"), hashed_id("b")]
-    assert "conversation 'a' comes again; sort the file by its id" in rejected[0]["reason"]
-    assert "no turn of assistant to learn from" in rejected[1]["reason"]
+    assert rejected[0]["reason"] == "broken: its conversation came before; sort the file by conversation"
+    assert rejected[1]["reason"] == "broken: column 'conversation' names no conversation"
     assert tally.rows == 4
+
+
+def test_turns_without_conversation_are_never_joined(tmp_path: Path) -> None:
+    turn = {"who": "customer", "text": "hello", "chat": "a"}
+    rows, rejected, tally = read(
+        tmp_path,
+        "turns.jsonl",
+        lines(
+            turn,
+            {"who": "agent", "text": "yes?", "chat": "a"},
+            {"who": "customer", "text": "I am Zhang", "chat": None},
+            {"who": "agent", "text": "your balance is 7", "chat": " "},
+            {"who": "customer", "text": "I am Li", "chat": ""},
+            {"text": "who says this?", "chat": "b"},
+        ),
+        conversation="chat",
+        speaker="who",
+    )
+    assert [row["text"] for row in rows] == ["hello\nyes?"]
+    assert [row["reason"] for row in rejected] == [
+        *["broken: column 'chat' names no conversation"] * 3,
+        "broken: no column 'who'",
+    ]
+    assert tally.rows == len(rows) + len(rejected)
+
+
+def test_no_id_of_a_conversation_is_told(tmp_path: Path) -> None:
+    said = [
+        {"who": who, "text": "hello", "chat": chat}
+        for chat in ("13800138000", "b", "13800138000")
+        for who in ("user", "agent")
+    ]
+    _, rejected, _ = read(tmp_path, "turns.jsonl", lines(*said), conversation="chat", speaker="who")
+    assert len(rejected) == 2
+    assert "13800138000" not in "".join(row["reason"] for row in rejected)
 
 
 def test_ids_are_hashed_and_times_kept(tmp_path: Path) -> None:

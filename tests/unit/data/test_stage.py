@@ -304,3 +304,28 @@ def test_without_near_duplicates_leaks_are_reported_and_left(tmp_path: Path) -> 
     held_out = [row["text"].rstrip("!") for part in PARTS[1:] for row in rows_of(ctx.out, part)]
     assert card["leaked_rows"] == sum(text in train for text in held_out) > 5
     assert sum(part["rows"] for part in card["splits"].values()) == 120
+
+
+@pytest.mark.parametrize("name", ["data [v2]", "{1}", "x} y", "a*c", "a?c"])
+def test_a_folder_that_looks_like_a_pattern_is_that_folder_alone(tmp_path: Path, name: str) -> None:
+    # What a kill left in a folder that the pattern would also mean.
+    left = write(tmp_path / "abc" / "clean" / "state" / "clean" / "raw" / "0000.parquet", [])
+    ctx = make(tmp_path / name, [write(tmp_path / name / "rows.jsonl", distinct(60))])
+    assert left.exists()
+    assert sum(len(rows_of(ctx.out, part)) for part in PARTS) == 60
+
+
+def test_an_answer_that_cleaning_empties_is_not_learned(tmp_path: Path) -> None:
+    texts = [row["text"] for row in distinct(120)]
+    rows = [{"prompt": one, "completion": other} for one, other in zip(texts[::2], texts[1::2], strict=True)]
+    rows += [{"prompt": "What then?", "completion": answer} for answer in ("\u200b", "<br/>")]
+    ctx = make(tmp_path, [write(tmp_path / "rows.jsonl", rows)], task="generate")
+    assert all(turn["text"] for part in PARTS for row in rows_of(ctx.out, part) for turn in row["turns"])
+    (step,) = [step for step in card_of(ctx.out)["funnel"] if step["step"] == "normalise"]
+    assert step["dropped"] == {"empty_turn": 2}
+
+
+def test_what_an_earlier_try_spilled_is_removed(tmp_path: Path) -> None:
+    left = write(tmp_path / "duplicates" / "state" / "near-killed" / "000000.bin", [])
+    make(tmp_path, [write(tmp_path / "rows.jsonl", distinct(60))])
+    assert not left.parent.exists()

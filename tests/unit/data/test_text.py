@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +24,7 @@ from danlu.data.text import han_and_words, language_of, normalise
         ("one \r\n two\r\r\r\r three", "one\ntwo\n\nthree"),
         ("AT&amp;T &lt;3", "AT&T <3"),
         ("cafe\u0301", "café"),
+        ("138\u200c0013\u200b\u200d8000 a\u200d@b.cn 4\ufe0f\u20e3", "13800138000 a@b.cn 4\ufe0f\u20e3"),
         ("👩\u200d👩\u200d👧 ok", "👩\u200d👩\u200d👧 ok"),
         ("x < y & z > w", "x < y & z > w"),
     ],
@@ -82,3 +85,11 @@ def test_html_that_is_stripped_in_any_case() -> None:
 )
 def test_options(options: dict[str, object], text: str, expected: str) -> None:
     assert normalise(text, NormaliseConfig.model_validate(options)) == expected
+
+
+def test_a_long_run_of_spaces_in_html_takes_no_time() -> None:
+    start = time.process_time()
+    assert normalise("<b>bold</b>" + " " * 200_000 + "plain<br>") == "bold plain"
+    assert normalise("<pre>x" + "\n" * 200_000 + "y</pre>") == "x\n\ny"
+    # Each space looked at from each other one was three minutes.
+    assert time.process_time() - start < 2.0

@@ -7,7 +7,7 @@ import datetime
 import pytest
 
 from danlu.core.errors import DataError
-from danlu.data.times import NO_TIME, check_times, to_epoch
+from danlu.data.times import NO_TIME, DayOrder, check_times, to_epoch
 
 
 def seconds(*parts: int) -> int:
@@ -21,6 +21,9 @@ def seconds(*parts: int) -> int:
         ("2024-03-01T10:00:00Z", seconds(2024, 3, 1, 10)),
         ("2024-03-01 10:00:00+08:00", seconds(2024, 3, 1, 2)),
         ("2024-03-01T10:00:00.999", seconds(2024, 3, 1, 10)),
+        ("2024-03-01 10:00:00 UTC", seconds(2024, 3, 1, 10)),
+        ("2024-03-01 10:00:00 +0800 UTC", seconds(2024, 3, 1, 2)),
+        ("2024/03/01 10:00:00 GMT", seconds(2024, 3, 1, 10)),
         ("2024/3/1", seconds(2024, 3, 1)),
         ("2024.03.01 9:05", seconds(2024, 3, 1, 9, 5)),
         (" 2024年3月1日 ", seconds(2024, 3, 1)),
@@ -83,7 +86,9 @@ def test_the_column_says_whether_the_day_comes_first() -> None:
     assert to_epoch(["03/04/2024", "13/04/2024"])[0] == day
     assert to_epoch(["03/04/2024", "04/13/2024"])[0] == month
     assert to_epoch(["03/04/2024", "13/04/2024", "04/13/2024"])[0] == NO_TIME
-    assert to_epoch(["03/04/2024"], day_first=True)[0] == day
+    order = DayOrder().see(["03/04/2024"]).see(["2024-01-01", "13/04/2024"])
+    assert to_epoch(["03/04/2024"], order)[0] == day
+    assert to_epoch(["13/04/2024"], order.see(["04/13/2024"]))[0] == NO_TIME
 
 
 def test_unread_times_are_counted_and_too_many_refused() -> None:
@@ -93,3 +98,12 @@ def test_unread_times_are_counted_and_too_many_refused() -> None:
     assert warning.startswith("2 of 10 values of the column 'sent' cannot be read as a time, such as 'soon', 'n/a'.")
     with pytest.raises(DataError, match=r"2 of 3 values.*Write times as 2024-03-01"):
         check_times(values[7:], to_epoch(values[7:]), "sent")
+
+
+def test_values_that_a_message_shows_are_masked() -> None:
+    values = ["2024-03-01", "2024-03-02", "2024-03-03", "13800138000", "li.ming@example.com"]
+    (warning,) = check_times(values, to_epoch(values), "sent")
+    assert "'[PHONE]', '[EMAIL]'" in warning
+    with pytest.raises(DataError) as caught:
+        check_times(values[2:], to_epoch(values[2:]), "sent")
+    assert "138" not in str(caught.value)

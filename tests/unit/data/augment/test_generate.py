@@ -16,7 +16,7 @@ from danlu.core.errors import DataError, UserError
 from danlu.data.augment import endpoint as module
 from danlu.data.augment.config import AugmentConfig, EndpointConfig, GenerateConfig
 from danlu.data.augment.endpoint import Endpoint
-from danlu.data.augment.generate import prompt_for, text_of
+from danlu.data.augment.generate import prompt_for, refuse_unmasked, text_of
 from danlu.data.augment.table import augment
 
 
@@ -223,6 +223,16 @@ def test_unmasked_text_is_not_sent(server: Server, tmp_path: Path) -> None:
     assert len(server.requests) == 2
     # What comes back is masked like every row.
     assert [child.text.partition(" (")[0] for child in children] == ["写信到 [EMAIL] 联系", "mail me at [EMAIL]"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[PHONE] 88886666", "[PHONE_5d41402abc4b], 5551234 pieces", "[PASSPORT] 47933642", "[BANK_CARD] 6222020200112233"],
+)
+def test_what_is_masked_makes_nothing_else_personal(text: str) -> None:
+    refuse_unmasked("row", text)
+    with pytest.raises(DataError, match="Row row holds unmasked personal data .phone."):
+        refuse_unmasked("row", f"{text} call 13800138000")
 
 
 def test_a_generator_is_needed() -> None:

@@ -10,7 +10,9 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertForTokenClassification, PreTrainedTokenizerFast
 
+from danlu.core.config import resources
 from danlu.core.errors import MissingDependency, UserError
+from danlu.core.fingerprint import plain
 from danlu.data.mask.config import MaskConfig
 from danlu.data.mask.finders import PresidioFinder
 from danlu.data.mask.masker import Masker
@@ -68,6 +70,15 @@ def test_what_cannot_be_used_is_explained(model: Path, tmp_path: Path) -> None:
         _masker(model, labels={"LOC": "address"})
     with pytest.raises(UserError, match="cannot be loaded"):
         _masker(tmp_path)
+
+
+def test_another_model_is_another_fingerprint(model: Path, tmp_path: Path) -> None:
+    section = {"finders": [{"finder": "transformers", "model": "ner"}]}
+    config = MaskConfig.model_validate(section)
+    assert list(resources(config)) == ["finders[0].model"]
+    assert plain(config, {"finders[0].model": "a"}) != plain(config, {"finders[0].model": "b"})
+    masker = Masker(config, paths={"finders[0].model": model})
+    assert masker.mask_parts(("the cat met vex.",)).parts == ("the cat met [PERSON].",)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("presidio_analyzer") is not None, reason="presidio is installed")

@@ -207,3 +207,14 @@ def test_another_key_is_another_fingerprint_that_does_not_hold_it(monkeypatch: p
     assert marks[0] != marks[1]
     assert SECRET not in plain(config), "a missing key is told when the texts are masked"
     assert SECRET not in plain(MaskConfig())
+
+
+def test_a_near_miss_that_stays_covers_no_value_that_goes() -> None:
+    section = {
+        "kinds": ["bank_card"],
+        "near_misses": "keep",
+        "patterns": [{"name": "order", "regex": "(?<![0-9])62[0-9]{14}(?![0-9])"}],
+    }
+    masked = masker(**section).mask_parts(("卡号6222020200112233，卡号6222020200112234567",))
+    assert masked.parts == ("卡号[ORDER]，卡号6222020200112234567",)
+    assert [miss.kind for miss in masked.near_misses] == ["bank_card"]

@@ -37,6 +37,13 @@ def wide(text: str) -> str:
         ("010-62345678转801 021 6234 5678 0571-88886666", "[PHONE] [PHONE] [PHONE]"),
         ("call (415) 555-2671 or 415.555.2671", "call [PHONE] or [PHONE]"),
         ("+44 20 7946 0958, +1 (415) 555-2671", "[PHONE], [PHONE]"),
+        ("call +44 20 7946 0958 or call 44 20 7946 0958.", "call [PHONE] or call [PHONE]."),
+        ("电话 +86 10 6234 5678，传真 +81 3 1234 5678", "电话 [PHONE]，传真 [PHONE]"),
+        ("tel: +852 2345 6789, text +91 98765 43210 now", "tel: [PHONE], text [PHONE] now"),
+        ("call +7 495 123-45-67, +33 1 23 45 67 89, +49 (0)30 123456", "call [PHONE], [PHONE], [PHONE]"),
+        ("phone 212 555 0123", "phone [PHONE]"),
+        ("call 5551 2345 20 times", "call [PHONE] 20 times"),
+        ("电话𝟏𝟑𝟖𝟎𝟎𝟏𝟑𝟖𝟎𝟎𝟎或١٣٨٠٠١٣٨٠٠٠", "电话[PHONE]或[PHONE]"),
         (f"身份证{ID}。", "身份证[CHINA_ID]。"),
         (wide(ID.lower()), "[CHINA_ID]"),
         ("110105 19491231 002X", "[CHINA_ID]"),
@@ -134,3 +141,9 @@ def test_decimals_are_not_hit() -> None:
     draw = random.Random(9)
     texts = [f"值 {draw.randrange(10**3)}.{draw.randrange(10**10, 10**11)} 元" for _ in range(3_000)]
     assert [text for text in texts if mask(text)[1]] == []
+
+
+@pytest.mark.parametrize("text", ["please call before {} 17:12:28", "call by {} 9:30", "电话时间 {} 08:05:00"])
+@pytest.mark.parametrize("day", ["2022-03-22", "2026/12/31", "2022-3-22", "2021-9-1"])
+def test_a_day_after_a_word_for_phone_is_a_day(text: str, day: str) -> None:
+    assert mask(text.format(day))[0] == text.format(day)

@@ -1,0 +1,68 @@
+"""Parts on disk: sorted, the same bytes in whatever order rows came, in memory that does not grow with them."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from danlu.data import tables
+from danlu.data.tables import SortedPart
+
+SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string()), ("parts", pa.list_(pa.string()))])
+
+
+def rows(count: int) -> list[dict[str, object]]:
+    return [
+        {
+            "id": hashlib.md5(str(number).encode()).hexdigest(),
+            "text": f"text {number} " * (number % 9),
+            "parts": [str(number)] if number % 3 else None,
+        }
+        for number in range(count)
+    ]
+
+
+def write(folder: Path, found: list[dict[str, object]], size: int, shards: int = 1) -> dict[str, str]:
+    part = SortedPart(folder / "part", folder / "scratch", SCHEMA, shards)
+    for start in range(0, len(found), size):
+        part.write(pa.Table.from_pylist(found[start : start + size], schema=SCHEMA))
+    part.close()
+    assert not (folder / "scratch").exists()
+    assert part.rows == len(found)
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (folder / "part").iterdir()}
+
+
+@pytest.mark.parametrize("waiting", [1, 10_000, 1 << 30])
+def test_bytes_depend_on_neither_order_nor_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting: int
+) -> None:
+    monkeypatch.setattr(tables, "SHARD_BYTES", 20_000)
+    found = rows(3_000)
+    expected = write(tmp_path / "expected", found, size=3_000)
+    assert len(expected) > 3
+    monkeypatch.setattr(tables, "_WAITING_BYTES", waiting)
+    random.Random(1).shuffle(found)
+    assert write(tmp_path / "shuffled", found, size=77) == expected
+    read = [
+        row for path in sorted((tmp_path / "shuffled" / "part").iterdir()) for row in pq.read_table(path).to_pylist()
+    ]
+    assert read == sorted(found, key=lambda row: str(row["id"]))
+
+
+def test_files_go_by_the_text_however_well_it_packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A template of a letter packs a hundredfold: what goes by packed bytes would read all of it into one table.
+    monkeypatch.setattr(tables, "SHARD_BYTES", 100_000)
+    found = [{**row, "text": "Dear customer, thank you for your message. " * 20} for row in rows(1_200)]
+    files = write(tmp_path, found, size=500)
+    assert len(files) == 1 + (1_200 * (32 + 860)) // 100_000
+    assert max(pq.read_metadata(tmp_path / "part" / name).num_rows for name in files) < 400
+
+
+def test_an_empty_part_has_its_columns(tmp_path: Path) -> None:
+    assert list(write(tmp_path, [], size=1)) == ["part-00000.parquet"]
+    assert pq.read_schema(tmp_path / "part" / "part-00000.parquet").names == SCHEMA.names
