@@ -23,6 +23,7 @@ from danlu.stages import stages_of
 
 if TYPE_CHECKING:
     from danlu.engines.base import Engine
+    from danlu.tracking.project import Projected
 
 Observer = Callable[[dict[str, Any]], None]
 Verdict = Literal["ship", "refused", "stopped"]
@@ -118,7 +119,7 @@ def _walk(
                 raise
     if error is not None:
         raise error
-    return RunResult(
+    result = RunResult(
         name=recipe.name,
         verdict=verdict,
         stages=runner.outcomes,
@@ -126,6 +127,12 @@ def _walk(
         seconds=time.time() - started,
         report=_current_report(recipe.name, store, runner, verdict, version),
     )
+    if recipe.tracking is not None and any(not outcome.reused for outcome in runner.outcomes):
+        try:
+            track(recipe.name, workspace=store.root)
+        except UserError as trouble:  # the run is done and saved; a server that is away must not undo that
+            runner.observer({"type": "warn", "stage": "tracking", "text": str(trouble)})
+    return result
 
 
 def _run_record(
@@ -263,6 +270,23 @@ def plan(
         )
         runner.walk(parsed, "plan")
     return runner.artifacts["plan"]
+
+
+def track(name: str, *, workspace: str | Path = DEFAULT_WORKSPACE, uri: str | None = None) -> Projected | None:
+    """Bring MLflow up to date with the runs and releases of `name`; None where neither `uri` nor the recipe names one.
+
+    `uri` is a server or a SQLAlchemy URL, by default the `tracking` of the latest run's recipe. Raises `UserError`.
+    """
+    store = Workspace(Path(workspace))
+    run = latest_run(name, workspace=store.root)
+    # A path in the recipe starts at the recipe, one on the command line where the command is given.
+    base = Path(run["recipe_path"]).parent if uri is None else Path.cwd()
+    uri = uri or run["recipe"].get("tracking")
+    if uri is None:
+        return None
+    from danlu.tracking.project import project
+
+    return project(name, store, uri, base)
 
 
 def load(name: str, *, workspace: str | Path = DEFAULT_WORKSPACE, version: str = "champion") -> Engine:

@@ -18,6 +18,7 @@ from danlu.core.config import Config
 from danlu.core.errors import RecipeError, first_line
 from danlu.core.plugins import installed
 from danlu.core.tasks import TaskName
+from danlu.core.urls import secret_in, without_secrets
 from danlu.data.config import DataConfig
 from danlu.evaluate.config import EvaluateConfig, SpeedConfig
 from danlu.learning.objectives.config import aim_of
@@ -50,6 +51,11 @@ class Recipe(Config):
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="How the evidence is gathered.")
     speed: SpeedConfig = Field(SpeedConfig(), description="How speed is measured.")
     release: ReleaseConfig = Field(ReleaseConfig(), description="What must be true before the model may go live.")
+    tracking: str | None = Field(
+        None,
+        description="MLflow to which runs and releases are told: sqlite:///mlflow.db beside the recipe, or the URL of "
+        "a server; ${NAME} is an environment variable. Empty is none.",
+    )
     serve: ServeConfig = Field(ServeConfig(), description="How the model answers over HTTP.")
     extensions: Extensions = Field(Extensions(), description="Sections of installed third-party stages, by name.")
 
@@ -60,6 +66,17 @@ class Recipe(Config):
             raise ValueError(
                 f"{value!r} cannot be a folder's name everywhere: use small letters, digits, dot, dash and "
                 "underscore, starting with a letter or digit, at most 64 characters"
+            )
+        return value
+
+    @field_validator("tracking")
+    @classmethod
+    def _no_password(cls, value: str | None) -> str | None:
+        secret = secret_in(value) if value is not None else None
+        if value is not None and secret is not None:
+            raise ValueError(
+                f"{without_secrets(value)!r} holds {secret}; a recipe may hold none. Put it into an environment "
+                "variable and write ${NAME} in its place"
             )
         return value
 

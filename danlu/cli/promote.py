@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from danlu.cli.output import json_option, name_argument, print_json, workspace_option
+from danlu.core.errors import UserError
 
 
 @click.command()
@@ -22,7 +23,7 @@ def promote(name: str, version: int | None, workspace: Path, as_json: bool) -> N
     from danlu.core.store import Workspace
     from danlu.release.registry import Registry
 
-    _say(name, Registry(Workspace(workspace), name).promote(version).number, as_json)
+    _say(name, Registry(Workspace(workspace), name).promote(version).number, workspace, as_json)
 
 
 @click.command()
@@ -34,10 +35,17 @@ def rollback(name: str, workspace: Path, as_json: bool) -> None:
     from danlu.core.store import Workspace
     from danlu.release.registry import Registry
 
-    _say(name, Registry(Workspace(workspace), name).rollback().number, as_json)
+    _say(name, Registry(Workspace(workspace), name).rollback().number, workspace, as_json)
 
 
-def _say(name: str, champion: int, as_json: bool) -> None:
+def _say(name: str, champion: int, workspace: Path, as_json: bool) -> None:
+    """Say which version is live, and tell MLflow where the recipe asks for it."""
+    from danlu import api
+
+    try:
+        api.track(name, workspace=workspace)
+    except UserError as error:
+        click.secho(f"warning: {error}", fg="yellow", err=True)
     if as_json:
         print_json({"name": name, "champion": champion})
     else:

@@ -84,6 +84,13 @@ ROADS: dict[str, dict[str, Entry]] = {
             example="danlu rollback sentiment-en",
         ),
     },
+    "Show others": {
+        "track": Entry(
+            target="danlu.cli.track:track",
+            help="Tell MLflow of every run and release.",
+            example="danlu track sentiment-en --uri sqlite:///mlflow.db",
+        ),
+    },
     "Help yourself": {
         "recipe": Entry(
             target="danlu.cli.recipe:recipe",

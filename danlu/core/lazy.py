@@ -21,6 +21,7 @@ EXTRA_OF: dict[str, str] = {
     "jinja2": "report",
     "markitdown": "documents",
     "matplotlib": "report",
+    "mlflow": "mlflow",
     "modelscope": "modelscope",
     "modelscope_hub": "modelscope",
     "onnx": "onnx",

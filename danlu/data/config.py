@@ -136,8 +136,8 @@ def _as_text(value: object) -> object:
 
 Moment = Annotated[str, BeforeValidator(_as_text)]
 
-Together = Literal["subject", "conversation"]
-_TOGETHER: tuple[Together, ...] = ("conversation", "subject")
+Together = Literal["subject", "conversation", "prompt"]
+_TOGETHER: tuple[Together, ...] = ("conversation", "prompt", "subject")
 
 
 class SplitConfig(Config):
@@ -176,8 +176,9 @@ class SplitConfig(Config):
     )
     keep_together: list[Together] = Field(
         default_factory=lambda: list(_TOGETHER),
-        description="Which rows besides duplicates stay on one side, where they are known. A model that serves the "
-        "same people it learned from may leave out subject.",
+        description="Which rows besides duplicates stay on one side, where they are known; prompt is everything said "
+        "before the last answer of instruction data. A model that serves the same people it learned from may leave out "
+        "subject.",
     )
 
     @field_validator("keep_together")

@@ -6,6 +6,7 @@ is therefore made by `place` (where the row came from) or by content, never by t
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +42,8 @@ class Keys:
     indexes `labels`, which are sorted; without labels all are 0. `characters` is the length of the text.
     `contents` [T] holds the first 64 bits of each distinct text's hash. `subject` and `conversation` number those, -1
     where a row has none. `time` is in seconds since 1970, UTC, `NO_TIME` where a row has none. These three are None
-    where no row has any. `source` numbers the sources as the recipe does. `subjects` and `conversations` give the
+    where no row has any. `source` numbers the sources as the recipe does. `prompt` numbers what is
+    said before the last answer of instruction data, -1 for a plain text; None where there are only these. `subjects` and `conversations` give the
     numbers of their names. `warnings` are for people.
     """
 
@@ -55,6 +57,7 @@ class Keys:
     conversation: Integers | None = None
     time: Integers | None = None
     source: Integers | None = None
+    prompt: Integers | None = None
     subjects: Mapping[str, int] = field(default_factory=dict)
     conversations: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -123,9 +126,9 @@ def read_keys(folder: Path, time: str = "time", relabel: Relabel | None = None, 
     low: list[Hashes] = []
     characters: list[Integers] = []
     source: list[Integers] = []
-    label, subject, conversation = _Numbers(), _Numbers(), _Numbers()
+    label, subject, conversation, prompt = _Numbers(), _Numbers(), _Numbers(), _Numbers()
     times = _Times()
-    others = [] if texts_only else ["label", "subject", "conversation", "time", "source"]
+    others = [] if texts_only else ["label", "subject", "conversation", "time", "source", "parts", "learn"]
     for batch in batches(folder, ["place", "content", "text", *others]):
         place.append(batch.column("place").to_numpy())
         upper, lower = _halves(batch.column("content"))
@@ -142,6 +145,7 @@ def read_keys(folder: Path, time: str = "time", relabel: Relabel | None = None, 
         subject.add(batch.column("subject"))
         conversation.add(batch.column("conversation"))
         times.add(batch.column("time"))
+        prompt.add(_prompts(batch))
     labels = tuple(sorted(label.known))
     position = {value: number for number, value in enumerate(labels)}
     rank = np.array([position[value] for value in label.known], dtype=np.int64)
@@ -159,10 +163,24 @@ def read_keys(folder: Path, time: str = "time", relabel: Relabel | None = None, 
         conversation=conversation.all(),
         time=seconds,
         source=None if texts_only else _joined(source, np.int64),
+        prompt=prompt.all(),
         subjects=subject.known,
         conversations=conversation.known,
         warnings=tuple(warnings),
     )
+
+
+def _prompts(batch: pa.RecordBatch) -> pa.Array:
+    """A hash of what is said before the last learned turn of each row; null for a plain text, or where nothing is."""
+    parts, learn = batch.column("parts"), batch.column("learn")
+    if parts.null_count == len(parts):
+        return pa.nulls(len(parts), pa.string())
+    found = []
+    for said, learned in zip(parts.to_pylist(), learn.to_pylist(), strict=True):
+        last = max((place for place, one in enumerate(learned) if one), default=0) if said else 0
+        before = "\n".join(said[:last]) if said else ""
+        found.append(hashlib.blake2b(before.encode("utf-8"), digest_size=16).hexdigest() if before else None)
+    return pa.array(found, pa.string())
 
 
 def _halves(contents: pa.Array) -> tuple[Hashes, Hashes]:

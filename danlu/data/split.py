@@ -55,7 +55,8 @@ class SplitRows:
     `place` orders rows as they came, each once. `content` is a hash of the text, `text` the number of the distinct
     text, `label` of the label (0 without labels). `links` [P, 2] are numbers of nearly equal texts, `equal` [P] marks
     those with equal shingles (see `danlu.data.keys.Links`); texts that no row has may be among them. `family` is the
-    same for a row and all that was augmented from it. `time` is in seconds since 1970, `NO_TIME` where unknown.
+    same for a row and all that was augmented from it, `prompt` for rows of instruction data with the same question.
+    `time` is in seconds since 1970, `NO_TIME` where unknown.
     """
 
     place: Integers
@@ -67,10 +68,11 @@ class SplitRows:
     subject: Integers | None = None
     conversation: Integers | None = None
     family: Integers | None = None
+    prompt: Integers | None = None
     time: Integers | None = None
 
     def __post_init__(self) -> None:
-        for name in ("content", "text", "label", "subject", "conversation", "family", "time"):
+        for name in ("content", "text", "label", "subject", "conversation", "family", "prompt", "time"):
             values = getattr(self, name)
             if values is not None and len(values) != len(self.place):
                 raise ValueError(f"{name} has {len(values):,} values for {len(self.place):,} rows.")
@@ -197,7 +199,7 @@ def _with_earlier(rows: SplitRows, pinned: Pinned, shares: Shares) -> tuple[Spli
         "text": np.where(text >= 0, rows.text[text], fresh),
         "label": np.full(number, NONE),
         "time": np.full(number, NO_TIME),
-        **{name: np.full(number, NONE) for name in ("subject", "conversation", "family")},
+        **{name: np.full(number, NONE) for name in ("subject", "conversation", "family", "prompt")},
         **{name: earlier[gone] for name, _, earlier in shared},
     }
     longer: dict[str, Any] = {
@@ -282,7 +284,7 @@ def _keys(rows: SplitRows, config: SplitConfig, order: Integers) -> tuple[list[I
     texts = max(int(rows.text.max(initial=-1)), int(links.max(initial=-1))) + 1
     key, pairs = contracted(links, rows.equal, texts)
     keys = [key[rows.text[order]]]
-    chosen = {"subject": rows.subject, "conversation": rows.conversation}
+    chosen = {"subject": rows.subject, "conversation": rows.conversation, "prompt": rows.prompt}
     shared = [*(chosen[name] for name in config.keep_together), rows.family]
     keys += [values[order] for values in shared if values is not None]
     return keys, pairs

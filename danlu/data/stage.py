@@ -229,6 +229,7 @@ def _split(config: CorpusConfig, keys: Keys, links: Links, card: Card, earlier: 
         equal=links.equal,
         subject=keys.subject,
         conversation=keys.conversation,
+        prompt=keys.prompt,
         time=keys.time,
     )
     pinned = None if earlier is None else earlier.pinned(keys, folds=config.split.folds is not None)
@@ -328,11 +329,16 @@ def _add(ctx: Context, config: DataStage, card: Card, repeats: Mapping[str, int]
             seed=data.seed,
             threshold=data.duplicates.threshold,
             synonyms=ctx.resources.get("data.augment.synonyms"),
-            answers=ctx.state / "answers",
+            answers=_answers(ctx),
             advance=bar.advance,
         )
     card.added = added.card()
     ctx.say(f"{card.added['rows']:,} training rows were added")
+
+
+def _answers(ctx: Context) -> Path:
+    """Where paid answers of an endpoint are kept, for later runs too."""
+    return (ctx.state if ctx.origin is None else ctx.origin.workspace / "cache") / "answers"
 
 
 def _look_for_references(ctx: Context, config: CorpusConfig, card: Card) -> None:

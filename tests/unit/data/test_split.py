@@ -349,7 +349,7 @@ def test_parts_are_numbered_by_their_names() -> None:
         ({"by": "time", "validation_from": "soon", "test_from": "2024-03-01"}, "'soon' is no date"),
         ({"by": "time", "folds": 5}, "folds would train on what comes after"),
         ({"folds": 1}, "greater than or equal to 2"),
-        ({"keep_together": ["text"]}, "Input should be 'subject' or 'conversation'"),
+        ({"keep_together": ["text"]}, "Input should be 'subject', 'conversation' or 'prompt'"),
     ],
 )
 def test_a_split_that_makes_no_sense_is_refused(values: dict[str, Any], message: str) -> None:

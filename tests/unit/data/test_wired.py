@@ -186,3 +186,20 @@ def test_turns_are_masked_across_and_kept_apart(tmp_path: Path) -> None:
 def test_what_does_not_fit_together_is_refused(section: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         DataConfig.model_validate({"sources": [{"path": "a.csv"}], **section})
+
+
+def test_no_question_is_asked_on_two_sides(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"question {number // 4}?", "completion": row["text"]} for number, row in enumerate(distinct(160))
+    ]
+    path = write(tmp_path / "rows.jsonl", rows)
+    out = make(tmp_path / "kept", [path], task="generate").out
+    by_prompt: dict[str, set[str]] = {}
+    for part in PARTS:
+        for row in rows_of(out, part):
+            by_prompt.setdefault(row["turns"][0]["text"], set()).add(part)
+    assert len(by_prompt) == 40
+    assert all(len(parts) == 1 for parts in by_prompt.values())
+    apart = make(tmp_path / "apart", [path], task="generate", split={"keep_together": []}).out
+    sides = {part: {row["turns"][0]["text"] for row in rows_of(apart, part)} for part in PARTS}
+    assert sides["train"] & sides["test"], "which is what it is for"

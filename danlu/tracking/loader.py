@@ -1,0 +1,46 @@
+"""What MLflow calls to load a released model: `mlflow.pyfunc.load_model("models:/NAME@champion")`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from danlu.core.machine import this_machine
+from danlu.engines.base import Engine
+from danlu.engines.table import load
+
+
+class Model:
+    """A released form behind MLflow's `predict`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
+        """For texts (a list, an array, or a table whose first column or column `text` holds them).
+
+        Classify: a list of `{"label", "probability", "probabilities"}`. Generate: a list of texts; `params` are those
+        of `danlu.engines.base.Engine.generate`.
+        """
+        texts = _texts(model_input)
+        labels = self._engine.form.labels
+        if labels is None:
+            return ["".join(self._engine.generate(self._engine.prompt(text), **(params or {}))) for text in texts]
+        found = []
+        for row in self._engine.predict(texts).tolist():
+            best = max(range(len(labels)), key=row.__getitem__)
+            answers = {"label": labels[best], "probability": row[best]}
+            found.append(answers | {"probabilities": dict(zip(labels, row, strict=True))})
+        return found
+
+
+def _texts(given: Any) -> list[str]:
+    columns = getattr(given, "columns", None)
+    if columns is not None:
+        given = given["text"] if "text" in columns else given.iloc[:, 0]
+    return [str(text) for text in ([given] if isinstance(given, str) else list(given))]
+
+
+def _load_pyfunc(path: str) -> Model:
+    """The form in the folder `path`; the name is MLflow's."""
+    return Model(load(Path(path), threads=this_machine().cores))
