@@ -263,7 +263,6 @@ class Shards:
         fits = self._offsets.shape == (index["documents"] + 1,) and self._offsets.dtype == np.dtype("<i8")
         if not fits or int(self._offsets[-1]) != self.tokens:
             raise DataError(f"{folder / OFFSETS} does not fit {INDEX}. {_AGAIN}")
-
         self._large = self.tokens * self.dtype.itemsize + self._offsets.nbytes > MAPPED_BYTES
 
     def __len__(self) -> int:
@@ -285,16 +284,15 @@ class Shards:
 
     def __getitem__(self, document: int) -> Integers:
         number = operator.index(document)
-        number += len(self) if number < 0 else 0
-        if not 0 <= number < len(self):
-            raise IndexError(f"There is no document {document}: there are {len(self)}, counted from 0.")
-        return self.piece(number)
+        return self.piece(number + len(self) if number < 0 else number)
 
     def piece(self, document: int, begin: int = 0, end: int | None = None) -> Integers:
         """The tokens `begin` to `end` (None: the last) of a document, [T], as a copy.
 
-        Raises `IndexError` where the document does not have them.
+        Raises `IndexError` where there is no such document, or it does not have them.
         """
+        if not 0 <= document < len(self):
+            raise IndexError(f"There is no document {document}: there are {len(self)}, counted from 0.")
         start, stop = int(self._offsets[document]), int(self._offsets[document + 1])
         end = stop - start if end is None else end
         if not 0 <= begin <= end <= stop - start:

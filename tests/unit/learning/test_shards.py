@@ -234,8 +234,10 @@ def test_refusals(tmp_path: Path) -> None:
             write([], tmp_path, vocabulary_size=size)
     shards = write([[1, 2]], tmp_path, vocabulary_size=10)
     for number in (1, -2):
-        with pytest.raises(IndexError, match=f"no document {number}: there are 1"):
+        with pytest.raises(IndexError, match="There is no document .*: there are 1"):
             shards[number]
+    with pytest.raises(IndexError, match="no document -1: there are 1"):
+        shards.piece(-1)
     with pytest.raises(IndexError, match="has 2 tokens; 1 to 3 are not among them"):
         shards.piece(0, 1, 3)
 
