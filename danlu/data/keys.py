@@ -42,9 +42,9 @@ class Keys:
     indexes `labels`, which are sorted; without labels all are 0. `characters` is the length of the text.
     `contents` [T] holds the first 64 bits of each distinct text's hash. `subject` and `conversation` number those, -1
     where a row has none. `time` is in seconds since 1970, UTC, `NO_TIME` where a row has none. These three are None
-    where no row has any. `source` numbers the sources as the recipe does. `prompt` numbers what is
-    said before the last answer of instruction data, -1 for a plain text; None where there are only these. `subjects` and `conversations` give the
-    numbers of their names. `warnings` are for people.
+    where no row has any. `source` numbers the sources as the recipe does. `prompt` numbers what is said before the last
+    answer of instruction data, -1 for a plain text; None where there are only these. `subjects` and `conversations`
+    give the numbers of their names. `warnings` are for people.
     """
 
     place: Integers
