@@ -53,8 +53,9 @@ def project(name: str, workspace: Workspace, uri: str, base: Path) -> Projected:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     mlflow = need("mlflow", extra="mlflow")
-    where = _absolute(_with_environment(uri), base)
+    filled = _with_environment(uri)
     try:
+        where = _absolute(filled, base)
         client = mlflow.MlflowClient(tracking_uri=where, registry_uri=where)
         return _Projection(client, name, workspace, where).bring_up_to_date()
     except UserError:

@@ -49,8 +49,7 @@ def test_runs_and_releases_are_projected_once_and_the_champion_loads(classify: W
         assert path.suffix not in {".pkl", ".pickle"}, f"{path}: no pickle is ever written"
 
 
-def test_an_mlflow_that_cannot_be_written_to_is_told(classify: Walked, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
+def test_an_mlflow_that_cannot_be_written_to_is_told(classify: Walked) -> None:
     done = classify.run("track", classify.name, "--uri", "sqlite:////proc/nowhere/mlflow.db")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
