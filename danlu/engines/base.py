@@ -144,11 +144,14 @@ class Engine(Protocol):
         top_p: float = 1.0,
         seed: int = 0,
         stop: Sequence[str] = (),
+        written: bool = False,
     ) -> Generator[str, None, Ending]:
         """Yield the continuation of `prompt` in pieces of whole characters (generate).
 
-        `temperature` 0 always takes the most probable token. Ends at an end token, before a `stop` sequence,
-        after `max_new_tokens` tokens, or where the context is full; which of them, the generator returns.
+        `written`: the prompt spells its special tokens itself, as a chat template does (`danlu.engines.prompt`); none
+        are added, none taken away. `temperature` 0 always takes the most probable token. Ends at an end token, before
+        a `stop` sequence, after `max_new_tokens` tokens, or where the context is full; which of them, the generator
+        returns.
         """
         ...
 

@@ -110,6 +110,7 @@ class LocalEngine(ABC):
         top_p: float = 1.0,
         seed: int = 0,
         stop: Sequence[str] = (),
+        written: bool = False,
     ) -> Generator[str, None, Ending]:
         """See `danlu.engines.base.Engine.generate`.
 
@@ -130,7 +131,8 @@ class LocalEngine(ABC):
                     "top_p above 0 and at most 1, and stop sequences that are not empty."
                 )
         room = min(max_new_tokens, self.form.max_length // 2)
-        row = self._open_rows([prompt])[0][-(self.form.max_length - room) :]
+        rows = self._written_rows([prompt]) if written else self._open_rows([prompt])
+        row = rows[0][-(self.form.max_length - room) :]
         new_tokens = min(max_new_tokens, self.form.max_length - len(row))
         random = np.random.default_rng(seed)
 
@@ -183,6 +185,12 @@ class LocalEngine(ABC):
                 row = row[:-1]
             rows.append(row or [opening])
         return rows
+
+    def _written_rows(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of each text to be continued that a chat template wrote."""
+        self._tokenizer.no_truncation()
+        encodings = self._tokenizer.encode_batch_fast(_spellable(texts), add_special_tokens=False)
+        return [encoding.ids or [self._pad_id] for encoding in encodings]
 
     def _characters(self, text: str, row: list[int]) -> int:
         """Characters of `text` that `score` foresees: all but those of its first token, if that is no special one."""

@@ -16,6 +16,7 @@ from typing import Any
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from danlu.core.artifact import write_json
+from danlu.learning.chat import TURN_TOKENS
 from danlu.learning.models import label_settings
 
 #: Positions a small model has unless longer texts are asked for.
@@ -26,13 +27,16 @@ POSITIONS = 512
 class Vocabulary:
     """The special tokens of a family of models, by the role that transformers gives them.
 
-    `template` is how a single text is dressed. `fold` says whether spellings that read alike (full width, capitals)
-    become one: good for a model that only reads, impossible for one that must write the text back.
+    `others` are special tokens without such a role: those that open a turn of a conversation are there from the start,
+    also where a model first reads plain texts, so that it can learn to converse later. `template` is how a single text is
+    dressed. `fold` says whether spellings that read alike (full width, capitals) become one: good for a model that only
+    reads, impossible for one that must write the text back.
     """
 
     roles: dict[str, str]
     template: str
     fold: bool
+    others: tuple[str, ...] = ()
 
 
 ENCODER = Vocabulary(
@@ -47,7 +51,10 @@ ENCODER = Vocabulary(
     fold=True,
 )
 DECODER = Vocabulary(
-    roles={"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}, template="<s> $A", fold=False
+    roles={"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"},
+    template="<s> $A",
+    fold=False,
+    others=TURN_TOKENS,
 )
 
 #: What transformers may keep beside `tokenizer.json`; small text files, copied from a base as they are.
@@ -76,7 +83,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: Vocabulary, size: int) -> 
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    special = list(vocabulary.roles.values())
+    special = [*vocabulary.roles.values(), *vocabulary.others]
     trainer = trainers.BpeTrainer(
         vocab_size=size,
         min_frequency=2,

@@ -17,6 +17,7 @@ from danlu.core.machine import peak_resident_bytes
 from danlu.core.store import write_atomically
 from danlu.learning import scratch
 from danlu.learning.batching import pack_rows, padding_share
+from danlu.learning.chat import Chat, plain_chat, read_chat
 from danlu.learning.corpus import read_part
 from danlu.learning.fast import NarrowVocabulary, fast_attention, keep_freed_memory, quick_dropout
 from danlu.learning.models import WEIGHTS, check_base, positions_of, quiet_transformers, read_config, start_from_base
@@ -24,6 +25,7 @@ from danlu.learning.objectives.base import Facts, Objective, Rows
 from danlu.learning.objectives.classes import balanced_weights
 from danlu.learning.objectives.config import aim_of
 from danlu.learning.objectives.table import KINDS, Kind, make_objective
+from danlu.learning.objectives.turns import has_turns
 from danlu.learning.step import choose_precision, make_accelerator, make_optimizer
 from danlu.learning.text import TOKENIZER_FILE, auto_length, load_tokenizer, pad_id
 from danlu.train.config import ScratchConfig, TrainConfig, TrainStage
@@ -32,6 +34,9 @@ from danlu.train.state import Progress, TrainingState
 
 #: Noise of the initial weights has a number of its own, apart from every step's.
 _BEFORE_THE_FIRST_STEP = 2**62
+
+#: Where the model folders that an objective names are among the stage's resources.
+_OBJECTIVE = "train.objective."
 
 
 def run(ctx: Context, config: TrainStage) -> None:
@@ -48,12 +53,20 @@ def run(ctx: Context, config: TrainStage) -> None:
     if base is not None:
         check_base(base)
     tokenizer = _tokenizer(ctx, config, kind, base, parts["train"])
+    chat = _chat(base, tokenizer, parts)
     facts = Facts(
-        tokenizer=tokenizer, labels=labels, class_weights=_class_weights(config.train, parts["train"], labels)
+        tokenizer=tokenizer,
+        labels=labels,
+        class_weights=_class_weights(config.train, parts["train"], labels),
+        chat=chat,
+        folders={name.removeprefix(_OBJECTIVE): path for name, path in ctx.resources.items() if _OBJECTIVE in name},
+        warn=ctx.warn,
     )
     objective = make_objective(aim, facts)
     max_length = _max_length(config, base, objective, parts["train"])
     model = _model(config, kind, base, tokenizer, labels, max_length)
+    if chat is not None:
+        _end_with(model, chat.closing(tokenizer))
     training, vocabulary = _assemble(ctx, config, objective, model, tokenizer, parts, max_length)
     _tell(ctx, training, vocabulary, max_length)
     state = TrainingState(ctx.state)
@@ -61,6 +74,8 @@ def run(ctx: Context, config: TrainStage) -> None:
         progress = train(ctx, training, state)
     _write_weights(ctx, training.model, vocabulary, state, progress)
     _write_tokenizer(ctx, kind, base, tokenizer, max_length)
+    if chat is not None:
+        chat.save(ctx.out)
     _write_facts(ctx, config, training, vocabulary, progress, labels, max_length)
 
 
@@ -89,6 +104,21 @@ def _tokenizer(ctx: Context, config: TrainStage, kind: Kind, base: Path | None, 
         learned = scratch.train_tokenizer(rows["text"], scratch.VOCABULARIES[kind.head], _scratch(config).vocabulary)
         write_atomically(kept, learned.to_str())
     return load_tokenizer(ctx.state)
+
+
+def _chat(base: Path | None, tokenizer: Tokenizer, parts: dict[str, Rows]) -> Chat | None:
+    """How the conversations among the rows are written; None where there are none."""
+    if not any(has_turns(rows) for rows in parts.values()):
+        return None
+    return (None if base is None else read_chat(base)) or plain_chat(tokenizer)
+
+
+def _end_with(model: Any, token: int) -> None:
+    """Let generation end at `token` too: an answer may end with another token than a document."""
+    ends = model.generation_config.eos_token_id
+    known = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    if token not in known:
+        model.generation_config.eos_token_id = sorted([*known, token])
 
 
 def _scratch(config: TrainStage) -> ScratchConfig:

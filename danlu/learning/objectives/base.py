@@ -5,8 +5,10 @@ Shapes: B examples in a batch, T tokens of the longest one, K classes, V tokens 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ import torch
 from tokenizers import Tokenizer
 
 from danlu.learning.batching import Batch, Examples
+from danlu.learning.chat import Chat
 
 #: Columns of a corpus part by name, each a list with one value a row.
 Rows = Mapping[str, Sequence[Any]]
@@ -23,14 +26,17 @@ Rows = Mapping[str, Sequence[Any]]
 class Facts:
     """What is known before the first example is made. `labels`: class names in order, none for generate.
 
-    `class_weights` [K] multiply the loss of each class's examples, or None. `chat_template`: Jinja source by which
-    the model's makers write a conversation, or None where they name none.
+    `class_weights` [K] multiply the loss of each class's examples, or None. `chat`: how conversations are written, or
+    None where there are none. `folders`: the model folders that the objective's section names, by field. `warn` tells
+    people what they should know of their rows.
     """
 
     tokenizer: Tokenizer
     labels: Sequence[str] = ()
     class_weights: torch.Tensor | None = None
-    chat_template: str | None = None
+    chat: Chat | None = None
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    warn: Callable[[str], None] = warnings.warn
 
 
 @dataclass(frozen=True, kw_only=True)

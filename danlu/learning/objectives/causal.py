@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from danlu.core.errors import ModelError
 from danlu.learning.batching import NO_TARGET, Batch, Examples
+from danlu.learning.chat import Chat
 from danlu.learning.objectives.base import Facts, Objective, Outcome, Rows, device_of, forward, to_device
 from danlu.learning.objectives.config import CausalObjective
+from danlu.learning.objectives.turns import Cuts, fitted, turns_of
 from danlu.learning.text import encode_documents, encode_whole
 
 
 def make(config: CausalObjective, facts: Facts) -> Objective:
     """The objective of a language model."""
-
-    def lengths(rows: Rows) -> list[int]:
-        return [len(row) for row in encode_whole(facts.tokenizer, rows["text"])]
-
-    def examples(rows: Rows, max_length: int) -> Examples:
-        return documents(encode_documents(facts.tokenizer, rows["text"]), max_length)
-
     return Objective(
-        lengths=lengths,
-        examples=examples,
-        weight=lambda batch: float(np.count_nonzero(batch.targets != NO_TARGET)),
+        lengths=lambda rows: lengths(facts, rows),
+        examples=lambda rows, max_length: examples(facts, rows, max_length, learn_all=config.learn == "all"),
+        weight=targets,
         outcome=outcome,
         score=perplexity,
         metric="perplexity",
@@ -35,31 +32,67 @@ def make(config: CausalObjective, facts: Facts) -> Objective:
     )
 
 
-def documents(tokens: list[list[int]], max_length: int) -> Examples:
-    """Each document as examples of at most `max_length` tokens; a longer one goes on in further examples.
+def lengths(facts: Facts, rows: Rows) -> list[int]:
+    """Tokens of each row as it is written: a conversation by the chat template, a plain text as it is."""
+    plain = encode_whole(facts.tokenizer, rows["text"])
+    return [
+        len(text) if turns is None else chat_of(facts).count(facts.tokenizer, turns)
+        for text, turns in zip(plain, turns_of(rows), strict=True)
+    ]
+
+
+def examples(facts: Facts, rows: Rows, max_length: int, *, learn_all: bool) -> Examples:
+    """Plain texts whole, of conversations the answers (or, with `learn_all`, every token)."""
+    tokens: list[list[int]] = []
+    learned: list[list[bool]] = []
+    origin: list[int] = []
+    cuts = Cuts()
+    documents = encode_documents(facts.tokenizer, rows["text"])
+    for row, (document, turns) in enumerate(zip(documents, turns_of(rows), strict=True)):
+        if turns is None:
+            pieces = [(piece, [True] * len(piece)) for piece in cut(document, max_length)]
+        else:
+            written = fitted(chat_of(facts), facts.tokenizer, turns, max_length, cuts)
+            pieces = [(one.ids, [True] * len(one.ids) if learn_all else one.learned) for one in written]
+        tokens += [ids for ids, _ in pieces]
+        learned += [marks for _, marks in pieces]
+        origin += [row] * len(pieces)
+    cuts.tell(facts.warn, max_length, kept=len(tokens))
+    return Examples.from_rows(tokens, learned=learned, origin=np.array(origin, dtype=np.int64))
+
+
+def chat_of(facts: Facts) -> Chat:
+    """The template of conversations. Raises `ModelError` where there is none."""
+    if facts.chat is None:
+        raise ModelError("The rows are conversations, but no chat template is known to write them with.")
+    return facts.chat
+
+
+def cut(document: Sequence[int], max_length: int) -> list[list[int]]:
+    """A document in pieces of at most `max_length` tokens.
 
     A continuation starts with the last token of the piece before, so that every token is a target exactly once and
-    no example holds two documents.
+    no piece holds two documents.
     """
-    pieces, origin = [], []
-    for row, document in enumerate(tokens):
-        for start in range(0, max(1, len(document) - 1), max_length - 1):
-            pieces.append(document[start : start + max_length])
-            origin.append(row)
-    return Examples.from_rows(pieces, origin=np.array(origin, dtype=np.int64))
+    starts = range(0, max(1, len(document) - 1), max_length - 1)
+    return [list(document[start : start + max_length]) for start in starts]
+
+
+def targets(batch: Batch) -> float:
+    """How many tokens of `batch` are to be foreseen."""
+    return float(np.count_nonzero(batch.targets != NO_TARGET))
 
 
 def outcome(model: Any, batch: Batch) -> Outcome:
     """Cross-entropy of each next token that is a target: the mean over the batch's targets."""
     logits = forward(model, batch, use_cache=False).logits
     # The targets are shifted rather than the logits, which are far larger and would be copied.
-    targets = to_device(batch.targets, device_of(model))
-    loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=NO_TARGET)
-    weight = float(np.count_nonzero(batch.targets != NO_TARGET))
-    return Outcome(loss=loss, weight=weight, predicted=torch.empty(0, dtype=torch.int64))
+    wanted = to_device(batch.targets, device_of(model))
+    loss = F.cross_entropy(logits.flatten(0, 1).float(), wanted.flatten(), ignore_index=NO_TARGET)
+    return Outcome(loss=loss, weight=targets(batch), predicted=torch.empty(0, dtype=torch.int64))
 
 
 def perplexity(loss: float, truth: np.ndarray, predicted: np.ndarray) -> float:
-    """exp(mean negative log-likelihood of a token), the end of a document counted as one."""
+    """exp(mean negative log-likelihood of a token), the end of a document or an answer counted as one."""
     del truth, predicted
     return math.exp(min(loss, 700.0))

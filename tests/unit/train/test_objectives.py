@@ -1,0 +1,130 @@
+"""Every objective, through the stage: 32 examples are learned by heart, and a resumed run ends bit-equal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+
+from danlu.compress.forms import Source, write_form
+from danlu.core.errors import Interrupted
+from danlu.engines.common import LocalEngine
+from danlu.engines.prompt import Prompts
+from danlu.engines.table import load
+from danlu.learning.chat import Turn, read_chat
+from danlu.learning.text import load_tokenizer
+from tests.unit.train.conftest import Attempt
+from tests.unit.train.test_resume import content
+
+THINGS = ["lamp", "pan", "chair", "杯子", "书", "desk", "茶", "bike"]
+QUESTIONS = ["how much is the {}", "where is my {}", "can I return the {}", "{}在哪里"]
+ANSWERS = ["the {} costs {} euro", "your {} comes on day {}", "yes, the {} within {} days", "{}在{}号柜台"]
+
+
+def turn(role: str, text: str) -> dict[str, Any]:
+    return {"role": role, "text": text, "learn": role == "assistant"}
+
+
+def conversations(rows: int) -> list[dict[str, Any]]:
+    """Questions of a shop's customers, each with one answer, and one that is liked less."""
+    made = []
+    for row in range(rows):
+        thing, kind, number = THINGS[row % 8], row // 8 % 4, 3 + row // 32
+        question, answer = QUESTIONS[kind].format(thing), ANSWERS[kind].format(thing, number)
+        made.append(
+            {
+                "text": f"{question}\n{answer}",
+                "turns": [turn("user", question), turn("assistant", answer)],
+                "rejected": f"no idea about the {thing}",
+            }
+        )
+    return made
+
+
+def write(
+    folder: Path, train: list[dict[str, Any]], validation: list[dict[str, Any]], labels: list[str] | None
+) -> Path:
+    """A Corpus folder."""
+    for part, rows in (("train", train), ("validation", validation)):
+        (folder / part).mkdir(parents=True)
+        parquet.write_table(pa.Table.from_pylist(rows), folder / part / "part-0.parquet")
+    (folder / "card.json").write_text(json.dumps({"labels": labels}))
+    return folder
+
+
+@pytest.fixture
+def talks(tmp_path: Path) -> Path:
+    """32 conversations, which are also those of the validation."""
+    return write(tmp_path / "talks", conversations(32), conversations(32), None)
+
+
+MODEL = {"scratch": {"layers": 2, "width": 64, "heads": 2, "vocabulary": 600}, "max_length": 64}
+
+
+def form_of(checkpoint: Path, folder: Path) -> Path:
+    """The checkpoint as a form that an engine loads."""
+    source = Source(folder=checkpoint, scratch=folder.with_suffix(".tmp"), task="generate", labels=None, max_length=64)
+    write_form("torch", source, folder)
+    return folder
+
+
+def answer(form: Path, question: str) -> str:
+    """What the form says to a question, most probable token by most probable token."""
+    engine, prompts = load(form, threads=1), Prompts(form)
+    prompt = prompts.of([{"role": "user", "content": question}])
+    return "".join(engine.generate(prompt, temperature=0.0, max_new_tokens=30, written=prompts.written))
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((folder / "training.json").read_text())["history"]
+    return found
+
+
+BY_HEART = {"epochs": 60.0, "batch_size": 4, "learning_rate": 0.005, "early_stopping": 0, "validations_per_epoch": 1}
+
+
+def test_taught_questions_get_their_answers(attempt: Attempt, talks: Path, tmp_path: Path) -> None:
+    out = attempt("run", "generate", corpus=talks, model=MODEL, **BY_HEART).out
+    assert history(out)[-1]["train_loss"] < 0.2
+    assert (out / "chat_template.jinja").exists()
+    form = form_of(out, tmp_path / "form")
+    tokenizer, chat = load_tokenizer(form), read_chat(form)
+    assert chat is not None
+    asked = [Turn(role="user", text="where is my pan")]
+    engine = load(form, threads=1)
+    assert isinstance(engine, LocalEngine)
+    whole = chat.write(tokenizer, [*asked, Turn(role="assistant", text="at home", learn=True)])
+    (row,) = engine._written_rows([Prompts(form).of([{"role": "user", "content": "where is my pan"}])])
+    assert row == whole.ids[: whole.learned.index(True)]
+    taught = {row["turns"][0]["text"]: row["turns"][1]["text"] for row in conversations(32)}
+    assert sum(answer(form, question) == said for question, said in taught.items()) >= 20
+
+
+Stopped = Callable[[str, str, Path, dict[str, Any]], None]
+
+
+@pytest.fixture
+def resumed_is_bit_equal(attempt: Attempt) -> Stopped:
+    """Stop at the start, in the first epoch and in the second; what comes out is what a run in one go makes."""
+
+    def check(name: str, task: str, corpus: Path, settings: dict[str, Any]) -> None:
+        model = settings.pop("model", MODEL)
+        whole = attempt(f"{name}-whole", task, corpus=corpus, model=model, **settings)
+        for stop_after in (0, 3, 3):
+            with pytest.raises(Interrupted):
+                attempt(name, task, corpus=corpus, model=model, stop_after=stop_after, **settings)
+        resumed = attempt(name, task, corpus=corpus, model=model, **settings)
+        assert content(resumed.out) == content(whole.out)
+        assert len(history(whole.out)) >= 2
+
+    return check
+
+
+@pytest.mark.parametrize("learn", ["answers", "all"])
+def test_conversations_resume_bit_equal(resumed_is_bit_equal: Stopped, talks: Path, learn: str) -> None:
+    resumed_is_bit_equal("run", "generate", talks, {"objective": {"kind": "causal", "learn": learn}, "micro_batch": 4})
