@@ -28,9 +28,9 @@ class Vocabulary:
     """The special tokens of a family of models, by the role that transformers gives them.
 
     `others` are special tokens without such a role: those that open a turn of a conversation are there from the start,
-    also where a model first reads plain texts, so that it can learn to converse later. `template` is how a single text is
-    dressed. `fold` says whether spellings that read alike (full width, capitals) become one: good for a model that only
-    reads, impossible for one that must write the text back.
+    also where a model first reads plain texts, so that it can learn to converse later. `template` is how a single text
+    is dressed. `fold` says whether spellings that read alike (full width, capitals) become one: good for a model that
+    only reads, impossible for one that must write the text back.
     """
 
     roles: dict[str, str]

@@ -30,6 +30,7 @@ from danlu.learning.step import choose_precision, make_accelerator, make_optimiz
 from danlu.learning.text import TOKENIZER_FILE, auto_length, load_tokenizer, pad_id
 from danlu.train.config import ScratchConfig, TrainConfig, TrainStage
 from danlu.train.loop import Training, make_order, seed_noise, train
+from danlu.train.prepared import prepared
 from danlu.train.state import Progress, TrainingState
 
 #: Noise of the initial weights has a number of its own, apart from every step's.
@@ -164,7 +165,12 @@ def _assemble(
     max_length: int,
 ) -> tuple[Training, NarrowVocabulary]:
     settings = config.train
-    examples, validation = (objective.examples(parts[name], max_length) for name in ("train", "validation"))
+    accelerator = make_accelerator(choose_precision(settings.precision, ctx.machine))
+    model.to(accelerator.device)
+    examples, validation = (
+        prepared(ctx, accelerator, objective, model, name, parts[name], objective.examples(parts[name], max_length))
+        for name in ("train", "validation")
+    )
     order = make_order(examples, settings)
     used = np.union1d(examples.used(order.seen(order.steps)), validation.tokens)
     vocabulary = NarrowVocabulary(model, used, pad_id(tokenizer))
@@ -172,7 +178,7 @@ def _assemble(
     training = Training(
         settings=settings,
         objective=objective,
-        accelerator=make_accelerator(choose_precision(settings.precision, ctx.machine)),
+        accelerator=accelerator,
         model=model,
         optimizer=make_optimizer(model, weight_decay=settings.weight_decay),
         examples=examples.renumbered(vocabulary.numbers),

@@ -6,7 +6,7 @@ Shapes: B examples in a batch, T tokens of the longest one, K classes, V tokens 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from danlu.learning.chat import Chat
 
 #: Columns of a corpus part by name, each a list with one value a row.
 Rows = Mapping[str, Sequence[Any]]
+
+#: Shows progress over batches of indices: `track(batches, what)` yields each.
+Track = Callable[[Sequence[np.ndarray], str], Iterable[np.ndarray]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,9 @@ class Objective:
     `metric` names it; `higher_is_better` says which way it goes.
     `separable`: the loss of a batch is the mean of its examples' losses by their weights, so a batch may be taken in
     pieces. Where each example is compared with the others of its batch, it may not.
+    `prepare(model, rows, examples, track)`: columns for `examples` that take the starting weights or another model to
+    find, computed once before the first step; `model` is in eval mode, and `track(batches, what)` yields the batches
+    and shows how far it is. None where there are none.
     """
 
     lengths: Callable[[Rows], Sequence[int]]
@@ -81,6 +87,7 @@ class Objective:
     metric: str
     higher_is_better: bool
     separable: bool = True
+    prepare: Callable[[Any, Rows, Examples, Track], dict[str, np.ndarray]] | None = None
 
     def better(self, score: float, than: float | None) -> bool:
         """Whether `score` beats `than`; anything beats None."""

@@ -10,12 +10,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from danlu.core.errors import ModelError
 from danlu.learning.batching import NO_TARGET, Batch, Examples
-from danlu.learning.chat import Chat
 from danlu.learning.objectives.base import Facts, Objective, Outcome, Rows, device_of, forward, to_device
 from danlu.learning.objectives.config import CausalObjective
-from danlu.learning.objectives.turns import Cuts, fitted, turns_of
+from danlu.learning.objectives.turns import Cuts, chat_of, fitted, turns_of
 from danlu.learning.text import encode_documents, encode_whole
 
 
@@ -59,13 +57,6 @@ def examples(facts: Facts, rows: Rows, max_length: int, *, learn_all: bool) -> E
         origin += [row] * len(pieces)
     cuts.tell(facts.warn, max_length, kept=len(tokens))
     return Examples.from_rows(tokens, learned=learned, origin=np.array(origin, dtype=np.int64))
-
-
-def chat_of(facts: Facts) -> Chat:
-    """The template of conversations. Raises `ModelError` where there is none."""
-    if facts.chat is None:
-        raise ModelError("The rows are conversations, but no chat template is known to write them with.")
-    return facts.chat
 
 
 def cut(document: Sequence[int], max_length: int) -> list[list[int]]:

@@ -34,7 +34,32 @@ class CausalObjective(Config):
     )
 
 
-ObjectiveConfig = Annotated[ClassesObjective | CausalObjective, Field(discriminator="kind")]
+class PreferenceObjective(Config):
+    """Of two answers the better one (DPO, Rafailov et al. 2023, arXiv:2305.18290), seen from the starting weights.
+
+    The rows need both answers: `chosen` and `rejected` beside a prompt, in any form that instruction data has.
+    """
+
+    task: ClassVar[TaskName] = "generate"
+
+    kind: Literal["preference"] = Field("preference", description="Of two answers the better one (DPO).")
+    beta: float = Field(
+        0.1, gt=0.0, description="How strongly the model is held to where it started; larger holds it more."
+    )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0.0,
+        lt=0.5,
+        description="Share of the pairs that are taken to be the wrong way round (conservative DPO), 0 to below 0.5.",
+    )
+    length_normalised: bool = Field(
+        False,
+        description="Mean instead of sum over an answer's tokens, so that longer answers do not count more (Lambert et "
+        "al. 2024, arXiv:2411.15124); beta is then larger, such as 5.",
+    )
+
+
+ObjectiveConfig = Annotated[ClassesObjective | CausalObjective | PreferenceObjective, Field(discriminator="kind")]
 
 #: What training aims at where the recipe does not say.
 DEFAULTS: dict[TaskName, ObjectiveConfig] = {"classify": ClassesObjective(), "generate": CausalObjective()}

@@ -26,6 +26,11 @@ KINDS: dict[str, Kind] = {
     "classes": Kind(make="danlu.learning.objectives.classes:make", columns=("text", "label"), head="classifier"),
     "causal": Kind(
         make="danlu.learning.objectives.causal:make",
+        columns=("text", "turns"),
+        head="causal",
+    ),
+    "preference": Kind(
+        make="danlu.learning.objectives.preference:make",
         columns=("text", "turns", "rejected"),
         head="causal",
     ),

@@ -8,9 +8,9 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from danlu.core.errors import DataError
+from danlu.core.errors import DataError, ModelError
 from danlu.learning.chat import Chat, Turn, Written
-from danlu.learning.objectives.base import Rows
+from danlu.learning.objectives.base import Facts, Rows
 
 
 def turns_of(rows: Rows) -> list[list[Turn] | None]:
@@ -22,6 +22,13 @@ def turns_of(rows: Rows) -> list[list[Turn] | None]:
 def conversation(turns: Sequence[Mapping[str, Any]]) -> list[Turn]:
     """The entries of a `turns` column as turns."""
     return [Turn(role=turn["role"], text=turn["text"], learn=bool(turn["learn"])) for turn in turns]
+
+
+def chat_of(facts: Facts) -> Chat:
+    """The template of conversations. Raises `ModelError` where there is none."""
+    if facts.chat is None:
+        raise ModelError("The rows are conversations, but no chat template is known to write them with.")
+    return facts.chat
 
 
 def has_turns(rows: Rows) -> bool:
@@ -60,34 +67,43 @@ class Cuts:
 def fitted(chat: Chat, tokenizer: Tokenizer, turns: Sequence[Turn], max_length: int, cuts: Cuts) -> list[Written]:
     """A conversation in pieces of at most `max_length` tokens, each with something to learn; most often one piece.
 
-    One that is too long is cut from its front, to begin with a later question; what the system says stays. Where the
-    last question and its answer are too long together, the answer loses its end; where it would be lost whole, there
-    is no piece. `cuts` counts all that.
+    See `fit` for what is too long.
     """
-    found = []
-    for part in chat.parts(turns):
-        written = chat.write(tokenizer, part)
-        kept = written if len(written.ids) <= max_length else _cut(chat, tokenizer, part, max_length, cuts)
-        if kept is not None:
-            found.append(kept)
-    return found
+    pieces = [fit(chat, tokenizer, [part], max_length, cuts) for part in chat.parts(turns)]
+    return [written for piece in pieces for written in piece]
 
 
-def _cut(chat: Chat, tokenizer: Tokenizer, turns: Sequence[Turn], max_length: int, cuts: Cuts) -> Written | None:
+def fit(
+    chat: Chat, tokenizer: Tokenizer, versions: Sequence[Sequence[Turn]], max_length: int, cuts: Cuts
+) -> list[Written]:
+    """A conversation in one or more versions, which differ in what their last turn says, each of `max_length` at most.
+
+    One that is too long is cut from its front, to begin with a later question; what the system says stays, and every
+    version begins alike. Where the last question and its answer are too long together, the answer loses its end; where
+    it would be lost whole, the list is empty. `cuts` counts all that.
+    """
+    whole = [chat.write(tokenizer, turns) for turns in versions]
+    if _longest(whole) <= max_length:
+        return whole
+    turns = versions[0]
     learned = [place for place, turn in enumerate(turns) if turn.learn]
     head = next((place for place, turn in enumerate(turns) if turn.role != "system"), 0)
-    questions = [place for place in range(head, learned[-1] + 1) if turns[place].role == "user" or place == head]
-    for begin in questions:
-        kept = [*turns[:head], *turns[begin : learned[-1] + 1]]
-        written = chat.write(tokenizer, kept)
-        if len(written.ids) <= max_length:
+    for begin in range(head, learned[-1] + 1):
+        if begin > head and turns[begin].role != "user":
+            continue
+        kept = [[*each[:head], *each[begin : learned[-1] + 1]] for each in versions]
+        written = [chat.write(tokenizer, each) for each in kept]
+        if _longest(written) <= max_length:
             break
-    lost = len(learned) - sum(turn.learn for turn in kept)
-    if not any(written.learned[:max_length]):
+    if not all(any(each.learned[:max_length]) for each in written):
         cuts.conversations += 1
         cuts.answers += len(learned)
-        return None
-    cuts.fronts += begin > head
-    cuts.ends += len(written.ids) > max_length
-    cuts.answers += lost
-    return Written(ids=written.ids[:max_length], learned=written.learned[:max_length])
+        return []
+    cuts.fronts += len(kept[0]) < learned[-1] + 1
+    cuts.ends += _longest(written) > max_length
+    cuts.answers += len(learned) - sum(turn.learn for turn in kept[0])
+    return [Written(ids=each.ids[:max_length], learned=each.learned[:max_length]) for each in written]
+
+
+def _longest(versions: Sequence[Written]) -> int:
+    return max(len(written.ids) for written in versions)

@@ -40,7 +40,8 @@ def conversations(rows: int) -> list[dict[str, Any]]:
             {
                 "text": f"{question}\n{answer}",
                 "turns": [turn("user", question), turn("assistant", answer)],
-                "rejected": f"no idea about the {thing}",
+                # Each answer is the better one once and the worse one once, so the question decides.
+                "rejected": ANSWERS[(kind + 1) % 4].format(thing, number),
             }
         )
     return made
@@ -128,3 +129,24 @@ def resumed_is_bit_equal(attempt: Attempt) -> Stopped:
 @pytest.mark.parametrize("learn", ["answers", "all"])
 def test_conversations_resume_bit_equal(resumed_is_bit_equal: Stopped, talks: Path, learn: str) -> None:
     resumed_is_bit_equal("run", "generate", talks, {"objective": {"kind": "causal", "learn": learn}, "micro_batch": 4})
+
+
+PREFERENCE = {"kind": "preference", "beta": 0.5}
+
+
+def test_pairs_are_learned_by_heart(attempt: Attempt, talks: Path) -> None:
+    settings = BY_HEART | {"epochs": 30.0, "learning_rate": 0.003}
+    out = attempt("run", "generate", corpus=talks, model=MODEL, objective=PREFERENCE, **settings).out
+    first, last = history(out)[0], history(out)[-1]
+    assert first["train_loss"] > 0.5
+    assert last["train_loss"] < 0.05
+    assert last["validation_score"] == 1.0
+
+
+def test_preferences_resume_bit_equal_with_the_first_opinion(
+    resumed_is_bit_equal: Stopped, talks: Path, tmp_path: Path
+) -> None:
+    settings = {"objective": PREFERENCE, "micro_batch": 4, "early_stopping": 0}
+    resumed_is_bit_equal("run", "generate", talks, settings)
+    kept = [(tmp_path / name / "state" / "prepared-train.safetensors").read_bytes() for name in ("run", "run-whole")]
+    assert kept[0] == kept[1]
