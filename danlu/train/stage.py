@@ -53,14 +53,16 @@ def run(ctx: Context, config: TrainStage) -> None:
     base = ctx.resources.get("model.base")
     if base is not None:
         check_base(base)
-    tokenizer = _tokenizer(ctx, config, kind, base, parts["train"])
-    chat = _chat(base, tokenizer, parts)
+    folders = {name.removeprefix(_OBJECTIVE): path for name, path in ctx.resources.items() if _OBJECTIVE in name}
+    source = base or folders.get(kind.tokenizer or "")
+    tokenizer = _tokenizer(ctx, config, kind, source, parts["train"])
+    chat = _chat(source, tokenizer, parts)
     facts = Facts(
         tokenizer=tokenizer,
         labels=labels,
         class_weights=_class_weights(config.train, parts["train"], labels),
         chat=chat,
-        folders={name.removeprefix(_OBJECTIVE): path for name, path in ctx.resources.items() if _OBJECTIVE in name},
+        folders=folders,
         warn=ctx.warn,
     )
     objective = make_objective(aim, facts)
@@ -74,7 +76,7 @@ def run(ctx: Context, config: TrainStage) -> None:
     with fast_attention(model):
         progress = train(ctx, training, state)
     _write_weights(ctx, training.model, vocabulary, state, progress)
-    _write_tokenizer(ctx, kind, base, tokenizer, max_length)
+    _write_tokenizer(ctx, kind, source, tokenizer, max_length)
     if chat is not None:
         chat.save(ctx.out)
     _write_facts(ctx, config, training, vocabulary, progress, labels, max_length)
@@ -95,10 +97,10 @@ def _read(folder: Path, name: str, kind: Kind, labels: list[str], config: TrainS
     return {column: [values[index] for index in chosen] for column, values in rows.items() if values}
 
 
-def _tokenizer(ctx: Context, config: TrainStage, kind: Kind, base: Path | None, rows: Rows) -> Tokenizer:
-    """The base's tokenizer, or one learned from the training texts (kept in `ctx.state` for a resume)."""
-    if base is not None:
-        return load_tokenizer(base)
+def _tokenizer(ctx: Context, config: TrainStage, kind: Kind, source: Path | None, rows: Rows) -> Tokenizer:
+    """The tokenizer of the model folder `source`, or one learned from the training texts (kept for a resume)."""
+    if source is not None:
+        return load_tokenizer(source)
     kept = ctx.state / TOKENIZER_FILE
     if not kept.exists():
         ctx.say(f"Learning a tokenizer from {len(rows['text']):,} texts.")
@@ -107,11 +109,11 @@ def _tokenizer(ctx: Context, config: TrainStage, kind: Kind, base: Path | None, 
     return load_tokenizer(ctx.state)
 
 
-def _chat(base: Path | None, tokenizer: Tokenizer, parts: dict[str, Rows]) -> Chat | None:
+def _chat(source: Path | None, tokenizer: Tokenizer, parts: dict[str, Rows]) -> Chat | None:
     """How the conversations among the rows are written; None where there are none."""
     if not any(has_turns(rows) for rows in parts.values()):
         return None
-    return (None if base is None else read_chat(base)) or plain_chat(tokenizer)
+    return (None if source is None else read_chat(source)) or plain_chat(tokenizer)
 
 
 def _end_with(model: Any, token: int) -> None:
@@ -226,11 +228,11 @@ def _save(model: Any, vocabulary: NarrowVocabulary, folder: Path) -> None:
         model.save_pretrained(folder, max_shard_size="1000GB")
 
 
-def _write_tokenizer(ctx: Context, kind: Kind, base: Path | None, tokenizer: Tokenizer, max_length: int) -> None:
-    if base is None:
+def _write_tokenizer(ctx: Context, kind: Kind, source: Path | None, tokenizer: Tokenizer, max_length: int) -> None:
+    if source is None:
         scratch.save_tokenizer(tokenizer, scratch.VOCABULARIES[kind.head], ctx.out, max_length)
         return
-    scratch.copy_tokenizer(base, ctx.out, tokenizer, max_length)
+    scratch.copy_tokenizer(source, ctx.out, tokenizer, max_length)
 
 
 def _told_base(base: str | None) -> str | None:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from danlu.core.config import Config
+from danlu.core.config import Config, Resource
 from danlu.core.tasks import TaskName
 
 
@@ -59,7 +59,47 @@ class PreferenceObjective(Config):
     )
 
 
-ObjectiveConfig = Annotated[ClassesObjective | CausalObjective | PreferenceObjective, Field(discriminator="kind")]
+class _Distilled(Config):
+    """What a teacher adds to the labels (Hinton et al. 2015, arXiv:1503.02531)."""
+
+    teacher: Resource = Field(
+        description="The model to learn from, trained for the same task: a folder, package://NAME/path, "
+        "hf://OWNER/NAME or modelscope://OWNER/NAME."
+    )
+    temperature: float = Field(
+        2.0, gt=0.0, description="Softens the teacher's probabilities and the student's alike; 1 leaves them."
+    )
+    teacher_weight: float = Field(
+        0.5, gt=0.0, le=1.0, description="Share of the teacher in the loss, above 0 to 1; the labels have the rest."
+    )
+
+
+class DistillClassesObjective(_Distilled):
+    """One class a text, as the labels and a larger classifier say it. Both must have the same classes."""
+
+    task: ClassVar[TaskName] = "classify"
+
+    kind: Literal["distill_classes"] = Field("distill_classes", description="A small classifier from a larger one.")
+
+
+class DistillCausalObjective(_Distilled):
+    """Each next token, as the texts and a larger language model say it.
+
+    Both must have the same tokenizer; a small model from scratch takes the teacher's.
+    """
+
+    task: ClassVar[TaskName] = "generate"
+
+    kind: Literal["distill_causal"] = Field("distill_causal", description="A small language model from a larger one.")
+    learn: Literal["answers", "all"] = Field(
+        "answers", description="Of a conversation: as in kind causal. Plain texts are always learned whole."
+    )
+
+
+ObjectiveConfig = Annotated[
+    ClassesObjective | CausalObjective | PreferenceObjective | DistillClassesObjective | DistillCausalObjective,
+    Field(discriminator="kind"),
+]
 
 #: What training aims at where the recipe does not say.
 DEFAULTS: dict[TaskName, ObjectiveConfig] = {"classify": ClassesObjective(), "generate": CausalObjective()}

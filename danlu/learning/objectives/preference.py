@@ -31,9 +31,7 @@ def make(config: PreferenceObjective, facts: Facts) -> Objective:
     """The objective of a language model that is to prefer the chosen answers."""
 
     def lengths(rows: Rows) -> list[int]:
-        return [
-            max(chat_of(facts).count(facts.tokenizer, turns) for turns in both) for _, both in pairs(facts, rows)
-        ]
+        return [max(chat_of(facts).count(facts.tokenizer, turns) for turns in both) for _, both in pairs(facts, rows)]
 
     def prepare(model: Any, rows: Rows, examples: Examples, track: Track) -> dict[str, np.ndarray]:
         """What the starting weights think of the answers: log-probabilities [N] of the chosen and the rejected ones."""

@@ -14,12 +14,14 @@ class Kind:
     """One objective. `make`: "module:function" of `(config, facts) -> Objective`.
 
     `columns`: what it reads of a corpus part; those after the first may be missing. `head`: the kind of model it
-    trains, a key of `models.LOADERS` and `scratch.MAKERS`.
+    trains, a key of `models.LOADERS` and `scratch.MAKERS`. `tokenizer`: the field of its section that names a model
+    folder whose tokenizer a model from scratch takes; None lets it learn its own.
     """
 
     make: str
     columns: tuple[str, ...]
     head: str
+    tokenizer: str | None = None
 
 
 KINDS: dict[str, Kind] = {
@@ -33,6 +35,15 @@ KINDS: dict[str, Kind] = {
         make="danlu.learning.objectives.preference:make",
         columns=("text", "turns", "rejected"),
         head="causal",
+    ),
+    "distill_classes": Kind(
+        make="danlu.learning.objectives.distill:make_classes", columns=("text", "label"), head="classifier"
+    ),
+    "distill_causal": Kind(
+        make="danlu.learning.objectives.distill:make_causal",
+        columns=("text", "turns"),
+        head="causal",
+        tokenizer="teacher",
     ),
 }
 

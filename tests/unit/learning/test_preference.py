@@ -76,7 +76,8 @@ def test_the_loss_is_equation_7_of_the_paper(mean: bool, smoothing: float) -> No
     losses, better = [], []
     for question, chosen, rejected in PAIRS:
         ratios = [
-            log_probability(policy, question, answer, mean=mean) - log_probability(reference, question, answer, mean=mean)
+            log_probability(policy, question, answer, mean=mean)
+            - log_probability(reference, question, answer, mean=mean)
             for answer in (chosen, rejected)
         ]
         margin = 0.3 * (ratios[0] - ratios[1])

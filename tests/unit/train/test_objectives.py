@@ -16,6 +16,7 @@ from danlu.core.errors import Interrupted
 from danlu.engines.common import LocalEngine
 from danlu.engines.prompt import Prompts
 from danlu.engines.table import load
+from danlu.examples import tiny_rows
 from danlu.learning.chat import Turn, read_chat
 from danlu.learning.text import load_tokenizer
 from tests.unit.train.conftest import Attempt
@@ -86,7 +87,7 @@ def history(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-BY_HEART = {"epochs": 60.0, "batch_size": 4, "learning_rate": 0.005, "early_stopping": 0, "validations_per_epoch": 1}
+BY_HEART = {"epochs": 50.0, "batch_size": 4, "learning_rate": 0.005, "early_stopping": 0, "validations_per_epoch": 1}
 
 
 def test_taught_questions_get_their_answers(attempt: Attempt, talks: Path, tmp_path: Path) -> None:
@@ -150,3 +151,41 @@ def test_preferences_resume_bit_equal_with_the_first_opinion(
     resumed_is_bit_equal("run", "generate", talks, settings)
     kept = [(tmp_path / name / "state" / "prepared-train.safetensors").read_bytes() for name in ("run", "run-whole")]
     assert kept[0] == kept[1]
+
+
+@pytest.fixture
+def moods(tmp_path: Path) -> Path:
+    """32 texts with a label each."""
+    rows = tiny_rows(32)
+    return write(tmp_path / "moods", rows, rows, ["bad", "good"])
+
+
+SMALL = {"scratch": {"layers": 1, "width": 32, "heads": 2, "vocabulary": 400}, "max_length": 48}
+LARGER = {"scratch": {"layers": 1, "width": 48, "heads": 2, "vocabulary": 420}, "max_length": 48}
+DISTILLED = [("classify", "distill_classes", "moods"), ("generate", "distill_causal", "talks")]
+
+
+@pytest.mark.parametrize(("task", "kind", "corpus"), DISTILLED)
+def test_a_student_learns_from_a_trained_teacher(
+    attempt: Attempt,
+    resumed_is_bit_equal: Stopped,
+    request: pytest.FixtureRequest,
+    task: str,
+    kind: str,
+    corpus: str,
+) -> None:
+    folder = request.getfixturevalue(corpus)
+    teacher = attempt("teacher", task, corpus=folder, model=LARGER, **BY_HEART | {"epochs": 12.0}).out
+    settings: dict[str, Any] = {
+        "model": SMALL,
+        "objective": {"kind": kind, "teacher": "teacher", "teacher_weight": 0.9},
+        "resources": {"train.objective.teacher": teacher},
+    }
+    resumed_is_bit_equal("run", task, folder, {**settings, "early_stopping": 0})
+    out = attempt("student", task, corpus=folder, **settings, **BY_HEART | {"epochs": 20.0}).out
+    first, last = history(out)[0], history(out)[-1]
+    assert last["train_loss"] < 0.35 * first["train_loss"]
+    assert last["validation_score"] == 1.0 if task == "classify" else last["validation_score"] < 8.0
+    # A language model from nothing speaks the teacher's tokens, since they are compared one by one.
+    same = (out / "tokenizer.json").read_bytes() == (teacher / "tokenizer.json").read_bytes()
+    assert same == (task == "generate")
