@@ -61,7 +61,12 @@ DECODER = Vocabulary(
 _OTHER_TOKENIZER_FILES = ("special_tokens_map.json", "added_tokens.json", "chat_template.jinja")
 
 #: The special tokens of each kind of model that is trained from nothing.
-VOCABULARIES: dict[str, Vocabulary] = {"classifier": ENCODER, "causal": DECODER}
+VOCABULARIES: dict[str, Vocabulary] = {
+    "classifier": ENCODER,
+    "causal": DECODER,
+    "masked": ENCODER,
+    "encoder": ENCODER,
+}
 
 #: How Qwen, Llama 3 and their kin cut text before merging, with one change: Han characters form runs of their own,
 #: so that no token mixes 房间 with Latin letters.
@@ -141,19 +146,39 @@ class Shape:
 
 def make_classifier(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) -> Any:
     """A BERT-shaped classifier with random weights; seed torch first."""
-    from transformers import BertConfig, BertForSequenceClassification
+    from transformers import BertForSequenceClassification
 
-    return BertForSequenceClassification(
-        BertConfig(
-            vocab_size=tokenizer.get_vocab_size(),
-            hidden_size=shape.width,
-            num_hidden_layers=shape.layers,
-            num_attention_heads=shape.heads,
-            intermediate_size=4 * shape.width,
-            max_position_embeddings=shape.positions,
-            pad_token_id=tokenizer.token_to_id("[PAD]"),
-            **label_settings(labels),
-        )
+    return BertForSequenceClassification(_bert(shape, tokenizer, **label_settings(labels)))
+
+
+def make_masked(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) -> Any:
+    """A BERT-shaped model that foresees hidden tokens, with random weights; `labels` are none of its business."""
+    from transformers import BertForMaskedLM
+
+    del labels
+    return BertForMaskedLM(_bert(shape, tokenizer))
+
+
+def make_encoder(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) -> Any:
+    """A BERT-shaped model whose answer is a vector a token, with random weights; `labels` are none of its business."""
+    from transformers import BertModel
+
+    del labels
+    return BertModel(_bert(shape, tokenizer), add_pooling_layer=False)
+
+
+def _bert(shape: Shape, tokenizer: Tokenizer, **settings: Any) -> Any:
+    from transformers import BertConfig
+
+    return BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=shape.width,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        intermediate_size=4 * shape.width,
+        max_position_embeddings=shape.positions,
+        pad_token_id=tokenizer.token_to_id("[PAD]"),
+        **settings,
     )
 
 
@@ -182,4 +207,9 @@ def make_generator(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) ->
 
 
 #: How each kind of model is made from nothing.
-MAKERS = {"classifier": make_classifier, "causal": make_generator}
+MAKERS = {
+    "classifier": make_classifier,
+    "causal": make_generator,
+    "masked": make_masked,
+    "encoder": make_encoder,
+}

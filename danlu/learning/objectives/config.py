@@ -96,10 +96,51 @@ class DistillCausalObjective(_Distilled):
     )
 
 
+class MaskedObjective(Config):
+    """Words that are hidden in a text, from those around them (BERT, Devlin et al. 2018, arXiv:1810.04805).
+
+    For no task of a recipe yet.
+    """
+
+    kind: Literal["masked"] = Field("masked", description="Foresee hidden words.")
+    share: float = Field(
+        0.15,
+        gt=0.0,
+        lt=1.0,
+        description="Share of a text's tokens that is to be foreseen, above 0 to below 1; of these 80 % are hidden, "
+        "10 % replaced by another token, 10 % left.",
+    )
+    whole_words: bool = Field(
+        False, description="Hide all tokens of a word together; words of Chinese text are found by rjieba."
+    )
+
+
+class ContrastiveObjective(Config):
+    """Texts that belong together lie near one another: each question finds its own answer among those of its batch.
+
+    Henderson et al. 2017, arXiv:1705.00652 (multiple negatives); with a temperature and cosine similarity InfoNCE, van
+    den Oord et al. 2018, arXiv:1807.03748. For no task of a recipe yet.
+    """
+
+    kind: Literal["contrastive"] = Field("contrastive", description="Texts that belong together lie near one another.")
+    temperature: float = Field(
+        0.05,
+        gt=0.0,
+        description="Divides the cosines, which lie between -1 and 1; smaller looks harder at near misses.",
+    )
+    both_ways: bool = Field(False, description="Each answer is to find its question too.")
+    pooling: Literal["mean", "first"] = Field(
+        "mean", description="A text's vector: the mean over its tokens, or that of its first token."
+    )
+
+
 ObjectiveConfig = Annotated[
     ClassesObjective | CausalObjective | PreferenceObjective | DistillClassesObjective | DistillCausalObjective,
     Field(discriminator="kind"),
 ]
+
+#: Any objective, those among them that no task asks for yet.
+AnyObjectiveConfig = ObjectiveConfig | MaskedObjective | ContrastiveObjective
 
 #: What training aims at where the recipe does not say.
 DEFAULTS: dict[TaskName, ObjectiveConfig] = {"classify": ClassesObjective(), "generate": CausalObjective()}

@@ -31,7 +31,7 @@ def make(config: PreferenceObjective, facts: Facts) -> Objective:
     """The objective of a language model that is to prefer the chosen answers."""
 
     def lengths(rows: Rows) -> list[int]:
-        return [max(chat_of(facts).count(facts.tokenizer, turns) for turns in both) for _, both in pairs(facts, rows)]
+        return [max(chat_of(facts).count(facts.tokenizer, turns) for turns in both) for _, both in pairs(rows)]
 
     def prepare(model: Any, rows: Rows, examples: Examples, track: Track) -> dict[str, np.ndarray]:
         """What the starting weights think of the answers: log-probabilities [N] of the chosen and the rejected ones."""
@@ -69,14 +69,14 @@ def make(config: PreferenceObjective, facts: Facts) -> Objective:
 def losses(margins: torch.Tensor, smoothing: float) -> torch.Tensor:
     """-log sigmoid of each margin [B]: equation 7 of the paper.
 
-    With `smoothing` e, (1 - e) of that and e of the pair the other way round: "conservative DPO", Mitchell 2023, "A note
-    on DPO with noisy preferences".
+    With `smoothing` e, (1 - e) of that and e of the pair the other way round: "conservative DPO", Mitchell 2023, "A
+    note on DPO with noisy preferences".
     """
     return -(1.0 - smoothing) * F.logsigmoid(margins) - smoothing * F.logsigmoid(-margins)
 
 
 def log_probabilities(model: Any, batch: Batch, *, mean: bool) -> torch.Tensor:
-    """log p(answer | question) of each row [R], summed over the answer's tokens, or their mean.
+    """Logarithm of p(answer | question) of each row [R], summed over the answer's tokens, or their mean.
 
     The mean is the length-normalised form of Lambert et al. 2024 (arXiv:2411.15124), there for DPO.
     """
@@ -87,7 +87,7 @@ def log_probabilities(model: Any, batch: Batch, *, mean: bool) -> torch.Tensor:
     return sums / (targets != NO_TARGET).sum(dim=1) if mean else sums
 
 
-def pairs(facts: Facts, rows: Rows) -> list[tuple[int, list[list[Turn]]]]:
+def pairs(rows: Rows) -> list[tuple[int, list[list[Turn]]]]:
     """For each row that has two different answers its number, and the conversation with either; the last turn counts.
 
     Raises `DataError` where there are none.
@@ -111,7 +111,7 @@ def pairs(facts: Facts, rows: Rows) -> list[tuple[int, list[list[Turn]]]]:
 def examples(facts: Facts, rows: Rows, max_length: int) -> Examples:
     """Two rows a pair, of which the answers are learned; both begin alike."""
     cuts = Cuts()
-    found = pairs(facts, rows)
+    found = pairs(rows)
     if len(found) < len(rows["text"]):
         facts.warn(f"{len(rows['text']) - len(found):,} of {len(rows['text']):,} rows have no two different answers.")
     written = [(number, fit(chat_of(facts), facts.tokenizer, both, max_length, cuts)) for number, both in found]

@@ -6,7 +6,7 @@ import importlib
 from dataclasses import dataclass
 
 from danlu.learning.objectives.base import Facts, Objective
-from danlu.learning.objectives.config import ObjectiveConfig
+from danlu.learning.objectives.config import AnyObjectiveConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +45,14 @@ KINDS: dict[str, Kind] = {
         head="causal",
         tokenizer="teacher",
     ),
+    "masked": Kind(make="danlu.learning.objectives.masked:make", columns=("text",), head="masked"),
+    "contrastive": Kind(
+        make="danlu.learning.objectives.contrastive:make", columns=("text", "turns", "pair"), head="encoder"
+    ),
 }
 
 
-def make_objective(config: ObjectiveConfig, facts: Facts) -> Objective:
+def make_objective(config: AnyObjectiveConfig, facts: Facts) -> Objective:
     """The objective that a section of the recipe asks for."""
     module, _, name = KINDS[config.kind].make.partition(":")
     objective: Objective = getattr(importlib.import_module(module), name)(config, facts)
