@@ -295,8 +295,14 @@ def load(name: str, *, workspace: str | Path = DEFAULT_WORKSPACE, version: str =
     Raises `UserError` where there is none, and where its files are no longer those that were tested.
     """
     from danlu.engines.table import load as load_engine
+
+    return load_engine(released(name, workspace=workspace, version=version), threads=this_machine().cores)
+
+
+def released(name: str, *, workspace: str | Path = DEFAULT_WORKSPACE, version: str = "champion") -> Path:
+    """The folder of the form that the released model `name` answers with. Raises `UserError` as `load` does."""
     from danlu.release.registry import Registry, verify
 
     found = Registry(Workspace(Path(workspace)), name).resolve(version)
     verify(found)
-    return load_engine(found.folder / "form", threads=this_machine().cores)
+    return found.folder / "form"

@@ -11,9 +11,11 @@ import click
 
 from danlu.cli.output import json_option, name_argument, print_json, workspace_option
 from danlu.core.errors import UserError
+from danlu.core.machine import this_machine
 
 if TYPE_CHECKING:
     from danlu.engines.base import Engine
+    from danlu.engines.prompt import Prompts
 
 
 @click.command()
@@ -30,10 +32,8 @@ if TYPE_CHECKING:
     "--temperature", type=click.FloatRange(0), default=0.0, show_default=True, help="For generate: 0 is greedy."
 )
 @click.option("--top-p", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="For generate.")
-@click.option(
-    "--raw", is_flag=True, help="For generate: continue the text as it is, not as what a user says in a chat."
-)
 @click.option("--seed", type=int, default=1, show_default=True, help="For generate: the same seed, the same text.")
+@click.option("--plain", is_flag=True, help="For generate: continue the text as it is; do not ask it as a user.")
 @workspace_option
 @json_option
 def predict(
@@ -45,15 +45,19 @@ def predict(
     as_json: bool,
     **generation: Any,
 ) -> None:
-    """Prints the label and how sure the model is (classify), or how the text goes on (generate); a model that learned
-    conversations answers.
+    """Prints the label and how sure the model is (classify), or how the text goes on (generate).
+
+    A generate model with a chat template is asked each text as a user would, and answers.
     """
     given = _texts(texts, file)
     from danlu import api
+    from danlu.engines.prompt import Prompts
+    from danlu.engines.table import load
 
-    engine = api.load(name, workspace=workspace, version=version)
+    folder = api.released(name, workspace=workspace, version=version)
+    engine = load(folder, threads=this_machine().cores)
     try:
-        _BY_TASK[engine.form.task](engine, given, as_json, generation)
+        _BY_TASK[engine.form.task](engine, Prompts(folder), given, as_json, generation)
     finally:
         engine.close()
 
@@ -84,7 +88,7 @@ def _read(file: Path | None) -> str:
         raise UserError(f"{str(file)!r} is not UTF-8 ({error.reason}); save it as UTF-8 and try again.") from None
 
 
-def _classify(engine: Engine, texts: list[str], as_json: bool, _generation: dict[str, Any]) -> None:
+def _classify(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool, _generation: dict[str, Any]) -> None:
     labels = list(engine.form.labels or [])
     rows = []
     for text, probabilities in zip(texts, engine.predict(texts).tolist(), strict=True):
@@ -105,16 +109,16 @@ def _classify(engine: Engine, texts: list[str], as_json: bool, _generation: dict
         click.echo(f"{row['label']:{width}}  {row['probability']:7.2%}  {row['text']}")
 
 
-def _generate(engine: Engine, texts: list[str], as_json: bool, generation: dict[str, Any]) -> None:
-    raw = generation.pop("raw")
+def _generate(engine: Engine, prompts: Prompts, texts: list[str], as_json: bool, generation: dict[str, Any]) -> None:
     rows = []
+    asked = prompts.written and not generation.pop("plain")
     for text in texts:
-        prompt = text if raw else engine.prompt(text)
-        pieces = engine.generate(prompt, stop=(), **generation)
+        prompt = prompts.of([{"role": "user", "content": text}]) if asked else text
+        pieces = engine.generate(prompt, stop=(), written=asked, **generation)
         if as_json:
             rows.append({"text": text, "completion": "".join(pieces)})
             continue
-        click.echo(text, nl=prompt != text)
+        click.echo(text, nl=asked)
         for piece in pieces:
             click.echo(piece, nl=False)
         click.echo()
@@ -122,7 +126,7 @@ def _generate(engine: Engine, texts: list[str], as_json: bool, generation: dict[
         print_json(rows)
 
 
-_BY_TASK: dict[str, Callable[[Any, list[str], bool, dict[str, Any]], None]] = {
+_BY_TASK: dict[str, Callable[[Any, Prompts, list[str], bool, dict[str, Any]], None]] = {
     "classify": _classify,
     "generate": _generate,
 }

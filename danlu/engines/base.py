@@ -131,7 +131,8 @@ class Engine(Protocol):
     def score(self, texts: Sequence[str], spans: Sequence[Spans | None] | None = None) -> list[TextScore]:
         """How well the model foresees each text and its end, in windows where it is longer than the context (generate).
 
-        Of a text that has `spans`, only what lies in them counts: the answers of a conversation.
+        A text that has `spans` is one that a chat template wrote, with its special tokens spelt out; of it only what
+        lies in them counts: the answers.
 
         The tokens are those of training, so exp(-log_likelihood / tokens) over texts that fit into the context is
         the perplexity that training reports for them. Longer ones are foreseen from more of what is before.
@@ -140,10 +141,6 @@ class Engine(Protocol):
 
     def next_token(self, texts: Sequence[str]) -> np.ndarray:
         """Probabilities float32 [N, V] of the token that follows each text, over the whole vocabulary (generate)."""
-        ...
-
-    def prompt(self, text: str) -> str:
-        """`text` as the model expects it (generate): as a user says it where the model learned conversations."""
         ...
 
     def generate(
@@ -155,11 +152,14 @@ class Engine(Protocol):
         top_p: float = 1.0,
         seed: int = 0,
         stop: Sequence[str] = (),
+        written: bool = False,
     ) -> Generator[str, None, Ending]:
         """Yield the continuation of `prompt` in pieces of whole characters (generate).
 
-        `temperature` 0 always takes the most probable token. Ends at an end token, before a `stop` sequence,
-        after `max_new_tokens` tokens, or where the context is full; which of them, the generator returns.
+        `written`: the prompt spells its special tokens itself, as a chat template does (`danlu.engines.prompt`); none
+        are added, none taken away. `temperature` 0 always takes the most probable token. Ends at an end token, before
+        a `stop` sequence, after `max_new_tokens` tokens, or where the context is full; which of them, the generator
+        returns.
         """
         ...
 

@@ -16,7 +16,6 @@ import numpy as np
 from danlu.core.errors import UserError
 from danlu.core.tasks import TASKS, TaskName
 from danlu.engines.base import Ending, Form, Spans, TextScore
-from danlu.engines.chat import read_chat
 from danlu.engines.sampling import choose, log_softmax, pieces, softmax
 from danlu.learning.text import (
     encode,
@@ -46,7 +45,6 @@ class LocalEngine(ABC):
         self.form = form
         self._tokenizer = load_tokenizer(folder)
         self._pad_id = pad_id(self._tokenizer)
-        self._chat = read_chat(folder)
 
     @abstractmethod
     def _forward(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -130,10 +128,6 @@ class LocalEngine(ABC):
                 rows[number], counted[number] = row, np.array(marks, dtype=bool)
         return rows, counted
 
-    def prompt(self, text: str) -> str:
-        """See `danlu.engines.base.Engine.prompt`."""
-        return text if self._chat is None else self._chat.prompt([{"role": "user", "content": text}])
-
     def generate(
         self,
         prompt: str,
@@ -143,6 +137,7 @@ class LocalEngine(ABC):
         top_p: float = 1.0,
         seed: int = 0,
         stop: Sequence[str] = (),
+        written: bool = False,
     ) -> Generator[str, None, Ending]:
         """See `danlu.engines.base.Engine.generate`.
 
@@ -163,7 +158,8 @@ class LocalEngine(ABC):
                     "top_p above 0 and at most 1, and stop sequences that are not empty."
                 )
         room = min(max_new_tokens, self.form.max_length // 2)
-        row = self._open_rows([prompt])[0][-(self.form.max_length - room) :]
+        rows = self._written_rows([prompt]) if written else self._open_rows([prompt])
+        row = rows[0][-(self.form.max_length - room) :]
         new_tokens = min(max_new_tokens, self.form.max_length - len(row))
         random = np.random.default_rng(seed)
 
@@ -216,6 +212,12 @@ class LocalEngine(ABC):
                 row = row[:-1]
             rows.append(row or [opening])
         return rows
+
+    def _written_rows(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of each text to be continued that a chat template wrote."""
+        self._tokenizer.no_truncation()
+        encodings = self._tokenizer.encode_batch_fast(_spellable(texts), add_special_tokens=False)
+        return [encoding.ids or [self._pad_id] for encoding in encodings]
 
     def _characters(self, text: str, row: list[int]) -> int:
         """Characters of `text` that `score` foresees: all but those of its first token, if that is no special one."""

@@ -12,7 +12,7 @@ from danlu.core.artifact import Artifact
 from danlu.core.context import Context
 from danlu.core.errors import DataError
 from danlu.learning.batching import unpack_rows
-from danlu.learning.chat import Chat, messages_of
+from danlu.learning.chat import Chat, Turn
 from danlu.learning.corpus import read_rows
 from danlu.metrics import leaks
 
@@ -56,14 +56,12 @@ class Part:
         """The same rows, conversations written as the model reads them."""
         if chat is None or not self.turns:
             return self
-        found = [
-            chat.write(messages_of(turns), [turn["learn"] for turn in turns]) if turns else None for turns in self.turns
-        ]
+        found = [_written(chat, turns) if turns else None for turns in self.turns]
         return replace(
             self,
-            texts=[text if one is None else one.text for text, one in zip(self.texts, found, strict=True)],
+            texts=[text if one is None else one[0] for text, one in zip(self.texts, found, strict=True)],
             turns=[],
-            answers=[None if one is None else one.answers for one in found],
+            answers=[None if one is None else one[1] for one in found],
         )
 
     def where(self, chosen: np.ndarray) -> Part:
@@ -76,6 +74,16 @@ class Part:
             turns=[self.turns[place] for place in places] if self.turns else [],
             answers=[self.answers[place] for place in places] if self.answers else [],
         )
+
+
+def _written(chat: Chat, turns: list[Any]) -> tuple[str, list[tuple[int, int]]]:
+    """A conversation as text with the spans of its answers, from their first character to the token that closes them.
+
+    Where a template writes an answer otherwise once something follows it, the last answer alone counts.
+    """
+    said = [Turn(role=turn["role"], text=turn["text"], learn=bool(turn["learn"])) for turn in turns]
+    text, spans = chat.spans(chat.parts(said)[-1])
+    return text, [(begin, begin + len(text[begin:end].rstrip())) for begin, end in spans]
 
 
 def read_part(corpus: Artifact, part: str) -> Part:

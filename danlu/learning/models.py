@@ -120,7 +120,12 @@ def load_checkpoint(folder: Path) -> Any:
 
 
 #: The class of transformers that loads each kind of model.
-LOADERS = {"classifier": "AutoModelForSequenceClassification", "causal": "AutoModelForCausalLM"}
+LOADERS = {
+    "classifier": "AutoModelForSequenceClassification",
+    "causal": "AutoModelForCausalLM",
+    "masked": "AutoModelForMaskedLM",
+    "encoder": "AutoModel",
+}
 
 
 def start_from_base(folder: Path, head: str, labels: Sequence[str]) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from danlu.core.artifact import write_json
+from danlu.learning.chat import TURN_TOKENS
 from danlu.learning.models import label_settings
 
 #: Positions a small model has unless longer texts are asked for.
@@ -26,13 +27,16 @@ POSITIONS = 512
 class Vocabulary:
     """The special tokens of a family of models, by the role that transformers gives them.
 
-    `template` is how a single text is dressed. `fold` says whether spellings that read alike (full width, capitals)
-    become one: good for a model that only reads, impossible for one that must write the text back.
+    `others` are special tokens without such a role: those that open a turn of a conversation are there from the start,
+    also where a model first reads plain texts, so that it can learn to converse later. `template` is how a single text
+    is dressed. `fold` says whether spellings that read alike (full width, capitals) become one: good for a model that
+    only reads, impossible for one that must write the text back.
     """
 
     roles: dict[str, str]
     template: str
     fold: bool
+    others: tuple[str, ...] = ()
 
 
 ENCODER = Vocabulary(
@@ -47,14 +51,22 @@ ENCODER = Vocabulary(
     fold=True,
 )
 DECODER = Vocabulary(
-    roles={"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}, template="<s> $A", fold=False
+    roles={"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"},
+    template="<s> $A",
+    fold=False,
+    others=TURN_TOKENS,
 )
 
 #: What transformers may keep beside `tokenizer.json`; small text files, copied from a base as they are.
 _OTHER_TOKENIZER_FILES = ("special_tokens_map.json", "added_tokens.json", "chat_template.jinja")
 
 #: The special tokens of each kind of model that is trained from nothing.
-VOCABULARIES: dict[str, Vocabulary] = {"classifier": ENCODER, "causal": DECODER}
+VOCABULARIES: dict[str, Vocabulary] = {
+    "classifier": ENCODER,
+    "causal": DECODER,
+    "masked": ENCODER,
+    "encoder": ENCODER,
+}
 
 #: How Qwen, Llama 3 and their kin cut text before merging, with one change: Han characters form runs of their own,
 #: so that no token mixes 房间 with Latin letters.
@@ -76,7 +88,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: Vocabulary, size: int) -> 
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    special = list(vocabulary.roles.values())
+    special = [*vocabulary.roles.values(), *vocabulary.others]
     trainer = trainers.BpeTrainer(
         vocab_size=size,
         min_frequency=2,
@@ -134,19 +146,39 @@ class Shape:
 
 def make_classifier(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) -> Any:
     """A BERT-shaped classifier with random weights; seed torch first."""
-    from transformers import BertConfig, BertForSequenceClassification
+    from transformers import BertForSequenceClassification
 
-    return BertForSequenceClassification(
-        BertConfig(
-            vocab_size=tokenizer.get_vocab_size(),
-            hidden_size=shape.width,
-            num_hidden_layers=shape.layers,
-            num_attention_heads=shape.heads,
-            intermediate_size=4 * shape.width,
-            max_position_embeddings=shape.positions,
-            pad_token_id=tokenizer.token_to_id("[PAD]"),
-            **label_settings(labels),
-        )
+    return BertForSequenceClassification(_bert(shape, tokenizer, **label_settings(labels)))
+
+
+def make_masked(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) -> Any:
+    """A BERT-shaped model that foresees hidden tokens, with random weights; `labels` are none of its business."""
+    from transformers import BertForMaskedLM
+
+    del labels
+    return BertForMaskedLM(_bert(shape, tokenizer))
+
+
+def make_encoder(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) -> Any:
+    """A BERT-shaped model whose answer is a vector a token, with random weights; `labels` are none of its business."""
+    from transformers import BertModel
+
+    del labels
+    return BertModel(_bert(shape, tokenizer), add_pooling_layer=False)
+
+
+def _bert(shape: Shape, tokenizer: Tokenizer, **settings: Any) -> Any:
+    from transformers import BertConfig
+
+    return BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=shape.width,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        intermediate_size=4 * shape.width,
+        max_position_embeddings=shape.positions,
+        pad_token_id=tokenizer.token_to_id("[PAD]"),
+        **settings,
     )
 
 
@@ -175,4 +207,9 @@ def make_generator(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) ->
 
 
 #: How each kind of model is made from nothing.
-MAKERS = {"classifier": make_classifier, "causal": make_generator}
+MAKERS = {
+    "classifier": make_classifier,
+    "causal": make_generator,
+    "masked": make_masked,
+    "encoder": make_encoder,
+}

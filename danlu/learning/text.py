@@ -67,15 +67,13 @@ def encode_documents(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[in
 
 
 def encode_spans(tokenizer: Tokenizer, text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[bool]]:
-    """Token numbers of `text` with its special tokens, uncut, and of each whether it lies in one of the `spans`.
+    """Token numbers of `text`, uncut and with none added, and of each whether it lies in one of the `spans`.
 
-    A span is `(begin, end)` in characters; a token that reaches out of it does not lie in it.
+    A span is `(begin, end)` in characters; a token that reaches over its beginning belongs to it.
     """
     tokenizer.no_truncation()
-    encoding = tokenizer.encode(text)
-    inside = [
-        any(begin <= first and last <= end for begin, end in spans) and last > first for first, last in encoding.offsets
-    ]
+    encoding = tokenizer.encode(text, add_special_tokens=False)
+    inside = [any(begin < last <= end for begin, end in spans) for _, last in encoding.offsets]
     return list(encoding.ids), inside
 
 

@@ -93,14 +93,18 @@ class Answer:
 
 async def completions(live: Live, config: ServeConfig, request: Request, body: CompletionRequest) -> Response:
     """Answer /v1/completions."""
-    return await _answer(live, config, request, body, COMPLETION, lambda _: body.prompt, body.max_tokens)
+    return await _answer(live, config, request, body, COMPLETION, lambda _: (body.prompt, False), body.max_tokens)
 
 
 async def chat(live: Live, config: ServeConfig, request: Request, body: ChatRequest) -> Response:
     """Answer /v1/chat/completions."""
     messages = [{"role": message.role, "content": message.text} for message in body.messages]
     wanted = body.max_completion_tokens or body.max_tokens
-    return await _answer(live, config, request, body, CHAT, lambda served: served.texts.prompt(messages), wanted)
+
+    def prompt(served: Served) -> tuple[str, bool]:
+        return served.texts.prompt(messages), served.texts.written
+
+    return await _answer(live, config, request, body, CHAT, prompt, wanted)
 
 
 async def _answer(
@@ -109,7 +113,7 @@ async def _answer(
     request: Request,
     body: GenerateRequest,
     wire: Wire,
-    make_prompt: Callable[[Served], str],
+    make_prompt: Callable[[Served], tuple[str, bool]],
     wanted: int | None,
 ) -> Response:
     served, leave = live.enter()
@@ -117,7 +121,7 @@ async def _answer(
     try:
         if served.form.task != "generate":
             raise ApiError(400, "wrong_task", f"{served.name!r} is a classifier; it answers on /v1/predict.")
-        prompt = make_prompt(served)
+        prompt, written = make_prompt(served)
         if len(prompt) > config.max_characters:
             raise ApiError(
                 400, "text_too_long", f"The prompt has {len(prompt):,} characters; at most {config.max_characters:,}."
@@ -133,6 +137,7 @@ async def _answer(
             top_p=body.top_p,
             seed=secrets.randbits(32) if body.seed is None else body.seed,
             stop=body.stops,
+            written=written,
         )
         await generation.begin()
         answer = Answer(

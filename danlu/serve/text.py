@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from danlu.engines.chat import read_chat
+from danlu.engines.prompt import Prompts
 
 
 class Texts:
@@ -16,11 +16,19 @@ class Texts:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._chat = read_chat(folder)
 
     @functools.cached_property
     def _tokenizer(self) -> Tokenizer:
         return Tokenizer.from_file(str(self._folder / "tokenizer.json"))
+
+    @functools.cached_property
+    def _prompts(self) -> Prompts:
+        return Prompts(self._folder)
+
+    @property
+    def written(self) -> bool:
+        """Whether `prompt` spells the special tokens itself."""
+        return self._prompts.written
 
     def count(self, text: str) -> int:
         """How many tokens the tokenizer makes of `text`, without special ones."""
@@ -28,12 +36,5 @@ class Texts:
         return len(self._tokenizer.encode(spelt, add_special_tokens=False).ids)
 
     def prompt(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """One prompt from messages `{"role", "content"}`, oldest first.
-
-        By the model's own chat template. A model without one never learnt what roles look like: it gets the
-        contents alone, a line each, and continues the last one. Raises `UserError` for messages that the template does
-        not take.
-        """
-        if self._chat is None:
-            return "\n".join(message["content"] for message in messages)
-        return self._chat.prompt(messages)
+        """One prompt from messages `{"role", "content"}`, oldest first; see `Prompts.of`."""
+        return self._prompts.of(messages)

@@ -7,14 +7,16 @@ from typing import Any
 
 from danlu.core.machine import this_machine
 from danlu.engines.base import Engine
+from danlu.engines.prompt import Prompts
 from danlu.engines.table import load
 
 
 class Model:
     """A released form behind MLflow's `predict`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, prompts: Prompts) -> None:
         self._engine = engine
+        self._prompts = prompts
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
         """For texts (a list, an array, or a table whose first column or column `text` holds them).
@@ -25,7 +27,9 @@ class Model:
         texts = _texts(model_input)
         labels = self._engine.form.labels
         if labels is None:
-            return ["".join(self._engine.generate(self._engine.prompt(text), **(params or {}))) for text in texts]
+            settings = {"written": self._prompts.written, **(params or {})}
+            asked = [self._prompts.of([{"role": "user", "content": text}]) for text in texts]
+            return ["".join(self._engine.generate(prompt, **settings)) for prompt in asked]
         found = []
         for row in self._engine.predict(texts).tolist():
             best = max(range(len(labels)), key=row.__getitem__)
@@ -43,4 +47,4 @@ def _texts(given: Any) -> list[str]:
 
 def _load_pyfunc(path: str) -> Model:
     """The form in the folder `path`; the name is MLflow's."""
-    return Model(load(Path(path), threads=this_machine().cores))
+    return Model(load(Path(path), threads=this_machine().cores), Prompts(Path(path)))

@@ -16,8 +16,8 @@ from danlu.core.errors import DataError, ModelError
 from danlu.core.machine import peak_resident_bytes
 from danlu.core.store import write_atomically
 from danlu.learning import scratch
-from danlu.learning.batching import Examples, pack_rows, padding_share
-from danlu.learning.chat import TEMPLATE_FILE, Chat, default_chat, messages_of, read_chat
+from danlu.learning.batching import pack_rows, padding_share
+from danlu.learning.chat import Chat, plain_chat, read_chat
 from danlu.learning.corpus import read_part
 from danlu.learning.fast import NarrowVocabulary, fast_attention, keep_freed_memory, quick_dropout
 from danlu.learning.models import WEIGHTS, check_base, positions_of, quiet_transformers, read_config, start_from_base
@@ -25,14 +25,19 @@ from danlu.learning.objectives.base import Facts, Objective, Rows
 from danlu.learning.objectives.classes import balanced_weights
 from danlu.learning.objectives.config import aim_of
 from danlu.learning.objectives.table import KINDS, Kind, make_objective
+from danlu.learning.objectives.turns import has_turns
 from danlu.learning.step import choose_precision, make_accelerator, make_optimizer
 from danlu.learning.text import TOKENIZER_FILE, auto_length, load_tokenizer, pad_id
 from danlu.train.config import ScratchConfig, TrainConfig, TrainStage
 from danlu.train.loop import Training, make_order, seed_noise, train
+from danlu.train.prepared import prepared
 from danlu.train.state import Progress, TrainingState
 
 #: Noise of the initial weights has a number of its own, apart from every step's.
 _BEFORE_THE_FIRST_STEP = 2**62
+
+#: Where the model folders that an objective names are among the stage's resources.
+_OBJECTIVE = "train.objective."
 
 
 def run(ctx: Context, config: TrainStage) -> None:
@@ -48,26 +53,32 @@ def run(ctx: Context, config: TrainStage) -> None:
     base = ctx.resources.get("model.base")
     if base is not None:
         check_base(base)
-    chat = _chat(kind, base, parts["train"])
-    tokenizer = _tokenizer(ctx, config, kind, base, _texts(parts["train"], chat))
+    folders = {name.removeprefix(_OBJECTIVE): path for name, path in ctx.resources.items() if _OBJECTIVE in name}
+    source = base or folders.get(kind.tokenizer or "")
+    tokenizer = _tokenizer(ctx, config, kind, source, parts["train"])
+    chat = _chat(source, tokenizer, parts)
     facts = Facts(
         tokenizer=tokenizer,
         labels=labels,
         class_weights=_class_weights(config.train, parts["train"], labels),
         chat=chat,
+        folders=folders,
+        warn=ctx.warn,
     )
     objective = make_objective(aim, facts)
     max_length = _max_length(config, base, objective, parts["train"])
     model = _model(config, kind, base, tokenizer, labels, max_length)
+    if chat is not None:
+        _end_with(model, chat.closing(tokenizer))
     training, vocabulary = _assemble(ctx, config, objective, model, tokenizer, parts, max_length)
     _tell(ctx, training, vocabulary, max_length)
     state = TrainingState(ctx.state)
     with fast_attention(model):
         progress = train(ctx, training, state)
     _write_weights(ctx, training.model, vocabulary, state, progress)
-    _write_tokenizer(ctx, kind, base, tokenizer, max_length)
-    if chat is not None and not (ctx.out / TEMPLATE_FILE).exists():
-        (ctx.out / TEMPLATE_FILE).write_text(chat.source, encoding="utf-8")
+    _write_tokenizer(ctx, kind, source, tokenizer, max_length)
+    if chat is not None:
+        chat.save(ctx.out)
     _write_facts(ctx, config, training, vocabulary, progress, labels, max_length)
 
 
@@ -86,34 +97,31 @@ def _read(folder: Path, name: str, kind: Kind, labels: list[str], config: TrainS
     return {column: [values[index] for index in chosen] for column, values in rows.items() if values}
 
 
-def _chat(kind: Kind, base: Path | None, rows: Rows) -> Chat | None:
-    """How conversations are written down; None where there are none to be learned."""
-    if "turns" not in kind.columns or not any(rows.get("turns", [])):
-        return None
-    roles = scratch.VOCABULARIES[kind.head].roles if base is None else None
-    return (read_chat(base) if base is not None else None) or default_chat(base, roles)
-
-
-def _texts(rows: Rows, chat: Chat | None) -> list[str]:
-    """The texts as the model will read them."""
-    if chat is None:
-        return list(rows["text"])
-    return [
-        chat.write(messages_of(turns), [False] * len(turns)).text if turns else text
-        for text, turns in zip(rows["text"], rows["turns"], strict=True)
-    ]
-
-
-def _tokenizer(ctx: Context, config: TrainStage, kind: Kind, base: Path | None, texts: list[str]) -> Tokenizer:
-    """The base's tokenizer, or one learned from the training texts (kept in `ctx.state` for a resume)."""
-    if base is not None:
-        return load_tokenizer(base)
+def _tokenizer(ctx: Context, config: TrainStage, kind: Kind, source: Path | None, rows: Rows) -> Tokenizer:
+    """The tokenizer of the model folder `source`, or one learned from the training texts (kept for a resume)."""
+    if source is not None:
+        return load_tokenizer(source)
     kept = ctx.state / TOKENIZER_FILE
     if not kept.exists():
-        ctx.say(f"Learning a tokenizer from {len(texts):,} texts.")
-        learned = scratch.train_tokenizer(texts, scratch.VOCABULARIES[kind.head], _scratch(config).vocabulary)
+        ctx.say(f"Learning a tokenizer from {len(rows['text']):,} texts.")
+        learned = scratch.train_tokenizer(rows["text"], scratch.VOCABULARIES[kind.head], _scratch(config).vocabulary)
         write_atomically(kept, learned.to_str())
     return load_tokenizer(ctx.state)
+
+
+def _chat(source: Path | None, tokenizer: Tokenizer, parts: dict[str, Rows]) -> Chat | None:
+    """How the conversations among the rows are written; None where there are none."""
+    if not any(has_turns(rows) for rows in parts.values()):
+        return None
+    return (None if source is None else read_chat(source)) or plain_chat(tokenizer)
+
+
+def _end_with(model: Any, token: int) -> None:
+    """Let generation end at `token` too: an answer may end with another token than a document."""
+    ends = model.generation_config.eos_token_id
+    known = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    if token not in known:
+        model.generation_config.eos_token_id = sorted([*known, token])
 
 
 def _scratch(config: TrainStage) -> ScratchConfig:
@@ -159,8 +167,12 @@ def _assemble(
     max_length: int,
 ) -> tuple[Training, NarrowVocabulary]:
     settings = config.train
-    examples, validation = (objective.examples(parts[name], max_length) for name in ("train", "validation"))
-    _tell_left_out(ctx, parts["train"], examples, max_length)
+    accelerator = make_accelerator(choose_precision(settings.precision, ctx.machine))
+    model.to(accelerator.device)
+    examples, validation = (
+        prepared(ctx, accelerator, objective, model, name, parts[name], objective.examples(parts[name], max_length))
+        for name in ("train", "validation")
+    )
     order = make_order(examples, settings)
     used = np.union1d(examples.used(order.seen(order.steps)), validation.tokens)
     vocabulary = NarrowVocabulary(model, used, pad_id(tokenizer))
@@ -168,7 +180,7 @@ def _assemble(
     training = Training(
         settings=settings,
         objective=objective,
-        accelerator=make_accelerator(choose_precision(settings.precision, ctx.machine)),
+        accelerator=accelerator,
         model=model,
         optimizer=make_optimizer(model, weight_decay=settings.weight_decay),
         examples=examples.renumbered(vocabulary.numbers),
@@ -177,20 +189,6 @@ def _assemble(
         order=order,
     )
     return training, vocabulary
-
-
-def _tell_left_out(ctx: Context, rows: Rows, examples: Examples, max_length: int) -> None:
-    left_out = len(rows["text"]) - len(np.unique(examples.rows))
-    if not len(examples):
-        raise DataError(
-            f"No answer fits into {max_length} tokens with its question, so there is nothing to learn from. Raise "
-            "model.max_length."
-        )
-    if left_out:
-        ctx.warn(
-            f"{left_out:,} of {len(rows['text']):,} training rows have no answer within {max_length} tokens and are "
-            "not learned from. Raise model.max_length."
-        )
 
 
 def _class_weights(settings: TrainConfig, rows: Rows, labels: list[str]) -> torch.Tensor | None:
@@ -230,11 +228,11 @@ def _save(model: Any, vocabulary: NarrowVocabulary, folder: Path) -> None:
         model.save_pretrained(folder, max_shard_size="1000GB")
 
 
-def _write_tokenizer(ctx: Context, kind: Kind, base: Path | None, tokenizer: Tokenizer, max_length: int) -> None:
-    if base is None:
+def _write_tokenizer(ctx: Context, kind: Kind, source: Path | None, tokenizer: Tokenizer, max_length: int) -> None:
+    if source is None:
         scratch.save_tokenizer(tokenizer, scratch.VOCABULARIES[kind.head], ctx.out, max_length)
         return
-    scratch.copy_tokenizer(base, ctx.out, tokenizer, max_length)
+    scratch.copy_tokenizer(source, ctx.out, tokenizer, max_length)
 
 
 def _told_base(base: str | None) -> str | None:

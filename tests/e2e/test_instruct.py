@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from danlu.learning.chat import read_chat
+from danlu.learning.chat import Turn, read_chat
 from tests.e2e.conftest import danlu
 
 SHOP = Path(__file__).parents[2] / "recipes" / "data" / "shop-preferences.jsonl"
@@ -43,7 +43,7 @@ def test_from_a_file_of_instructions_to_answers(shape: object, tmp_path: Path) -
     (folder,) = (path.parent for path in (tmp_path / ".danlu" / "artifacts" / "train").glob("*/danlu.json"))
     chat = read_chat(folder)
     assert chat is not None
-    assert chat.prompt([{"role": "user", "content": "你好"}]) == "<|user|>\n你好\n<|assistant|>\n"
+    assert chat.text([Turn(role="user", text="你好")], answer_follows=True) == "<s><|user|>\n你好</s>\n<|assistant|>\n"
     answered = danlu("predict", "shop", "键盘坏了怎么办？", "--json", "--max-new-tokens", "20", cwd=tmp_path)
     assert answered.returncode == 0, answered.stderr
     (row,) = json.loads(answered.stdout)

@@ -5,8 +5,10 @@ Shapes: B examples in a batch, T tokens of the longest one, K classes, V tokens 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,19 +21,25 @@ from danlu.learning.chat import Chat
 #: Columns of a corpus part by name, each a list with one value a row.
 Rows = Mapping[str, Sequence[Any]]
 
+#: Shows progress over batches of indices: `track(batches, what)` yields each.
+Track = Callable[[Sequence[np.ndarray], str], Iterable[np.ndarray]]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """What is known before the first example is made. `labels`: class names in order, none for generate.
 
-    `class_weights` [K] multiply the loss of each class's examples, or None. `chat`: how a conversation is written down,
-    for objectives that learn some.
+    `class_weights` [K] multiply the loss of each class's examples, or None. `chat`: how conversations are written, or
+    None where there are none. `folders`: the model folders that the objective's section names, by field. `warn` tells
+    people what they should know of their rows.
     """
 
     tokenizer: Tokenizer
     labels: Sequence[str] = ()
     class_weights: torch.Tensor | None = None
     chat: Chat | None = None
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    warn: Callable[[str], None] = warnings.warn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +74,9 @@ class Objective:
     `metric` names it; `higher_is_better` says which way it goes.
     `separable`: the loss of a batch is the mean of its examples' losses by their weights, so a batch may be taken in
     pieces. Where each example is compared with the others of its batch, it may not.
+    `prepare(model, rows, examples, track)`: columns for `examples` that take the starting weights or another model to
+    find, computed once before the first step; `model` is in eval mode, and `track(batches, what)` yields the batches
+    and shows how far it is. None where there are none.
     """
 
     lengths: Callable[[Rows], Sequence[int]]
@@ -76,6 +87,7 @@ class Objective:
     metric: str
     higher_is_better: bool
     separable: bool = True
+    prepare: Callable[[Any, Rows, Examples, Track], dict[str, np.ndarray]] | None = None
 
     def better(self, score: float, than: float | None) -> bool:
         """Whether `score` beats `than`; anything beats None."""

@@ -26,17 +26,9 @@ def make(config: ClassesObjective, facts: Facts) -> Objective:
         return Examples.from_rows(encode(facts.tokenizer, rows["text"], max_length), columns={"labels": labels})
 
     def outcome(model: Any, batch: Batch) -> Outcome:
-        """Cross-entropy of the class, each example times the weight [K] of its class.
-
-        The mean is over examples, not over weights as in torch's `weight=`: there the only row of a rare class would
-        count no more in its batch than the other rows in theirs. Balanced weights are 1 on average over the training
-        rows, so the batches' gradients add up to that of the weighted mean over all rows.
-        """
         logits = forward(model, batch).logits.float()
         labels = to_device(batch.columns["labels"], logits.device)
-        losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=config.label_smoothing)
-        if facts.class_weights is not None:
-            losses = losses * facts.class_weights.to(logits.device)[labels]
+        losses = label_losses(logits, labels, facts.class_weights, config.label_smoothing)
         return Outcome(loss=losses.mean(), weight=float(len(batch)), predicted=logits.argmax(dim=-1))
 
     def score(loss: float, truth: np.ndarray, predicted: np.ndarray) -> float:
@@ -52,6 +44,19 @@ def make(config: ClassesObjective, facts: Facts) -> Objective:
         metric="macro_f1",
         higher_is_better=True,
     )
+
+
+def label_losses(
+    logits: torch.Tensor, labels: torch.Tensor, class_weights: torch.Tensor | None, smoothing: float = 0.0
+) -> torch.Tensor:
+    """Cross-entropy [B] of the class, each example times the weight [K] of its class.
+
+    A batch's loss is their mean over examples, not over weights as in torch's `weight=`: there the only row of a rare
+    class would count no more in its batch than the other rows in theirs. Balanced weights are 1 on average over the
+    training rows, so the batches' gradients add up to that of the weighted mean over all rows.
+    """
+    losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
+    return losses if class_weights is None else losses * class_weights.to(logits.device)[labels]
 
 
 def macro_f1(truth: np.ndarray, predicted: np.ndarray, classes: int) -> float:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from danlu.core.config import Config
+from danlu.core.config import Config, Resource
 from danlu.core.tasks import TaskName
 
 
@@ -34,7 +34,113 @@ class CausalObjective(Config):
     )
 
 
-ObjectiveConfig = Annotated[ClassesObjective | CausalObjective, Field(discriminator="kind")]
+class PreferenceObjective(Config):
+    """Of two answers the better one (DPO, Rafailov et al. 2023, arXiv:2305.18290), seen from the starting weights.
+
+    The rows need both answers: `chosen` and `rejected` beside a prompt, in any form that instruction data has.
+    """
+
+    task: ClassVar[TaskName] = "generate"
+
+    kind: Literal["preference"] = Field("preference", description="Of two answers the better one (DPO).")
+    beta: float = Field(
+        0.1, gt=0.0, description="How strongly the model is held to where it started; larger holds it more."
+    )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0.0,
+        lt=0.5,
+        description="Share of the pairs that are taken to be the wrong way round (conservative DPO), 0 to below 0.5.",
+    )
+    length_normalised: bool = Field(
+        False,
+        description="Mean instead of sum over an answer's tokens, so that longer answers do not count more (Lambert et "
+        "al. 2024, arXiv:2411.15124); beta is then larger, such as 5.",
+    )
+
+
+class _Distilled(Config):
+    """What a teacher adds to the labels (Hinton et al. 2015, arXiv:1503.02531)."""
+
+    teacher: Resource = Field(
+        description="The model to learn from, trained for the same task: a folder, package://NAME/path, "
+        "hf://OWNER/NAME or modelscope://OWNER/NAME."
+    )
+    temperature: float = Field(
+        2.0, gt=0.0, description="Softens the teacher's probabilities and the student's alike; 1 leaves them."
+    )
+    teacher_weight: float = Field(
+        0.5, gt=0.0, le=1.0, description="Share of the teacher in the loss, above 0 to 1; the labels have the rest."
+    )
+
+
+class DistillClassesObjective(_Distilled):
+    """One class a text, as the labels and a larger classifier say it. Both must have the same classes."""
+
+    task: ClassVar[TaskName] = "classify"
+
+    kind: Literal["distill_classes"] = Field("distill_classes", description="A small classifier from a larger one.")
+
+
+class DistillCausalObjective(_Distilled):
+    """Each next token, as the texts and a larger language model say it.
+
+    Both must have the same tokenizer; a small model from scratch takes the teacher's.
+    """
+
+    task: ClassVar[TaskName] = "generate"
+
+    kind: Literal["distill_causal"] = Field("distill_causal", description="A small language model from a larger one.")
+    learn: Literal["answers", "all"] = Field(
+        "answers", description="Of a conversation: as in kind causal. Plain texts are always learned whole."
+    )
+
+
+class MaskedObjective(Config):
+    """Words that are hidden in a text, from those around them (BERT, Devlin et al. 2018, arXiv:1810.04805).
+
+    For no task of a recipe yet.
+    """
+
+    kind: Literal["masked"] = Field("masked", description="Foresee hidden words.")
+    share: float = Field(
+        0.15,
+        gt=0.0,
+        lt=1.0,
+        description="Share of a text's tokens that is to be foreseen, above 0 to below 1; of these 80 % are hidden, "
+        "10 % replaced by another token, 10 % left.",
+    )
+    whole_words: bool = Field(
+        False, description="Hide all tokens of a word together; words of Chinese text are found by rjieba."
+    )
+
+
+class ContrastiveObjective(Config):
+    """Texts that belong together lie near one another: each question finds its own answer among those of its batch.
+
+    Henderson et al. 2017, arXiv:1705.00652 (multiple negatives); with a temperature and cosine similarity InfoNCE, van
+    den Oord et al. 2018, arXiv:1807.03748. For no task of a recipe yet.
+    """
+
+    kind: Literal["contrastive"] = Field("contrastive", description="Texts that belong together lie near one another.")
+    temperature: float = Field(
+        0.05,
+        gt=0.0,
+        description="Divides the cosines, which lie between -1 and 1; smaller looks harder at near misses.",
+    )
+    both_ways: bool = Field(False, description="Each answer is to find its question too.")
+    pooling: Literal["mean", "first"] = Field(
+        "mean", description="A text's vector: the mean over its tokens, or that of its first token."
+    )
+
+
+ObjectiveConfig = Annotated[
+    ClassesObjective | CausalObjective | PreferenceObjective | DistillClassesObjective | DistillCausalObjective,
+    Field(discriminator="kind"),
+]
+
+#: Any objective, those among them that no task asks for yet.
+AnyObjectiveConfig = ObjectiveConfig | MaskedObjective | ContrastiveObjective
 
 #: What training aims at where the recipe does not say.
 DEFAULTS: dict[TaskName, ObjectiveConfig] = {"classify": ClassesObjective(), "generate": CausalObjective()}

@@ -6,7 +6,7 @@ import importlib
 from dataclasses import dataclass
 
 from danlu.learning.objectives.base import Facts, Objective
-from danlu.learning.objectives.config import ObjectiveConfig
+from danlu.learning.objectives.config import AnyObjectiveConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,25 +14,45 @@ class Kind:
     """One objective. `make`: "module:function" of `(config, facts) -> Objective`.
 
     `columns`: what it reads of a corpus part; those after the first may be missing. `head`: the kind of model it
-    trains, a key of `models.LOADERS` and `scratch.MAKERS`.
+    trains, a key of `models.LOADERS` and `scratch.MAKERS`. `tokenizer`: the field of its section that names a model
+    folder whose tokenizer a model from scratch takes; None lets it learn its own.
     """
 
     make: str
     columns: tuple[str, ...]
     head: str
+    tokenizer: str | None = None
 
 
 KINDS: dict[str, Kind] = {
     "classes": Kind(make="danlu.learning.objectives.classes:make", columns=("text", "label"), head="classifier"),
     "causal": Kind(
         make="danlu.learning.objectives.causal:make",
+        columns=("text", "turns"),
+        head="causal",
+    ),
+    "preference": Kind(
+        make="danlu.learning.objectives.preference:make",
         columns=("text", "turns", "rejected"),
         head="causal",
+    ),
+    "distill_classes": Kind(
+        make="danlu.learning.objectives.distill:make_classes", columns=("text", "label"), head="classifier"
+    ),
+    "distill_causal": Kind(
+        make="danlu.learning.objectives.distill:make_causal",
+        columns=("text", "turns"),
+        head="causal",
+        tokenizer="teacher",
+    ),
+    "masked": Kind(make="danlu.learning.objectives.masked:make", columns=("text",), head="masked"),
+    "contrastive": Kind(
+        make="danlu.learning.objectives.contrastive:make", columns=("text", "turns", "pair"), head="encoder"
     ),
 }
 
 
-def make_objective(config: ObjectiveConfig, facts: Facts) -> Objective:
+def make_objective(config: AnyObjectiveConfig, facts: Facts) -> Objective:
     """The objective that a section of the recipe asks for."""
     module, _, name = KINDS[config.kind].make.partition(":")
     objective: Objective = getattr(importlib.import_module(module), name)(config, facts)

@@ -19,6 +19,8 @@ from danlu.core.errors import ModelError, UserError
 from danlu.engines.base import Ending, Engine, read_form
 from danlu.engines.sampling import softmax
 from danlu.engines.table import load
+from danlu.evaluate.rows import Part
+from danlu.learning.chat import Turn, plain_chat
 from danlu.learning.models import load_checkpoint
 from danlu.learning.objectives.base import Facts
 from danlu.learning.objectives.config import DEFAULTS
@@ -160,6 +162,33 @@ def test_score_of_a_text_does_not_depend_on_the_batch(generator: Engine) -> None
         assert got.tokens == alone.tokens
     assert together[0].tokens == 1  # nothing but its end
     assert generator.score([]) == []
+
+
+@pytest.mark.parametrize("generator", FLOAT32, indirect=True)
+def test_answers_alone_are_scored_as_they_were_learned(generator: Engine, generate_export: Path) -> None:
+    """Conversations among plain texts: what training counts as targets is what the evidence counts."""
+    checkpoint = generate_export.parent / "checkpoint"
+    tokenizer = load_tokenizer(checkpoint)
+    chat = plain_chat(tokenizer)
+    said = [row for row in tiny.texts(30) if len(row) < 30]
+    turns = [
+        [Turn(role="user", text=said[n]), Turn(role="assistant", text=said[n + 1], learn=True)] for n in range(0, 6, 2)
+    ]
+    rows: dict[str, list[object]] = {
+        "text": [*(f"{one[0].text}\n{one[1].text}" for one in turns), said[7]],
+        "turns": [*([vars(turn) for turn in one] for one in turns), None],
+    }
+    objective = make_objective(DEFAULTS["generate"], Facts(tokenizer=tokenizer, chat=chat))
+    examples = objective.examples(rows, generator.form.max_length)
+    assert len(examples) == 4
+    with torch.inference_mode():
+        outcome = objective.outcome(load_checkpoint(checkpoint), examples.batch(np.arange(4), 0))
+    part = Part(ids=["a"] * 4, texts=list(map(str, rows["text"])), labels=[], turns=rows["turns"]).written(chat)
+    found = generator.score(part.texts, part.answers)
+    assert sum(one.tokens for one in found) == outcome.weight
+    assert -sum(one.log_likelihood for one in found) / outcome.weight == pytest.approx(outcome.loss.item(), rel=1e-4)
+    assert [one.characters for one in found[:3]] == [len(one[1].text) + len("</s>") for one in turns]
+    assert [one.end_counted for one in found] == [False, False, False, True]
 
 
 @pytest.mark.parametrize("generator", FLOAT32, indirect=True)

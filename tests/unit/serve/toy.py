@@ -65,6 +65,7 @@ class WordEngine:
         top_p: float = 1.0,
         seed: int = 0,
         stop: Sequence[str] = (),
+        written: bool = False,
     ) -> Generator[str, None, Ending]:
         if self.form.task != "generate":
             raise UserError("This model is for classify.")
