@@ -12,7 +12,7 @@ import os
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -93,16 +93,16 @@ class Endpoint:
         pool = ThreadPoolExecutor(self._config.concurrency)
         stop = threading.Event()
 
-        def answer(question: tuple[str, int]) -> str:
-            return self._answer(question[0], question[1], stop)
-
+        answers = {question: pool.submit(self._answer, *question, stop) for question in asked}
         try:
-            answers = dict(zip(asked, pool.map(answer, asked), strict=True))
+            # In the order they end in: a failure is seen at once, whoever else still waits for another try.
+            for ended in as_completed(answers.values()):
+                ended.result()
         finally:
             # After an error, what has not been asked yet shall not be, and no one waits for another try.
             stop.set()
             pool.shutdown(cancel_futures=True)
-        return [answers[question] for question in zip(prompts, seeds, strict=True)]
+        return [answers[question].result() for question in zip(prompts, seeds, strict=True)]
 
     def _answer(self, prompt: str, seed: int, stop: threading.Event) -> str:
         body = {
