@@ -53,7 +53,7 @@ STAGES: tuple[Stage, ...] = in_order(
             run="danlu.data.stage:run",
             reads=("clean", "duplicates"),
             writes="Corpus",
-            version=9,
+            version=10,
             libraries=("scikit-learn",),
             example="danlu.examples:EXAMPLE",
         ),
