@@ -23,27 +23,6 @@ def make_accelerator(precision: str) -> Accelerator:
     return Accelerator(mixed_precision=MIXED_PRECISION[precision])
 
 
-def make_optimizer(model: torch.nn.Module, *, weight_decay: float) -> torch.optim.AdamW:
-    """Fused AdamW (arXiv:1711.05101); biases and the gains of norms, which have one dimension, do not decay."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, fused=True)
-
-
-def rate_at(step: int, *, steps: int, warmup: float, peak: float) -> float:
-    """Learning rate of `step` (from 0) of `steps`: a line up to `peak`, then half a cosine down to 0.
-
-    `warmup` is the share of the steps that the line takes (arXiv:1608.03983 for the cosine).
-    """
-    rising = math.ceil(steps * warmup)
-    if step < rising:
-        return peak * (step + 1) / (rising + 1)
-    return peak * 0.5 * (1.0 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
-
-
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
     """`loss`: the batch's mean; `weight`: targets it is the mean of; `norm`: the gradient's, before clipping; `rate`:

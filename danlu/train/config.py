@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from danlu.core.config import Config, NotFingerprinted, OptionalResource
 from danlu.core.tasks import TaskName
 from danlu.learning.objectives.config import ObjectiveConfig
+from danlu.learning.optimizers.config import AdamWOptimizer, CosineSchedule, OptimizerConfig, ScheduleConfig
 
 
 class ScratchConfig(Config):
@@ -67,8 +68,8 @@ class TrainConfig(Config):
         "batch. Empty takes the batch in one piece.",
     )
     learning_rate: float = Field(5e-5, gt=0.0, description="Peak learning rate, after warm-up.")
-    weight_decay: float = Field(0.01, ge=0.0, description="Decoupled weight decay (AdamW).")
-    warmup: float = Field(0.06, ge=0.0, lt=1.0, description="Share of the steps in which the rate rises to its peak.")
+    optimizer: OptimizerConfig = Field(AdamWOptimizer(), description="How the weights follow the gradient.")
+    schedule: ScheduleConfig = Field(CosineSchedule(), description="How the learning rate goes.")
     clip: float = Field(1.0, gt=0.0, description="Largest norm of the gradient; larger ones are scaled down.")
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="balanced weighs each class by the inverse of its frequency in the training rows."

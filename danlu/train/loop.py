@@ -16,7 +16,9 @@ from danlu.core.context import Progress as Bar
 from danlu.core.errors import UserError
 from danlu.learning.batching import Batch, Examples, Order, by_length
 from danlu.learning.objectives.base import Objective, Scored
-from danlu.learning.step import StepResult, rate_at, train_step
+from danlu.learning.optimizers.config import PlateauSchedule
+from danlu.learning.optimizers.schedules import rate_at
+from danlu.learning.step import StepResult, train_step
 from danlu.train.board import Board
 from danlu.train.config import TrainConfig
 from danlu.train.state import Progress, TrainingState
@@ -95,7 +97,13 @@ def _one_step(training: Training, model: Any, optimizer: Any, order: Order, prog
     indices = order.batch(progress.step)
     batches = pieces(training, indices)
     seed_noise(settings.seed, progress.step)
-    rate = rate_at(progress.step, steps=order.steps, warmup=settings.warmup, peak=settings.learning_rate)
+    rate = rate_at(
+        progress.step,
+        steps=order.steps,
+        schedule=settings.schedule,
+        peak=settings.learning_rate,
+        reductions=progress.reductions,
+    )
     model.train()
     result = train_step(
         training.accelerator,
@@ -110,7 +118,7 @@ def _one_step(training: Training, model: Any, optimizer: Any, order: Order, prog
         raise UserError(
             f"The loss or its gradient is not a number at step {progress.step + 1} of {order.steps} (loss "
             f"{result.loss}, gradient norm {result.norm}, learning rate {rate:.2g}). Nothing is lost: the last "
-            f"checkpoint stands. Lower train.learning_rate (now {settings.learning_rate:g}), raise train.warmup, "
+            f"checkpoint stands. Lower train.learning_rate (now {settings.learning_rate:g}), raise train.schedule.warmup, "
             "or set train.precision: float32."
         )
     progress.step += 1
@@ -191,16 +199,29 @@ def _validate(
     progress.loss_sum = progress.loss_weight = 0.0
     if objective.better(scored.score, progress.best["value"] if progress.best else None):
         progress.best = {"step": progress.step, "metric": objective.metric, "value": scored.score}
-        progress.without_gain = 0
+        progress.without_gain = progress.waited = 0
         state.save_best(training.model, progress.step)
     else:
         progress.without_gain += 1
+        _wait(ctx, training, progress)
     board.row(row)
     best = " (best so far)" if progress.without_gain == 0 else ""
     ctx.say(
         f"Step {progress.step} of {order.steps}: train loss {row['train_loss']:.3f}, validation loss "
         f"{scored.loss:.3f}, {objective.metric} {scored.score:.4g}{best}."
     )
+
+
+def _wait(ctx: Context, training: Training, progress: Progress) -> None:
+    """Let a plateau schedule reduce the rate once enough validations have brought nothing."""
+    schedule = training.settings.schedule
+    progress.waited += 1
+    if isinstance(schedule, PlateauSchedule) and progress.waited >= schedule.patience:
+        progress.waited = 0
+        progress.reductions += 1
+        ctx.say(
+            f"No better score in {schedule.patience} validations: the learning rate is multiplied by {schedule.factor:g}."
+        )
 
 
 def _watched(ctx: Context, batches: list[np.ndarray]) -> Iterator[np.ndarray]:

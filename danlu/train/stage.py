@@ -24,7 +24,8 @@ from danlu.learning.objectives.base import Facts, Objective, Rows
 from danlu.learning.objectives.classes import balanced_weights
 from danlu.learning.objectives.config import aim_of
 from danlu.learning.objectives.table import KINDS, Kind, make_objective
-from danlu.learning.step import choose_precision, make_accelerator, make_optimizer
+from danlu.learning.optimizers.table import make_optimizer
+from danlu.learning.step import choose_precision, make_accelerator
 from danlu.learning.text import TOKENIZER_FILE, auto_length, load_tokenizer, pad_id
 from danlu.train.config import ScratchConfig, TrainConfig, TrainStage
 from danlu.train.loop import Training, make_order, seed_noise, train
@@ -144,7 +145,7 @@ def _assemble(
         objective=objective,
         accelerator=make_accelerator(choose_precision(settings.precision, ctx.machine)),
         model=model,
-        optimizer=make_optimizer(model, weight_decay=settings.weight_decay),
+        optimizer=make_optimizer(model, settings.optimizer),
         examples=examples.renumbered(vocabulary.numbers),
         validation=validation.renumbered(vocabulary.numbers),
         pad_id=pad_id(tokenizer),

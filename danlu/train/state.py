@@ -31,6 +31,7 @@ class Progress:
 
     `step`: steps done. `loss_sum` and `loss_weight`: since the last validation. `best`: step, metric and value.
     `without_gain`: validations since the best one. `history`: a row a validation. `metrics`: rows for the logs.
+    `waited`: validations without gain since a plateau last reduced the rate; `reductions`: how often it did.
     """
 
     step: int = 0
@@ -40,6 +41,8 @@ class Progress:
     loss_weight: float = 0.0
     best: dict[str, Any] | None = None
     without_gain: int = 0
+    waited: int = 0
+    reductions: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     metrics: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
@@ -136,20 +139,31 @@ def put_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> Non
         tensors[name].copy_(value)
 
 
+#: Marks an entry of an optimizer's state that is a plain number (bitsandbytes counts its steps in one).
+_NUMBER = "#number"
+
+
 def _optimizer_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    return {
-        f"{name}|{key}": value.detach().cpu().contiguous()
-        for name, parameter in model.named_parameters()
-        for key, value in optimizer.state.get(parameter, {}).items()
-    }
+    tensors = {}
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"{name}|{key}"] = value.detach().cpu().contiguous()
+            elif value is not None:
+                tensors[f"{name}|{key}{_NUMBER}"] = torch.tensor(value)
+    return tensors
 
 
 def _put_optimizer(model: torch.nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
     parameters = dict(model.named_parameters())
+    optimizer.state.clear()
     for name, value in tensors.items():
         parameter_name, _, key = name.rpartition("|")
         parameter = parameters[parameter_name]
-        optimizer.state[parameter][key] = value.to(parameter.device)
+        if key.endswith(_NUMBER):
+            optimizer.state[parameter][key.removesuffix(_NUMBER)] = value.item()
+        else:
+            optimizer.state[parameter][key] = value.to(parameter.device)
 
 
 def _save_synced(tensors: dict[str, torch.Tensor], path: Path) -> None:

@@ -19,7 +19,9 @@ from danlu.learning.objectives.base import Facts, Objective
 from danlu.learning.objectives.classes import balanced_weights, macro_f1
 from danlu.learning.objectives.config import DEFAULTS
 from danlu.learning.objectives.table import KINDS, make_objective
-from danlu.learning.step import make_accelerator, make_optimizer, rate_at, train_step
+from danlu.learning.optimizers.config import AdamWOptimizer
+from danlu.learning.optimizers.table import make_optimizer
+from danlu.learning.step import make_accelerator, train_step
 
 TEXTS = ["a good and long text about a lamp", "bad lamp", "no", "it is what it is, a text", "good", "a very bad one"]
 LABELS = np.array([1, 0, 0, 1, 1, 0])
@@ -142,22 +144,12 @@ def test_macro_f1_is_scikit_learns() -> None:
     assert macro_f1(np.array([0, 1]), np.array([0, 2]), 3) == pytest.approx(1 / 2)
 
 
-def test_rate_rises_and_falls() -> None:
-    rates = [rate_at(step, steps=100, warmup=0.1, peak=2.0) for step in range(100)]
-    assert max(rates) == pytest.approx(2.0)
-    assert rates[:11] == sorted(rates[:11])
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert 0 < rates[0] < 0.5
-    assert 0 < rates[-1] < 0.01
-    assert rate_at(0, steps=1, warmup=0.0, peak=2.0) == 2.0
-
-
 def test_a_step_that_is_not_finite_leaves_the_weights_alone() -> None:
     model, objective, examples = start("classify")
     with torch.no_grad():
         model.classifier.bias.fill_(math.inf)
     before = model.bert.embeddings.word_embeddings.weight.detach().clone()
-    optimizer = make_optimizer(model, weight_decay=0.1)
+    optimizer = make_optimizer(model, AdamWOptimizer(weight_decay=0.1))
     accelerator = make_accelerator("float32")
     batches = batches_of(examples, [[0, 1, 2, 3, 4, 5]])
     result = train_step(accelerator, model, optimizer, objective, batches, rate=1.0, clip=1.0)
@@ -212,7 +204,7 @@ def test_a_narrow_vocabulary_learns_the_same_weights() -> None:
     assert vocabulary.worth
     assert vocabulary.parameters() == sum(parameter.numel() for parameter in wide.parameters())
     for model, rows in ((wide, examples), (narrow, examples.renumbered(vocabulary.numbers))):
-        optimizer = make_optimizer(model, weight_decay=0.0)
+        optimizer = make_optimizer(model, AdamWOptimizer(weight_decay=0.0))
         for _ in range(3):
             batches = batches_of(rows, [[0, 1, 2, 3, 4]])
             train_step(accelerator, model, optimizer, objective, batches, rate=1e-3, clip=1.0)
@@ -235,7 +227,7 @@ def test_one_batch_of_six_steps_like_six_of_one(task: TaskName) -> None:
     steps = []
     for groups in ([[0, 1, 2, 3, 4, 5]], [[0, 1], [2, 3, 4, 5]], [[0], [1], [2], [3], [4], [5]]):
         model, objective, examples = start(task)
-        optimizer = make_optimizer(model, weight_decay=0.01)
+        optimizer = make_optimizer(model, AdamWOptimizer(weight_decay=0.01))
         result = train_step(
             make_accelerator("float32"), model, optimizer, objective, batches_of(examples, groups), rate=1e-3, clip=1.0
         )

@@ -151,3 +151,27 @@ def test_a_kill_at_any_write_leaves_a_whole_checkpoint(tmp_path: Path, monkeypat
     assert loaded == sorted(loaded)
     assert loaded.count(1) > 5
     assert loaded[-1] == 2
+
+
+@pytest.mark.parametrize("kind", ["adam", "rmsprop", "sgd", "adafactor"])
+def test_every_optimizer_resumes_bit_equal(attempt: Attempt, kind: str) -> None:
+    settings = {"optimizer": {"kind": kind}, "schedule": {"kind": "linear"}, "learning_rate": 0.01}
+    whole = attempt("whole", "classify", **settings)
+    with pytest.raises(Interrupted):
+        attempt("resumed", "classify", stop_after=13, **settings)
+    assert content(attempt("resumed", "classify", **settings).out) == content(whole.out)
+
+
+def test_a_plateau_reduces_the_rate_and_survives_a_resume(attempt: Attempt) -> None:
+    schedule = {"kind": "plateau", "patience": 2, "factor": 0.1, "warmup": 0.0}
+    settings = {"schedule": schedule, "learning_rate": 1e-9, "early_stopping": 0, "epochs": 4.0}
+    whole = attempt("whole", "classify", **settings)
+    rows = [json.loads(row) for row in (whole.out / "logs" / "metrics.jsonl").read_text().splitlines()]
+    rates = [row["rate"] for row in rows if "rate" in row]
+    # 48 steps, validated after every 6; the first score is the best. Two without gain are known after step 18.
+    assert rates[:18] == [1e-9] * 18
+    assert rates[18:30] == pytest.approx([1e-10] * 12)
+    assert rates[-1] == pytest.approx(1e-12)
+    with pytest.raises(Interrupted):
+        attempt("resumed", "classify", stop_after=15, **settings)
+    assert content(attempt("resumed", "classify", **settings).out) == content(whole.out)
