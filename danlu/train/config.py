@@ -47,6 +47,22 @@ class ModelConfig(Config):
         return self
 
 
+class BatchingConfig(Config):
+    """How the examples of a step are put together."""
+
+    tokens: int | None = Field(
+        None,
+        ge=16,
+        description="A step's size in tokens, in place of train.batch_size: as many samples as have no more tokens "
+        "than that. Padding counts as tokens, unless the samples are packed.",
+    )
+    packing: bool | Literal["auto"] = Field(
+        "auto",
+        description="Put the samples of a step end to end instead of side by side with padding; no sample sees "
+        "another. For language models alone. auto packs where that was measured to be quicker.",
+    )
+
+
 class TrainConfig(Config):
     """How to train."""
 
@@ -67,6 +83,7 @@ class TrainConfig(Config):
         description="Samples that are in memory at once; the gradients of a step's pieces add up to that of the whole "
         "batch. Empty takes the batch in one piece.",
     )
+    batching: BatchingConfig = Field(BatchingConfig(), description="How the examples of a step are put together.")
     learning_rate: float = Field(5e-5, gt=0.0, description="Peak learning rate, after warm-up.")
     optimizer: OptimizerConfig = Field(AdamWOptimizer(), description="How the weights follow the gradient.")
     schedule: ScheduleConfig = Field(CosineSchedule(), description="How the learning rate goes.")

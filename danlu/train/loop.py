@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from danlu.core.context import Context
 from danlu.core.context import Progress as Bar
 from danlu.core.errors import UserError
-from danlu.learning.batching import Batch, Examples, Order, by_length
+from danlu.learning.batching import Batch, BatchSize, Examples, Order, by_length
 from danlu.learning.objectives.base import Objective, Scored
 from danlu.learning.optimizers.config import PlateauSchedule
 from danlu.learning.optimizers.schedules import rate_at
@@ -29,7 +29,10 @@ _LOGGED_STEPS = 400
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """All that a training run is made of. `optimizer` is torch's own; accelerate wraps it inside the loop."""
+    """All that a training run is made of. `optimizer` is torch's own; accelerate wraps it inside the loop.
+
+    `packed`: the examples of a step stand end to end in one row.
+    """
 
     settings: TrainConfig
     objective: Objective
@@ -40,14 +43,25 @@ class Training:
     validation: Examples
     pad_id: int
     order: Order
+    packed: bool = False
 
 
-def make_order(examples: Examples, settings: TrainConfig) -> Order:
+def make_order(examples: Examples, settings: TrainConfig, *, packed: bool = False) -> Order:
     """The order of all steps, by the settings."""
     samples = max(1, round(settings.epochs * len(examples)))
     if settings.max_samples is not None:
         samples = min(samples, settings.max_samples)
-    return Order(examples.lengths, batch_size=settings.batch_size, samples=samples, seed=settings.seed)
+    return Order(
+        examples.lengths, size=batch_size(examples, settings, packed=packed), samples=samples, seed=settings.seed
+    )
+
+
+def batch_size(examples: Examples, settings: TrainConfig, *, packed: bool = False) -> BatchSize:
+    """What a step's size is by the settings; an example of several rows has that many times its tokens."""
+    tokens = settings.batching.tokens
+    return BatchSize(
+        samples=settings.batch_size, tokens=None if tokens is None else tokens // examples.group, padded=not packed
+    )
 
 
 def train(ctx: Context, training: Training, state: TrainingState) -> Progress:
@@ -133,7 +147,10 @@ def pieces(training: Training, indices: np.ndarray) -> list[Batch]:
     """The examples of one step as the batches that are in memory one at a time."""
     size = training.settings.micro_batch or len(indices)
     cuts = range(0, len(indices), size)
-    return [training.examples.batch(indices[start : start + size], training.pad_id) for start in cuts]
+    chosen = [indices[start : start + size] for start in cuts]
+    if training.packed:
+        return [training.examples.packed(part) for part in chosen]
+    return [training.examples.batch(part, training.pad_id) for part in chosen]
 
 
 def seed_noise(seed: int, step: int) -> None:
@@ -180,7 +197,8 @@ def _validate(
     state: TrainingState,
 ) -> None:
     objective = training.objective
-    batches = list(by_length(training.validation.lengths, 2 * training.settings.batch_size))
+    size = batch_size(training.validation, training.settings)
+    batches = list(by_length(training.validation.lengths, size.times(2)))
     scored = score(training, model, _watched(ctx, batches))
     if not np.isfinite([scored.loss, scored.score]).all():
         raise UserError(

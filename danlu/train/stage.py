@@ -16,7 +16,7 @@ from danlu.core.errors import DataError, ModelError
 from danlu.core.machine import peak_resident_bytes
 from danlu.core.store import write_atomically
 from danlu.learning import scratch
-from danlu.learning.batching import pack_rows, padding_share
+from danlu.learning.batching import choose_packing, pack_rows, padding_share
 from danlu.learning.corpus import read_part
 from danlu.learning.fast import NarrowVocabulary, fast_attention, keep_freed_memory, quick_dropout
 from danlu.learning.models import WEIGHTS, check_base, positions_of, quiet_transformers, read_config, start_from_base
@@ -55,7 +55,7 @@ def run(ctx: Context, config: TrainStage) -> None:
     objective = make_objective(aim, facts)
     max_length = _max_length(config, base, objective, parts["train"])
     model = _model(config, kind, base, tokenizer, labels, max_length)
-    training, vocabulary = _assemble(ctx, config, objective, model, tokenizer, parts, max_length)
+    training, vocabulary = _assemble(ctx, config, kind, objective, model, tokenizer, parts, max_length)
     _tell(ctx, training, vocabulary, max_length)
     state = TrainingState(ctx.state)
     with fast_attention(model):
@@ -128,6 +128,7 @@ def _model(
 def _assemble(
     ctx: Context,
     config: TrainStage,
+    kind: Kind,
     objective: Objective,
     model: Any,
     tokenizer: Tokenizer,
@@ -136,7 +137,8 @@ def _assemble(
 ) -> tuple[Training, NarrowVocabulary]:
     settings = config.train
     examples, validation = (objective.examples(parts[name], max_length) for name in ("train", "validation"))
-    order = make_order(examples, settings)
+    packed = choose_packing(settings.batching.packing, packable=kind.packable)
+    order = make_order(examples, settings, packed=packed)
     used = np.union1d(examples.used(order.seen(order.steps)), validation.tokens)
     vocabulary = NarrowVocabulary(model, used, pad_id(tokenizer))
     quick_dropout(model)
@@ -150,6 +152,7 @@ def _assemble(
         validation=validation.renumbered(vocabulary.numbers),
         pad_id=pad_id(tokenizer),
         order=order,
+        packed=packed,
     )
     return training, vocabulary
 
@@ -163,7 +166,8 @@ def _class_weights(settings: TrainConfig, rows: Rows, labels: list[str]) -> torc
 
 def _tell(ctx: Context, training: Training, vocabulary: NarrowVocabulary, max_length: int) -> None:
     order = training.order
-    padding = padding_share(order, training.examples.lengths, min(order.steps, order.steps_per_epoch))
+    steps = min(order.steps, order.steps_per_epoch)
+    padding = 0.0 if training.packed else padding_share(order, training.examples.lengths, steps)
     ctx.say(
         f"Training {type(training.model).__name__} ({vocabulary.parameters() / 1e6:.1f}M parameters) on "
         f"{training.accelerator.device} in {training.accelerator.mixed_precision.replace('no', 'float32')}: "

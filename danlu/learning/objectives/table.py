@@ -14,12 +14,13 @@ class Kind:
     """One objective. `make`: "module:function" of `(config, facts) -> Objective`.
 
     `columns`: what it reads of a corpus part; those after the first may be missing. `head`: the kind of model it
-    trains, a key of `models.LOADERS` and `scratch.MAKERS`.
+    trains, a key of `models.LOADERS` and `scratch.MAKERS`. `packable`: examples may stand end to end in one row.
     """
 
     make: str
     columns: tuple[str, ...]
     head: str
+    packable: bool = False
 
 
 KINDS: dict[str, Kind] = {
@@ -28,6 +29,7 @@ KINDS: dict[str, Kind] = {
         make="danlu.learning.objectives.causal:make",
         columns=("text", "turns", "rejected"),
         head="causal",
+        packable=True,
     ),
 }
 

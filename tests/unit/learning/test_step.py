@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any
 
@@ -241,8 +242,14 @@ def test_one_batch_of_six_steps_like_six_of_one(task: TaskName) -> None:
         assert float((theirs - weights).abs().gt(1e-5).float().mean()) < 0.01
 
 
-def test_packed_documents_have_the_loss_and_gradient_of_padded_ones() -> None:
+@pytest.mark.parametrize("short", [False, True], ids=["general", "short"])
+def test_packed_documents_have_the_loss_and_gradient_of_padded_ones(short: bool) -> None:
     model, objective, examples = start("generate")
+    with fast_attention(model) if short else contextlib.nullcontext():
+        _packed_and_padded_agree(model, objective, examples)
+
+
+def _packed_and_padded_agree(model: Any, objective: Objective, examples: Examples) -> None:
     chosen = np.array([4, 0, 2, 5, 1])
     padded, packed = examples.batch(chosen, 0), examples.packed(chosen)
     assert packed.ids.shape == (1, int(examples.lengths[chosen].sum()))

@@ -175,3 +175,14 @@ def test_a_plateau_reduces_the_rate_and_survives_a_resume(attempt: Attempt) -> N
     with pytest.raises(Interrupted):
         attempt("resumed", "classify", stop_after=15, **settings)
     assert content(attempt("resumed", "classify", **settings).out) == content(whole.out)
+
+
+def test_packed_steps_of_so_many_tokens_resume_bit_equal(attempt: Attempt) -> None:
+    settings = {"batching": {"tokens": 128, "packing": True}, "optimizer": {"kind": "sgd"}, "learning_rate": 0.05}
+    whole = attempt("whole", "generate", **settings)
+    with pytest.raises(Interrupted):
+        attempt("resumed", "generate", stop_after=9, **settings)
+    assert content(attempt("resumed", "generate", **settings).out) == content(whole.out)
+    facts = json.loads((whole.out / "training.json").read_text())
+    assert facts["samples"] == 192
+    assert facts["steps"] == facts["planned_steps"] != 24
