@@ -5,7 +5,6 @@ Constants stand beside what they were fitted to; docs/plan.md says how, and how 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from danlu.metrics.naive import MOST_ROWS

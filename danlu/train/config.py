@@ -10,6 +10,7 @@ from danlu.core.config import Config, NotFingerprinted, OptionalResource
 from danlu.core.tasks import TaskName
 from danlu.learning.objectives.config import ObjectiveConfig
 from danlu.learning.optimizers.config import AdamWOptimizer, CosineSchedule, OptimizerConfig, ScheduleConfig
+from danlu.learning.regularizers.config import RegularizeConfig
 
 
 class ScratchConfig(Config):
@@ -61,6 +62,29 @@ class BatchingConfig(Config):
         description="Put the samples of a step end to end instead of side by side with padding; no sample sees "
         "another. For language models alone. auto packs where that was measured to be quicker.",
     )
+    grow: bool = Field(
+        False,
+        description="Double the batch, after a validation, as long as the gradient's noise scale is at least twice the "
+        "batch (arXiv:1812.06162). The samples stay the same; the learning rate does too.",
+    )
+
+
+class GuardConfig(Config):
+    """What watches a run and sets it right."""
+
+    clip: float = Field(1.0, gt=0.0, description="Largest norm of the gradient; larger ones are scaled down.")
+    spike: float = Field(
+        7.0,
+        ge=0.0,
+        description="Robust standard deviations above the median of the last losses from which on three losses in a "
+        "row are a spike; 0 looks for none.",
+    )
+    max_skips: int = Field(
+        3,
+        ge=0,
+        description="How often a run may go back to its last checkpoint and leave out the batch that led to a spike or "
+        "to a loss that is no number; once more ends it. 0 ends it at the first.",
+    )
 
 
 class TrainConfig(Config):
@@ -87,7 +111,8 @@ class TrainConfig(Config):
     learning_rate: float = Field(5e-5, gt=0.0, description="Peak learning rate, after warm-up.")
     optimizer: OptimizerConfig = Field(AdamWOptimizer(), description="How the weights follow the gradient.")
     schedule: ScheduleConfig = Field(CosineSchedule(), description="How the learning rate goes.")
-    clip: float = Field(1.0, gt=0.0, description="Largest norm of the gradient; larger ones are scaled down.")
+    regularize: RegularizeConfig = Field(RegularizeConfig(), description="What keeps from learning by heart.")
+    guard: GuardConfig = Field(GuardConfig(), description="What watches a run and sets it right.")
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="balanced weighs each class by the inverse of its frequency in the training rows."
     )
@@ -103,8 +128,10 @@ class TrainConfig(Config):
     checkpoint_minutes: Annotated[float, NotFingerprinted()] = Field(
         2.0, gt=0.0, description="A crash loses at most this many minutes of training, plus one step."
     )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto takes bfloat16 where the hardware has it."
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="auto takes bfloat16 where the hardware has it. float16, with a scaled loss, is for GPUs without "
+        "bfloat16.",
     )
     seed: int = Field(1, ge=0, description="Seed of initial weights, order and dropout.")
 

@@ -25,8 +25,10 @@ from danlu.learning.objectives.classes import balanced_weights
 from danlu.learning.objectives.config import aim_of
 from danlu.learning.objectives.table import KINDS, Kind, make_objective
 from danlu.learning.optimizers.table import make_optimizer
-from danlu.learning.step import choose_precision, make_accelerator
+from danlu.learning.regularizers.weights import Regularizer, set_dropout
+from danlu.learning.step import choose_precision, make_accelerator, precision_of
 from danlu.learning.text import TOKENIZER_FILE, auto_length, load_tokenizer, pad_id
+from danlu.train import guard
 from danlu.train.config import ScratchConfig, TrainConfig, TrainStage
 from danlu.train.loop import Training, make_order, seed_noise, train
 from danlu.train.state import Progress, TrainingState
@@ -141,6 +143,8 @@ def _assemble(
     order = make_order(examples, settings, packed=packed)
     used = np.union1d(examples.used(order.seen(order.steps)), validation.tokens)
     vocabulary = NarrowVocabulary(model, used, pad_id(tokenizer))
+    if settings.regularize.dropout is not None:
+        set_dropout(model, settings.regularize.dropout)
     quick_dropout(model)
     training = Training(
         settings=settings,
@@ -153,6 +157,7 @@ def _assemble(
         pad_id=pad_id(tokenizer),
         order=order,
         packed=packed,
+        regularizer=Regularizer.of(settings.regularize),
     )
     return training, vocabulary
 
@@ -170,7 +175,7 @@ def _tell(ctx: Context, training: Training, vocabulary: NarrowVocabulary, max_le
     padding = 0.0 if training.packed else padding_share(order, training.examples.lengths, steps)
     ctx.say(
         f"Training {type(training.model).__name__} ({vocabulary.parameters() / 1e6:.1f}M parameters) on "
-        f"{training.accelerator.device} in {training.accelerator.mixed_precision.replace('no', 'float32')}: "
+        f"{training.accelerator.device} in {precision_of(training.accelerator)}: "
         f"{order.samples:,} samples in {order.steps:,} steps, at most {max_length} tokens each, "
         f"{padding:.1%} padding."
     )
@@ -239,13 +244,14 @@ def _write_facts(
             "epochs": round(progress.samples / len(training.examples), 4),
             "samples": progress.samples,
             "tokens": progress.tokens,
-            "precision": "bfloat16" if training.accelerator.mixed_precision == "bf16" else "float32",
+            "precision": precision_of(training.accelerator),
             "best": progress.best,
             "stopped_early": progress.step < order.steps,
             "history": progress.history,
             "rows": pack_rows(seen),
             "seed": training.settings.seed,
-        },
+        }
+        | guard.facts(progress),
     )
     peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_resident_bytes()
     write_json(
@@ -253,6 +259,7 @@ def _write_facts(
         {
             "samples_per_second": progress.samples / max(progress.step_seconds, 1e-9),
             "seconds": progress.seconds,
+            "adversarial_seconds": progress.adversarial_seconds,
             "peak_memory_bytes": peak,
         },
     )

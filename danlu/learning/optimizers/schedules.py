@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from danlu.learning.optimizers.config import ScheduleConfig
 
-#: Factor on the peak from (share of the way after warm-up, 0 to 1; the schedule's section; reductions so far).
-SHAPES: dict[str, Callable[[float, Any, int], float]] = {
-    "cosine": lambda share, section, reductions: 0.5 * (1.0 + math.cos(math.pi * share)),
-    "linear": lambda share, section, reductions: 1.0 - share,
-    "constant": lambda share, section, reductions: 1.0,
-    "plateau": lambda share, section, reductions: section.factor**reductions,
+#: Factor on the peak by the share of the way after warm-up, 0 to 1. What a plateau reduces is the peak.
+SHAPES: dict[str, Callable[[float], float]] = {
+    "cosine": lambda share: 0.5 * (1.0 + math.cos(math.pi * share)),
+    "linear": lambda share: 1.0 - share,
+    "constant": lambda _: 1.0,
+    "plateau": lambda _: 1.0,
 }
 
 
-def rate_at(step: int, *, steps: int, schedule: ScheduleConfig, peak: float, reductions: int = 0) -> float:
-    """Learning rate of `step` (from 0) of `steps`. `reductions`: how often a plateau has reduced it so far."""
+def rate_at(step: int, *, steps: int, schedule: ScheduleConfig, peak: float) -> float:
+    """Learning rate of `step` (from 0) of `steps`: a line up to `peak` in the warm-up, then the schedule's shape."""
     rising = math.ceil(steps * schedule.warmup)
-    shape = SHAPES[schedule.kind]
     if step < rising:
-        return peak * shape(0.0, schedule, reductions) * (step + 1) / (rising + 1)
-    return peak * shape((step - rising) / max(1, steps - rising), schedule, reductions)
+        return peak * (step + 1) / (rising + 1)
+    return peak * SHAPES[schedule.kind]((step - rising) / max(1, steps - rising))

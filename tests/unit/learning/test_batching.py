@@ -13,9 +13,9 @@ from danlu.learning.batching import (
     Examples,
     Order,
     by_length,
+    choose_packing,
     pack_rows,
     padding_share,
-    choose_packing,
     unpack_rows,
 )
 

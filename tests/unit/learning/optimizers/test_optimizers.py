@@ -120,7 +120,7 @@ def test_frozen_parameters_have_no_part() -> None:
 
 
 def test_numbers_in_the_state_come_back_as_numbers(tmp_path: Path) -> None:
-    """bitsandbytes counts steps in an int and keeps bytes; the state file holds both."""
+    """The library bitsandbytes counts steps in an int and keeps bytes; the state file holds both."""
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     optimizer.state[model.weight] = {"step": 7, "state1": torch.arange(4, dtype=torch.uint8), "empty": None}
