@@ -186,3 +186,14 @@ def test_packed_steps_of_so_many_tokens_resume_bit_equal(attempt: Attempt) -> No
     facts = json.loads((whole.out / "training.json").read_text())
     assert facts["samples"] == 192
     assert facts["steps"] == facts["planned_steps"] != 24
+
+
+@pytest.mark.parametrize("adversarial", [{"kind": "fgm"}, {"kind": "pgd", "steps": 2}], ids=["fgm", "pgd"])
+def test_regularisers_resume_bit_equal_and_their_time_is_told(attempt: Attempt, adversarial: dict[str, object]) -> None:
+    settings = {"regularize": {"l1": 1e-5, "dropout": 0.2, "adversarial": adversarial}, "max_samples": 80}
+    whole = attempt("whole", "classify", **settings)
+    with pytest.raises(Interrupted):
+        attempt("resumed", "classify", stop_after=7, **settings)
+    assert content(attempt("resumed", "classify", **settings).out) == content(whole.out)
+    speed = json.loads((whole.out / "logs" / "speed.json").read_text())
+    assert 0 < speed["adversarial_seconds"] < speed["seconds"]
