@@ -21,7 +21,7 @@ from danlu.learning.step import Piece, StepResult
 from danlu.train.config import TrainConfig
 from danlu.train.state import Progress
 
-#: Losses that the rule for spikes looks at, and how few are too few for it.
+#: Losses that the rule for spikes looks at; and how few losses, or steps with a measured noise, decide nothing.
 _WINDOW, _FEWEST = 128, 32
 #: So many losses in a row make a spike: one alone is a hard batch, and clipping bounds what it can do.
 _IN_A_ROW = 3
@@ -29,7 +29,7 @@ _IN_A_ROW = 3
 _NORMAL = 1.4826
 #: A leap that gives back less than this share of what training has gained mends itself.
 _GIVEN_BACK = 0.25
-#: Share of the running means of the noise scale that a step keeps; some 50 steps count.
+#: Share of the running means of the noise scale that a step keeps, once there were so many: some 50 steps count.
 _KEPT = 0.98
 
 
@@ -132,16 +132,18 @@ def note_noise(progress: Progress, piece: Piece, samples: int, squared: float) -
         return
     signal = (large * squared - small * piece.squared) / (large - small)
     noise = (piece.squared - squared) / (1.0 / small - 1.0 / large)
-    kept = _KEPT if progress.noise is not None else 0.0
-    before = progress.noise or [0.0, 0.0]
-    progress.noise = [kept * old + (1.0 - kept) * new for old, new in zip(before, (signal, noise), strict=True)]
+    steps, *before = progress.noise or [0.0, 0.0, 0.0]
+    kept = min(_KEPT, steps / (steps + 1.0))
+    means = (kept * old + (1.0 - kept) * new for old, new in zip(before, (signal, noise), strict=True))
+    progress.noise = [steps + 1.0, *means]
 
 
 def noise_scale(progress: Progress) -> float | None:
     """The batch, in samples, at which noise and gradient weigh the same; None while it is not known."""
     if progress.noise is None or min(progress.noise) <= 0.0:
         return None
-    return progress.noise[1] / progress.noise[0]
+    _, signal, noise = progress.noise
+    return noise / signal
 
 
 def grow(progress: Progress, samples: float) -> int | None:
@@ -149,7 +151,7 @@ def grow(progress: Progress, samples: float) -> int | None:
     batches of the order, or None where it stays.
     """
     scale, factor = noise_scale(progress), batch_factor(progress)
-    if scale is None or scale < 2.0 * factor * samples:
+    if scale is None or progress.noise is None or progress.noise[0] < _FEWEST or scale < 2.0 * factor * samples:
         return None
     progress.growth = [*progress.growth, {"step": progress.step, "batches": 2 * factor}]
     return 2 * factor

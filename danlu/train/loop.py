@@ -352,7 +352,7 @@ def _validate(run: _Run) -> None:
         f"Step {progress.step} of {training.order.steps}: train loss {row['train_loss']:.3f}, validation loss "
         f"{scored.loss:.3f}, {objective.metric} {scored.score:.4g}{best}."
     )
-    if settings.batching.grow:
+    if settings.batching.grow and progress.step < training.order.steps:
         _grow(run)
 
 
