@@ -68,7 +68,7 @@ class Job:
 
     @property
     def mixed(self) -> bool:
-        return self.precision == "bfloat16"
+        return self.precision != "float32"
 
     @property
     def usable(self) -> int:

@@ -128,7 +128,7 @@ def note_noise(progress: Progress, piece: Piece, samples: int, squared: float) -
     smoothed apart since their quotient has one. Here b is the first piece of the step's B.
     """
     small, large = piece.samples, samples
-    if small >= large:
+    if small >= large or not math.isfinite(piece.squared + squared):
         return
     signal = (large * squared - small * piece.squared) / (large - small)
     noise = (piece.squared - squared) / (1.0 / small - 1.0 / large)

@@ -48,8 +48,9 @@ class Adversary:
         return found
 
     def _towards(self, found: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-        moved = found + self.step_size * gradient / _length(gradient)
-        return moved * (self.epsilon / _length(moved)).clamp(max=1.0)
+        moved = found + gradient * (self.step_size / _length(gradient))
+        inside: torch.Tensor = moved * (self.epsilon / _length(moved)).clamp(max=1.0)
+        return inside
 
 
 def _length(x: torch.Tensor) -> torch.Tensor:

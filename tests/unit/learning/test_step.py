@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from tokenizers import Tokenizer
 from torch import nn
 
+from danlu.core.errors import UserError
+from danlu.core.machine import this_machine
 from danlu.core.tasks import TaskName
 from danlu.learning import scratch
 from danlu.learning.batching import Batch, Examples
@@ -22,7 +25,7 @@ from danlu.learning.objectives.config import DEFAULTS
 from danlu.learning.objectives.table import KINDS, make_objective
 from danlu.learning.optimizers.config import AdamWOptimizer
 from danlu.learning.optimizers.table import make_optimizer
-from danlu.learning.step import make_accelerator, train_step
+from danlu.learning.step import choose_precision, make_accelerator, train_step
 
 TEXTS = ["a good and long text about a lamp", "bad lamp", "no", "it is what it is, a text", "good", "a very bad one"]
 LABELS = np.array([1, 0, 0, 1, 1, 0])
@@ -258,3 +261,53 @@ def _packed_and_padded_agree(model: Any, objective: Objective, examples: Example
     torch.testing.assert_close(
         gradient(objective, model, [packed]), gradient(objective, model, [padded]), rtol=1e-4, atol=1e-6
     )
+
+
+def scaled(scale: float) -> Accelerator:
+    """An accelerator whose loss is scaled, as with float16 on a GPU; here the scale itself is what overflows."""
+    accelerator = make_accelerator("float32")
+    accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    return accelerator
+
+
+def test_a_scaled_loss_learns_the_same_and_an_overflow_lowers_the_scale_and_leaves_the_weights() -> None:
+    groups = [[0, 1, 2], [3, 4, 5]]
+    learned = []
+    for accelerator in (make_accelerator("float32"), scaled(1024.0)):
+        model, objective, examples = start("classify")
+        optimizer = make_optimizer(model, AdamWOptimizer())
+        result = train_step(accelerator, model, optimizer, objective, batches_of(examples, groups), rate=1e-3, clip=0.1)
+        learned.append((result, torch.cat([parameter.detach().flatten() for parameter in model.parameters()])))
+    (plain, weights), (other, others) = learned
+    assert other.norm == pytest.approx(plain.norm, rel=1e-5)
+    assert other.piece is not None
+    assert plain.piece is not None
+    assert other.piece.squared == pytest.approx(plain.piece.squared, rel=1e-5)
+    torch.testing.assert_close(others, weights, rtol=1e-4, atol=1e-6)
+    # The loss of some 6 times the scale is more than float32 holds.
+    model, objective, examples = start("generate")
+    optimizer = make_optimizer(model, AdamWOptimizer())
+    accelerator = scaled(3e38)
+    before = model.get_input_embeddings().weight.detach().clone()
+    result = train_step(accelerator, model, optimizer, objective, batches_of(examples, groups), rate=1e-3, clip=1.0)
+    assert result.overflow
+    assert result.finite
+    assert torch.equal(model.get_input_embeddings().weight, before)
+    assert accelerator.scaler.get_scale() == pytest.approx(1.5e38, rel=1e-3)
+
+
+def test_a_gradient_that_no_scale_helps_is_no_number() -> None:
+    model, objective, examples = start("classify")
+    with torch.no_grad():
+        model.classifier.bias.fill_(math.inf)
+    optimizer = make_optimizer(model, AdamWOptimizer())
+    result = train_step(scaled(1.0), model, optimizer, objective, batches_of(examples, [[0, 1]]), rate=1e-3, clip=1.0)
+    assert not result.overflow
+    assert not result.finite
+
+
+def test_float16_is_refused_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=r"float16.*no GPU.*bfloat16"):
+        choose_precision("float16", this_machine())
+    assert choose_precision("auto", this_machine()) in {"float32", "bfloat16"}

@@ -16,7 +16,7 @@ import danlu.train.loop as loop
 import danlu.train.stage as stage
 from danlu.core.errors import Interrupted, UserError
 from danlu.learning.batching import Batch
-from danlu.learning.step import StepResult, lacks_memory
+from danlu.learning.step import StepResult, lacks_memory, make_accelerator
 from danlu.train import guard
 from danlu.train.config import TrainConfig
 from danlu.train.state import Progress, TrainingState
@@ -271,3 +271,21 @@ def test_what_is_a_spike_and_what_is_none() -> None:
     assert not any(said), "what gives back little of what was gained is none"
     _, said = progress_of([1.0, 2.0, 40.0, 40.0, 40.0])
     assert not any(said), "too few losses to tell"
+
+
+def test_a_scaled_loss_resumes_with_its_scale(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
+    """float16 is for GPUs; here a scaler on the CPU stands for it, and doubles its scale after every fifth step."""
+
+    def accelerator(_: str) -> Any:
+        made = make_accelerator("float32")
+        made.scaler = torch.amp.GradScaler("cpu", init_scale=1e38, growth_interval=5)
+        return made
+
+    monkeypatch.setattr(stage, "make_accelerator", accelerator)
+    whole = attempt("whole", "generate")
+    told = facts(whole.out)
+    assert 1 <= told["overflows"] < 12
+    assert told["updates"] + told["overflows"] == 24
+    with pytest.raises(Interrupted):
+        attempt("resumed", "generate", stop_after=9)
+    assert content(attempt("resumed", "generate").out) == content(whole.out)
