@@ -140,21 +140,27 @@ def _backward(
     adversary = regularizer.adversary
     if adversary is None:
         loss = objective.outcome(model, batch).loss
-        accelerator.backward(loss if factor == 1.0 else loss * factor)
+        _differentiate(accelerator, loss if factor == 1.0 else loss * factor)
         return loss.item(), 0.0
     inner = accelerator.unwrap_model(model)
     with accelerator.no_sync(model):
         with watched(inner) as embeddings:
             loss = objective.outcome(model, batch).loss
-        accelerator.backward(loss * (0.5 * factor))
+        _differentiate(accelerator, loss * (0.5 * factor))
         plain = loss.item()
         begun = time.perf_counter()
         found = adversary.disturbance(inner, lambda: objective.outcome(model, batch).loss, _gradient_of(embeddings[0]))
     with watched(inner, found):
         disturbed = objective.outcome(model, batch).loss
-    accelerator.backward(disturbed * (0.5 * factor))
+    _differentiate(accelerator, disturbed * (0.5 * factor))
     disturbed.item()
     return plain, time.perf_counter() - begun
+
+
+def _differentiate(accelerator: Accelerator, loss: torch.Tensor) -> None:
+    """Add the gradient of `loss`, scaled where the precision asks for it."""
+    scaler = accelerator.scaler
+    torch.autograd.backward(loss if scaler is None else scaler.scale(loss))
 
 
 def _gradient_of(embeddings: torch.Tensor) -> torch.Tensor:

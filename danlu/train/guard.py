@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from statistics import median
 from typing import Any
-
-import numpy as np
 
 from danlu.core.errors import UserError
 from danlu.learning.objectives.base import Objective
@@ -83,7 +82,7 @@ def watch(settings: TrainConfig, progress: Progress, batches: list[int], result:
         return "The loss or its gradient is not a number"
     progress.recent = [*progress.recent, [batches[0], batches[-1] + 1, result.loss]][-_WINDOW - _IN_A_ROW :]
     if len(progress.recent) == _FEWEST and progress.started is None:
-        progress.started = float(np.median([row[2] for row in progress.recent]))
+        progress.started = median(row[2] for row in progress.recent)
     high = _high(settings, progress)
     if len(high) == _IN_A_ROW and all(high):
         return f"The loss has leapt to {result.loss:.4g}"
@@ -99,12 +98,12 @@ def _high(settings: TrainConfig, progress: Progress) -> list[bool]:
     """For each of the last losses whether it is above the limit that those before them set."""
     if settings.guard.spike == 0.0 or progress.started is None or len(progress.recent) < _FEWEST + _IN_A_ROW:
         return []
-    losses = np.array([row[2] for row in progress.recent])
+    losses = [row[2] for row in progress.recent]
     before, last = losses[:-_IN_A_ROW], losses[-_IN_A_ROW:]
-    middle = float(np.median(before))
-    deviation = _NORMAL * float(np.median(np.abs(before - middle)))
+    middle = median(before)
+    deviation = _NORMAL * median(abs(loss - middle) for loss in before)
     limit = middle + max(settings.guard.spike * deviation, _GIVEN_BACK * (progress.started - middle))
-    return [bool(loss > limit) for loss in last]
+    return [loss > limit for loss in last]
 
 
 def culprits(progress: Progress, batches: list[int], result: StepResult) -> list[int]:

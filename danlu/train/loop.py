@@ -284,7 +284,11 @@ def _count(progress: Progress, result: StepResult) -> None:
 
 def seed_noise(seed: int, step: int) -> None:
     """Make the noise of a step (dropout) a function of seed and step, so that a resume needs no generator state."""
-    torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> np.uint64(1)))
+    number = int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    # What `torch.manual_seed` does, without its 0.7 ms for devices that are not there.
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(number)
 
 
 def _is_over(progress: Progress, settings: TrainConfig) -> bool:
