@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,44 +12,47 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from danlu.core.errors import UserError
 from danlu.core.machine import Machine
 from danlu.learning.batching import Batch
 from danlu.learning.objectives.base import Objective
+from danlu.learning.regularizers.adversary import watched
+from danlu.learning.regularizers.weights import Regularizer, add_l1
 
 #: Where bfloat16 products run in hardware they are used for matrix products; weights and sums stay float32.
-MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16"}
+MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+
+#: A scale of the loss below this is no help any more: the gradient itself is not a number.
+_SMALLEST_SCALE = 1.0
 
 
 def make_accelerator(precision: str) -> Accelerator:
-    """An Accelerator, for precision and wrapping only; `precision` is float32 or bfloat16."""
+    """An Accelerator, for precision and wrapping only; `precision` is a key of `MIXED_PRECISION`."""
     return Accelerator(mixed_precision=MIXED_PRECISION[precision])
 
 
-def make_optimizer(model: torch.nn.Module, *, weight_decay: float) -> torch.optim.AdamW:
-    """Fused AdamW (arXiv:1711.05101); biases and the gains of norms, which have one dimension, do not decay."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, fused=True)
+def precision_of(accelerator: Accelerator) -> str:
+    """The reverse of `make_accelerator`."""
+    return next(name for name, short in MIXED_PRECISION.items() if short == accelerator.mixed_precision)
 
 
-def rate_at(step: int, *, steps: int, warmup: float, peak: float) -> float:
-    """Learning rate of `step` (from 0) of `steps`: a line up to `peak`, then half a cosine down to 0.
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """One piece of a step by itself: its examples, and the squared length of the gradient of its mean loss."""
 
-    `warmup` is the share of the steps that the line takes (arXiv:1608.03983 for the cosine).
-    """
-    rising = math.ceil(steps * warmup)
-    if step < rising:
-        return peak * (step + 1) / (rising + 1)
-    return peak * 0.5 * (1.0 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+    samples: int
+    squared: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
     """`loss`: the batch's mean; `weight`: targets it is the mean of; `norm`: the gradient's, before clipping; `rate`:
-    the learning rate; `samples`: the batch's size.
+    the learning rate; `samples`: the batch's size; `tokens`: those without padding. With several processes loss,
+    weight and norm are of all of them.
+
+    `piece`: the first piece, where there were several. `squared`: squared length of the loss's gradient, without
+    penalties, where `piece` is given. `adversarial_seconds`: time that the adversary took. `overflow`: float16 could
+    not hold the scaled gradient, so the scale was lowered and the weights stayed as they were.
     """
 
     loss: float
@@ -55,10 +60,15 @@ class StepResult:
     norm: float
     rate: float
     samples: int
+    tokens: int
+    piece: Piece | None = None
+    squared: float = 0.0
+    adversarial_seconds: float = 0.0
+    overflow: bool = False
 
     @property
     def finite(self) -> bool:
-        return math.isfinite(self.loss) and math.isfinite(self.norm)
+        return math.isfinite(self.loss) and (self.overflow or math.isfinite(self.norm))
 
 
 def train_step(
@@ -70,34 +80,156 @@ def train_step(
     *,
     rate: float,
     clip: float,
+    regularizer: Regularizer | None = None,
 ) -> StepResult:
     """Forward and backward for each of `batches`, then clip and update once, as if they were one batch.
 
-    Each batch counts by its targets, so that 8 batches of one give the gradient of one batch of 8. Weights are left
-    as they were when loss or gradient are not finite.
+    Each batch counts by its targets, among those of all processes, so that 8 batches of one, or 2 processes with 4
+    each, give the gradient of one batch of 8. Weights are left as they were when loss or gradient are not finite.
+
+    An error for lack of memory that leaves here left the weights as they were: the step may be taken again in
+    smaller pieces. Where the update itself lacks memory, that would not help, and `UserError` is raised.
     """
+    regularizer = regularizer or Regularizer()
     weights = [objective.weight(batch) for batch in batches]
-    total = sum(weights)
-    loss = 0.0
-    for batch, weight in zip(batches, weights, strict=True):
-        outcome = objective.outcome(model, batch)
+    total = _over_all(accelerator, sum(weights))
+    loss = seconds = 0.0
+    piece = None
+    for place, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
         share = weight / total if total else 0.0
-        accelerator.backward(outcome.loss if share == 1.0 else outcome.loss * share)
-        loss += outcome.loss.item() * share
-    norm = accelerator.clip_grad_norm_(model.parameters(), clip)
+        # Processes average their gradients, once, with the last piece: the factor makes a sum of it.
+        factor = share * accelerator.num_processes
+        alone = accelerator.num_processes > 1 and place < len(batches) - 1
+        with accelerator.no_sync(model) if alone else contextlib.nullcontext():
+            value, extra = _backward(accelerator, model, objective, batch, factor, regularizer)
+        loss += value * share
+        seconds += extra
+        if place == 0 and len(batches) > 1 and factor and accelerator.num_processes == 1:
+            piece = Piece(samples=len(batch), squared=_squared(accelerator, model) / factor**2)
+    if accelerator.scaler is not None:
+        accelerator.scaler.unscale_(optimizer)
+    squared = _squared_gradient(model) if piece is not None and regularizer.l1 else 0.0
+    if regularizer.l1:
+        add_l1(model, regularizer.l1)
+    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), clip))
     result = StepResult(
-        loss=loss, weight=total, norm=float(norm), rate=rate, samples=sum(len(batch) for batch in batches)
+        loss=_over_all(accelerator, loss),
+        weight=total,
+        norm=norm,
+        rate=rate,
+        samples=sum(len(batch) for batch in batches),
+        tokens=sum(int(batch.mask.sum()) for batch in batches),
+        piece=piece,
+        squared=squared or norm**2,
+        adversarial_seconds=seconds,
+        overflow=_overflows(accelerator, norm),
     )
     if result.finite:
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.step()
+        _update(accelerator, optimizer, rate)
     optimizer.zero_grad(set_to_none=True)
     return result
 
 
+def _backward(
+    accelerator: Accelerator, model: Any, objective: Objective, batch: Batch, factor: float, regularizer: Regularizer
+) -> tuple[float, float]:
+    """Add the gradient of `factor` times the batch's loss; the plain loss, and seconds that the adversary took.
+
+    With an adversary it is the mean of the plain loss and that under its disturbance.
+    """
+    adversary = regularizer.adversary
+    if adversary is None:
+        loss = objective.outcome(model, batch).loss
+        _differentiate(accelerator, loss if factor == 1.0 else loss * factor)
+        return loss.item(), 0.0
+    inner = accelerator.unwrap_model(model)
+    with accelerator.no_sync(model):
+        with watched(inner) as embeddings:
+            loss = objective.outcome(model, batch).loss
+        _differentiate(accelerator, loss * (0.5 * factor))
+        plain = loss.item()
+        begun = time.perf_counter()
+        found = adversary.disturbance(inner, lambda: objective.outcome(model, batch).loss, _gradient_of(embeddings[0]))
+    with watched(inner, found):
+        disturbed = objective.outcome(model, batch).loss
+    _differentiate(accelerator, disturbed * (0.5 * factor))
+    disturbed.item()
+    return plain, time.perf_counter() - begun
+
+
+def _differentiate(accelerator: Accelerator, loss: torch.Tensor) -> None:
+    """Add the gradient of `loss`, scaled where the precision asks for it."""
+    scaler = accelerator.scaler
+    torch.autograd.backward(loss if scaler is None else scaler.scale(loss))
+
+
+def _gradient_of(embeddings: torch.Tensor) -> torch.Tensor:
+    return torch.zeros_like(embeddings) if embeddings.grad is None else embeddings.grad
+
+
+def _update(accelerator: Accelerator, optimizer: Any, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    try:
+        if accelerator.scaler is None:
+            optimizer.step()
+        else:
+            accelerator.scaler.step(optimizer)
+            accelerator.scaler.update()
+    except Exception as error:
+        if not lacks_memory(error):
+            raise
+        raise UserError(
+            "There is not enough memory for the optimizer's state. Take train.optimizer.kind: adafactor, which holds "
+            "next to none, train fewer of the weights, or take a smaller model."
+        ) from error
+
+
+def _over_all(accelerator: Accelerator, value: float) -> float:
+    """The sum of `value` over all processes."""
+    if accelerator.num_processes == 1:
+        return value
+    own = torch.tensor(value, dtype=torch.float64, device=accelerator.device)
+    return float(accelerator.reduce(own, reduction="sum"))
+
+
+def _squared(accelerator: Accelerator, model: Any) -> float:
+    """Squared length of the gradient so far, its scale taken off."""
+    scale = 1.0 if accelerator.scaler is None else accelerator.scaler.get_scale()
+    return _squared_gradient(model) / scale**2
+
+
+def _squared_gradient(model: Any) -> float:
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    return float(torch.nn.utils.get_total_norm(gradients)) ** 2
+
+
+def _overflows(accelerator: Accelerator, norm: float) -> bool:
+    scaler = accelerator.scaler
+    return scaler is not None and not math.isfinite(norm) and scaler.get_scale() > _SMALLEST_SCALE
+
+
+#: How torch's allocators say that there is no memory, beside `torch.OutOfMemoryError`.
+_NO_MEMORY = ("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory")
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out, on a GPU or not."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error).lower() for said in _NO_MEMORY)
+
+
 def choose_precision(wanted: str, machine: Machine) -> str:
-    """`train.precision` as float32 or bfloat16: auto takes bfloat16 where products in it run in hardware."""
+    """`train.precision` as a value: auto takes bfloat16 where products in it run in hardware, else float32.
+
+    Raises `UserError` for float16 without a GPU.
+    """
+    if wanted == "float16" and not torch.cuda.is_available():
+        raise UserError(
+            "train.precision is float16, but there is no GPU here: on a CPU products in float16 are slower than in "
+            "float32, and its range needs a scaled loss that torch has for GPUs alone. Take auto, bfloat16 or float32."
+        )
     if wanted != "auto":
         return wanted
     hardware = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else machine.has_bf16

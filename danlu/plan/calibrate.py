@@ -84,7 +84,7 @@ def _rates(
 ) -> Rates:
     torch.set_num_threads(threads)
     wall, busy = time.perf_counter(), time.process_time()
-    kind = {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+    kind = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
     operations = 6 * tokens * width * inner
 
     def best(work: Callable[[], object]) -> float:

@@ -14,7 +14,7 @@ from danlu.plan.config import PlanStage
 from danlu.plan.interval import Interval
 from danlu.plan.reading import Look
 from danlu.plan.shape import Shape
-from danlu.plan.tokens import Tokens, scoring_batches, training_batches
+from danlu.plan.tokens import Tokens, scoring_batches, training_batches, validation_batches
 from danlu.plan.work import Batches, Memory, Work, forward, scoring_memory, training, training_memory
 
 # Seconds of a piece of work, as factors on the measured rates; fitted to 13 configurations of the real training step.
@@ -69,7 +69,7 @@ class Job:
 
     @property
     def mixed(self) -> bool:
-        return self.precision == "bfloat16"
+        return self.precision != "float32"
 
     @property
     def usable(self) -> int:
@@ -120,10 +120,10 @@ def plan_training(job: Job) -> Training:
     """Work and memory of the whole training, validations included."""
     settings = job.config.train
     samples, steps, batches = training_batches(job.config, job.tokens, job.train_rows)
-    per_epoch = math.ceil(max(1, job.train_rows * job.tokens.examples_per_row) / settings.batch_size)
+    per_epoch = steps / (samples / max(1.0, job.train_rows * job.tokens.examples_per_row))
     every = max(1, round(per_epoch / settings.validations_per_epoch))
     validations = max(1, round(steps / every))
-    validation = scoring_batches(job.tokens, job.validation_rows, 2 * settings.batch_size, settings.seed)
+    validation = validation_batches(job.config, job.tokens, job.validation_rows)
     framework = FRAMEWORK_BYTES + TRAINING_BYTES + BYTES_PER_LENGTH * min(batches.lengths, _MOST_LENGTHS)
     if job.config.model.scratch is not None:
         framework += TOKENIZER_BYTES

@@ -10,7 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from danlu.core.errors import DataError
-from danlu.learning.batching import Order
+from danlu.learning.batching import BatchSize, Order, by_length, choose_packing
 from danlu.learning.models import positions_of, read_config
 from danlu.learning.objectives.config import aim_of
 from danlu.learning.objectives.table import KINDS
@@ -99,20 +99,39 @@ def training_batches(config: PlanStage, tokens: Tokens, rows: int) -> tuple[int,
     samples = max(1, round(settings.epochs * examples))
     if settings.max_samples is not None:
         samples = min(samples, settings.max_samples)
-    order = Order(lengths, batch_size=settings.batch_size, samples=min(samples, len(lengths)), seed=settings.seed)
+    packed = choose_packing(
+        settings.batching.packing, packable=KINDS[aim_of(config.task, settings.objective).kind].packable
+    )
+    size = BatchSize(samples=settings.batch_size, tokens=settings.batching.tokens, padded=not packed)
+    order = Order(lengths, size=size, samples=min(samples, len(lengths)), seed=settings.seed)
     chosen = [lengths[order.batch(step)] for step in range(order.steps)]
-    once = Batches.of([len(batch) for batch in chosen], [int(batch.max()) for batch in chosen])
-    full = math.ceil(examples / settings.batch_size)
-    passes, rest = divmod(samples, examples)
-    steps = passes * full + math.ceil(rest / settings.batch_size)
+    if packed:
+        once = Batches.of([1] * len(chosen), [int(batch.sum()) for batch in chosen])
+    else:
+        once = Batches.of([len(batch) for batch in chosen], [int(batch.max()) for batch in chosen])
+    steps = round(order.steps * samples / order.samples)
+    if settings.batching.tokens is None:
+        passes, rest = divmod(samples, examples)
+        steps = passes * math.ceil(examples / settings.batch_size) + math.ceil(rest / settings.batch_size)
     return samples, steps, once.times(steps / order.steps)
 
 
 def scoring_batches(tokens: Tokens, rows: int, batch_size: int, seed: int) -> Batches:
     """Batches of one pass over `rows` rows, sorted by length."""
+    return _sorted_batches(tokens, rows, BatchSize(samples=batch_size), seed)
+
+
+def validation_batches(config: PlanStage, tokens: Tokens, rows: int) -> Batches:
+    """Batches of one validation on `rows` rows: twice as large as those of training."""
+    settings = config.train
+    size = BatchSize(samples=settings.batch_size, tokens=settings.batching.tokens)
+    return _sorted_batches(tokens, rows, size.times(2), settings.seed)
+
+
+def _sorted_batches(tokens: Tokens, rows: int, size: BatchSize, seed: int) -> Batches:
     examples = max(1, round(rows * tokens.examples_per_row))
-    lengths = np.sort(_drawn(tokens, examples, seed))
-    chosen = [lengths[start : start + batch_size] for start in range(0, len(lengths), batch_size)]
+    lengths = _drawn(tokens, examples, seed)
+    chosen = [lengths[batch] for batch in by_length(lengths, size)]
     drawn = Batches.of([len(batch) for batch in chosen], [int(batch.max()) for batch in chosen])
     return drawn.times(examples / len(lengths))
 

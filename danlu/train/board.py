@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from types import TracebackType
 from typing import Any
 
@@ -10,16 +11,16 @@ from torch.utils.tensorboard import SummaryWriter
 from danlu.core.artifact import LOGS
 from danlu.core.context import Context
 
+#: Where `Context.metric` writes to, below the logs.
+METRICS = "metrics.jsonl"
+
 
 class Board:
     """Writes each row to both places and keeps it in `rows`, so that a resumed run shows the whole course."""
 
     def __init__(self, ctx: Context, rows: list[dict[str, Any]]) -> None:
         self._ctx = ctx
-        self._rows = rows
-        self._writer = SummaryWriter(str(ctx.out / LOGS / "tensorboard"))
-        for row in rows:
-            self._write(row)
+        self._start(rows)
 
     def __enter__(self) -> Board:
         return self
@@ -28,6 +29,19 @@ class Board:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._writer.close()
+
+    def go_back(self, rows: list[dict[str, Any]]) -> None:
+        """Begin anew with `rows`: what came after them is to be done again."""
+        self._writer.close()
+        shutil.rmtree(self._ctx.out / LOGS / "tensorboard", ignore_errors=True)
+        (self._ctx.out / LOGS / METRICS).unlink(missing_ok=True)
+        self._start(rows)
+
+    def _start(self, rows: list[dict[str, Any]]) -> None:
+        self._rows = rows
+        self._writer = SummaryWriter(str(self._ctx.out / LOGS / "tensorboard"))
+        for row in rows:
+            self._write(row)
 
     def row(self, row: dict[str, Any]) -> None:
         """One row of measurements; it must have `step`."""

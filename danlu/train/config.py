@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from danlu.core.config import Config, NotFingerprinted, OptionalResource
 from danlu.core.tasks import TaskName
 from danlu.learning.objectives.config import ObjectiveConfig
+from danlu.learning.optimizers.config import AdamWOptimizer, CosineSchedule, OptimizerConfig, ScheduleConfig
+from danlu.learning.regularizers.config import RegularizeConfig
 
 
 class ScratchConfig(Config):
@@ -46,6 +48,45 @@ class ModelConfig(Config):
         return self
 
 
+class BatchingConfig(Config):
+    """How the examples of a step are put together."""
+
+    tokens: int | None = Field(
+        None,
+        ge=16,
+        description="A step's size in tokens, in place of train.batch_size: as many samples as have no more tokens "
+        "than that. Padding counts as tokens, unless the samples are packed.",
+    )
+    packing: bool | Literal["auto"] = Field(
+        "auto",
+        description="Put the samples of a step end to end instead of side by side with padding; no sample sees "
+        "another. For language models alone. auto packs where that was measured to be quicker.",
+    )
+    grow: bool = Field(
+        False,
+        description="Double the batch, after a validation, as long as the gradient's noise scale is at least twice the "
+        "batch (arXiv:1812.06162). The samples stay the same; the learning rate does too.",
+    )
+
+
+class GuardConfig(Config):
+    """What watches a run and sets it right."""
+
+    clip: float = Field(1.0, gt=0.0, description="Largest norm of the gradient; larger ones are scaled down.")
+    spike: float = Field(
+        7.0,
+        ge=0.0,
+        description="Robust standard deviations above the median of the last losses from which on three losses in a "
+        "row are a spike; 0 looks for none.",
+    )
+    max_skips: int = Field(
+        3,
+        ge=0,
+        description="How often a run may go back to its last checkpoint and leave out the batch that led to a spike or "
+        "to a loss that is no number; once more ends it. 0 ends it at the first.",
+    )
+
+
 class TrainConfig(Config):
     """How to train."""
 
@@ -66,10 +107,12 @@ class TrainConfig(Config):
         description="Samples that are in memory at once; the gradients of a step's pieces add up to that of the whole "
         "batch. Empty takes the batch in one piece.",
     )
+    batching: BatchingConfig = Field(BatchingConfig(), description="How the examples of a step are put together.")
     learning_rate: float = Field(5e-5, gt=0.0, description="Peak learning rate, after warm-up.")
-    weight_decay: float = Field(0.01, ge=0.0, description="Decoupled weight decay (AdamW).")
-    warmup: float = Field(0.06, ge=0.0, lt=1.0, description="Share of the steps in which the rate rises to its peak.")
-    clip: float = Field(1.0, gt=0.0, description="Largest norm of the gradient; larger ones are scaled down.")
+    optimizer: OptimizerConfig = Field(AdamWOptimizer(), description="How the weights follow the gradient.")
+    schedule: ScheduleConfig = Field(CosineSchedule(), description="How the learning rate goes.")
+    regularize: RegularizeConfig = Field(RegularizeConfig(), description="What keeps from learning by heart.")
+    guard: GuardConfig = Field(GuardConfig(), description="What watches a run and sets it right.")
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="balanced weighs each class by the inverse of its frequency in the training rows."
     )
@@ -85,8 +128,10 @@ class TrainConfig(Config):
     checkpoint_minutes: Annotated[float, NotFingerprinted()] = Field(
         2.0, gt=0.0, description="A crash loses at most this many minutes of training, plus one step."
     )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto takes bfloat16 where the hardware has it."
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="auto takes bfloat16 where the hardware has it. float16, with a scaled loss, is for GPUs without "
+        "bfloat16.",
     )
     seed: int = Field(1, ge=0, description="Seed of initial weights, order and dropout.")
 

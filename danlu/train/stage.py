@@ -16,7 +16,7 @@ from danlu.core.errors import DataError, ModelError
 from danlu.core.machine import peak_resident_bytes
 from danlu.core.store import write_atomically
 from danlu.learning import scratch
-from danlu.learning.batching import pack_rows, padding_share
+from danlu.learning.batching import choose_packing, pack_rows, padding_share
 from danlu.learning.chat import Chat, plain_chat, read_chat
 from danlu.learning.corpus import read_part
 from danlu.learning.fast import NarrowVocabulary, fast_attention, keep_freed_memory, quick_dropout
@@ -26,8 +26,11 @@ from danlu.learning.objectives.classes import balanced_weights
 from danlu.learning.objectives.config import aim_of
 from danlu.learning.objectives.table import KINDS, Kind, make_objective
 from danlu.learning.objectives.turns import has_turns
-from danlu.learning.step import choose_precision, make_accelerator, make_optimizer
+from danlu.learning.optimizers.table import make_optimizer
+from danlu.learning.regularizers.weights import Regularizer, set_dropout
+from danlu.learning.step import choose_precision, make_accelerator, precision_of
 from danlu.learning.text import TOKENIZER_FILE, auto_length, load_tokenizer, pad_id
+from danlu.train import guard
 from danlu.train.config import ScratchConfig, TrainConfig, TrainStage
 from danlu.train.loop import Training, make_order, seed_noise, train
 from danlu.train.prepared import prepared
@@ -70,7 +73,7 @@ def run(ctx: Context, config: TrainStage) -> None:
     model = _model(config, kind, base, tokenizer, labels, max_length)
     if chat is not None:
         _end_with(model, chat.closing(tokenizer))
-    training, vocabulary = _assemble(ctx, config, objective, model, tokenizer, parts, max_length)
+    training, vocabulary = _assemble(ctx, config, kind, objective, model, tokenizer, parts, max_length)
     _tell(ctx, training, vocabulary, max_length)
     state = TrainingState(ctx.state)
     with fast_attention(model):
@@ -160,6 +163,7 @@ def _model(
 def _assemble(
     ctx: Context,
     config: TrainStage,
+    kind: Kind,
     objective: Objective,
     model: Any,
     tokenizer: Tokenizer,
@@ -173,20 +177,25 @@ def _assemble(
         prepared(ctx, accelerator, objective, model, name, parts[name], objective.examples(parts[name], max_length))
         for name in ("train", "validation")
     )
-    order = make_order(examples, settings)
+    packed = choose_packing(settings.batching.packing, packable=kind.packable)
+    order = make_order(examples, settings, packed=packed)
     used = np.union1d(examples.used(order.seen(order.steps)), validation.tokens)
     vocabulary = NarrowVocabulary(model, used, pad_id(tokenizer))
+    if settings.regularize.dropout is not None:
+        set_dropout(model, settings.regularize.dropout)
     quick_dropout(model)
     training = Training(
         settings=settings,
         objective=objective,
         accelerator=accelerator,
         model=model,
-        optimizer=make_optimizer(model, weight_decay=settings.weight_decay),
+        optimizer=make_optimizer(model, settings.optimizer),
         examples=examples.renumbered(vocabulary.numbers),
         validation=validation.renumbered(vocabulary.numbers),
         pad_id=pad_id(tokenizer),
         order=order,
+        packed=packed,
+        regularizer=Regularizer.of(settings.regularize),
     )
     return training, vocabulary
 
@@ -200,10 +209,11 @@ def _class_weights(settings: TrainConfig, rows: Rows, labels: list[str]) -> torc
 
 def _tell(ctx: Context, training: Training, vocabulary: NarrowVocabulary, max_length: int) -> None:
     order = training.order
-    padding = padding_share(order, training.examples.lengths, min(order.steps, order.steps_per_epoch))
+    steps = min(order.steps, order.steps_per_epoch)
+    padding = 0.0 if training.packed else padding_share(order, training.examples.lengths, steps)
     ctx.say(
         f"Training {type(training.model).__name__} ({vocabulary.parameters() / 1e6:.1f}M parameters) on "
-        f"{training.accelerator.device} in {training.accelerator.mixed_precision.replace('no', 'float32')}: "
+        f"{training.accelerator.device} in {precision_of(training.accelerator)}: "
         f"{order.samples:,} samples in {order.steps:,} steps, at most {max_length} tokens each, "
         f"{padding:.1%} padding."
     )
@@ -272,13 +282,14 @@ def _write_facts(
             "epochs": round(progress.samples / len(training.examples), 4),
             "samples": progress.samples,
             "tokens": progress.tokens,
-            "precision": "bfloat16" if training.accelerator.mixed_precision == "bf16" else "float32",
+            "precision": precision_of(training.accelerator),
             "best": progress.best,
             "stopped_early": progress.step < order.steps,
             "history": progress.history,
             "rows": pack_rows(seen),
             "seed": training.settings.seed,
-        },
+        }
+        | guard.facts(progress),
     )
     peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_resident_bytes()
     write_json(
@@ -286,6 +297,7 @@ def _write_facts(
         {
             "samples_per_second": progress.samples / max(progress.step_seconds, 1e-9),
             "seconds": progress.seconds,
+            "adversarial_seconds": progress.adversarial_seconds,
             "peak_memory_bytes": peak,
         },
     )

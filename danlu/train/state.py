@@ -27,10 +27,17 @@ _LATEST = "latest.json"
 
 @dataclass(kw_only=True)
 class Progress:
-    """How far training is. All of it must be the same after a resume, but for `seconds`.
+    """How far training is. All of it must be the same after a resume, but for the seconds.
 
-    `step`: steps done. `loss_sum` and `loss_weight`: since the last validation. `best`: step, metric and value.
-    `without_gain`: validations since the best one. `history`: a row a validation. `metrics`: rows for the logs.
+    `step`: batches of the order that are done with; `updates`: steps of the optimizer. `loss_sum` and `loss_weight`:
+    since the last validation. `best`: step, metric and value. `without_gain`: validations since the best one.
+    `waited`: those since a plateau last reduced the rate; `rate_factor`: what that left of it. `history`: a row a
+    validation. `metrics`: rows for the logs.
+
+    What `guard.py` goes by: `events`, what it decided. `recent`: first batch, last batch + 1 and loss of the last
+    steps; `started`: median of the first losses. `noise`: steps, and running means of the squared gradient and noise.
+    `growth`: a row for each time the batch was doubled. `overflows`: steps that float16 could not hold; `scaler`: the
+    scale of its loss.
     """
 
     step: int = 0
@@ -40,10 +47,26 @@ class Progress:
     loss_weight: float = 0.0
     best: dict[str, Any] | None = None
     without_gain: int = 0
+    waited: int = 0
+    rate_factor: float = 1.0
+    updates: int = 0
+    events: list[dict[str, Any]] = field(default_factory=list)
+    recent: list[list[Any]] = field(default_factory=list)
+    started: float | None = None
+    noise: list[float] | None = None
+    growth: list[dict[str, int]] = field(default_factory=list)
+    overflows: int = 0
+    scaler: dict[str, Any] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     metrics: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     step_seconds: float = 0.0
+    adversarial_seconds: float = 0.0
+
+    def go_back(self, to: Progress) -> None:
+        """Be as `to` was; but the time that was spent is spent."""
+        times = ("seconds", "step_seconds", "adversarial_seconds")
+        vars(self).update(vars(to) | {name: max(getattr(self, name), getattr(to, name)) for name in times})
 
 
 class TrainingState:
@@ -82,6 +105,14 @@ class TrainingState:
         _sync(self._folder)
         write_json_atomically(self._folder / _LATEST, {"folder": name, "best": progress.best})
         self._clean()
+
+    def record(self, events: list[dict[str, Any]]) -> None:
+        """Let the newest checkpoint know what was decided since, so that who resumes from it decides nothing anew."""
+        pointer = self._pointer()
+        if pointer is None:
+            return
+        path = self._folder / pointer / "progress.json"
+        write_json_atomically(path, json.loads(path.read_text(encoding="utf-8")) | {"events": events})
 
     def save_best(self, model: torch.nn.Module, step: int) -> None:
         """Keep the weights as the best of the run so far, those of `step`."""
@@ -136,20 +167,31 @@ def put_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> Non
         tensors[name].copy_(value)
 
 
+#: Marks an entry of an optimizer's state that is a plain number (bitsandbytes counts its steps in one).
+_NUMBER = "#number"
+
+
 def _optimizer_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    return {
-        f"{name}|{key}": value.detach().cpu().contiguous()
-        for name, parameter in model.named_parameters()
-        for key, value in optimizer.state.get(parameter, {}).items()
-    }
+    tensors = {}
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"{name}|{key}"] = value.detach().cpu().contiguous()
+            elif value is not None:
+                tensors[f"{name}|{key}{_NUMBER}"] = torch.tensor(value)
+    return tensors
 
 
 def _put_optimizer(model: torch.nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
     parameters = dict(model.named_parameters())
+    optimizer.state.clear()
     for name, value in tensors.items():
         parameter_name, _, key = name.rpartition("|")
         parameter = parameters[parameter_name]
-        optimizer.state[parameter][key] = value.to(parameter.device)
+        if key.endswith(_NUMBER):
+            optimizer.state[parameter][key.removesuffix(_NUMBER)] = value.item()
+        else:
+            optimizer.state[parameter][key] = value.to(parameter.device)
 
 
 def _save_synced(tensors: dict[str, torch.Tensor], path: Path) -> None:

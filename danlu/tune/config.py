@@ -52,8 +52,8 @@ class TuneConfig(Config):
 
     space: dict[str, Space] = Field(
         min_length=1,
-        description="What to search, by setting: learning_rate: {low: 1e-5, high: 1e-3, log: true}. A plain name is "
-        "one of train; model.max_length and the like are named in full.",
+        description="What to search, by setting: learning_rate: {low: 1e-5, high: 1e-3, log: true}. Settings of train "
+        "are named without it (schedule.warmup), those of model with it (model.max_length).",
     )
     trials: int = Field(20, ge=1, description="Trainings to try.")
     hours: Annotated[float | None, NotFingerprinted()] = Field(
@@ -87,7 +87,7 @@ class TuneConfig(Config):
 def setting(name: str) -> tuple[str, ...]:
     """The place of a setting in the recipe: `learning_rate` is `("train", "learning_rate")`."""
     parts = tuple(name.split("."))
-    return parts if len(parts) > 1 else ("train", *parts)
+    return parts if parts[0] in TuneStage.model_fields else ("train", *parts)
 
 
 class TuneStage(Config):

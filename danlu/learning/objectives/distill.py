@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional as F
 
 from danlu.core.errors import ModelError
-from danlu.learning.batching import NO_TARGET, Batch, Examples, by_length
+from danlu.learning.batching import NO_TARGET, Batch, BatchSize, Examples, by_length
 from danlu.learning.models import check_base, load_checkpoint, positions_of, read_config
 from danlu.learning.objectives import causal, classes
 from danlu.learning.objectives.base import Facts, Objective, Outcome, Rows, Track, device_of, forward, to_device
@@ -116,7 +116,7 @@ def teacher_logits(
     tokenizer = load_tokenizer(folder)
     tokens = encode(tokenizer, texts, positions_of(read_config(folder)))
     found = np.zeros((len(texts), len(labels)), dtype=np.float32)
-    batches = list(by_length(np.array([len(row) for row in tokens]), _TEXTS_AT_ONCE))
+    batches = list(by_length(np.array([len(row) for row in tokens]), BatchSize(samples=_TEXTS_AT_ONCE)))
     for indices in track(batches, "asking the teacher"):
         ids, mask = pad([tokens[index] for index in indices], pad_id(tokenizer))
         logits = teacher(input_ids=to_device(ids, device), attention_mask=to_device(mask, device)).logits

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from danlu.core.errors import DataError
-from danlu.learning.batching import NO_TARGET, Batch, Examples, by_length
+from danlu.learning.batching import NO_TARGET, Batch, BatchSize, Examples, by_length
 from danlu.learning.chat import Turn
 from danlu.learning.objectives.base import Facts, Objective, Outcome, Rows, Track, device_of, forward, to_device
 from danlu.learning.objectives.config import PreferenceObjective
@@ -37,7 +37,7 @@ def make(config: PreferenceObjective, facts: Facts) -> Objective:
         """What the starting weights think of the answers: log-probabilities [N] of the chosen and the rejected ones."""
         del rows
         columns = {name: np.zeros(len(examples), dtype=np.float32) for name in (CHOSEN, REJECTED)}
-        batches = list(by_length(examples.lengths, _PAIRS_AT_ONCE))
+        batches = list(by_length(examples.lengths, BatchSize(samples=_PAIRS_AT_ONCE)))
         for indices in track(batches, "reading the answers with the starting weights"):
             batch = examples.batch(indices, pad_id(facts.tokenizer))
             scores = log_probabilities(model, batch, mean=config.length_normalised)

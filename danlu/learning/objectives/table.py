@@ -15,13 +15,15 @@ class Kind:
 
     `columns`: what it reads of a corpus part; those after the first may be missing. `head`: the kind of model it
     trains, a key of `models.LOADERS` and `scratch.MAKERS`. `tokenizer`: the field of its section that names a model
-    folder whose tokenizer a model from scratch takes; None lets it learn its own.
+    folder whose tokenizer a model from scratch takes; None lets it learn its own. `packable`: examples may stand end to
+    end in one row.
     """
 
     make: str
     columns: tuple[str, ...]
     head: str
     tokenizer: str | None = None
+    packable: bool = False
 
 
 KINDS: dict[str, Kind] = {
@@ -30,6 +32,7 @@ KINDS: dict[str, Kind] = {
         make="danlu.learning.objectives.causal:make",
         columns=("text", "turns"),
         head="causal",
+        packable=True,
     ),
     "preference": Kind(
         make="danlu.learning.objectives.preference:make",

@@ -18,7 +18,9 @@ from danlu.learning.objectives.base import Facts
 from danlu.learning.objectives.config import AnyObjectiveConfig, ContrastiveObjective, MaskedObjective
 from danlu.learning.objectives.masked import _Tokens, targets_of, word_numbers
 from danlu.learning.objectives.table import KINDS, make_objective
-from danlu.learning.step import make_accelerator, make_optimizer
+from danlu.learning.optimizers.config import AdamWOptimizer
+from danlu.learning.optimizers.table import make_optimizer
+from danlu.learning.step import make_accelerator
 from danlu.train.config import TrainConfig
 from danlu.train.loop import Training, make_order, train
 from danlu.train.state import Progress, TrainingState, weights_of
@@ -69,7 +71,7 @@ def run(kind: str, folder: Path, *, stop_after: int | None = None, **settings: A
         objective=objective,
         accelerator=make_accelerator("float32"),
         model=model,
-        optimizer=make_optimizer(model, weight_decay=0.01),
+        optimizer=make_optimizer(model, AdamWOptimizer()),
         examples=examples,
         validation=examples,
         pad_id=TOKENIZER.token_to_id("[PAD]"),

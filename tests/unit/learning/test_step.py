@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from tokenizers import Tokenizer
 from torch import nn
 
+from danlu.core.errors import UserError
+from danlu.core.machine import this_machine
 from danlu.core.tasks import TaskName
 from danlu.learning import scratch
 from danlu.learning.batching import Batch, Examples
@@ -19,7 +23,9 @@ from danlu.learning.objectives.base import Facts, Objective
 from danlu.learning.objectives.classes import balanced_weights, macro_f1
 from danlu.learning.objectives.config import DEFAULTS
 from danlu.learning.objectives.table import KINDS, make_objective
-from danlu.learning.step import make_accelerator, make_optimizer, rate_at, train_step
+from danlu.learning.optimizers.config import AdamWOptimizer
+from danlu.learning.optimizers.table import make_optimizer
+from danlu.learning.step import choose_precision, make_accelerator, train_step
 
 TEXTS = ["a good and long text about a lamp", "bad lamp", "no", "it is what it is, a text", "good", "a very bad one"]
 LABELS = np.array([1, 0, 0, 1, 1, 0])
@@ -142,22 +148,12 @@ def test_macro_f1_is_scikit_learns() -> None:
     assert macro_f1(np.array([0, 1]), np.array([0, 2]), 3) == pytest.approx(1 / 2)
 
 
-def test_rate_rises_and_falls() -> None:
-    rates = [rate_at(step, steps=100, warmup=0.1, peak=2.0) for step in range(100)]
-    assert max(rates) == pytest.approx(2.0)
-    assert rates[:11] == sorted(rates[:11])
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert 0 < rates[0] < 0.5
-    assert 0 < rates[-1] < 0.01
-    assert rate_at(0, steps=1, warmup=0.0, peak=2.0) == 2.0
-
-
 def test_a_step_that_is_not_finite_leaves_the_weights_alone() -> None:
     model, objective, examples = start("classify")
     with torch.no_grad():
         model.classifier.bias.fill_(math.inf)
     before = model.bert.embeddings.word_embeddings.weight.detach().clone()
-    optimizer = make_optimizer(model, weight_decay=0.1)
+    optimizer = make_optimizer(model, AdamWOptimizer(weight_decay=0.1))
     accelerator = make_accelerator("float32")
     batches = batches_of(examples, [[0, 1, 2, 3, 4, 5]])
     result = train_step(accelerator, model, optimizer, objective, batches, rate=1.0, clip=1.0)
@@ -212,7 +208,7 @@ def test_a_narrow_vocabulary_learns_the_same_weights() -> None:
     assert vocabulary.worth
     assert vocabulary.parameters() == sum(parameter.numel() for parameter in wide.parameters())
     for model, rows in ((wide, examples), (narrow, examples.renumbered(vocabulary.numbers))):
-        optimizer = make_optimizer(model, weight_decay=0.0)
+        optimizer = make_optimizer(model, AdamWOptimizer(weight_decay=0.0))
         for _ in range(3):
             batches = batches_of(rows, [[0, 1, 2, 3, 4]])
             train_step(accelerator, model, optimizer, objective, batches, rate=1e-3, clip=1.0)
@@ -235,7 +231,7 @@ def test_one_batch_of_six_steps_like_six_of_one(task: TaskName) -> None:
     steps = []
     for groups in ([[0, 1, 2, 3, 4, 5]], [[0, 1], [2, 3, 4, 5]], [[0], [1], [2], [3], [4], [5]]):
         model, objective, examples = start(task)
-        optimizer = make_optimizer(model, weight_decay=0.01)
+        optimizer = make_optimizer(model, AdamWOptimizer(weight_decay=0.01))
         result = train_step(
             make_accelerator("float32"), model, optimizer, objective, batches_of(examples, groups), rate=1e-3, clip=1.0
         )
@@ -249,8 +245,14 @@ def test_one_batch_of_six_steps_like_six_of_one(task: TaskName) -> None:
         assert float((theirs - weights).abs().gt(1e-5).float().mean()) < 0.01
 
 
-def test_packed_documents_have_the_loss_and_gradient_of_padded_ones() -> None:
+@pytest.mark.parametrize("short", [False, True], ids=["general", "short"])
+def test_packed_documents_have_the_loss_and_gradient_of_padded_ones(short: bool) -> None:
     model, objective, examples = start("generate")
+    with fast_attention(model) if short else contextlib.nullcontext():
+        _packed_and_padded_agree(model, objective, examples)
+
+
+def _packed_and_padded_agree(model: Any, objective: Objective, examples: Examples) -> None:
     chosen = np.array([4, 0, 2, 5, 1])
     padded, packed = examples.batch(chosen, 0), examples.packed(chosen)
     assert packed.ids.shape == (1, int(examples.lengths[chosen].sum()))
@@ -259,3 +261,53 @@ def test_packed_documents_have_the_loss_and_gradient_of_padded_ones() -> None:
     torch.testing.assert_close(
         gradient(objective, model, [packed]), gradient(objective, model, [padded]), rtol=1e-4, atol=1e-6
     )
+
+
+def scaled(scale: float) -> Accelerator:
+    """An accelerator whose loss is scaled, as with float16 on a GPU; here the scale itself is what overflows."""
+    accelerator = make_accelerator("float32")
+    accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    return accelerator
+
+
+def test_a_scaled_loss_learns_the_same_and_an_overflow_lowers_the_scale_and_leaves_the_weights() -> None:
+    groups = [[0, 1, 2], [3, 4, 5]]
+    learned = []
+    for accelerator in (make_accelerator("float32"), scaled(1024.0)):
+        model, objective, examples = start("classify")
+        optimizer = make_optimizer(model, AdamWOptimizer())
+        result = train_step(accelerator, model, optimizer, objective, batches_of(examples, groups), rate=1e-3, clip=0.1)
+        learned.append((result, torch.cat([parameter.detach().flatten() for parameter in model.parameters()])))
+    (plain, weights), (other, others) = learned
+    assert other.norm == pytest.approx(plain.norm, rel=1e-5)
+    assert other.piece is not None
+    assert plain.piece is not None
+    assert other.piece.squared == pytest.approx(plain.piece.squared, rel=1e-5)
+    torch.testing.assert_close(others, weights, rtol=1e-4, atol=1e-6)
+    # The loss of some 6 times the scale is more than float32 holds.
+    model, objective, examples = start("generate")
+    optimizer = make_optimizer(model, AdamWOptimizer())
+    accelerator = scaled(3e38)
+    before = model.get_input_embeddings().weight.detach().clone()
+    result = train_step(accelerator, model, optimizer, objective, batches_of(examples, groups), rate=1e-3, clip=1.0)
+    assert result.overflow
+    assert result.finite
+    assert torch.equal(model.get_input_embeddings().weight, before)
+    assert accelerator.scaler.get_scale() == pytest.approx(1.5e38, rel=1e-3)
+
+
+def test_a_gradient_that_no_scale_helps_is_no_number() -> None:
+    model, objective, examples = start("classify")
+    with torch.no_grad():
+        model.classifier.bias.fill_(math.inf)
+    optimizer = make_optimizer(model, AdamWOptimizer())
+    result = train_step(scaled(1.0), model, optimizer, objective, batches_of(examples, [[0, 1]]), rate=1e-3, clip=1.0)
+    assert not result.overflow
+    assert not result.finite
+
+
+def test_float16_is_refused_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=r"float16.*no GPU.*bfloat16"):
+        choose_precision("float16", this_machine())
+    assert choose_precision("auto", this_machine()) in {"float32", "bfloat16"}

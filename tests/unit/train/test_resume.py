@@ -151,3 +151,49 @@ def test_a_kill_at_any_write_leaves_a_whole_checkpoint(tmp_path: Path, monkeypat
     assert loaded == sorted(loaded)
     assert loaded.count(1) > 5
     assert loaded[-1] == 2
+
+
+@pytest.mark.parametrize("kind", ["adam", "rmsprop", "sgd", "adafactor"])
+def test_every_optimizer_resumes_bit_equal(attempt: Attempt, kind: str) -> None:
+    settings = {"optimizer": {"kind": kind}, "schedule": {"kind": "linear"}, "learning_rate": 0.01}
+    whole = attempt("whole", "classify", **settings)
+    with pytest.raises(Interrupted):
+        attempt("resumed", "classify", stop_after=13, **settings)
+    assert content(attempt("resumed", "classify", **settings).out) == content(whole.out)
+
+
+def test_a_plateau_reduces_the_rate_and_survives_a_resume(attempt: Attempt) -> None:
+    schedule = {"kind": "plateau", "patience": 2, "factor": 0.1, "warmup": 0.0}
+    settings = {"schedule": schedule, "learning_rate": 1e-9, "early_stopping": 0, "epochs": 4.0}
+    whole = attempt("whole", "classify", **settings)
+    rows = [json.loads(row) for row in (whole.out / "logs" / "metrics.jsonl").read_text().splitlines()]
+    rates = [row["rate"] for row in rows if "rate" in row]
+    # 48 steps, validated after every 6; the first score is the best. Two without gain are known after step 18.
+    assert rates[:18] == [1e-9] * 18
+    assert rates[18:30] == pytest.approx([1e-10] * 12)
+    assert rates[-1] == pytest.approx(1e-12)
+    with pytest.raises(Interrupted):
+        attempt("resumed", "classify", stop_after=15, **settings)
+    assert content(attempt("resumed", "classify", **settings).out) == content(whole.out)
+
+
+def test_packed_steps_of_so_many_tokens_resume_bit_equal(attempt: Attempt) -> None:
+    settings = {"batching": {"tokens": 128, "packing": True}, "optimizer": {"kind": "sgd"}, "learning_rate": 0.05}
+    whole = attempt("whole", "generate", **settings)
+    with pytest.raises(Interrupted):
+        attempt("resumed", "generate", stop_after=9, **settings)
+    assert content(attempt("resumed", "generate", **settings).out) == content(whole.out)
+    facts = json.loads((whole.out / "training.json").read_text())
+    assert facts["samples"] == 192
+    assert facts["steps"] == facts["planned_steps"] != 24
+
+
+@pytest.mark.parametrize("adversarial", [{"kind": "fgm"}, {"kind": "pgd", "steps": 2}], ids=["fgm", "pgd"])
+def test_regularisers_resume_bit_equal_and_their_time_is_told(attempt: Attempt, adversarial: dict[str, object]) -> None:
+    settings = {"regularize": {"l1": 1e-5, "dropout": 0.2, "adversarial": adversarial}, "max_samples": 80}
+    whole = attempt("whole", "classify", **settings)
+    with pytest.raises(Interrupted):
+        attempt("resumed", "classify", stop_after=7, **settings)
+    assert content(attempt("resumed", "classify", **settings).out) == content(whole.out)
+    speed = json.loads((whole.out / "logs" / "speed.json").read_text())
+    assert 0 < speed["adversarial_seconds"] < speed["seconds"]

@@ -34,14 +34,17 @@ def test_settings_of_train_and_model_are_put_in_their_places(tmp_path: Path) -> 
     assert changed["model"]["scratch"] == sections["model"]["scratch"] | {"width": 128}
     assert sections == before
     assert setting("warmup") == ("train", "warmup")
+    assert setting("schedule.warmup") == ("train", "schedule", "warmup")
+    assert setting("model.max_length") == ("model", "max_length")
 
 
 @pytest.mark.parametrize(
     ("space", "said"),
     [
         ({"learning_rat": {"low": 1e-5, "high": 1e-3}}, "did you mean 'learning_rate'"),
-        ({"data.max_rows": {"low": 20, "high": 50}}, "no setting of train or model"),
-        ({"warmup": {"low": 0.1, "high": 1.5}}, "warmup cannot be 1.5"),
+        ({"data.max_rows": {"low": 20, "high": 50}}, "no setting 'data.max_rows'"),
+        ({"task": {"choices": ["classify", "generate"]}}, "no setting of train or model"),
+        ({"schedule.warmup": {"low": 0.1, "high": 1.5}}, "schedule.warmup cannot be 1.5"),
         ({"batch_size": {"low": 8.5, "high": 16.5}}, "batch_size cannot be 8.5"),
         ({"learning_rate": {"low": 1e-3, "high": 1e-5}}, "must be below high"),
         ({"learning_rate": {"low": 0.0, "high": 1e-3, "log": True}}, "log needs low above 0"),
