@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from types import TracebackType
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from danlu.core.artifact import LOGS
 from danlu.core.context import Context
+from danlu.train.state import Progress
 
 #: Where `Context.metric` writes to, below the logs.
 METRICS = "metrics.jsonl"
@@ -54,3 +56,25 @@ class Board:
             if name != "step":
                 part = "validation" if name.startswith("validation_") else "train"
                 self._writer.add_scalar(f"{part}/{name.removeprefix('validation_')}", value, row["step"])
+
+
+class Clock:
+    """Adds up the time of all attempts: of steps alone, and of everything."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._since = time.perf_counter()
+        self._step_since = 0.0
+        self.step_seconds = 0.0
+
+    def start_step(self) -> None:
+        self._step_since = time.perf_counter()
+
+    def end_step(self) -> None:
+        self.step_seconds = time.perf_counter() - self._step_since
+        self._progress.step_seconds += self.step_seconds
+
+    def stop(self) -> None:
+        now = time.perf_counter()
+        self._progress.seconds += now - self._since
+        self._since = now

@@ -24,7 +24,7 @@ from danlu.learning.optimizers.schedules import rate_at
 from danlu.learning.regularizers.weights import Regularizer
 from danlu.learning.step import StepResult, lacks_memory, train_step
 from danlu.train import guard
-from danlu.train.board import Board
+from danlu.train.board import Board, Clock
 from danlu.train.config import TrainConfig
 from danlu.train.state import Progress, TrainingState
 
@@ -387,28 +387,6 @@ def _watched(ctx: Context, batches: list[np.ndarray]) -> Iterator[np.ndarray]:
         for batch in batches:
             yield batch
             bar.advance(len(batch))
-
-
-class Clock:
-    """Adds up the time of all attempts: of steps alone, and of everything."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._since = time.perf_counter()
-        self._step_since = 0.0
-        self.step_seconds = 0.0
-
-    def start_step(self) -> None:
-        self._step_since = time.perf_counter()
-
-    def end_step(self) -> None:
-        self.step_seconds = time.perf_counter() - self._step_since
-        self._progress.step_seconds += self.step_seconds
-
-    def stop(self) -> None:
-        now = time.perf_counter()
-        self._progress.seconds += now - self._since
-        self._since = now
 
 
 def _show(run: _Run, result: StepResult) -> None:

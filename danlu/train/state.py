@@ -35,9 +35,9 @@ class Progress:
     validation. `metrics`: rows for the logs.
 
     What `guard.py` goes by: `events`, what it decided. `recent`: first batch, last batch + 1 and loss of the last
-    steps; `started`: median of the first losses. `noise`: steps, and running means of the squared gradient and noise.
-    `growth`: a row for each time the batch was doubled. `overflows`: steps that float16 could not hold; `scaler`: the
-    scale of its loss.
+    steps; `started`: median of the first losses. `noise`: steps, and running means of the squared gradient and of
+    its noise. `growth`: a row for each time the batch was doubled. `overflows`: steps that float16 could not hold;
+    `scaler`: the scale of its loss.
     """
 
     step: int = 0

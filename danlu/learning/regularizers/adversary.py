@@ -55,8 +55,8 @@ class Adversary:
 
 def _length(x: torch.Tensor) -> torch.Tensor:
     """L2 length of each row of `x` [R, T, D] as [R, 1, 1]; never 0."""
-    length: torch.Tensor = x.flatten(1).norm(dim=1).clamp(min=torch.finfo(x.dtype).tiny)[:, None, None]
-    return length
+    lengths: torch.Tensor = torch.linalg.vector_norm(x.flatten(1), dim=1)
+    return lengths.clamp(min=torch.finfo(x.dtype).tiny)[:, None, None]
 
 
 @contextlib.contextmanager
