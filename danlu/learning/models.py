@@ -123,16 +123,16 @@ def load_checkpoint(folder: Path) -> Any:
 LOADERS = {"classifier": "AutoModelForSequenceClassification", "causal": "AutoModelForCausalLM"}
 
 
-def start_from_base(folder: Path, head: str, labels: Sequence[str]) -> Any:
+def start_from_base(folder: Path, head: str, labels: Sequence[str], **settings: Any) -> Any:
     """A pretrained model of the kind `head` (a key of `LOADERS`), with outputs for `labels` where there are some.
 
-    A head that the base has not, or has for other classes, is drawn at random: seed torch first. Raises `ModelError`.
+    A head that the base has not, or has for other classes, is drawn at random: seed torch first. `settings` are
+    those of `from_pretrained`. Raises `ModelError`.
     """
     import transformers
 
-    settings: dict[str, Any] = {}
     if labels:
-        settings = label_settings(labels) | {"ignore_mismatched_sizes": True}
+        settings |= label_settings(labels) | {"ignore_mismatched_sizes": True}
     return load_with(getattr(transformers, LOADERS[head]), folder, **settings)
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from danlu.core.config import Config, NotFingerprinted, OptionalResource
 from danlu.core.tasks import TaskName
+from danlu.learning.adapters.config import FullMethod, MethodConfig
 from danlu.learning.objectives.config import ObjectiveConfig
 
 
@@ -51,6 +52,9 @@ class TrainConfig(Config):
 
     objective: ObjectiveConfig | None = Field(
         None, description="What training aims at; empty is classes for classify and causal for generate."
+    )
+    method: MethodConfig = Field(
+        FullMethod(), description="How much of the model is trained: full, freeze, lora, dora or qlora."
     )
     epochs: float = Field(3.0, gt=0.0, description="Passes over the training rows.")
     max_samples: int | None = Field(
