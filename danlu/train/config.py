@@ -70,7 +70,21 @@ class TrainConfig(Config):
         description="Samples that are in memory at once; the gradients of a step's pieces add up to that of the whole "
         "batch. Empty takes the batch in one piece.",
     )
-    learning_rate: float = Field(5e-5, gt=0.0, description="Peak learning rate, after warm-up.")
+    checkpointing: bool = Field(
+        False,
+        description="Keep only the input of each layer for the backward pass and compute the rest anew: less memory, "
+        "about a third more time.",
+    )
+    compile: bool = Field(
+        False,
+        description="Compile the model with torch.compile: minutes of compiling before steps that may be quicker. "
+        "Needs a C++ compiler (on a CPU) or Triton (on a GPU). A resumed run ends within rounding, not bit-equal.",
+    )
+    learning_rate: float = Field(
+        5e-5,
+        gt=0.0,
+        description="Peak learning rate, after warm-up. lora, dora and qlora want about ten times that of full.",
+    )
     weight_decay: float = Field(0.01, ge=0.0, description="Decoupled weight decay (AdamW).")
     warmup: float = Field(0.06, ge=0.0, lt=1.0, description="Share of the steps in which the rate rises to its peak.")
     clip: float = Field(1.0, gt=0.0, description="Largest norm of the gradient; larger ones are scaled down.")

@@ -24,7 +24,17 @@ from danlu.learning.batching import Examples, pack_rows, padding_share
 from danlu.learning.chat import TEMPLATE_FILE, Chat, default_chat, messages_of, read_chat
 from danlu.learning.corpus import read_part
 from danlu.learning.fast import NarrowVocabulary, fast_attention, keep_freed_memory, quick_dropout
-from danlu.learning.models import WEIGHTS, check_base, positions_of, quiet_transformers, read_config, start_from_base
+from danlu.learning.models import (
+    WEIGHTS,
+    check_base,
+    compile_forward,
+    positions_of,
+    quiet_transformers,
+    read_config,
+    recompute_activations,
+    start_from_base,
+    without_compilation,
+)
 from danlu.learning.objectives.base import Facts, Objective, Rows
 from danlu.learning.objectives.classes import balanced_weights
 from danlu.learning.objectives.config import aim_of
@@ -179,6 +189,10 @@ def _assemble(
     used = np.union1d(examples.used(order.seen(order.steps)), validation.tokens)
     vocabulary = NarrowVocabulary(model, used, pad_id(tokenizer))
     quick_dropout(model)
+    if settings.checkpointing:
+        recompute_activations(model)
+    if settings.compile:
+        compile_forward(model)
     training = Training(
         settings=settings,
         objective=objective,
@@ -247,6 +261,7 @@ def _write_weights(
         adapter.save(ctx.out / ADAPTER, base)
         # Compared in float32, whatever training multiplied in.
         training.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+        without_compilation(model)
         texts = range(min(_COMPARED_TEXTS, len(training.validation)))
         batches = [training.validation.batch(np.array([text]), training.pad_id) for text in texts]
         merged = merge_checked(model, adapter, batches)
