@@ -89,7 +89,8 @@ def test_32_examples_are_learned_by_heart(
         "validations_per_epoch": 1,
     }
     chosen = METHODS[method] | ({} if method == "freeze" else {"rank": 64, "alpha": 64})
-    history = told(start(attempt, "run", "classify", bases["classify"], chosen, corpus=corpus, **settings))["history"]
+    base = without_dropout(bases["classify"], tmp_path / "base")
+    history = told(start(attempt, "run", "classify", base, chosen, corpus=corpus, **settings))["history"]
     assert history[0]["train_loss"] > 0.6
     assert history[-1]["train_loss"] < 0.05
 
@@ -220,9 +221,11 @@ def test_checkpointing_changes_nothing_but_memory(attempt: Attempt, bases: dict[
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU; none is here")
 @pytest.mark.parametrize("method", ["full", "lora"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-def test_a_compiled_model_learns_the_same(attempt: Attempt, bases: dict[str, Path], method: str) -> None:
+def test_a_compiled_model_learns_the_same(
+    attempt: Attempt, bases: dict[str, Path], tmp_path: Path, method: str
+) -> None:
     """Without dropout, whose noise the compiler draws in its own way; the base has it in its config."""
-    folder = without_dropout(bases["classify"], attempt("copy", "classify", max_samples=8).out.parent / "base")
+    folder = without_dropout(bases["classify"], tmp_path / "base")
     chosen = METHODS.get(method, {"kind": method})
     settings = {"max_samples": 48, "batch_size": 16}
     plain, compiled = (
