@@ -164,11 +164,11 @@ def training_memory(
 ) -> Memory:
     """Peak memory of a training step.
 
-    Model state: 16 bytes a trained parameter and 4 a frozen one with Adam, float32 weights and 32-bit sums
-    (Rajbhandari et al. 2020, arXiv:1910.02054, section 3.1; there 16-bit weights and gradients beside 32-bit ones, here 32-bit ones alone),
-    and 2 more for the 16-bit copies that autocast keeps. Activations after Korthikanti et al. 2022
-    (arXiv:2205.05198), equation 2, with the constants fitted to what this loop keeps; layers below all that is trained
-    keep none, and with checkpointing a layer keeps its input alone, but for the one that is being computed anew.
+    Model state: 16 bytes a trained parameter and 4 a frozen one, with Adam, float32 weights and 32-bit sums
+    (Rajbhandari et al. 2020, arXiv:1910.02054, section 3.1; there 16-bit weights and gradients beside 32-bit ones,
+    here 32-bit ones alone), and 2 more for the 16-bit copies that autocast keeps. Activations after Korthikanti et
+    al. 2022 (arXiv:2205.05198), equation 2, with the constants fitted to what this loop keeps; layers below all that
+    is trained keep none, and with checkpointing a layer keeps its input alone, but for the one computed anew.
     """
     mixed = precision == "bfloat16"
     weights = shape.in_products + (shape.vocabulary * shape.width if generates else 0)
