@@ -30,6 +30,7 @@ EXTRA_OF: dict[str, str] = {
     "opencc": "chinese",
     "optuna": "tune",
     "openpyxl": "data",
+    "peft": "train",
     "pyarrow": "data",
     "psycopg": "sql",
     "pymysql": "sql",

@@ -139,7 +139,8 @@ class NarrowVocabulary:
         size = self._wide.num_embeddings
         rows = np.union1d(used, np.arange(pad_id + 1))
         tied = model.get_output_embeddings() is not None
-        self.worth = not tied and pad_id <= _LARGEST_PAD_ID and len(rows) < _WORTH_NARROWING * size
+        trained = self._wide.weight.requires_grad
+        self.worth = trained and not tied and pad_id <= _LARGEST_PAD_ID and len(rows) < _WORTH_NARROWING * size
         self._rows = torch.from_numpy(rows)
         self.numbers = np.arange(size, dtype=np.int32)
         if self.worth:

@@ -6,16 +6,22 @@ Pickle weights are never read: loading one runs whatever its maker put in.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from danlu.core.errors import ModelError, first_line
+from danlu.core.errors import MissingDependency, ModelError, first_line
+from danlu.core.lazy import need
 
 WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _LONGEST_HEADER_BYTES = 100_000_000
+
+#: Compilers that torch looks for on a CPU, its own choice (the variable CXX) first.
+_COMPILERS = tuple(filter(None, (os.environ.get("CXX"), "g++", "clang++")))
 
 
 def check_base(folder: Path) -> None:
@@ -128,16 +134,16 @@ LOADERS = {
 }
 
 
-def start_from_base(folder: Path, head: str, labels: Sequence[str]) -> Any:
+def start_from_base(folder: Path, head: str, labels: Sequence[str], **settings: Any) -> Any:
     """A pretrained model of the kind `head` (a key of `LOADERS`), with outputs for `labels` where there are some.
 
-    A head that the base has not, or has for other classes, is drawn at random: seed torch first. Raises `ModelError`.
+    A head that the base has not, or has for other classes, is drawn at random: seed torch first. `settings` are
+    those of `from_pretrained`. Raises `ModelError`.
     """
     import transformers
 
-    settings: dict[str, Any] = {}
     if labels:
-        settings = label_settings(labels) | {"ignore_mismatched_sizes": True}
+        settings |= label_settings(labels) | {"ignore_mismatched_sizes": True}
     return load_with(getattr(transformers, LOADERS[head]), folder, **settings)
 
 
@@ -171,6 +177,43 @@ def quiet_transformers() -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+
+
+def recompute_activations(model: Any) -> None:
+    """Keep only each layer's input for the backward pass (Chen et al. 2016, arXiv:1604.06174); gradients are the same.
+
+    Raises `ModelError` for an architecture that transformers cannot do it for.
+    """
+    if not model.supports_gradient_checkpointing:
+        raise ModelError(
+            f"{type(model).__name__} cannot compute its activations anew. Set train.checkpointing: false, and lower "
+            "train.micro_batch where memory is short."
+        )
+    model.activation_checkpointing_enable({"use_reentrant": False})
+    # Only the reentrant kind needs inputs with gradients; without them nothing goes back below the trained layers.
+    model.disable_input_require_grads()
+
+
+def compile_forward(model: Any) -> None:
+    """Compile what `model(...)` does, in place and for any batch size and length. Names of weights stay.
+
+    Raises `MissingDependency` where there is no compiler for the device.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        need("triton")
+    elif not any(shutil.which(name) for name in _COMPILERS):
+        raise MissingDependency(
+            f"train.compile is true, but none of the C++ compilers {', '.join(_COMPILERS)} is on the PATH. Install one "
+            "(Debian: apt install g++), or set train.compile: false."
+        )
+    model.compile(dynamic=True)
+
+
+def without_compilation(model: Any) -> None:
+    """Let `model` run as it is written again: what is compiled keeps its idea of the modules inside."""
+    model._compiled_call_impl = None
 
 
 def check_weights(folder: Path) -> None:

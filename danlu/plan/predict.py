@@ -15,6 +15,7 @@ from danlu.plan.interval import Interval
 from danlu.plan.reading import Look
 from danlu.plan.shape import Shape
 from danlu.plan.tokens import Tokens, scoring_batches, training_batches, validation_batches
+from danlu.plan.trained import Trained, trained_by
 from danlu.plan.work import Batches, Memory, Work, forward, scoring_memory, training, training_memory
 
 # Seconds of a piece of work, as factors on the measured rates; fitted to 13 configurations of the real training step.
@@ -66,6 +67,11 @@ class Job:
     @property
     def generates(self) -> bool:
         return self.labels is None
+
+    @property
+    def trained(self) -> Trained:
+        """What `train.method` trains of the model."""
+        return trained_by(self.config.train.method, self.shape, self.parameters, generates=self.generates)
 
     @property
     def mixed(self) -> bool:
@@ -131,16 +137,27 @@ def plan_training(job: Job) -> Training:
         job.shape,
         job.parameters,
         batches,
+        trained=job.trained,
         generates=job.generates,
         precision=job.precision,
         framework=framework,
+        checkpointing=settings.checkpointing,
     )
-    scored = scoring_memory(job.shape, job.parameters, validation, generates=job.generates, framework=framework)
+    scored = scoring_memory(
+        job.shape, job.parameters, validation, trained=job.trained, generates=job.generates, framework=framework
+    )
     return Training(
         samples=samples,
         steps=steps,
         batches=batches,
-        work=training(job.shape, job.parameters, batches, generates=job.generates, mixed=job.mixed),
+        work=training(
+            job.shape,
+            job.trained,
+            batches,
+            generates=job.generates,
+            mixed=job.mixed,
+            checkpointing=settings.checkpointing,
+        ),
         scoring=forward(job.shape, validation.times(validations), generates=job.generates),
         validations=validations,
         memory=max(step, scored, key=lambda memory: memory.total),
@@ -259,12 +276,14 @@ def _of_texts(stage: str, rows: int, characters: float) -> StageCost:
 
 
 def _train(job: Job, plan: Training, rates: Rates) -> StageCost:
-    weights = 4.0 * job.parameters
+    trained = job.trained
+    # The best weights at each validation and the last state; then the model, twice.
+    written = 4.0 * (plan.validations + 1) * trained.trainable + 8.0 * job.parameters
     seconds = (
         _START["train"]
         + seconds_of_training(plan.work, rates)
         + seconds_of_scoring(plan.scoring, rates, mixed=job.mixed)
-        + (plan.validations + 3) * weights / _DISK_BYTES_PER_SECOND
+        + written / _DISK_BYTES_PER_SECOND
         + job.usable * job.look.characters / _TOKENIZER_CHARACTERS_PER_SECOND
     )
     return StageCost(

@@ -111,6 +111,7 @@ def _content(
         "samples": plan.samples,
         "validations": plan.validations,
         "parameters": job.parameters,
+        "trainable_parameters": job.trained.trainable,
         "max_length": job.tokens.max_length,
         "precision": job.precision,
         "notes": _notes(ctx, job, rates),

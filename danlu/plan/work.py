@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from danlu.plan.shape import Shape
+from danlu.plan.trained import Trained
 
 #: Bytes that clipping and AdamW move per parameter in a step, float32: the gradient is written and read for the norm
 #: and scaled (4 + 4 + 8), AdamW reads weight, gradient and two moments and writes three (16 + 12).
@@ -103,15 +104,25 @@ def forward(shape: Shape, batches: Batches, *, generates: bool) -> Work:
     )
 
 
-def training(shape: Shape, parameters: int, batches: Batches, *, generates: bool, mixed: bool) -> Work:
-    """Work of training on the batches: the backward pass is twice the forward one (same sources)."""
+def training(
+    shape: Shape, trained: Trained, batches: Batches, *, generates: bool, mixed: bool, checkpointing: bool = False
+) -> Work:
+    """Work of training on the batches.
+
+    The backward pass is a forward one's work for the gradients of inputs, and as much for those of weights (same
+    sources): frozen weights save the latter, layers below all that is trained save both. Checkpointing runs the
+    forward pass once more (Chen et al. 2016, arXiv:1604.06174).
+    """
     once = forward(shape, batches, generates=generates)
     weights = shape.in_products + (shape.vocabulary * shape.width if generates else 0)
-    moved = OPTIMIZER_BYTES_MOVED * parameters + (CAST_BYTES_MOVED * weights if mixed else 0)
+    moved = float(OPTIMIZER_BYTES_MOVED * trained.trainable)
+    if mixed:
+        moved += CAST_BYTES_MOVED / 2 * weights * (1.0 + trained.learned)
+    passes = 1.0 + trained.passed + trained.learned + (trained.passed if checkpointing else 0.0)
     return Work(
-        flops=3 * once.flops,
-        elements=once.elements,
-        optimizer_bytes=float(moved * batches.count),
+        flops=passes * once.flops + 6.0 * trained.added * batches.tokens,
+        elements=once.elements * (1.0 + (trained.passed if checkpointing else 0.0)),
+        optimizer_bytes=moved * batches.count,
         logits=once.logits,
         layers=once.layers,
     )
@@ -142,44 +153,64 @@ KEPT_PER_LOGIT = {"float32": 18.0, "bfloat16": 14.0, "float16": 14.0}
 
 
 def training_memory(
-    shape: Shape, parameters: int, batches: Batches, *, generates: bool, precision: str, framework: float
+    shape: Shape,
+    parameters: int,
+    batches: Batches,
+    *,
+    trained: Trained,
+    generates: bool,
+    precision: str,
+    framework: float,
+    checkpointing: bool = False,
 ) -> Memory:
     """Peak memory of a training step.
 
-    Model state: 16 bytes a parameter with Adam, float32 weights and 32-bit sums (Rajbhandari et al. 2020,
-    arXiv:1910.02054, section 3.1; there 16-bit weights and gradients beside 32-bit ones, here 32-bit ones alone),
-    and 2 more for the 16-bit copies that autocast keeps. Activations after Korthikanti et al. 2022
-    (arXiv:2205.05198), equation 2, with the constants fitted to what this loop keeps.
+    Model state: 16 bytes a trained parameter and 4 a frozen one, with Adam, float32 weights and 32-bit sums
+    (Rajbhandari et al. 2020, arXiv:1910.02054, section 3.1; there 16-bit weights and gradients beside 32-bit ones,
+    here 32-bit ones alone), and 2 more for the 16-bit copies that autocast keeps. Activations after Korthikanti et
+    al. 2022 (arXiv:2205.05198), equation 2, with the constants fitted to what this loop keeps; layers below all that
+    is trained keep none, and with checkpointing a layer keeps its input alone, but for the one computed anew.
     """
     mixed = precision != "float32"
     weights = shape.in_products + (shape.vocabulary * shape.width if generates else 0)
     activations = KEPT_PER_ELEMENT[precision] * elements_per_token(shape) * batches.widest
     if shape.attention_dropout:
         activations += KEPT_PER_PAIR[precision] * shape.layers * shape.heads * batches.widest_pairs
+    activations = trained.passed * activations + trained.kept * batches.widest
+    if checkpointing:
+        inputs = 4.0 * shape.layers * shape.width * batches.widest
+        activations = trained.passed * inputs + activations / shape.layers
     if generates:
         activations += KEPT_PER_LOGIT[precision] * shape.vocabulary * batches.widest
     return Memory(
-        weights=4.0 * parameters + (2.0 * weights if mixed else 0.0),
-        gradients=4.0 * parameters,
-        optimizer=8.0 * parameters,
+        weights=_resident(shape, parameters, trained) + (2.0 * weights if mixed else 0.0),
+        gradients=4.0 * trained.trainable,
+        optimizer=8.0 * trained.trainable,
         activations=activations,
         framework=framework,
     )
+
+
+def _resident(shape: Shape, parameters: int, trained: Trained) -> float:
+    """Bytes of all weights, those of the layers in the size that the method keeps them in."""
+    return 4.0 * (parameters + trained.added) - (4.0 - trained.weight_bytes) * shape.in_products
 
 
 #: Bytes per output value while texts are scored: logits in 16 and 32 bits, the copy without padding, and softmax.
 SCORED_PER_LOGIT = 16.0
 
 
-def scoring_memory(shape: Shape, parameters: int, batches: Batches, *, generates: bool, framework: float) -> Memory:
+def scoring_memory(
+    shape: Shape, parameters: int, batches: Batches, *, trained: Trained, generates: bool, framework: float
+) -> Memory:
     """Peak memory of a validation: nothing is kept for a backward pass, but twice as many texts are in a batch."""
     activations = 4.0 * (elements_per_token(shape) / shape.layers) * batches.widest
     if generates:
         activations += SCORED_PER_LOGIT * shape.vocabulary * batches.widest
     return Memory(
-        weights=4.0 * parameters,
+        weights=_resident(shape, parameters, trained),
         gradients=0.0,
-        optimizer=8.0 * parameters,
+        optimizer=8.0 * trained.trainable,
         activations=activations,
         framework=framework,
     )

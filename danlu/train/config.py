@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from danlu.core.config import Config, NotFingerprinted, OptionalResource
 from danlu.core.tasks import TaskName
+from danlu.learning.adapters.config import FullMethod, MethodConfig
 from danlu.learning.objectives.config import ObjectiveConfig
 from danlu.learning.optimizers.config import AdamWOptimizer, CosineSchedule, OptimizerConfig, ScheduleConfig
 from danlu.learning.regularizers.config import RegularizeConfig
@@ -93,6 +94,9 @@ class TrainConfig(Config):
     objective: ObjectiveConfig | None = Field(
         None, description="What training aims at; empty is classes for classify and causal for generate."
     )
+    method: MethodConfig = Field(
+        FullMethod(), description="How much of the model is trained: full, freeze, lora, dora or qlora."
+    )
     epochs: float = Field(3.0, gt=0.0, description="Passes over the training rows.")
     max_samples: int | None = Field(
         None,
@@ -107,8 +111,22 @@ class TrainConfig(Config):
         description="Samples that are in memory at once; the gradients of a step's pieces add up to that of the whole "
         "batch. Empty takes the batch in one piece.",
     )
+    checkpointing: bool = Field(
+        False,
+        description="Keep only the input of each layer for the backward pass and compute the rest anew: less memory, "
+        "about a third more time.",
+    )
+    compile: bool = Field(
+        False,
+        description="Compile the model with torch.compile: minutes of compiling before steps that may be quicker. "
+        "Needs a C++ compiler (on a CPU) or Triton (on a GPU). A resumed run ends within rounding, not bit-equal.",
+    )
     batching: BatchingConfig = Field(BatchingConfig(), description="How the examples of a step are put together.")
-    learning_rate: float = Field(5e-5, gt=0.0, description="Peak learning rate, after warm-up.")
+    learning_rate: float = Field(
+        5e-5,
+        gt=0.0,
+        description="Peak learning rate, after warm-up. lora, dora and qlora want about ten times that of full.",
+    )
     optimizer: OptimizerConfig = Field(AdamWOptimizer(), description="How the weights follow the gradient.")
     schedule: ScheduleConfig = Field(CosineSchedule(), description="How the learning rate goes.")
     regularize: RegularizeConfig = Field(RegularizeConfig(), description="What keeps from learning by heart.")

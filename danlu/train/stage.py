@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,24 @@ from danlu.core.errors import DataError, ModelError
 from danlu.core.machine import peak_resident_bytes
 from danlu.core.store import write_atomically
 from danlu.learning import scratch
+from danlu.learning.adapters.base import Adapted
+from danlu.learning.adapters.merge import Merged, merge_checked
+from danlu.learning.adapters.table import adapt, check_method
 from danlu.learning.batching import choose_packing, pack_rows, padding_share
 from danlu.learning.chat import Chat, plain_chat, read_chat
 from danlu.learning.corpus import read_part
 from danlu.learning.fast import NarrowVocabulary, fast_attention, keep_freed_memory, quick_dropout
-from danlu.learning.models import WEIGHTS, check_base, positions_of, quiet_transformers, read_config, start_from_base
+from danlu.learning.models import (
+    WEIGHTS,
+    check_base,
+    compile_forward,
+    positions_of,
+    quiet_transformers,
+    read_config,
+    recompute_activations,
+    start_from_base,
+    without_compilation,
+)
 from danlu.learning.objectives.base import Facts, Objective, Rows
 from danlu.learning.objectives.classes import balanced_weights
 from danlu.learning.objectives.config import aim_of
@@ -41,6 +55,12 @@ _BEFORE_THE_FIRST_STEP = 2**62
 
 #: Where the model folders that an objective names are among the stage's resources.
 _OBJECTIVE = "train.objective."
+
+#: Validation texts on which a merged model is compared with the unmerged one.
+_COMPARED_TEXTS = 32
+
+#: Where an adapter is kept, beside the model that it was merged into.
+ADAPTER = "adapter"
 
 
 def run(ctx: Context, config: TrainStage) -> None:
@@ -70,19 +90,19 @@ def run(ctx: Context, config: TrainStage) -> None:
     )
     objective = make_objective(aim, facts)
     max_length = _max_length(config, base, objective, parts["train"])
-    model = _model(config, kind, base, tokenizer, labels, max_length)
+    model, adapted = _model(config, kind, base, tokenizer, labels, max_length)
     if chat is not None:
         _end_with(model, chat.closing(tokenizer))
     training, vocabulary = _assemble(ctx, config, kind, objective, model, tokenizer, parts, max_length)
-    _tell(ctx, training, vocabulary, max_length)
+    _tell(ctx, training, adapted, max_length)
     state = TrainingState(ctx.state)
     with fast_attention(model):
         progress = train(ctx, training, state)
-    _write_weights(ctx, training.model, vocabulary, state, progress)
+    merged = _write_weights(ctx, config, training, vocabulary, adapted, state, progress)
     _write_tokenizer(ctx, kind, source, tokenizer, max_length)
     if chat is not None:
         chat.save(ctx.out)
-    _write_facts(ctx, config, training, vocabulary, progress, labels, max_length)
+    _write_facts(ctx, config, training, adapted, merged, progress, labels, max_length)
 
 
 def _read(folder: Path, name: str, kind: Kind, labels: list[str], config: TrainStage) -> Rows:
@@ -149,15 +169,19 @@ def _max_length(config: TrainStage, base: Path | None, objective: Objective, row
 
 def _model(
     config: TrainStage, kind: Kind, base: Path | None, tokenizer: Tokenizer, labels: list[str], max_length: int
-) -> Any:
+) -> tuple[Any, Adapted]:
+    """The model, prepared for `train.method`. What is drawn at random (heads, adapters) depends on the seed alone."""
+    settings = check_method(config.train.method, has_base=base is not None)
     seed_noise(config.train.seed, _BEFORE_THE_FIRST_STEP)
     if base is not None:
-        return start_from_base(base, kind.head, labels)
-    size = _scratch(config)
-    shape = scratch.Shape(
-        layers=size.layers, width=size.width, heads=size.heads, positions=max(scratch.POSITIONS, max_length)
-    )
-    return scratch.MAKERS[kind.head](shape, tokenizer, labels)
+        model = start_from_base(base, kind.head, labels, **settings)
+    else:
+        size = _scratch(config)
+        shape = scratch.Shape(
+            layers=size.layers, width=size.width, heads=size.heads, positions=max(scratch.POSITIONS, max_length)
+        )
+        model = scratch.MAKERS[kind.head](shape, tokenizer, labels)
+    return model, adapt(model, config.train.method)
 
 
 def _assemble(
@@ -184,6 +208,10 @@ def _assemble(
     if settings.regularize.dropout is not None:
         set_dropout(model, settings.regularize.dropout)
     quick_dropout(model)
+    if settings.checkpointing:
+        recompute_activations(model)
+    if settings.compile:
+        compile_forward(model)
     training = Training(
         settings=settings,
         objective=objective,
@@ -207,12 +235,13 @@ def _class_weights(settings: TrainConfig, rows: Rows, labels: list[str]) -> torc
     return balanced_weights(np.array([numbers[label] for label in rows["label"]]), len(labels))
 
 
-def _tell(ctx: Context, training: Training, vocabulary: NarrowVocabulary, max_length: int) -> None:
+def _tell(ctx: Context, training: Training, adapted: Adapted, max_length: int) -> None:
     order = training.order
     steps = min(order.steps, order.steps_per_epoch)
     padding = 0.0 if training.packed else padding_share(order, training.examples.lengths, steps)
+    part = "" if adapted.trainable >= adapted.total else f", {adapted.trainable / 1e6:.2f}M of them trained"
     ctx.say(
-        f"Training {type(training.model).__name__} ({vocabulary.parameters() / 1e6:.1f}M parameters) on "
+        f"Training {type(training.model).__name__} ({adapted.total / 1e6:.1f}M parameters{part}) on "
         f"{training.accelerator.device} in {precision_of(training.accelerator)}: "
         f"{order.samples:,} samples in {order.steps:,} steps, at most {max_length} tokens each, "
         f"{padding:.1%} padding."
@@ -220,17 +249,40 @@ def _tell(ctx: Context, training: Training, vocabulary: NarrowVocabulary, max_le
 
 
 def _write_weights(
-    ctx: Context, model: Any, vocabulary: NarrowVocabulary, state: TrainingState, progress: Progress
-) -> None:
-    last = ctx.out / "last"
+    ctx: Context,
+    config: TrainStage,
+    training: Training,
+    vocabulary: NarrowVocabulary,
+    adapted: Adapted,
+    state: TrainingState,
+    progress: Progress,
+) -> Merged | None:
+    """The best weights as a plain model, the last ones in `last`. An adapter is merged, and kept in `adapter` too."""
+    model, best, adapter, last = training.model, progress.best, adapted.adapter, ctx.out / "last"
+    last_is_best = best is None or best["step"] == progress.step
     last.mkdir()
+    if adapter is not None:
+        base = _told_base(config.model.base)
+        adapter.save(last, base)
+        if best is not None and not last_is_best:
+            state.load_best(model, best["step"])
+        adapter.save(ctx.out / ADAPTER, base)
+        # Compared in float32, whatever training multiplied in.
+        training.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+        without_compilation(model)
+        texts = range(min(_COMPARED_TEXTS, len(training.validation)))
+        batches = [training.validation.batch(np.array([text]), training.pad_id) for text in texts]
+        merged = merge_checked(model, adapter, batches)
+        _save(model, vocabulary, ctx.out)
+        return merged
     _save(model, vocabulary, ctx.out)
-    if progress.best is None or progress.best["step"] == progress.step:
+    if best is None or last_is_best:
         shutil.copyfile(ctx.out / WEIGHTS, last / WEIGHTS)
-        return
+        return None
     (ctx.out / WEIGHTS).rename(last / WEIGHTS)
-    state.load_best(model, progress.best["step"])
+    state.load_best(model, best["step"])
     _save(model, vocabulary, ctx.out)
+    return None
 
 
 def _save(model: Any, vocabulary: NarrowVocabulary, folder: Path) -> None:
@@ -254,7 +306,8 @@ def _write_facts(
     ctx: Context,
     config: TrainStage,
     training: Training,
-    vocabulary: NarrowVocabulary,
+    adapted: Adapted,
+    merged: Merged | None,
     progress: Progress,
     labels: list[str],
     max_length: int,
@@ -269,7 +322,9 @@ def _write_facts(
             "labels": labels or None,
             "max_length": max_length,
             "architecture": type(model).__name__,
-            "parameters": vocabulary.parameters(),
+            "parameters": adapted.total,
+            "trainable_parameters": adapted.trainable,
+            "method": config.train.method.kind,
             "base": _told_base(config.model.base),
             "licence": config.model.licence,
         },
@@ -288,6 +343,9 @@ def _write_facts(
             "history": progress.history,
             "rows": pack_rows(seen),
             "seed": training.settings.seed,
+            "method": config.train.method.model_dump(),
+            "parameters": {"trainable": adapted.trainable, "total": adapted.total},
+            "merge": None if merged is None else asdict(merged),
         }
         | guard.facts(progress),
     )

@@ -152,9 +152,14 @@ class TrainingState:
 
 
 def weights_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters and saved buffers by name, a shared one once, on the CPU."""
+    """Parameters that are trained and saved buffers by name, a shared one once, on the CPU.
+
+    Frozen ones are a function of the base and the seed: a resumed run makes them anew.
+    """
     saved = model.state_dict()
-    tensors: dict[str, torch.Tensor] = dict(model.named_parameters())
+    tensors: dict[str, torch.Tensor] = {
+        name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
+    }
     tensors |= {name: buffer for name, buffer in model.named_buffers() if name in saved}
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 

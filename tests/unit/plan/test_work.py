@@ -9,6 +9,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertForSequenceClassification, LlamaConfig, LlamaForCausalLM
 
+from danlu.learning.adapters.config import DoraMethod, FreezeMethod, FullMethod, LoraMethod, MethodConfig, QloraMethod
+from danlu.learning.adapters.table import adapt
 from danlu.plan.budget import check_budget
 from danlu.plan.calibrate import Rates, measure
 from danlu.plan.catalogue import read_catalogue
@@ -17,6 +19,7 @@ from danlu.plan.cost import seconds_on
 from danlu.plan.interval import Interval, add, largest
 from danlu.plan.predict import seconds_of_training
 from danlu.plan.shape import Shape, from_config
+from danlu.plan.trained import Trained, trained_by
 from danlu.plan.work import Batches, Memory, forward_flops, training, training_memory
 
 SHAPE = Shape(
@@ -83,7 +86,10 @@ def test_batches_add_up() -> None:
 def memory(
     shape: Shape = SHAPE, parameters: int = 1_000_000, batches: Batches = BATCHES, precision: str = "float32"
 ) -> Memory:
-    return training_memory(shape, parameters, batches, generates=False, precision=precision, framework=0.0)
+    trained = Trained(trainable=parameters)
+    return training_memory(
+        shape, parameters, batches, trained=trained, generates=False, precision=precision, framework=0.0
+    )
 
 
 def test_memory_grows_with_everything_that_makes_a_run_larger() -> None:
@@ -101,18 +107,18 @@ def test_model_state_is_sixteen_bytes_a_parameter() -> None:
 
 
 def test_time_grows_with_work_and_falls_with_rates() -> None:
-    work = training(SHAPE, 1_000_000, BATCHES, generates=False, mixed=True)
-    more = training(SHAPE, 1_000_000, BATCHES.times(2.0), generates=False, mixed=True)
+    work = training(SHAPE, Trained(trainable=1_000_000), BATCHES, generates=False, mixed=True)
+    more = training(SHAPE, Trained(trainable=1_000_000), BATCHES.times(2.0), generates=False, mixed=True)
     assert seconds_of_training(more, RATES) == pytest.approx(2 * seconds_of_training(work, RATES))
     assert seconds_of_training(work, dataclasses.replace(RATES, gemm=2e12)) < seconds_of_training(work, RATES)
-    both = training(SHAPE, 1_000_000, BATCHES, generates=True, mixed=True)
+    both = training(SHAPE, Trained(trainable=1_000_000), BATCHES, generates=True, mixed=True)
     assert both.flops - work.flops == 6 * 2_000 * 128 * BATCHES.tokens
 
 
 def test_a_faster_gpu_is_never_slower() -> None:
     catalogue = {gpu.name: gpu for gpu in read_catalogue()}
     large = dataclasses.replace(SHAPE, layers=32, width=4_096, inner=16_384, heads=32, head_width=128)
-    work = training(large, 7_000_000_000, Batches.of([32], [512]), generates=True, mixed=True)
+    work = training(large, Trained(trainable=7_000_000_000), Batches.of([32], [512]), generates=True, mixed=True)
     assert seconds_on(catalogue["NVIDIA H100 80GB SXM"], work) < seconds_on(catalogue["NVIDIA A10"], work)
 
 
@@ -171,3 +177,55 @@ def test_the_cap_on_memory_is_compared_and_no_cap_says_nothing() -> None:
     (said,) = check_budget(plan_of(1.0, 4.0), BudgetConfig(memory_gib=2.0))
     assert "The plan exceeds budget.memory_gib: 4 GiB predicted (3.2 to 5), the cap is 2." in said
     assert "train.batch_size" in said
+
+
+METHODS: list[MethodConfig] = [
+    FullMethod(),
+    FreezeMethod(),
+    FreezeMethod(layers=2),
+    LoraMethod(),
+    DoraMethod(rank=4),
+]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.kind)
+def test_trainable_parameters_are_those_that_training_counts(method: MethodConfig) -> None:
+    bert = BertConfig(vocab_size=500, hidden_size=64, num_hidden_layers=3, num_attention_heads=4, intermediate_size=256)
+    model = BertForSequenceClassification(bert)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    predicted = trained_by(method, from_config(bert.to_dict()), total, generates=False)
+    assert predicted.trainable == adapt(model, method).trainable
+
+
+def test_trainable_parameters_of_a_language_model() -> None:
+    llama = LlamaConfig(
+        vocab_size=500,
+        hidden_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=160,
+    )
+    model = LlamaForCausalLM(llama)
+    predicted = trained_by(LoraMethod(rank=8), from_config(llama.to_dict()), 1_000_000, generates=True)
+    assert predicted.trainable == predicted.added == adapt(model, LoraMethod(rank=8)).trainable
+
+
+def test_frozen_weights_save_memory_and_time() -> None:
+    def cost(method: MethodConfig, *, checkpointing: bool = False) -> tuple[Memory, float]:
+        trained = trained_by(method, SHAPE, 1_200_000, generates=False)
+        settings = {"generates": False, "checkpointing": checkpointing}
+        held = training_memory(
+            SHAPE, 1_200_000, BATCHES, trained=trained, precision="float32", framework=0.0, **settings
+        )
+        work = training(SHAPE, trained, BATCHES, mixed=False, **settings)
+        return held, seconds_of_training(work, RATES)
+
+    full, lora, frozen = cost(FullMethod()), cost(LoraMethod(rank=4)), cost(FreezeMethod())
+    assert lora[0].gradients + lora[0].optimizer < 0.2 * (full[0].gradients + full[0].optimizer)
+    assert frozen[0].activations == 0.0
+    assert frozen[1] < lora[1] < full[1]
+    assert cost(QloraMethod(rank=4))[0].weights < lora[0].weights < 1.1 * full[0].weights
+    again = cost(FullMethod(), checkpointing=True)
+    assert again[0].activations < 0.5 * full[0].activations
+    assert again[1] > full[1]
