@@ -29,8 +29,9 @@ class Enough(Exception):
 class Child:
     """One run of the stage `name`, which the parent's row has under `starts`.
 
-    It gets `config`, the parent's inputs and caps, and `threads` CPU threads, by default all of the parent's.
-    `observe` is told its events. Afterwards `reused` says whether it had been made before.
+    It gets `config`, the parent's inputs and caps, and `threads` CPU threads, by default all of the parent's. `share`:
+    so many children at once divide the parent's cap on memory. `observe` is told its events. Afterwards `reused` says
+    whether it had been made before.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Child:
         *,
         observe: Callable[[dict[str, Any]], None],
         threads: int | None = None,
+        share: int = 1,
     ) -> None:
         if ctx.origin is None or name not in ctx.origin.stages:
             raise LookupError(f"the row of {ctx.stage!r} does not say that it starts {name!r}")
@@ -55,7 +57,9 @@ class Child:
             workspace=Workspace(ctx.origin.workspace),
             base=ctx.origin.base,
             caps=Caps(
-                deadline=ctx.limits.deadline, memory_bytes=ctx.limits.memory_bytes, threads=threads or ctx.threads
+                deadline=ctx.limits.deadline,
+                memory_bytes=None if ctx.limits.memory_bytes is None else ctx.limits.memory_bytes // share,
+                threads=threads or ctx.threads,
             ),
             observer=self._on_event,
             interrupted=self._stop,
@@ -81,6 +85,10 @@ class Child:
     def reused(self) -> bool:
         return bool(self._runner.outcomes) and self._runner.outcomes[-1].reused
 
+    @property
+    def stopped(self) -> bool:
+        return self._stop.is_set()
+
     def stop(self) -> None:
         """Ask it to save what it did and end; from any thread."""
         self._stop.set()
@@ -94,6 +102,8 @@ class Child:
 def forget(ctx: Context, name: str, fingerprint: str) -> None:
     """Remove what a child of `ctx` has made or begun. Not for one that was `reused`: others may need it."""
     assert ctx.origin is not None, "only a stage that starts others has made some"
+    if not fingerprint:
+        raise ValueError("a child without a fingerprint has made nothing")
     workspace = Workspace(ctx.origin.workspace)
     for folder in (workspace.folder_of(name, fingerprint), workspace.work_of(name, fingerprint)):
         shutil.rmtree(folder, ignore_errors=True)

@@ -20,6 +20,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -212,14 +213,16 @@ def _of_last_run(resource: str, name: str, site: Site) -> Path:
     if site.workspace is None:
         raise UserError(f"{resource!r} names a run, and there is no workspace to look for it in.")
     runs = site.workspace / "runs"
-    try:
-        stages = json.loads((runs / name / "latest.json").read_text(encoding="utf-8"))["stages"]
-        sides: Path = next(site.workspace / row["folder"] for row in stages if row["stage"] == "data") / _SIDES
+    # Named by when they started; a run that was stopped before it had a corpus hides no earlier one.
+    for record in sorted((runs / name).glob("[0-9]*.json"), reverse=True):
+        try:
+            stages = json.loads(record.read_text(encoding="utf-8"))["stages"]
+            sides: Path = next(site.workspace / row["folder"] for row in stages if row["stage"] == "data") / _SIDES
+        except (OSError, ValueError, KeyError, TypeError, StopIteration):
+            continue
         if sides.is_file():
             return sides
-    except (OSError, ValueError, KeyError, TypeError, StopIteration):
-        pass
-    known = sorted(path.name for path in runs.iterdir()) if runs.is_dir() else []
+    known = sorted(path.name for path in runs.iterdir() if path.name != name) if runs.is_dir() else []
     near = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean corpus://{near[0]}?" if near else ""
     raise UserError(
@@ -308,7 +311,7 @@ class Digests:
             return
         try:
             self._cache.parent.mkdir(parents=True, exist_ok=True)
-            beside = self._cache.with_suffix(f".{os.getpid()}.tmp")
+            beside = self._cache.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
             beside.write_text(json.dumps(self._known), encoding="utf-8")
             beside.replace(self._cache)
         except OSError:

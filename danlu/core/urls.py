@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 #: Parameters by which signed URLs and database drivers carry a secret.
 _SECRET_PARAMETER = re.compile(
-    r"[?&;](?P<name>[\w-]*(?:password|passwd|passphrase|pwd|secret|token|signature|credential|api[_-]?key|access[_-]?key)"
-    r"[\w-]*|(?:\w+[_-])?(?:sig|key|pass|auth))=(?P<value>[^&;#]*)",
+    r"[?&;#](?P<name>[\w-]*(?:password|passwd|passphrase|pwd|secret|token|signature|credential|api[_-]?key|access[_-]?key)"
+    r"[\w-]*|(?:\w+[_-])?(?:sig|sign|jwt|key|pass|auth))=(?P<value>[^&;#]*)",
     re.IGNORECASE,
 )
 _URL = re.compile(r"^(?P<scheme>[A-Za-z][\w+.:-]*)://(?P<rest>.*)$", re.DOTALL)
@@ -16,8 +17,8 @@ _URLS_IN_TEXT = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"<>]+")
 #: Schemes whose whole user part is a secret when there is no password: a token.
 _WEB = {"http", "https"}
 
-#: Schemes of databases, whose URLs have nothing behind the host in which an @ may stand.
-_DATABASES = {"postgresql", "postgres", "mysql", "mariadb", "mssql", "oracle", "sqlite", "snowflake", "redshift"}
+#: User and password in full, where the password is a variable.
+_REFERRING = re.compile(r"(?P<user>[^/?#@:]*:\$\{[A-Za-z_][A-Za-z0-9_]*\})@")
 
 #: `${NAME}`: the value of an environment variable.
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -29,12 +30,12 @@ def secret_in(url: str) -> str | None:
     if found is None:
         return None
     # The password itself may hold an @ or a colon.
-    user, _, password = _user_info(found["scheme"], found["rest"]).partition(":")
+    user, _, password = _user_info(found["rest"]).partition(":")
     if password and not REFERENCE.fullmatch(password):
         return "a password"
     if found["scheme"].lower() in _WEB and user and not password and not REFERENCE.fullmatch(user):
         return "a token"
-    for parameter in _SECRET_PARAMETER.finditer(url):
+    for parameter in _SECRET_PARAMETER.finditer(unquote(url)):
         if parameter["value"] and not REFERENCE.fullmatch(parameter["value"]):
             return f"a secret (the parameter {parameter['name']!r})"
     return None
@@ -45,7 +46,7 @@ def without_secrets(url: str) -> str:
     found = _URL.match(url)
     if found is None:
         return url.partition("?")[0]
-    user = _user_info(found["scheme"], found["rest"])
+    user = _user_info(found["rest"])
     rest = found["rest"][len(user) + 1 :] if user else found["rest"].removeprefix("@")
     return f"{found['scheme']}://{rest}".partition("?")[0]
 
@@ -55,17 +56,21 @@ def hide_urls(text: str) -> str:
     return _URLS_IN_TEXT.sub(lambda found: without_secrets(found[0]), text)
 
 
-def _user_info(scheme: str, rest: str) -> str:
+def _user_info(rest: str) -> str:
     """What stands before the host, without its @; empty where nothing does.
 
     People write passwords as they are, with / ? # or @ in them, which the standard (RFC 3986) would have escaped. So
-    when there is a password, it reaches up to the last @. A port and an @ in the path are no password.
+    when there is a password, it reaches up to the last @. After host:port an @ in the path has to be written %40.
     """
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     before = authority.rpartition("@")[0]
-    up_to_last = rest.rpartition("@")[0]
+    whole = _REFERRING.match(rest)
+    if whole is not None:
+        return whole["user"]
+    in_path = rest.partition("?")[0] if before else rest
+    up_to_last = in_path.rpartition("@")[0]
     if before:
         return up_to_last if ":" in before else before
-    _, colon, behind = authority.partition(":")
-    has_port = behind.isdigit() and scheme.partition("+")[0].lower() not in _DATABASES
-    return up_to_last if colon and not has_port else ""
+    _, colon, _ = authority.partition(":")
+    # A colon with an @ somewhere behind it: a password, or a port and an @ in the path, which cannot be told apart.
+    return up_to_last if colon and not authority.startswith("[") else ""

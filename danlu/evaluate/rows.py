@@ -77,13 +77,20 @@ class Part:
 
 
 def _written(chat: Chat, turns: list[Any]) -> tuple[str, list[tuple[int, int]]]:
-    """A conversation as text with the spans of its answers, from their first character to the token that closes them.
+    """A conversation as text with the spans of its answers: of what was said, without the token that closes it.
 
-    Where a template writes an answer otherwise once something follows it, the last answer alone counts.
+    How that is spelt differs from model to model, so neither it nor its characters count. Where a template writes an
+    answer otherwise once something follows it, the last answer alone counts.
     """
     said = [Turn(role=turn["role"], text=turn["text"], learn=bool(turn["learn"])) for turn in turns]
-    text, spans = chat.spans(chat.parts(said)[-1])
-    return text, [(begin, begin + len(text[begin:end].rstrip())) for begin, end in spans]
+    part = chat.parts(said)[-1]
+    text, spans = chat.spans(part)
+    answers = []
+    for (begin, _), turn in zip(spans, [turn for turn in part if turn.learn], strict=True):
+        content = turn.text.strip()
+        start = text.find(content, begin)
+        answers.append((start, start + len(content)))
+    return text, answers
 
 
 def read_part(corpus: Artifact, part: str) -> Part:

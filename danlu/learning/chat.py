@@ -6,6 +6,7 @@ No torch in here.
 
 from __future__ import annotations
 
+import datetime
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -145,7 +146,7 @@ def read_chat(folder: Path) -> Chat | None:
     settings: dict[str, Any] = {}
     for name in _SETTINGS_FILES:
         if (folder / name).is_file():
-            settings |= json.loads((folder / name).read_text(encoding="utf-8"))
+            settings |= _read(folder / name)
     source = settings.get("chat_template")
     if isinstance(source, list):  # several templates by name
         source = next((entry["template"] for entry in source if entry.get("name") == "default"), None)
@@ -159,6 +160,16 @@ def read_chat(folder: Path) -> Chat | None:
         source=source,
         tokens={role: token["content"] if isinstance(token, dict) else token for role, token in found.items()},
     )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{str(path)!r} is not JSON: {error}. Fetch the model again.") from None
+    if not isinstance(found, dict):
+        raise ModelError(f"{str(path)!r} holds no settings but a {type(found).__name__}. Fetch the model again.")
+    return found
 
 
 def plain_chat(tokenizer: Tokenizer) -> Chat:
@@ -200,6 +211,10 @@ def _marked(tokenizer: Tokenizer, text: str, spans: Sequence[tuple[int, int]]) -
     return Written(ids=encoding.ids, learned=learned)
 
 
+#: The day of templates that ask for one.
+_DAY = datetime.date(2025, 1, 1)
+
+
 def _ending(text: str) -> str:
     return repr(text[-60:] if len(text) <= 60 else f"...{text[-60:]}")
 
@@ -207,8 +222,8 @@ def _ending(text: str) -> str:
 def _compile(source: str) -> Callable[..., str]:
     """A template in jinja's sandbox: it came with the model, and may only look at what it is given.
 
-    As transformers has it, but for `strftime_now`: with the day in its prompt a model would be taught, and answer,
-    something else tomorrow. Templates fall back on a fixed date.
+    As transformers has it, but for `strftime_now`, which is always the same day: with today's in its prompt a model
+    would be taught, and answer, something else tomorrow.
     """
     sandbox: Any = need("jinja2.sandbox")
     parts: Any = need("jinja2.ext")
@@ -234,6 +249,7 @@ def _compile(source: str) -> Callable[..., str]:
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, parts.loopcontrols]
     )
     environment.globals["raise_exception"] = refuse
+    environment.globals["strftime_now"] = _DAY.strftime
     environment.filters["tojson"] = as_json
     render: Callable[..., str] = environment.from_string(source).render
     return render

@@ -106,6 +106,7 @@ class Snapshots:
         # What is there may have been damaged since; what came just now is whole.
         aside = self._root / "parts" / key / "old"
         if folder.exists():
+            shutil.rmtree(aside, ignore_errors=True)  # of a kill between these lines
             folder.rename(aside)
         staged.rename(folder)
         shutil.rmtree(self._root / "parts" / key, ignore_errors=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from danlu.core.config import Config, NotFingerprinted
+from danlu.core.config import Config, NotFingerprinted, resources
 from danlu.core.tasks import TaskName
 from danlu.core.urls import secret_in, without_secrets
 from danlu.train.config import ModelConfig, TrainConfig, TrainStage
@@ -56,18 +56,25 @@ class TuneConfig(Config):
         "are named without it (schedule.warmup), those of model with it (model.max_length).",
     )
     trials: int = Field(20, ge=1, description="Trainings to try.")
-    hours: Annotated[float | None, NotFingerprinted()] = Field(
-        None, gt=0.0, description="Begin no further trial after this many hours; the best so far is taken."
+    hours: float | None = Field(
+        None,
+        gt=0.0,
+        description="Begin no further trial after this many hours of the stage; the best so far is taken. At least one "
+        "trial is made; hours before an interruption do not count.",
     )
     prune: bool = Field(
         True, description="End a trial whose validation score is below the median of the others at the same step."
     )
     workers: Annotated[int, NotFingerprinted()] = Field(
-        1, ge=1, le=64, description="Trials at once, each with an equal share of the CPU threads."
+        1,
+        ge=1,
+        le=64,
+        description="Trials at once, each with an equal share of CPU threads and memory. With more than one the best "
+        "settings are trained once more, with all threads.",
     )
     storage: Annotated[str | None, NotFingerprinted()] = Field(
         None,
-        description="SQLAlchemy URL where several machines share one search, such as "
+        description="SQLAlchemy URL where several machines of one kind share one search, such as "
         "postgresql+psycopg://tuner:${PGPASSWORD}@host/optuna; empty keeps it in the workspace.",
     )
     seed: int = Field(1, ge=0, description="Seed of the search.")
@@ -142,7 +149,10 @@ def check_space(config: TuneConfig, model: ModelConfig, train: TrainConfig) -> N
         for value in space.choices if isinstance(space, Choice) else [space.low, space.high]:
             try:
                 changed = put(sections, {name: value})
-                kinds[section].model_validate_json(json.dumps(changed[section]))
+                found = kinds[section].model_validate_json(json.dumps(changed[section]))
+                given = kinds[section].model_validate_json(json.dumps(sections[section]))
+                if resources(found) != resources(given):
+                    raise ValueError(f"{name!r} names a model or a file; a search is over settings of one model")
             except ValidationError as error:
                 raise ValueError(f"tune.space: {name} cannot be {value!r}: {error.errors()[0]['msg']}") from None
             except ValueError as error:

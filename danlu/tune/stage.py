@@ -73,7 +73,7 @@ def _search(ctx: Context, config: TuneStage, study: Study) -> None:
                 ctx.say(trial.said)
                 best = study.best()
                 bar.advance(1, **({} if best is None else {f"best {study.metric}": best.value}))
-            over = ends is not None and time.time() > ends
+            over = ends is not None and time.time() > ends and study.done() > 0
             while not over and len(running) < workers and study.done() + len(running) < wanted:
                 running.append(Trial(ctx, config, study, threads=max(1, ctx.threads // workers)))
                 running[-1].start()

@@ -15,7 +15,7 @@ from danlu.core.context import Context
 from danlu.core.errors import UserError, first_line
 from danlu.core.lazy import need
 from danlu.core.store import write_atomically
-from danlu.core.urls import REFERENCE, without_secrets
+from danlu.core.urls import REFERENCE, hide_urls, without_secrets
 from danlu.tune.config import Choice, Space, TuneConfig
 
 #: The stage whose runs are the trials.
@@ -29,7 +29,8 @@ _TRIALS_BEFORE_PRUNING, _VALIDATIONS_BEFORE_PRUNING = 3, 2
 _TRIALS_BEFORE_IMPORTANCE = 8
 
 #: What a trial of ours is marked with: whose it is, what went wrong, its checkpoint, its time, its score's name.
-_OWNER, _FAILURE, _PRINT, _SECONDS, _METRIC = "owner", "failure", "fingerprint", "seconds", "metric"
+_OWNER, _FAILURE, _PRINT, _MADE = "owner", "failure", "fingerprint", "made"
+_SECONDS, _METRIC = "seconds", "metric"
 
 
 class Study:
@@ -47,10 +48,11 @@ class Study:
         optuna = need("optuna", extra="tune")
         optuna.logging.disable_default_handler()
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        url = config.storage or f"sqlite:///{ctx.state / 'study.sqlite'}"
+        place = "the workspace" if config.storage is None else without_secrets(config.storage)
+        url, secrets = _filled(config.storage) if config.storage else (f"sqlite:///{ctx.state / 'study.sqlite'}", set())
         try:
             study = optuna.create_study(
-                storage=_with_environment(url),
+                storage=url,
                 study_name=f"danlu-{ctx.fingerprint}",
                 direction="maximize" if higher_is_better else "minimize",
                 pruner=optuna.pruners.MedianPruner(
@@ -59,11 +61,14 @@ class Study:
                 load_if_exists=True,
             )
         except Exception as error:  # SQLAlchemy's, the driver's, Optuna's own: all about the storage
-            why = without_secrets(first_line(error))
+            why = hide_urls(first_line(error, 2_000))
+            for secret in secrets:
+                why = why.replace(secret, "***")
+            # Not `from error`: the driver's own error may hold the URL.
             raise UserError(
-                f"The search cannot be kept in {without_secrets(url)!r}: {why}. Give tune.storage a database that can "
-                "be reached, or leave it out: then it is kept in the workspace."
-            ) from error
+                f"The search cannot be kept in {place}: {why[:200]}. Give tune.storage a database that can be reached, "
+                "or leave it out: then it is kept in the workspace."
+            ) from None
         found = cls(ctx, config, study, _owner(ctx))
         found._begin_again()
         return found
@@ -84,10 +89,13 @@ class Study:
     def ask(self) -> Any:
         """The next trial. What is proposed depends on the seed and on the trials done, not on what was interrupted."""
         optuna = need("optuna", extra="tune")
+        under_way = len(self._study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study.sampler = optuna.samplers.TPESampler(
-                seed=self._config.seed + self.done(), multivariate=True, constant_liar=self._config.workers > 1
+                seed=self._config.seed + self.done() + under_way,
+                multivariate=True,
+                constant_liar=self._config.workers > 1,
             )
         trial = self._study.ask({name: _distribution(space) for name, space in self._config.space.items()})
         trial.set_user_attr(_OWNER, self._owner)
@@ -98,8 +106,8 @@ class Study:
         before = self.best()
         trial.set_user_attr(_METRIC, metric)
         trial.set_user_attr(_SECONDS, round(seconds, 3))
-        if made:
-            trial.set_user_attr(_PRINT, fingerprint)
+        trial.set_user_attr(_PRINT, fingerprint)
+        trial.set_user_attr(_MADE, made)
         self._study.tell(trial, value)
         after = self.best()
         for other in (before, self._study.trials[trial.number]):
@@ -161,8 +169,10 @@ class Study:
                 self._forget(trial)
 
     def _forget(self, trial: Any) -> None:
-        fingerprint = trial.user_attrs.get(_PRINT)
-        if fingerprint is not None and trial.user_attrs.get(_OWNER) == self._owner:
+        fingerprint, best = trial.user_attrs.get(_PRINT), self.best()
+        ours = trial.user_attrs.get(_OWNER) == self._owner and trial.user_attrs.get(_MADE)
+        # Equal settings, tried twice, are one checkpoint.
+        if fingerprint and ours and best is not None and fingerprint != best.user_attrs.get(_PRINT):
             forget(self._ctx, TRAIN, fingerprint)
 
     def as_json(self) -> dict[str, Any]:
@@ -240,11 +250,35 @@ def _owner(ctx: Context) -> str:
     return str(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _with_environment(url: str) -> str:
-    def value(name: str) -> str:
-        found = os.environ.get(name)
-        if found is None:
-            raise UserError(f"The environment variable {name!r}, which tune.storage names, is not set.")
-        return found
+def _filled(storage: str) -> tuple[str, set[str]]:
+    """The URL with every `${NAME}` filled in, part by part, so that a password may hold any sign; and what is secret.
 
-    return REFERENCE.sub(lambda match: value(match[1]), url)
+    Raises `UserError` for what is no URL and for a variable that is not set.
+    """
+    engine = need("sqlalchemy.engine", extra="tune")
+    secrets: set[str] = set()
+
+    def fill(value: Any) -> Any:
+        if not isinstance(value, str) or not REFERENCE.search(value):
+            return value
+        filled = REFERENCE.sub(lambda match: _variable(match[1]), value)
+        secrets.add(filled)
+        return filled
+
+    try:
+        url = engine.make_url(storage)
+    except Exception:  # SQLAlchemy's own, which would repeat the text
+        raise UserError(
+            f"tune.storage is {without_secrets(storage)!r}, which is not the URL of a database. Expected, for "
+            "instance, postgresql+psycopg://tuner:${PGPASSWORD}@host/optuna."
+        ) from None
+    parts = {part: fill(getattr(url, part)) for part in ("username", "password", "host", "database")}
+    filled = url.set(**parts, query={name: fill(value) for name, value in url.query.items()})
+    return filled.render_as_string(hide_password=False), secrets - {parts["host"], parts["database"]}
+
+
+def _variable(name: str) -> str:
+    found = os.environ.get(name)
+    if found is None:
+        raise UserError(f"The environment variable {name!r}, which tune.storage names, is not set.")
+    return found

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import ValidationError
 
 from danlu.core.children import Child, Enough, forget
 from danlu.core.context import Context
-from danlu.core.errors import BudgetReached, DanluError, Interrupted
+from danlu.core.errors import DanluError, DataError, ModelError, UserError
 from danlu.tune.config import TuneStage, put, trained
 from danlu.tune.study import TRAIN, Study
+
+#: Errors of training that other settings may not have; every other one ends the search, which can go on.
+_ABOUT_SETTINGS = {UserError, ModelError, DataError}
+
+#: A lock for each set of settings that was tried in this process.
+_UNDER_WAY: dict[str, threading.Lock] = {}
 
 
 class Trial(threading.Thread):
@@ -35,7 +43,9 @@ class Trial(threading.Thread):
         self.said = ""
         try:
             sections = put(config.model_dump(mode="json"), self._settings)
-            self._child: Child | None = Child(ctx, TRAIN, trained(sections), observe=self._on_event, threads=threads)
+            self._child: Child | None = Child(
+                ctx, TRAIN, trained(sections), observe=self._on_event, threads=threads, share=config.tune.workers
+            )
         except (ValidationError, ValueError) as error:
             self._child = None
             self._fails(str(error))
@@ -61,17 +71,20 @@ class Trial(threading.Thread):
     def _train(self, child: Child) -> None:
         began = time.monotonic()
         try:
-            artifact = child.run()
+            with _alone(self._settings, child):
+                artifact = child.run()
         except Enough:
             if self._poor:
-                self._study.prune(self._trial, time.monotonic() - began)
-                forget(self._ctx, TRAIN, child.fingerprint or "")
-                self._ends(f"ended after {self._validations} validations, below the others")
+                self._prunes(child, time.monotonic() - began)
             return
-        except (BudgetReached, Interrupted):
-            raise
         except DanluError as error:
+            # A full disk, a killed process or a cap says nothing about the settings: the trial goes on another time.
+            if type(error) not in _ABOUT_SETTINGS:
+                raise
             self._fails(str(error))
+            return
+        if self._poor:  # it was quicker than the wish that it should end
+            self._prunes(child, time.monotonic() - began)
             return
         best = artifact.json("training.json")["best"]
         self._study.score(
@@ -83,6 +96,12 @@ class Trial(threading.Thread):
             made=not child.reused,
         )
         self._ends(f"{best['metric']} {best['value']:.4g}")
+
+    def _prunes(self, child: Child, seconds: float) -> None:
+        self._study.prune(self._trial, seconds)
+        if child.fingerprint is not None and not child.reused:
+            forget(self._ctx, TRAIN, child.fingerprint)
+        self._ends(f"ended after {self._validations} validations, below the others")
 
     def _fails(self, why: str) -> None:
         first = next(iter(why.strip().splitlines()), "no reason given")
@@ -96,6 +115,8 @@ class Trial(threading.Thread):
     def _on_event(self, event: dict[str, Any]) -> None:
         """Watch the scores; show the bar of the training under the trial's name; keep its warnings."""
         if event["type"] == "metric" and "validation_score" in event["values"]:
+            if self._poor:  # what comes until it has stopped depends on how quick the machine is
+                return
             self._validations += 1
             if self._study.is_poor(self._trial, self._validations, event["values"]["validation_score"]):
                 self._poor = True
@@ -104,6 +125,22 @@ class Trial(threading.Thread):
             self._ctx.emit({**event, "what": self._name})
         elif event["type"] == "warn":
             self._ctx.warn(f"{self._name}: {event['text']}")
+
+
+@contextlib.contextmanager
+def _alone(settings: dict[str, Any], child: Child) -> Iterator[None]:
+    """Wait for a trial of the same settings that is under way: both are one run of the stage, in one folder.
+
+    Raises `Enough` when the child is asked to stop meanwhile.
+    """
+    lock = _UNDER_WAY.setdefault(repr(sorted(settings.items())), threading.Lock())
+    while not lock.acquire(timeout=0.2):
+        if child.stopped:
+            raise Enough
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def told(settings: dict[str, Any]) -> str:

@@ -22,9 +22,9 @@ TUNE = {
 }
 
 
-def walked(folder: Path, stop_after: int | None = None) -> tuple[Runner, list[dict[str, Any]]]:
+def walked(folder: Path, stop_after: int | None = None, **tune: Any) -> tuple[Runner, list[dict[str, Any]]]:
     """The road up to train; Ctrl-C after so many trials, when the next one has begun to train."""
-    sections = tiny_recipe(folder) | {"tune": TUNE}
+    sections = tiny_recipe(folder) | {"tune": TUNE | tune}
     sections["train"] |= {"epochs": 2.0}
     recipe = Recipe.model_validate(sections)
     events: list[dict[str, Any]] = []
@@ -78,3 +78,16 @@ def test_the_best_trial_is_the_training_that_follows(tmp_path: Path) -> None:
     assert runner.artifacts["train"].json("training.json")["best"]["value"] == study["best"]["value"]
     bars = [event for event in events if event["type"] == "progress" and event["stage"] == "tune"]
     assert {event["what"] for event in bars} == {"trials", "trial 1", "trial 2", "trial 3"}
+
+
+@pytest.mark.slow
+def test_trials_at_once_with_equal_settings_share_one_training(tmp_path: Path) -> None:
+    space = {"learning_rate": {"choices": [1e-3, 3e-3]}}
+    runner, _ = walked(tmp_path, workers=3, trials=4, space=space)
+    study = runner.artifacts["tune"].json("study.json")
+    assert [trial["state"] for trial in study["trials"]] == ["finished"] * 4
+    scores: dict[float, set[float]] = {}
+    for trial in study["trials"]:
+        scores.setdefault(trial["settings"]["learning_rate"], set()).add(trial["value"])
+    assert all(len(found) == 1 for found in scores.values()), "equal settings are one training"
+    assert runner.artifacts["train"].json("training.json")["best"] is not None

@@ -199,14 +199,17 @@ def test_a_second_ctrl_c_ends_a_deaf_stage_at_once(tmp_path: Path, words: Path) 
         os.kill(os.getpid(), signal.SIGINT)
 
     started = time.monotonic()
+    presses: list[threading.Thread] = []
 
     def watch(event: dict[str, Any]) -> None:
         if event["type"] == "stage" and event["stage"] == "slow" and event["state"] == "started":
-            threading.Thread(target=press).start()
+            presses.append(threading.Thread(target=press))
+            presses[0].start()
 
     with pytest.raises(Interrupted):
         runner(tmp_path, observer=watch).walk(recipe(fault="deaf"))
     assert time.monotonic() - started < 30
+    presses[0].join()  # else its second press may come in the test after this one
 
 
 def test_warnings_and_library_output_are_kept_with_the_artifact(tmp_path: Path, words: Path) -> None:

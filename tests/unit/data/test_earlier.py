@@ -106,7 +106,8 @@ def test_the_corpus_of_a_run_is_found_by_its_name(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / SIDES).touch()
     stages = [{"stage": "data", "folder": "artifacts/data/abc"}]
-    write_json_atomically(space / "runs" / "reviews" / "latest.json", {"stages": stages})
+    write_json_atomically(space / "runs" / "reviews" / "20261101T0.json", {"stages": stages})
+    write_json_atomically(space / "runs" / "reviews" / "20261102T0.json", {"stages": [{"stage": "plan"}]})
     site = Site(base=tmp_path, workspace=space)
     assert _locate("corpus://reviews", site) == folder / SIDES
     with pytest.raises(UserError, match="Did you mean corpus://reviews"):

@@ -20,6 +20,7 @@ from danlu.engines.base import Ending, Engine, read_form
 from danlu.engines.sampling import softmax
 from danlu.engines.table import load
 from danlu.evaluate.rows import Part
+from danlu.learning.batching import NO_TARGET
 from danlu.learning.chat import Turn, plain_chat
 from danlu.learning.models import load_checkpoint
 from danlu.learning.objectives.base import Facts
@@ -166,7 +167,7 @@ def test_score_of_a_text_does_not_depend_on_the_batch(generator: Engine) -> None
 
 @pytest.mark.parametrize("generator", FLOAT32, indirect=True)
 def test_answers_alone_are_scored_as_they_were_learned(generator: Engine, generate_export: Path) -> None:
-    """Conversations among plain texts: what training counts as targets is what the evidence counts."""
+    """Conversations among plain texts: training's targets count, but for the token that closes an answer."""
     checkpoint = generate_export.parent / "checkpoint"
     tokenizer = load_tokenizer(checkpoint)
     chat = plain_chat(tokenizer)
@@ -181,13 +182,19 @@ def test_answers_alone_are_scored_as_they_were_learned(generator: Engine, genera
     objective = make_objective(DEFAULTS["generate"], Facts(tokenizer=tokenizer, chat=chat))
     examples = objective.examples(rows, generator.form.max_length)
     assert len(examples) == 4
-    with torch.inference_mode():
-        outcome = objective.outcome(load_checkpoint(checkpoint), examples.batch(np.arange(4), 0))
-    part = Part(ids=["a"] * 4, texts=list(map(str, rows["text"])), labels=[], turns=rows["turns"]).written(chat)
+    part = Part(ids=["a"] * 4, texts=list(map(str, rows["text"])), labels=[], turns=list(rows["turns"])).written(chat)
     found = generator.score(part.texts, part.answers)
-    assert sum(one.tokens for one in found) == outcome.weight
-    assert -sum(one.log_likelihood for one in found) / outcome.weight == pytest.approx(outcome.loss.item(), rel=1e-4)
-    assert [one.characters for one in found[:3]] == [len(one[1].text) + len("</s>") for one in turns]
+    model = load_checkpoint(checkpoint)
+    closing = tokenizer.token_to_id("</s>")
+    for place, one in enumerate(found):
+        batch = examples.batch(np.array([place]), 0)
+        with torch.inference_mode():
+            logits = model(input_ids=torch.from_numpy(batch.ids)).logits[0].log_softmax(-1).numpy()
+        wanted = (batch.targets[0] != NO_TARGET) & ((batch.targets[0] != closing) | (place == 3))
+        assert one.tokens == wanted.sum()
+        likelihood = logits[wanted, batch.targets[0][wanted]].sum()
+        assert one.log_likelihood == pytest.approx(float(likelihood), rel=1e-4)
+    assert [one.characters for one in found[:3]] == [len(one[1].text) for one in turns]
     assert [one.end_counted for one in found] == [False, False, False, True]
 
 

@@ -50,6 +50,7 @@ def test_settings_of_train_and_model_are_put_in_their_places(tmp_path: Path) -> 
         ({"learning_rate": {"low": 0.0, "high": 1e-3, "log": True}}, "log needs low above 0"),
         ({"precision": {"choices": ["float32", "float99"]}}, "precision cannot be 'float99'"),
         ({"model.scratch.depth": {"low": 1, "high": 2}}, "no setting 'model.scratch.depth'"),
+        ({"model.base": {"choices": ["./a", "./b"]}}, "model.base cannot be './a'"),
         ({}, "at least 1 item"),
     ],
 )

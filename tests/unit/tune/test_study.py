@@ -104,11 +104,29 @@ def test_failed_trials_count_and_say_why(tmp_path: Path) -> None:
     assert study.as_json()["importance"] is None, "two trials say nothing about that"
 
 
+def test_trials_asked_for_at_once_are_different_ones(tmp_path: Path) -> None:
+    study = Study.open(make_context(tmp_path), config(workers=4), higher_is_better=True)
+    asked = [study.ask().params for _ in range(4)]
+    assert len({tuple(sorted(params.items())) for params in asked}) == 4
+
+
+def test_a_password_of_any_signs_reaches_the_database_and_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sqlalchemy.engine import make_url
+
+    from danlu.tune.study import _filled
+
+    monkeypatch.setenv("DANLU_PW", "Hunter2@Summer/24")
+    url, secrets = _filled("postgresql+psycopg://tuner:${DANLU_PW}@host/optuna")
+    assert make_url(url).password == "Hunter2@Summer/24"
+    assert make_url(url).host == "host"
+    assert secrets == {"Hunter2@Summer/24"}
+
+
 @pytest.mark.parametrize(
     ("storage", "said"),
     [
         ("sqlite:////no/such/folder/study.sqlite", "unable to open database file"),
-        ("nonsense", "Could not parse"),
+        ("nonsense", "not the URL of a database"),
         ("sqlite:///${DANLU_NO_SUCH_VARIABLE}", "'DANLU_NO_SUCH_VARIABLE'"),
     ],
 )
