@@ -57,6 +57,12 @@ class PreferenceObjective(Config):
         description="Mean instead of sum over an answer's tokens, so that longer answers do not count more (Lambert et "
         "al. 2024, arXiv:2411.15124); beta is then larger, such as 5.",
     )
+    answer_weight: float = Field(
+        0.0,
+        ge=0.0,
+        description="Adds so many times the mean loss of the chosen answer's tokens, so that it does not become less "
+        "likely itself (Pang et al. 2024, arXiv:2404.19733); a model that cannot answer yet needs it.",
+    )
 
 
 class _Distilled(Config):

@@ -40,16 +40,22 @@ def make(config: PreferenceObjective, facts: Facts) -> Objective:
         batches = list(by_length(examples.lengths, BatchSize(samples=_PAIRS_AT_ONCE)))
         for indices in track(batches, "reading the answers with the starting weights"):
             batch = examples.batch(indices, pad_id(facts.tokenizer))
-            scores = log_probabilities(model, batch, mean=config.length_normalised)
-            columns[CHOSEN][indices], columns[REJECTED][indices] = scores.cpu().numpy().reshape(2, -1)
+            sums, counts = log_probabilities(model, batch)
+            scores = (sums / counts if config.length_normalised else sums).cpu().numpy()
+            columns[CHOSEN][indices], columns[REJECTED][indices] = scores.reshape(2, -1)
         return columns
 
     def outcome(model: Any, batch: Batch) -> Outcome:
-        chosen, rejected = log_probabilities(model, batch, mean=config.length_normalised).view(2, -1)
+        """The loss, and as `predicted` [B] whether each pair is the right way round."""
+        sums, counts = log_probabilities(model, batch)
+        chosen, rejected = (sums / counts if config.length_normalised else sums).view(2, -1)
         reference = [to_device(batch.columns[name], chosen.device) for name in (CHOSEN, REJECTED)]
         margins = config.beta * ((chosen - reference[0]) - (rejected - reference[1]))
+        found = losses(margins, config.label_smoothing)
+        if config.answer_weight:
+            found = found - config.answer_weight * (sums / counts)[: len(batch)]
         return Outcome(
-            loss=losses(margins, config.label_smoothing).mean(),
+            loss=found.mean(),
             weight=float(len(batch)),
             predicted=(margins > 0).long(),
         )
@@ -59,9 +65,10 @@ def make(config: PreferenceObjective, facts: Facts) -> Objective:
         examples=lambda rows, max_length: examples(facts, rows, max_length),
         weight=lambda batch: float(len(batch)),
         outcome=outcome,
-        score=lambda _loss, _truth, predicted: float(predicted.mean()),
-        metric="preference_accuracy",
-        higher_is_better=True,
+        # Not the share of pairs that are the right way round: it is soon 1, and would keep the first such checkpoint.
+        score=lambda loss, _truth, _predicted: loss,
+        metric="preference_loss",
+        higher_is_better=False,
         prepare=prepare,
     )
 
@@ -75,16 +82,16 @@ def losses(margins: torch.Tensor, smoothing: float) -> torch.Tensor:
     return -(1.0 - smoothing) * F.logsigmoid(margins) - smoothing * F.logsigmoid(-margins)
 
 
-def log_probabilities(model: Any, batch: Batch, *, mean: bool) -> torch.Tensor:
-    """Logarithm of p(answer | question) of each row [R], summed over the answer's tokens, or their mean.
+def log_probabilities(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logarithm of p(answer | question) of each row [R], and how many tokens [R] the answer has.
 
-    The mean is the length-normalised form of Lambert et al. 2024 (arXiv:2411.15124), there for DPO.
+    Their quotient in place of the first is the length-normalised DPO of Lambert et al. 2024 (arXiv:2411.15124).
     """
     logits = forward(model, batch, use_cache=False).logits
     targets = to_device(batch.targets, device_of(model))
     found = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=NO_TARGET, reduction="none")
     sums = -found.view(targets.shape).sum(dim=1)
-    return sums / (targets != NO_TARGET).sum(dim=1) if mean else sums
+    return sums, (targets != NO_TARGET).sum(dim=1)
 
 
 def pairs(rows: Rows) -> list[tuple[int, list[list[Turn]]]]:

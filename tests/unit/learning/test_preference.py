@@ -69,9 +69,9 @@ def log_probability(model: Any, question: str, answer: str, *, mean: bool) -> to
 
 
 @pytest.mark.parametrize("mean", [False, True], ids=["sum", "mean"])
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_the_loss_is_equation_7_of_the_paper(mean: bool, smoothing: float) -> None:
-    objective, examples = start(beta=0.3, label_smoothing=smoothing, length_normalised=mean)
+@pytest.mark.parametrize(("smoothing", "weight"), [(0.0, 0.0), (0.2, 0.0), (0.0, 1.5)])
+def test_the_loss_is_equation_7_of_the_paper(mean: bool, smoothing: float, weight: float) -> None:
+    objective, examples = start(beta=0.3, label_smoothing=smoothing, length_normalised=mean, answer_weight=weight)
     policy, reference = model_of(2), model_of(1)
     losses, better = [], []
     for question, chosen, rejected in PAIRS:
@@ -82,13 +82,14 @@ def test_the_loss_is_equation_7_of_the_paper(mean: bool, smoothing: float) -> No
         ]
         margin = 0.3 * (ratios[0] - ratios[1])
         right, wrong = -torch.log(torch.sigmoid(margin)), -torch.log(torch.sigmoid(-margin))
-        losses.append((1 - smoothing) * right + smoothing * wrong)
+        likely = log_probability(policy, question, chosen, mean=True)
+        losses.append((1 - smoothing) * right + smoothing * wrong - weight * likely)
         better.append(int(margin > 0))
     outcome = objective.outcome(policy, examples.batch(np.arange(4), 0))
     assert outcome.loss.item() == pytest.approx(torch.stack(losses).mean().item(), abs=1e-5)
     assert outcome.predicted.tolist() == better
     assert 0 < sum(better) < 4
-    assert objective.score(0.0, np.empty(0), outcome.predicted.numpy()) == sum(better) / 4
+    assert objective.better(outcome.loss.item(), outcome.loss.item() + 1.0)
 
 
 def test_the_starting_weights_are_indifferent() -> None:
