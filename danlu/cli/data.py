@@ -178,10 +178,17 @@ def find(subject: str | None, text: str | None, name: str | None, rows: int, wor
     wanted = holders.of_subject(subject) if subject else holders.with_text(text or "")
     found = holders.find(store, wanted, _made_by(name, store), rows)
     live = _versions(found, store)
+    blind = holders.without_subjects(store, _made_by(name, store)) if subject else []
     if as_json:
-        print_json({"holders": [holder.as_json() for holder in found], "versions": live})
-    else:
-        _draw_holders(found, live, store)
+        print_json({"holders": [holder.as_json() for holder in found], "versions": live, "without_subjects": blind})
+        return
+    _draw_holders(found, live, store)
+    if blind:
+        click.echo(
+            f"{len(blind)} cleaned texts were made without data.subject ({', '.join(one[:12] for one in blind[:5])}): "
+            "whose rows they and what was made of them hold cannot be said, but for rows of the same file found above. "
+            "Look with --text too."
+        )
 
 
 def _draw_holders(found: list[Holder], live: list[dict[str, Any]], store: Workspace) -> None:

@@ -78,12 +78,13 @@ def _in(name: str, values: Collection[str]) -> Wanted:
 def find(workspace: Workspace, wanted: Wanted, only: Collection[str] | None, most: int) -> list[Holder]:
     """Every artifact that holds the rows that are `wanted`, in the order of the road, oldest first.
 
-    `only`: fingerprints to look at; None for all. `most`: so many rows are listed for each artifact. A dropped row has
-    no subject in rejected/: it is known by its id, which the cleaned texts have.
+    `only`: fingerprints to look at; None for all. `most`: so many rows are listed for each artifact. A row that is
+    wanted anywhere is looked for by its id everywhere: a dropped one has no subject in rejected/, and a corpus that was
+    made without `data.subject` has none at all, though it may be of the same file.
     """
     every = [artifact for artifact in workspace.artifacts() if only is None or artifact.fingerprint in only]
     holders: dict[str, Holder] = {}
-    ids: set[str] = set()
+    ids = {name for artifact in every if artifact.record.stage in _FOLDERS for name in _ids(artifact, wanted)}
     for stage in ("clean", "data"):
         for artifact in every:
             if artifact.record.stage == stage:
@@ -102,21 +103,34 @@ def find(workspace: Workspace, wanted: Wanted, only: Collection[str] | None, mos
 
 
 def _search(artifact: Artifact, wanted: Wanted, ids: set[str], most: int) -> Holder:
-    """Look through one artifact; ids of found rows are added to `ids`, by which its dropped rows are found."""
+    """Look through one artifact for rows that are wanted, or whose ids are."""
     holder = _holder(artifact)
     for folder in _FOLDERS[artifact.record.stage]:
         for batch in batches(artifact / folder):
             table = pa.table(batch)
-            chosen = wanted(table)
-            if folder == "rejected":
-                chosen = pc.or_(chosen, _in("id", ids)(table))
-            found = table.filter(chosen)
+            found = table.filter(pc.or_(wanted(table), _in("id", ids)(table)))
             if not found.num_rows:
                 continue
-            ids.update(found["id"].to_pylist())
             holder.rows[folder] = holder.rows.get(folder, 0) + found.num_rows
             holder.listed += _told(found.slice(0, most - len(holder.listed)), folder)
     return holder
+
+
+def _ids(artifact: Artifact, wanted: Wanted) -> Iterator[str]:
+    for folder in _FOLDERS[artifact.record.stage]:
+        for batch in batches(artifact / folder):
+            table = pa.table(batch)
+            yield from table.filter(wanted(table))["id"].to_pylist()
+
+
+def without_subjects(workspace: Workspace, only: Collection[str] | None) -> list[str]:
+    """Fingerprints of cleaned texts that were made without `data.subject`: whose rows they hold cannot be said."""
+    return [
+        artifact.fingerprint
+        for artifact in workspace.artifacts("clean")
+        if (only is None or artifact.fingerprint in only)
+        and (artifact.record.config.get("data") or {}).get("subject") is None
+    ]
 
 
 def _holder(artifact: Artifact) -> Holder:

@@ -6,7 +6,7 @@ import difflib
 import json
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from danlu.core.config import Config, NotFingerprinted, resources
 from danlu.core.tasks import TaskName
@@ -44,7 +44,11 @@ class Choice(Config):
     choices: list[str | int | float | bool | None] = Field(min_length=2, description="The values to choose from.")
 
 
-Space = Range | Choice
+def _kind(value: Any) -> str:
+    return "choices" if isinstance(value, Choice) or (isinstance(value, dict) and "choices" in value) else "range"
+
+
+Space = Annotated[Annotated[Range, Tag("range")] | Annotated[Choice, Tag("choices")], Discriminator(_kind)]
 
 
 class TuneConfig(Config):

@@ -75,7 +75,8 @@ def _search(ctx: Context, config: TuneStage, study: Study) -> None:
                 bar.advance(1, **({} if best is None else {f"best {study.metric}": best.value}))
             over = ends is not None and time.time() > ends and study.done() > 0
             while not over and len(running) < workers and study.done() + len(running) < wanted:
-                running.append(Trial(ctx, config, study, threads=max(1, ctx.threads // workers)))
+                number = study.done() + len(running) + 1
+                running.append(Trial(ctx, config, study, number=number, threads=max(1, ctx.threads // workers)))
                 running[-1].start()
             if not running:
                 return

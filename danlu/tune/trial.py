@@ -29,12 +29,12 @@ class Trial(threading.Thread):
     `counted`: it came to an end by itself, so that it is one of the trials that were asked for.
     """
 
-    def __init__(self, ctx: Context, config: TuneStage, study: Study, *, threads: int) -> None:
+    def __init__(self, ctx: Context, config: TuneStage, study: Study, *, number: int, threads: int) -> None:
         super().__init__(daemon=True)
         self._ctx = ctx
         self._study = study
         self._trial = study.ask()
-        self._name = f"trial {self._trial.number + 1}"
+        self._name = f"trial {number}"
         self._settings = self._trial.params
         self._validations = 0
         self._poor = False

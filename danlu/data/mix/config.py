@@ -45,7 +45,8 @@ class MixConfig(Config):
     @model_validator(mode="after")
     def _one_way(self) -> MixConfig:
         if (self.weights is None) == (self.temperature is None):
-            raise ValueError("mix needs either weights (one for each source) or a temperature")
+            came = "neither" if self.weights is None else "both"
+            raise ValueError(f"mix needs either weights (one for each source) or a temperature; {came} came")
         if self.weights is not None and (min(self.weights) < 0 or not any(self.weights)):
             raise ValueError(f"mix.weights are {self.weights}; none may be below 0, and not all may be 0")
         if self.keep_all and self.weights is not None and min(self.weights) == 0:

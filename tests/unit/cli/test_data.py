@@ -22,7 +22,8 @@ PERSON = "C-1042"
 def walk(workspace: Workspace, scratch: Path, rows: list[dict[str, Any]], run: str, **data: Any) -> Artifact:
     """Clean, split and 'train' on these rows in the workspace, as the run `run` (a time) of "shop"."""
     path = write(scratch / "rows.jsonl", rows)
-    made = make(scratch, [path], subject="who", **data)
+    data = {"subject": "who"} | data
+    made = make(scratch, [path], **data)
     config = {"task": "classify", "data": data}
     inputs: dict[str, list[str]] = {}
     found = {}
@@ -105,8 +106,24 @@ def test_find_says_plainly_when_there_is_nothing(workspace: Workspace) -> None:
     said = ask(workspace, "find", "--subject", "nobody")
     assert said.exit_code == 0
     assert "Nothing in" in said.stdout
-    assert values(workspace, "find", "--subject", "nobody") == {"holders": [], "versions": []}
+    assert values(workspace, "find", "--subject", "nobody") == {
+        "holders": [],
+        "versions": [],
+        "without_subjects": [],
+    }
     assert ask(workspace, "find").exit_code == 2
+
+
+def test_find_gives_no_all_clear_for_a_corpus_that_knows_no_subjects(tmp_path: Path) -> None:
+    store = Workspace(tmp_path / ".danlu").open()
+    rows = [{**row, "who": PERSON if number < 3 else f"P{number}"} for number, row in enumerate(distinct(60))]
+    blind = walk(store, tmp_path / "blind", rows, "20260101", subject=None)
+    walk(store, tmp_path / "seeing", rows, "20260102")
+    told = values(store, "find", "--subject", PERSON)
+    (found,) = [holder for holder in told["holders"] if holder["fingerprint"] == blind.fingerprint]
+    assert sum(found["rows"].values()) == 3, "the same rows of the same file"
+    assert len(told["without_subjects"]) == 1
+    assert "cannot be said" in ask(store, "find", "--subject", "nobody").stdout
 
 
 def test_find_by_words(workspace: Workspace) -> None:
