@@ -125,17 +125,22 @@ def test_kill_9_and_run_again(road: Road, tmp_path: Path, quarter: int) -> None:
     kill_at(road, tmp_path, 0.9 * (quarter + random.Random(f"quick {quarter}").random()) / 4)
 
 
+def step_of(pointer: Path) -> int:
+    """The step of the newest checkpoint; 0 is the one that is written before the first step."""
+    return int(json.loads(pointer.read_text(encoding="utf-8"))["folder"].removeprefix("step-"))
+
+
 def test_kill_9_in_training_goes_on_from_the_checkpoint(road: Road, tmp_path: Path) -> None:
     """Killed once a checkpoint is there; the next run takes it up, and does not begin anew."""
     process = start(tmp_path)
     pointer: list[Path] = []
     until = time.monotonic() + 120
-    while not pointer and time.monotonic() < until:
+    while not any(step_of(path) for path in pointer) and time.monotonic() < until:
         pointer = list((tmp_path / ".danlu" / "work").glob("train-*/state/latest.json"))
         time.sleep(0.005)
     assert pointer, "no checkpoint was seen"
     kill(tmp_path, process)
-    step = int(json.loads(pointer[0].read_text(encoding="utf-8"))["folder"].removeprefix("step-"))
+    step = step_of(pointer[0])
     assert step > 0
     again = subprocess.run(
         [*command(tmp_path)[:-1], "--until", "train"], cwd=tmp_path, capture_output=True, text=True, check=True
