@@ -18,7 +18,7 @@ from danlu.core.config import Config
 from danlu.core.errors import RecipeError, first_line
 from danlu.core.plugins import installed
 from danlu.core.tasks import TaskName
-from danlu.core.urls import secret_in, without_secrets
+from danlu.core.urls import refuse_secret
 from danlu.data.config import DataConfig
 from danlu.evaluate.config import EvaluateConfig, SpeedConfig
 from danlu.learning.objectives.config import aim_of
@@ -72,13 +72,7 @@ class Recipe(Config):
     @field_validator("tracking")
     @classmethod
     def _no_password(cls, value: str | None) -> str | None:
-        secret = secret_in(value) if value is not None else None
-        if value is not None and secret is not None:
-            raise ValueError(
-                f"{without_secrets(value)!r} holds {secret}; a recipe may hold none. Put it into an environment "
-                "variable and write ${NAME} in its place"
-            )
-        return value
+        return refuse_secret(value)
 
     @model_validator(mode="after")
     def _task_agrees(self) -> Recipe:

@@ -41,6 +41,17 @@ def secret_in(url: str) -> str | None:
     return None
 
 
+def refuse_secret(url: str | None) -> str | None:
+    """`url` as a field of a recipe may have it. Raises `ValueError` for one that holds a secret, and repeats it not."""
+    secret = None if url is None else secret_in(url)
+    if url is not None and secret is not None:
+        raise ValueError(
+            f"{without_secrets(url)!r} holds {secret}; a recipe may hold none. Put it into an environment variable and "
+            "write ${NAME} in its place"
+        )
+    return url
+
+
 def without_secrets(url: str) -> str:
     """The URL without user, password and parameters, to be shown."""
     found = _URL.match(url)

@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError, field_validator
 
 from danlu.core.config import Config, NotFingerprinted, resources
 from danlu.core.tasks import TaskName
-from danlu.core.urls import secret_in, without_secrets
+from danlu.core.urls import refuse_secret
 from danlu.train.config import ModelConfig, TrainConfig, TrainStage
 
 
@@ -86,13 +86,7 @@ class TuneConfig(Config):
     @field_validator("storage")
     @classmethod
     def _no_password(cls, value: str | None) -> str | None:
-        secret = secret_in(value) if value is not None else None
-        if value is not None and secret is not None:
-            raise ValueError(
-                f"{without_secrets(value)!r} holds {secret}; a recipe may hold none. Put it into an environment "
-                "variable and write ${NAME} in its place"
-            )
-        return value
+        return refuse_secret(value)
 
 
 def setting(name: str) -> tuple[str, ...]:
