@@ -1,8 +1,9 @@
 """The tune stage: trainings with different settings, and the settings of the one that validated best.
 
 A trial is a whole run of the train stage, in a process of its own. The best one's checkpoint stays, so that the train
-stage that follows finds its work done. Optuna proposes (Tree-structured Parzen Estimator, Bergstra et al. 2011) and
-keeps the search in a database that survives a kill; a trial that was under way goes on from its own checkpoint.
+stage that follows finds its work done, if trials had all threads. Optuna proposes (Tree-structured Parzen Estimator,
+Bergstra et al. 2011) and keeps the search in a database that survives a kill; a trial that was under way goes on from
+its own checkpoint.
 """
 
 from __future__ import annotations

@@ -24,10 +24,7 @@ _UNDER_WAY: dict[str, threading.Lock] = {}
 
 
 class Trial(threading.Thread):
-    """A trial in a thread of its own. After its end `said` is its outcome for people; `result` raises its error.
-
-    `counted`: it came to an end by itself, so that it is one of the trials that were asked for.
-    """
+    """A trial in a thread of its own. After its end `said` is its outcome for people; `result` raises its error."""
 
     def __init__(self, ctx: Context, config: TuneStage, study: Study, *, number: int, threads: int) -> None:
         super().__init__(daemon=True)
@@ -39,7 +36,6 @@ class Trial(threading.Thread):
         self._validations = 0
         self._poor = False
         self._error: BaseException | None = None
-        self.counted = False
         self.said = ""
         try:
             sections = put(config.model_dump(mode="json"), self._settings)
@@ -109,7 +105,6 @@ class Trial(threading.Thread):
         self._ends(f"failed: {first}")
 
     def _ends(self, how: str) -> None:
-        self.counted = True
         self.said = f"{self._name.capitalize()}: {how} ({told(self._settings)})."
 
     def _on_event(self, event: dict[str, Any]) -> None:
