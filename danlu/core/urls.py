@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
+
+from danlu.core.errors import UserError
 
 #: Parameters by which signed URLs and database drivers carry a secret.
 _SECRET_PARAMETER = re.compile(
@@ -60,6 +63,39 @@ def without_secrets(url: str) -> str:
     user = _user_info(found["rest"])
     rest = found["rest"][len(user) + 1 :] if user else found["rest"].removeprefix("@")
     return f"{found['scheme']}://{rest}".partition("?")[0]
+
+
+def filled(url: str, field: str) -> tuple[str, set[str]]:
+    """`url` with every `${NAME}` filled in, and what no message may repeat.
+
+    In user, password and parameters a value is quoted, so that it may hold any sign. Raises `UserError` for a variable
+    that is not set; `field` is what names it.
+    """
+    secrets: set[str] = set()
+
+    def fill(text: str, *, quoted: bool) -> str:
+        def value(name: str) -> str:
+            found = os.environ.get(name)
+            if found is None:
+                raise UserError(f"The environment variable {name!r}, which {field} names, is not set.")
+            if quoted:
+                secrets.update({found, quote(found, safe="")})
+            return quote(found, safe="") if quoted else found
+
+        return REFERENCE.sub(lambda match: value(match[1]), text)
+
+    scheme, separator, rest = url.partition("://")
+    user = _user_info(rest) if separator else ""
+    place, mark, parameters = rest[len(user) :].partition("?")
+    whole = scheme + separator + fill(user, quoted=True) + fill(place, quoted=False)
+    return whole + mark + fill(parameters, quoted=True), secrets - {""}
+
+
+def told(message: str, secrets: set[str]) -> str:
+    """A driver's message without URLs' secrets and without `secrets`."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        message = message.replace(secret, "***")
+    return hide_urls(message)
 
 
 def hide_urls(text: str) -> str:

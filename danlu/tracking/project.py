@@ -20,7 +20,7 @@ from typing import Any
 from danlu.core.errors import UserError, first_line
 from danlu.core.lazy import need
 from danlu.core.store import Workspace
-from danlu.core.urls import REFERENCE, without_secrets
+from danlu.core.urls import filled, told, without_secrets
 from danlu.release.registry import ALIASES, Registry, Version
 from danlu.report.summary import summary
 
@@ -53,18 +53,19 @@ def project(name: str, workspace: Workspace, uri: str, base: Path) -> Projected:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     mlflow = need("mlflow", extra="mlflow")
-    filled = _with_environment(uri)
+    whole, secrets = filled(uri, "tracking")
     try:
-        where = _absolute(filled, base)
+        where = _absolute(whole, base)
         client = mlflow.MlflowClient(tracking_uri=where, registry_uri=where)
         return _Projection(client, name, workspace, where).bring_up_to_date()
     except UserError:
         raise
     except Exception as error:  # MLflow's, SQLAlchemy's, of the connection: all about the place
+        why = told(first_line(error, 2_000), secrets)[:200]
         raise UserError(
-            f"MLflow at {without_secrets(uri)!r} cannot be written to: {without_secrets(first_line(error))}. Nothing "
-            f"of the run is lost: `danlu track {name}` tries again."
-        ) from error
+            f"MLflow at {without_secrets(uri)!r} cannot be written to: {why}. Nothing of the run is lost: "
+            f"`danlu track {name}` tries again."
+        ) from None  # the driver's own error may hold the URL
 
 
 class _Projection:
@@ -240,16 +241,6 @@ def _metrics(numbers: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:
             yield f"actual.{name}", float(found["actual"]), 0
         if found["predicted"] is not None:
             yield f"predicted.{name}", float(found["predicted"]["value"]), 0
-
-
-def _with_environment(uri: str) -> str:
-    def value(name: str) -> str:
-        found = os.environ.get(name)
-        if found is None:
-            raise UserError(f"The environment variable {name!r}, which tracking names, is not set.")
-        return found
-
-    return REFERENCE.sub(lambda match: value(match[1]), uri)
 
 
 def _absolute(uri: str, base: Path) -> str:

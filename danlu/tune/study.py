@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import secrets
 import warnings
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from danlu.core.context import Context
 from danlu.core.errors import UserError, first_line
 from danlu.core.lazy import need
 from danlu.core.store import write_atomically
-from danlu.core.urls import REFERENCE, hide_urls, without_secrets
+from danlu.core.urls import filled, told, without_secrets
 from danlu.tune.config import Choice, Space, TuneConfig
 
 #: The stage whose runs are the trials.
@@ -49,7 +48,11 @@ class Study:
         optuna.logging.disable_default_handler()
         logging.getLogger("alembic").setLevel(logging.WARNING)
         place = "the workspace" if config.storage is None else without_secrets(config.storage)
-        url, secrets = _filled(config.storage) if config.storage else (f"sqlite:///{ctx.state / 'study.sqlite'}", set())
+        url, secrets = (
+            filled(config.storage, "tune.storage")
+            if config.storage
+            else (f"sqlite:///{ctx.state / 'study.sqlite'}", set())
+        )
         try:
             study = optuna.create_study(
                 storage=url,
@@ -61,9 +64,7 @@ class Study:
                 load_if_exists=True,
             )
         except Exception as error:  # SQLAlchemy's, the driver's, Optuna's own: all about the storage
-            why = hide_urls(first_line(error, 2_000))
-            for secret in secrets:
-                why = why.replace(secret, "***")
+            why = told(first_line(error, 2_000), secrets)
             # Not `from error`: the driver's own error may hold the URL.
             raise UserError(
                 f"The search cannot be kept in {place}: {why[:200]}. Give tune.storage a database that can be reached, "
@@ -248,37 +249,3 @@ def _owner(ctx: Context) -> str:
     if not path.exists():
         write_atomically(path, json.dumps(secrets.token_hex(8)))
     return str(json.loads(path.read_text(encoding="utf-8")))
-
-
-def _filled(storage: str) -> tuple[str, set[str]]:
-    """The URL with every `${NAME}` filled in, part by part, so that a password may hold any sign; and what is secret.
-
-    Raises `UserError` for what is no URL and for a variable that is not set.
-    """
-    engine = need("sqlalchemy.engine", extra="tune")
-    secrets: set[str] = set()
-
-    def fill(value: Any) -> Any:
-        if not isinstance(value, str) or not REFERENCE.search(value):
-            return value
-        filled = REFERENCE.sub(lambda match: _variable(match[1]), value)
-        secrets.add(filled)
-        return filled
-
-    try:
-        url = engine.make_url(storage)
-    except Exception:  # SQLAlchemy's own, which would repeat the text
-        raise UserError(
-            f"tune.storage is {without_secrets(storage)!r}, which is not the URL of a database. Expected, for "
-            "instance, postgresql+psycopg://tuner:${PGPASSWORD}@host/optuna."
-        ) from None
-    parts = {part: fill(getattr(url, part)) for part in ("username", "password", "host", "database")}
-    filled = url.set(**parts, query={name: fill(value) for name, value in url.query.items()})
-    return filled.render_as_string(hide_password=False), secrets - {parts["host"], parts["database"]}
-
-
-def _variable(name: str) -> str:
-    found = os.environ.get(name)
-    if found is None:
-        raise UserError(f"The environment variable {name!r}, which tune.storage names, is not set.")
-    return found
