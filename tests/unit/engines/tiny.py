@@ -5,8 +5,10 @@ Exports take seconds, so each is made once a test session.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -127,15 +129,21 @@ def run_compress(folder: Path, checkpoint: Path, corpus: Path, forms: list[str])
     return context.out
 
 
-#: Exports already made in this test session, by task.
-_MADE: dict[str, Path] = {}
-
-
 def export(factory: pytest.TempPathFactory, task: str) -> Path:
-    """All forms of the tiny model for `task`; beside the artifact's folder lie its `checkpoint` and `corpus`."""
-    if task not in _MADE:
-        folder = factory.mktemp(f"export-{task}")
-        checkpoint = write_checkpoint(folder / "checkpoint", task)
-        corpus = write_corpus(folder / "corpus", texts(60, seed=7))
-        _MADE[task] = run_compress(folder, checkpoint, corpus, ["torch", "onnx", "onnx-int8"])
-    return _MADE[task]
+    """All forms of the tiny model for `task`; beside the artifact's folder lie its `checkpoint` and `corpus`.
+
+    Made once a test session, whichever of its processes asks first; nobody may write there.
+    """
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    kept = root / f"export-{task}"
+    with (root / f"export-{task}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            folder = factory.mktemp(f"export-{task}-unfinished")
+            checkpoint = write_checkpoint(folder / "checkpoint", task)
+            corpus = write_corpus(folder / "corpus", texts(60, seed=7))
+            run_compress(folder, checkpoint, corpus, ["torch", "onnx", "onnx-int8"])
+            folder.rename(kept)
+    return kept / "out"
