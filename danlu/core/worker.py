@@ -25,7 +25,7 @@ from danlu.core.lazy import EXTRA_OF, missing
 from danlu.core.machine import peak_resident_bytes, this_machine
 from danlu.core.store import Workspace
 
-#: What the parent's signals ask for; they come before the handlers are there as well (see `runner._Process`).
+#: What the parent's signals ask for; they come before the handlers are there as well (see `process.StageProcess`).
 _MEANING: dict[int, StopReason] = {signal.SIGTERM: "interrupted", signal.SIGUSR1: "memory"}
 
 
