@@ -28,6 +28,9 @@ from danlu.serve.config import ServeConfig
 from danlu.train.config import ModelConfig, TrainConfig
 from danlu.tune.config import TuneConfig, check_space
 
+#: Settings of `train` that mean something to a model without a neural network.
+_HEEDED_BY_CLASSIC = ("class_weights", "seed")
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -73,6 +76,39 @@ class Recipe(Config):
     @classmethod
     def _no_password(cls, value: str | None) -> str | None:
         return refuse_secret(value)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _forms_of_the_model(cls, values: Any) -> Any:
+        """A model without a neural network has one form; where the recipe names none, that is the default."""
+        if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
+            return values
+        asked = values.get("compress") or {}
+        if values["model"].get("classic") is None or not isinstance(asked, dict):
+            return values
+        return {**values, "compress": {"forms": ["classic"], "ship": "classic", **asked}}
+
+    @model_validator(mode="after")
+    def _classic_agrees(self) -> Recipe:
+        classic, forms = self.model.classic is not None, self.compress.forms
+        if classic != ("classic" in forms) or (classic and len(forms) > 1):
+            raise ValueError(
+                f"compress.forms is {forms}, but a model.classic has the form classic and other models have the others"
+            )
+        if not classic:
+            return self
+        if self.task != "classify":
+            raise ValueError(f"model.classic classifies texts, but the recipe's task is {self.task}")
+        if self.tune is not None:
+            raise ValueError("tune searches the settings of a neural network; model.classic has none of them")
+        defaults = {name: value for name, value in TrainConfig() if name not in _HEEDED_BY_CLASSIC}
+        changed = [name for name, value in defaults.items() if getattr(self.train, name) != value]
+        if changed:
+            raise ValueError(
+                f"train.{changed[0]} says nothing to model.classic, which heeds {' and '.join(_HEEDED_BY_CLASSIC)} of "
+                "train alone"
+            )
+        return self
 
     @model_validator(mode="after")
     def _task_agrees(self) -> Recipe:

@@ -17,6 +17,7 @@ from danlu.core.errors import ModelError
 from danlu.core.tasks import TaskName
 from danlu.engines.base import FORM, Form
 from danlu.engines.onnx_engine import MODEL
+from danlu.learning.classic.text_model import FILES as CLASSIC_FILES
 from danlu.learning.models import load_checkpoint, read_config
 from danlu.learning.text import TOKENIZER_FILE, end_id, load_tokenizer
 
@@ -36,6 +37,11 @@ class Source:
     task: TaskName
     labels: tuple[str, ...] | None
     max_length: int
+
+    @property
+    def engine(self) -> str:
+        """Which engine answers for the checkpoint as it is."""
+        return "classic" if (self.folder / CLASSIC_FILES[0]).is_file() else "torch"
 
     @functools.cached_property
     def model(self) -> Any:
@@ -99,11 +105,18 @@ def _onnx_int8(source: Source, folder: Path) -> None:
     quantize(source.graph, folder / MODEL)
 
 
+def _classic(source: Source, folder: Path) -> None:
+    for name in CLASSIC_FILES:
+        if (source.folder / name).is_file():
+            shutil.copyfile(source.folder / name, folder / name)
+
+
 FORMS: dict[FormName, FormKind] = {
     "torch": FormKind(export=_torch, engine="torch", precision="float32", batch_invariant=True),
     "onnx": FormKind(export=_onnx, engine="onnx", precision="float32", batch_invariant=True),
     # Each batch gets scales of its own for the activations, so an answer depends on the other texts.
     "onnx-int8": FormKind(export=_onnx_int8, engine="onnx", precision="int8", batch_invariant=False),
+    "classic": FormKind(export=_classic, engine="classic", precision="float64", batch_invariant=True),
 }
 
 
@@ -112,8 +125,7 @@ def write_form(name: FormName, source: Source, folder: Path) -> Form:
     kind = FORMS[name]
     folder.mkdir(parents=True)
     kind.export(source, folder)
-    shutil.copyfile(source.folder / TOKENIZER_FILE, folder / TOKENIZER_FILE)
-    for settings in _TOKENIZER_SETTINGS:
+    for settings in (TOKENIZER_FILE, *_TOKENIZER_SETTINGS):
         if (source.folder / settings).is_file():
             shutil.copyfile(source.folder / settings, folder / settings)
     form = Form(

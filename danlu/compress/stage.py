@@ -13,8 +13,7 @@ from danlu.compress.parity import answers, parity
 from danlu.core.artifact import write_json
 from danlu.core.context import Context
 from danlu.engines.base import Form
-from danlu.engines.table import load
-from danlu.engines.torch_engine import TorchEngine
+from danlu.engines.table import load, open_form
 from danlu.learning.corpus import read_part
 
 _TRAINING = "training.json"
@@ -30,13 +29,13 @@ def run(ctx: Context, config: CompressStage) -> None:
         scratch=ctx.state,
         task=config.task,
         labels=tuple(about["labels"]) if about["labels"] else None,
-        max_length=about["max_length"],
+        max_length=about["max_length"] or 0,
     )
     # The rows lie sorted by id, and ids are hashes: the first ones are a fair draw.
     texts = read_part(ctx.inputs["data"].folder, "validation", ["text"])["text"][: config.compress.parity_rows]
     entries = {}
     with ctx.progress("exporting and comparing forms", total=1 + 2 * len(config.compress.forms), unit="steps") as bar:
-        reference_engine = TorchEngine(source.folder, _as_form(source), ctx.threads)
+        reference_engine = open_form(source.folder, _as_form(source), ctx.threads)
         reference = answers(reference_engine, texts)
         reference_engine.close()
         bar.advance(1)
@@ -63,11 +62,11 @@ def run(ctx: Context, config: CompressStage) -> None:
 
 
 def _as_form(source: Source) -> Form:
-    """The checkpoint itself, to be run by the torch engine."""
+    """The checkpoint itself, to be run as training left it."""
     weights: list[Path] = sorted(source.folder.glob("*.safetensors"))
     return Form(
         name="checkpoint",
-        engine="torch",
+        engine=source.engine,
         task=source.task,
         labels=source.labels,
         max_length=source.max_length,

@@ -19,6 +19,7 @@ EXTRA_OF: dict[str, str] = {
     "huggingface_hub": "train",
     "imblearn": "balance",
     "jinja2": "report",
+    "lightgbm": "classic",
     "markitdown": "documents",
     "matplotlib": "report",
     "mlflow": "mlflow",

@@ -24,11 +24,11 @@ FORM = "form.json"
 class Form:
     """What `form.json` says about one exported form of a model.
 
-    `name`: the form's name, `form` in the file. `engine`: which engine loads it. `labels`: class names in the
-    order of the probabilities; None for generate. `max_length`: longest input in tokens; for generate the whole
-    context, prompt and answer together. `batch_invariant`: whether the answer to one text is the same (to 1e-5)
-    whatever else is in its batch. `precision`: of the weights. `bytes`: size of the form's files on disk.
-    `end_ids`: tokens that end a generated text.
+    `name`: the form's name, `form` in the file. `engine`: which engine loads it. `labels`: class names in the order of
+    the probabilities; None for generate. `max_length`: longest input in tokens, 0 where texts are read whole; for
+    generate the whole context, prompt and answer together. `batch_invariant`: whether the answer to one text is the
+    same (to 1e-5) whatever else is in its batch. `precision`: of the weights. `bytes`: size of the form's files on
+    disk. `end_ids`: tokens that end a generated text.
     """
 
     name: str

@@ -66,6 +66,12 @@ def features_for(texts: Sequence[str], sample: int = 2_000) -> str:
     return "latin" if len(texts) <= _CHARACTERS_UP_TO else "latin, many"
 
 
+def options_for(texts: Sequence[str]) -> list[dict[str, Any]]:
+    """The n-grams that suit these texts: sets of options of scikit-learn's `TfidfVectorizer`, one set a kind."""
+    fewest = 2 if len(texts) >= _SMALL_ROWS else 1
+    return [{"min_df": fewest, **options} for options in _FEATURES[features_for(texts)]]
+
+
 class TextBaseline:
     """Word and character n-grams for text with spaces, character n-grams for Chinese; deterministic."""
 
@@ -86,10 +92,8 @@ class TextBaseline:
         self.labels = sorted(set(labels))
         if len(self.labels) == 1:
             return self
-        fewest = 2 if len(texts) >= _SMALL_ROWS else 1
         self._vectorizers = [
-            TfidfVectorizer(sublinear_tf=True, min_df=fewest, dtype=np.float32, **options)
-            for options in _FEATURES[features_for(texts)]
+            TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **options) for options in options_for(texts)
         ]
         features = hstack([vectorizer.fit_transform(texts) for vectorizer in self._vectorizers], format="csr")
         self._model = LogisticRegression(C=_PENALTY, max_iter=_ITERATIONS, tol=_TOLERANCE)

@@ -47,35 +47,18 @@ TOKENIZER_BYTES = 0.45e9
 #: of them at most), and holes in the heap. Fitted to three training runs.
 BYTES_PER_LENGTH = 11e6
 _MOST_LENGTHS = 96
-#: Stages of the road in order.
-STAGES = ("clean", "duplicates", "data", "tune", "train", "compress", "evaluate", "speed", "release")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """Everything a prediction is made of. `labels`: classes, or None when the model generates."""
+class Amounts:
+    """How many rows there are, and how many of them each part of the road sees."""
 
     config: PlanStage
     look: Look
-    tokens: Tokens
-    shape: Shape
-    parameters: int
-    labels: int | None
-    precision: str
-    threads: int
 
     @property
     def generates(self) -> bool:
-        return self.labels is None
-
-    @property
-    def trained(self) -> Trained:
-        """What `train.method` trains of the model."""
-        return trained_by(self.config.train.method, self.shape, self.parameters, generates=self.generates)
-
-    @property
-    def mixed(self) -> bool:
-        return self.precision != "float32"
+        return self.config.task == "generate"
 
     @property
     def usable(self) -> int:
@@ -107,6 +90,27 @@ class Job:
         rows = self.rows_of(self.config.data.split.test)
         limit = self.config.evaluate.max_rows
         return rows if limit is None else min(rows, limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Amounts):
+    """Everything a prediction is made of. `labels`: classes, or None when the model generates."""
+
+    tokens: Tokens
+    shape: Shape
+    parameters: int
+    labels: int | None
+    precision: str
+    threads: int
+
+    @property
+    def trained(self) -> Trained:
+        """What `train.method` trains of the model."""
+        return trained_by(self.config.train.method, self.shape, self.parameters, generates=self.generates)
+
+    @property
+    def mixed(self) -> bool:
+        return self.precision != "float32"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,47 +236,55 @@ _EVIDENCE_BYTES = 0.25e9
 def predict_stages(job: Job, plan: Training, rates: Rates) -> dict[str, StageCost]:
     """Seconds and peak memory of every stage on this machine, in the order of the road."""
     makers = {
-        "clean": lambda: _clean(job),
-        "duplicates": lambda: _duplicates(job),
-        "data": lambda: _data(job),
         "tune": lambda: _tune(job, plan, rates),
-        "train": lambda: _train(job, plan, rates) if _trains_anew(job) else _rough(0.0, 0.0),
+        "train": lambda: _train(job, plan, rates) if _trains_anew(job) else rough(0.0, 0.0),
         "compress": lambda: _compress(job, rates),
         "evaluate": lambda: _evaluate(job, plan, rates),
         "speed": lambda: _speed(job, rates),
-        "release": lambda: _rough(_START["release"], _RELEASE_BYTES),
+        "release": release,
     }
-    stages = [stage for stage in STAGES if stage != "tune" or job.config.tune is not None]
-    return {stage: _stretched(makers[stage](), rates.share) for stage in stages}
+    costs = of_data(job)
+    costs |= {stage: make() for stage, make in makers.items() if stage != "tune" or job.config.tune is not None}
+    return {stage: stretched(cost, rates.share) for stage, cost in costs.items()}
 
 
-def _stretched(cost: StageCost, share: float) -> StageCost:
+def of_data(amounts: Amounts) -> dict[str, StageCost]:
+    """What the stages before training take."""
+    return {"clean": _clean(amounts), "duplicates": _duplicates(amounts), "data": _data(amounts)}
+
+
+def release() -> StageCost:
+    """What the last stage takes."""
+    return rough(_START["release"], _RELEASE_BYTES)
+
+
+def stretched(cost: StageCost, share: float) -> StageCost:
     """The cost with its upper bound moved by what a busy machine would add: `share` of its time was free."""
     seconds = cost.seconds
     longer = Interval(value=seconds.value, low=seconds.low, high=seconds.high / max(share, 0.05))
     return StageCost(seconds=longer, memory=cost.memory)
 
 
-def _clean(job: Job) -> StageCost:
+def _clean(job: Amounts) -> StageCost:
     return _of_texts("clean", job.look.rows, job.look.rows * job.look.characters)
 
 
-def _duplicates(job: Job) -> StageCost:
+def _duplicates(job: Amounts) -> StageCost:
     return _of_texts("duplicates", job.drawn, job.drawn * job.look.characters)
 
 
-def _data(job: Job) -> StageCost:
+def _data(job: Amounts) -> StageCost:
     cost = _of_texts("data", job.drawn, job.drawn * job.look.characters)
     if job.generates:
         return cost
     naive = 2 * _TFIDF_SECONDS_PER_CHARACTER * min(MOST_ROWS, job.drawn) * job.look.characters
-    return _rough(cost.seconds.value + naive, cost.memory.value)
+    return rough(cost.seconds.value + naive, cost.memory.value)
 
 
 def _of_texts(stage: str, rows: int, characters: float) -> StageCost:
     """A stage that looks at every row once."""
     seconds = _START[stage] + _SECONDS_PER_ROW[stage] * rows + _SECONDS_PER_CHARACTER[stage] * characters
-    return _rough(seconds, _DATA_BYTES[stage] + _DATA_BYTES_PER_CHARACTER[stage] * min(characters, 1e8))
+    return rough(seconds, _DATA_BYTES[stage] + _DATA_BYTES_PER_CHARACTER[stage] * min(characters, 1e8))
 
 
 def _train(job: Job, plan: Training, rates: Rates) -> StageCost:
@@ -321,7 +333,7 @@ def _compress(job: Job, rates: Rates) -> StageCost:
     if exports:
         seconds += _EXPORT_SECONDS[job.generates] + _EXPORT_SECONDS_PER_LAYER * job.shape.layers
         seconds += weights / _EXPORT_BYTES_PER_SECOND
-    return _rough(seconds, FRAMEWORK_BYTES + (_EXPORT_BYTES + 6 * weights if exports else _ENGINE_BYTES + 3 * weights))
+    return rough(seconds, FRAMEWORK_BYTES + (_EXPORT_BYTES + 6 * weights if exports else _ENGINE_BYTES + 3 * weights))
 
 
 def _evaluate(job: Job, plan: Training, rates: Rates) -> StageCost:
@@ -332,7 +344,7 @@ def _evaluate(job: Job, plan: Training, rates: Rates) -> StageCost:
     if settings.baseline:
         learned = job.train_rows + min(job.train_rows, plan.samples)
         seconds += _BASELINE_SECONDS_PER_CHARACTER[job.generates] * learned * job.look.characters
-    return _rough(seconds, FRAMEWORK_BYTES + _EVIDENCE_BYTES + 12.0 * job.parameters)
+    return rough(seconds, FRAMEWORK_BYTES + _EVIDENCE_BYTES + 12.0 * job.parameters)
 
 
 def _speed(job: Job, rates: Rates) -> StageCost:
@@ -342,7 +354,7 @@ def _speed(job: Job, rates: Rates) -> StageCost:
     seconds = _START["speed"] + passes * (seconds_of_scoring(one, rates, mixed=False) + weights_read)
     if not job.generates:
         seconds += len(job.config.compress.forms) * _scoring(job, _REQUESTS, rates)
-    return _rough(seconds, FRAMEWORK_BYTES + _ENGINE_BYTES + 12.0 * job.parameters)
+    return rough(seconds, FRAMEWORK_BYTES + _ENGINE_BYTES + 12.0 * job.parameters)
 
 
 def _scoring(job: Job, rows: int, rates: Rates) -> float:
@@ -351,7 +363,8 @@ def _scoring(job: Job, rows: int, rates: Rates) -> float:
     return seconds_of_scoring(forward(job.shape, batches, generates=job.generates), rates, mixed=False)
 
 
-def _rough(seconds: float, memory: float) -> StageCost:
+def rough(seconds: float, memory: float) -> StageCost:
+    """A cost whose formula is known to be rough."""
     return StageCost(
         seconds=Interval.around(seconds, *OTHER_SPREAD), memory=Interval.around(memory, *OTHER_MEMORY_SPREAD)
     )

@@ -12,7 +12,7 @@ from danlu.core.artifact import write_json
 from danlu.core.context import Context
 from danlu.learning.models import check_base
 from danlu.learning.step import choose_precision
-from danlu.plan import calibrate
+from danlu.plan import calibrate, classic
 from danlu.plan.catalogue import read_catalogue
 from danlu.plan.config import PlanStage
 from danlu.plan.cost import Total, elsewhere, total_here, watts_here
@@ -36,6 +36,9 @@ def run(ctx: Context, config: PlanStage) -> None:
 
     Raises `DataError` and `ModelError` for a source or a base model that cannot be used.
     """
+    if config.model.classic is not None:
+        classic.run(ctx, config)
+        return
     job = _job(ctx, config)
     plan = plan_training(job)
     ctx.say("Measuring this machine for three seconds")

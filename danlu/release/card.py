@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 Json = Mapping[str, Any]
 
 _PIPELINES = {"classify": "text-classification", "generate": "text-generation"}
-_LIBRARIES = {"torch": "transformers", "onnx": "onnx", "onnx-int8": "onnx"}
+_LIBRARIES = {"torch": "transformers", "onnx": "onnx", "onnx-int8": "onnx", "classic": "danlu"}
 _LANGUAGES = {"zh": "Chinese", "en": "English"}
 _PURPOSES = {
     "classify": "Give it a text; it answers with one of {labels} and a probability for each.",
@@ -251,7 +251,7 @@ def _form(release: Json, export: Json, speed: Json, checkpoint: Json) -> str:
         ["form", f"{release['form']} ({form['precision']})"],
         ["size", f"{form['bytes'] / 1e6:,.1f} MB"],
         ["parameters", _count(checkpoint.get("parameters"))],
-        ["longest text", f"{_count(checkpoint.get('max_length'))} tokens; longer ones are cut"],
+        ["longest text", _longest(checkpoint.get("max_length"))],
         ["latency p50 / p95", f"{_number(speed.get('p50_ms'))} / {_number(speed.get('p95_ms'))} ms, one text"],
         ["throughput", f"{_number(speed.get('throughput_per_second'))} texts per second"],
         ["differs from the checkpoint on", _share(form.get("parity"))],
@@ -260,6 +260,10 @@ def _form(release: Json, export: Json, speed: Json, checkpoint: Json) -> str:
     machine = speed.get("machine") or {}
     measured = f"\n\nSpeed was measured on {machine['cpu']}, {machine['cores']} cores." if machine.get("cpu") else ""
     return _table(["", ""], rows) + measured
+
+
+def _longest(tokens: int | None) -> str:
+    return "any; texts are read whole" if tokens is None else f"{_count(tokens)} tokens; longer ones are cut"
 
 
 def _limits(release: Json, card: Json, checkpoint: Json, export: Json, evidence: Json) -> list[str]:

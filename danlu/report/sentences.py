@@ -27,7 +27,7 @@ def _ship(numbers: Numbers) -> Sentence:
     passed = len(numbers["gates"] or [])
     quality, against = _quality(numbers), _against_baseline(numbers)
     comparison = (numbers["baseline"] or {}).get("comparison")
-    if comparison and not (comparison["significant"] and is_better(numbers)):
+    if comparison and not is_cheap(numbers) and not (comparison["significant"] and is_better(numbers)):
         return {
             "en": f"Its gates let it pass, but look twice: {numbers['name']} {quality['en']}{against['en']}.",
             "zh": f"门槛都过了，但请三思：{numbers['name']} {quality['zh']}{against['zh']}。",
@@ -136,6 +136,11 @@ NOT_COMPARABLE = frozenset({"perplexity"})
 
 #: Scores of which less is better.
 LOWER_IS_BETTER = frozenset({"perplexity", "bits_per_character", "log_loss", "ece"})
+
+
+def is_cheap(numbers: Numbers) -> bool:
+    """Whether the model is one without a neural network, as cheap as the baseline itself."""
+    return (numbers["evidence"] or {}).get("form") == "classic"
 
 
 def is_better(numbers: Numbers) -> bool | None:
@@ -276,7 +281,7 @@ def _baseline_point(numbers: Numbers) -> Sentence | None:
     metric = "accuracy" if "accuracy" in every else "bits_per_character"
     theirs = (every.get(metric) or {}).get("value")
     ours = (((evidence or {}).get("scores") or {}).get(metric) or {}).get("value")
-    if theirs is None or ours is None:
+    if theirs is None or ours is None or is_cheap(numbers):
         return None
     show = percent if metric == "accuracy" else number
     ahead = ours < theirs if metric in LOWER_IS_BETTER else ours > theirs
@@ -287,11 +292,15 @@ def _baseline_point(numbers: Numbers) -> Sentence | None:
             f"{show(theirs)}, so the model earns its place.",
             "zh": f"就算让简单基线（{baseline['name']}）学完全部训练数据，也只到 {show(theirs)}，这个模型值得用。",
         }
+    instead = {"en": "", "zh": ""}
+    if metric == "accuracy":
+        setting = "model: {classic: {kind: logistic}}"
+        instead = {"en": f" To release the baseline itself: {setting}.", "zh": f"要发布基线本身：{setting}。"}
     return {
         "en": f"The cheap baseline ({baseline['name']}) reaches {show(theirs)} when it learns from all the training "
-        "rows: you may not need this model, or it needs more of your data.",
+        f"rows: you may not need this model, or it needs more of your data.{instead['en']}",
         "zh": f"简单基线（{baseline['name']}）学完全部训练数据能到 {show(theirs)}："
-        "也许不需要这个模型，或者它还要多学些数据。",
+        f"也许不需要这个模型，或者它还要多学些数据。{instead['zh']}",
     }
 
 

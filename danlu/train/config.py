@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from danlu.core.config import Config, NotFingerprinted, OptionalResource
 from danlu.core.tasks import TaskName
 from danlu.learning.adapters.config import FullMethod, MethodConfig
+from danlu.learning.classic.config import ClassicConfig
 from danlu.learning.objectives.config import ObjectiveConfig
 from danlu.learning.optimizers.config import AdamWOptimizer, CosineSchedule, OptimizerConfig, ScheduleConfig
 from danlu.learning.regularizers.config import RegularizeConfig
@@ -30,13 +31,18 @@ class ScratchConfig(Config):
 
 
 class ModelConfig(Config):
-    """The model to start from: a pretrained base, or a small one from scratch."""
+    """The model to start from: a pretrained base, a small one from scratch, or one without a neural network."""
 
     base: OptionalResource = Field(
         None,
         description="Pretrained model folder: a path, package://NAME/path, hf://OWNER/NAME or modelscope://OWNER/NAME.",
     )
     scratch: ScratchConfig | None = Field(None, description="Train a small model from nothing instead of a base.")
+    classic: ClassicConfig | None = Field(
+        None,
+        description="A classifier without a neural network instead: logistic or gradient_boosting over "
+        "n-grams. Fits in seconds to minutes; of train it heeds seed and class_weights alone.",
+    )
     max_length: int | Literal["auto"] = Field(
         "auto", description="Longest text, in tokens; longer ones are cut. auto covers 99 % of the training texts."
     )
@@ -44,8 +50,11 @@ class ModelConfig(Config):
 
     @model_validator(mode="after")
     def _one_start(self) -> ModelConfig:
-        if (self.base is None) == (self.scratch is None):
-            raise ValueError("give either base (a pretrained model) or scratch (a small model from nothing)")
+        if [self.base, self.scratch, self.classic].count(None) != 2:
+            raise ValueError(
+                "give one of base (a pretrained model), scratch (a small model from nothing) and classic (one without "
+                "a neural network)"
+            )
         return self
 
 

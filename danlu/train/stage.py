@@ -44,7 +44,7 @@ from danlu.learning.optimizers.table import make_optimizer
 from danlu.learning.regularizers.weights import Regularizer, set_dropout
 from danlu.learning.step import choose_precision, make_accelerator, precision_of
 from danlu.learning.text import TOKENIZER_FILE, auto_length, load_tokenizer, pad_id
-from danlu.train import guard
+from danlu.train import classic, guard
 from danlu.train.config import ScratchConfig, TrainConfig, TrainStage
 from danlu.train.loop import Training, make_order, seed_noise, train
 from danlu.train.prepared import prepared
@@ -64,7 +64,13 @@ ADAPTER = "adapter"
 
 
 def run(ctx: Context, config: TrainStage) -> None:
-    """Train, and write the best weights in the layout of transformers, with the last ones beside them."""
+    """Train, and write the best weights in the layout of transformers, with the last ones beside them.
+
+    What `model.classic` asks for has no steps and is fitted by `danlu.train.classic`.
+    """
+    if config.model.classic is not None:
+        classic.run(ctx, config)
+        return
     torch.set_num_threads(ctx.threads)
     keep_freed_memory()
     quiet_transformers()

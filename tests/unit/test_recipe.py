@@ -41,7 +41,7 @@ def test_a_short_recipe_is_enough() -> None:
         (("task: classify\n", ""), r"r: 'task' is missing"),
         (("train:", "epochs: 3\ntrain:"), r"r:8: there is no key 'epochs'. It belongs under 'train'"),
         (("train:", "name: twice\ntrain:"), r"r:8: 'name' is given twice"),
-        (("  scratch: {layers: 1}", "  max_length: 32"), r"r:6: model: give either base"),
+        (("  scratch: {layers: 1}", "  max_length: 32"), r"r:6: model: give one of base"),
         (("{layers: 1}", "{width: 30, heads: 4}"), r"r:7: model\.scratch: width is 30"),
         (
             ("    - path: reviews.csv", "    - paht: reviews.csv"),

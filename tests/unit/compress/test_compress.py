@@ -34,7 +34,7 @@ def test_every_form_of_the_recipe_has_a_row() -> None:
 def test_the_export_says_what_it_holds(classify_export: Path) -> None:
     export = read(classify_export / "export.json")
     assert export["ship"] == "torch"
-    assert set(export["forms"]) == set(FORMS)
+    assert set(export["forms"]) == set(FORMS) - {"classic"}  # of models without a neural network alone
     assert read(classify_export / "training.json") == {"steps": 1, "samples": 32}
     for name, entry in export["forms"].items():
         folder = classify_export / "forms" / name
