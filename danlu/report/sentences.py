@@ -108,6 +108,8 @@ def _against_baseline(numbers: Numbers) -> Sentence:
     comparison = (baseline or {}).get("comparison")
     if not baseline or not comparison:
         return {"en": "", "zh": ""}
+    if is_cheap(numbers) and not comparison["significant"]:
+        return {"en": ", as the baseline does, and is as cheap", "zh": "，和基线相当，也一样便宜"}
     shown = _baseline_shown(numbers)
     if not comparison["significant"]:
         return {
