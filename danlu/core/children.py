@@ -60,6 +60,7 @@ class Child:
                 deadline=ctx.limits.deadline,
                 memory_bytes=None if ctx.limits.memory_bytes is None else ctx.limits.memory_bytes // share,
                 threads=threads or ctx.threads,
+                watts_per_core=ctx.origin.watts_per_core,
             ),
             observer=self._on_event,
             interrupted=self._stop,

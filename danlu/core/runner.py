@@ -22,15 +22,17 @@ from typing import Any
 from pydantic import BaseModel
 
 from danlu.core.artifact import LOGS, Artifact, Record, content_hash, list_files
+from danlu.core.attempts import Attempts, meter
 from danlu.core.config import as_seen
 from danlu.core.config import resources as resources_of
 from danlu.core.context import Limits
+from danlu.core.energy import JOULES_PER_KWH, WATTS_PER_CORE
 from danlu.core.errors import BY_NAME, BudgetReached, DataError, Interrupted, StageCrashed, from_os_error
 from danlu.core.fingerprint import fingerprint, plain
-from danlu.core.machine import energy_joules, library_versions, peak_resident_bytes, resident_bytes, this_machine
+from danlu.core.machine import library_versions, peak_resident_bytes, resident_bytes, this_machine
 from danlu.core.resource import Digests, Resolver, Site
 from danlu.core.stage import Stage, as_values
-from danlu.core.store import Workspace, write_json_atomically
+from danlu.core.store import Workspace
 from danlu.core.worker import Job, execute
 
 Observer = Callable[[dict[str, Any]], None]
@@ -42,7 +44,6 @@ def ignore(_event: dict[str, Any]) -> None:
 
 #: How long a stage may take to save its work after it was asked to stop, before it is killed.
 _GRACE_SECONDS = 60.0
-_HEARTBEAT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +59,17 @@ class StageOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Caps:
-    """Caps of one invocation; None means no cap. `threads` is how many CPU threads a stage may use."""
+    """Caps of one invocation; None means no cap. `threads` is how many CPU threads a stage may use.
+
+    `kwh` is of all stages together, and `energy` the field of the recipe it comes from; `watts_per_core` is what a busy
+    core is taken to use where no counter can be read.
+    """
 
     deadline: float | None = None
     memory_bytes: int | None = None
+    kwh: float | None = None
+    energy: str = "budget.kwh"
+    watts_per_core: float = WATTS_PER_CORE
     threads: int = 1
 
 
@@ -86,6 +94,7 @@ class Runner:
     interrupted: threading.Event | None = None
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     outcomes: list[StageOutcome] = field(default_factory=list)
+    _joules: float = 0.0
 
     def walk(self, recipe: BaseModel, until: str | None = None) -> BaseModel:
         """Run or reuse every stage up to and with `until`; returns the recipe with `auto` values resolved.
@@ -155,6 +164,8 @@ class Runner:
             raise Interrupted(f"Stopped before {stage.name}. The same command continues from here.")
         if self.caps.deadline is not None and time.time() > self.caps.deadline:
             raise BudgetReached(f"The cap budget.hours was reached before {stage.name}. Run again to continue.")
+        if self.caps.kwh is not None and self._joules > self.caps.kwh * JOULES_PER_KWH:
+            raise BudgetReached(f"The cap {self.caps.energy} was reached before {stage.name}. Run again to continue.")
         job = Job(
             stage=stage.name,
             fingerprint=print_,
@@ -172,6 +183,8 @@ class Runner:
             threads=self.caps.threads,
             deadline=self.caps.deadline,
             memory_bytes=self.caps.memory_bytes,
+            energy=self.caps.energy,
+            watts_per_core=self.caps.watts_per_core,
             parent=os.getpid(),
         )
         self.observer({"type": "stage", "stage": stage.name, "state": "started", "fingerprint": print_, "seconds": 0})
@@ -234,21 +247,23 @@ class Runner:
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         Path(job.state).mkdir(exist_ok=True)
-        attempts = _Attempts(work / "attempts.json")
-        started, energy = _now(), energy_joules()
+        attempts = Attempts(work / "attempts.json")
+        started = _now()
         try:
             if self.in_process:
+                attempts.meter = meter(os.getpid(), job)
                 execute(job, lambda event: self.observer({**event, "stage": stage.name}), _limits_of(job))
                 peak = peak_resident_bytes()
             else:
-                peak = _Process(job, work, self.observer, self.lock, interrupted, attempts).wait()
+                allowed = None if self.caps.kwh is None else self.caps.kwh * JOULES_PER_KWH - self._joules
+                peak = _Process(job, work, self.observer, self.lock, interrupted, attempts, allowed).wait()
         finally:
-            seconds = attempts.beat()
+            seconds, joules = attempts.beat()
+            self._joules += attempts.joules or 0.0
         log = work / "log.txt"
         if log.exists() and log.stat().st_size:
             (out / LOGS).mkdir(exist_ok=True)
             log.replace(out / LOGS / "stage.log")
-        after = energy_joules()
         files = list_files(out)
         return Record(
             stage=stage.name,
@@ -266,9 +281,8 @@ class Runner:
             seconds=round(seconds, 3),
             attempts=attempts.count,
             peak_memory_bytes=peak,
-            kwh=(after - energy) / 3.6e6
-            if energy is not None and after is not None and after >= energy and attempts.count == 1
-            else None,
+            kwh=None if joules is None else joules / JOULES_PER_KWH,
+            kwh_by=None if joules is None else attempts.how,
             danlu=importlib.metadata.version("danlu"),
         )
 
@@ -283,32 +297,7 @@ def _refuse_changes(stage: Stage, job: Job, paths: Mapping[str, Path], digests: 
 
 
 def _limits_of(job: Job) -> Limits:
-    return Limits(deadline=job.deadline, memory_bytes=job.memory_bytes)
-
-
-class _Attempts:
-    """Counts the attempts at a stage and their time, so that a killed attempt's time is not forgotten."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._before = 0.0
-        self.count = 1
-        if path.exists():
-            known = json.loads(path.read_text(encoding="utf-8"))
-            self._before, self.count = float(known["seconds"]), int(known["attempts"]) + 1
-        self._start = self._last = time.monotonic()
-        self.beat()
-
-    def beat(self) -> float:
-        """Write down the time so far; returns it, in seconds."""
-        seconds = self._before + time.monotonic() - self._start
-        write_json_atomically(self._path, {"attempts": self.count, "seconds": seconds})
-        self._last = time.monotonic()
-        return seconds
-
-    def beat_if_due(self) -> None:
-        if time.monotonic() - self._last > _HEARTBEAT_SECONDS:
-            self.beat()
+    return Limits(deadline=job.deadline, memory_bytes=job.memory_bytes, energy=job.energy)
 
 
 class _Process:
@@ -321,13 +310,15 @@ class _Process:
         observer: Observer,
         lock: int | None,
         interrupted: threading.Event,
-        attempts: _Attempts,
+        attempts: Attempts,
+        allowed_joules: float | None,
     ) -> None:
         self._job = job
         self._work = work
         self._observer = observer
         self._interrupted = interrupted
         self._attempts = attempts
+        self._allowed_joules = allowed_joules
         self._asked_to_stop: float | None = None
         self._told = False
         self._error: tuple[str, str] | None = None
@@ -352,6 +343,7 @@ class _Process:
             raise
         finally:
             os.close(write)
+        attempts.meter = meter(self._child.pid, job)
         self._events = os.fdopen(read, "rb", buffering=0)
 
     def wait(self) -> int:
@@ -378,6 +370,8 @@ class _Process:
     def _on_event(self, event: dict[str, Any]) -> None:
         if event["type"] == "done":
             self._peak = int(event["peak_memory_bytes"])
+            if self._attempts.meter is not None:
+                self._attempts.meter.ended(event["cpu_seconds"])
         elif event["type"] == "error":
             self._error = (event["kind"], event["text"])
         else:
@@ -393,9 +387,11 @@ class _Process:
             self._told = True
             self._child.send_signal(signal.SIGTERM)
             self._observer({"type": "say", "stage": self._job.stage, "text": "Stopping: saving what was done."})
-        if over_memory and self._asked_to_stop is None:
-            self._child.send_signal(signal.SIGUSR1)
-        if (self._interrupted.is_set() or over_time or over_memory) and self._asked_to_stop is None:
+        over_energy = self._allowed_joules is not None and self._attempts.over(self._allowed_joules)
+        for over, number in ((over_memory, signal.SIGUSR1), (over_energy, signal.SIGUSR2)):
+            if over and self._asked_to_stop is None:
+                self._child.send_signal(number)
+        if (self._interrupted.is_set() or over_time or over_memory or over_energy) and self._asked_to_stop is None:
             self._asked_to_stop = now
         if self._asked_to_stop is not None and now - self._asked_to_stop > _GRACE_SECONDS:
             self._kill()
@@ -426,6 +422,8 @@ class _Process:
             raise BudgetReached(
                 f"The cap budget.memory_gib was reached while {self._job.stage} was starting. Raise it."
             )
+        if code == -signal.SIGUSR2:
+            raise BudgetReached(f"The cap {self._job.energy} was reached while {self._job.stage} was starting.")
         if code == -signal.SIGKILL:
             raise StageCrashed(
                 f"The process of {self._job.stage} was killed, most likely by the system for lack of memory. Make "

@@ -101,7 +101,7 @@ def _content(
     ctx: Context, job: Job, plan: Training, rates: calibrate.Rates, costs: dict[str, StageCost], total: Total
 ) -> dict[str, Any]:
     memory = plan.memory
-    watts = watts_here(ctx.threads, ctx.machine.memory_bytes)
+    watts = watts_here(ctx.threads, ctx.machine.memory_bytes, job.config.budget.watts_per_core)
     return {
         "rows": job.look.rows,
         "distinct_rows": job.look.distinct,

@@ -215,8 +215,19 @@ def _places(summary: dict[str, Any], said: dict[str, str]) -> list[dict[str, Any
     here = {"name": said["machine_here"], "more": plan["machine"]["cpu"], "fits": True, **plan["total"]}
     return [
         here,
+        *_this_run(summary, said),
         *(gpu | {"more": f"{show.money(gpu['price_usd_per_hour'])}/h, {gpu['date']}"} for gpu in plan["elsewhere"]),
     ]
+
+
+def _this_run(summary: dict[str, Any], said: dict[str, str]) -> list[dict[str, Any]]:
+    """What the run took, where all of it is known."""
+    total = summary["plan"]["total"]
+    keys = ("seconds", "memory_bytes", "usd", "kg_co2")
+    if any(total[key]["actual"] is None for key in keys):
+        return []
+    took = {key: {"value": total[key]["actual"]} for key in keys}
+    return [{"name": said["this_run"], "more": show.energy_known(summary["plan"]["kwh_by"], said), "fits": True} | took]
 
 
 def _points(value: float | None) -> str:
@@ -264,4 +275,4 @@ def _training(summary: dict[str, Any], said: dict[str, str]) -> str | None:
 
 
 def _base(model: dict[str, Any], said: dict[str, str]) -> str:
-    return f"{model['architecture']}, {model['base'] or said['from_scratch']}"
+    return f"{model['architecture']}, {(model['base'] or said['from_scratch']).removeprefix('base://')}"

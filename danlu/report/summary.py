@@ -190,6 +190,7 @@ def _plan(run: dict[str, Any], found: dict[str, Artifact]) -> dict[str, Any]:
                     "actual": record and record.peak_memory_bytes,
                 },
                 "kwh": record and record.kwh,
+                "kwh_by": record and record.kwh_by,
                 "attempts": record and record.attempts,
             }
         )
@@ -197,13 +198,19 @@ def _plan(run: dict[str, Any], found: dict[str, Artifact]) -> dict[str, Any]:
         row["stage"]: {"seconds": row["seconds"]["actual"], "peak_memory_bytes": row["peak_memory_bytes"]["actual"]}
         for row in stages
     }
-    return {"predicted": plan, "actual": actual, "stages": stages, "total": _total(run, plan, costs, found)}
+    return {
+        "predicted": plan,
+        "actual": actual,
+        "stages": stages,
+        "total": _total(run, plan, costs, found),
+        "kwh_by": sorted({row["kwh_by"] for row in stages if row["stage"] in costs and row["kwh_by"]}),
+    }
 
 
 def _total(run: dict[str, Any], plan: Any, costs: dict[str, Any], found: dict[str, Artifact]) -> dict[str, Any]:
     """Predicted beside actual for the whole run; actual is null while a planned stage is missing or unmeasured.
 
-    Actual money is electricity at the recipe's price, like the plan's; it needs a machine that counts its energy.
+    Actual money is electricity at the recipe's price, like the plan's; the records say how its energy is known.
     """
     predicted = (plan or {}).get("total") or {}
     records = [found[stage].record for stage in costs if stage in found]

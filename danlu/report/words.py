@@ -243,6 +243,13 @@ _WORDS: dict[str, tuple[str, str]] = {
     "memory_actual": ("memory, actual", "内存，实际"),
     "total": ("whole run", "整个运行"),
     "machine_here": ("this machine", "这台机器"),
+    "this_run": ("this run", "这次运行"),
+    "energy_estimated": ("energy estimated from CPU time", "能耗按 CPU 时间估算"),
+    "energy_read": ("energy read from the machine's counters", "能耗读自机器的计数器"),
+    "energy_line": (
+        "Energy {kwh} kWh, {money}, {co2} of CO2 ({how}); the plan said {predicted}.",
+        "能耗 {kwh} kWh，{money}，CO2 {co2}（{how}）；计划预测 {predicted}。",
+    ),
     "where": ("What the plan said it would cost", "计划说要花多少"),
     "where_lead": (
         "Money here is electricity alone. The GPUs were not measured: their peak and a dated price are assumed.",
