@@ -10,6 +10,7 @@ from danlu.core.plugins import installed
 from danlu.core.stage import Stage, in_order
 from danlu.data.config import CleanStage, DataStage, DuplicatesStage
 from danlu.evaluate.config import EvaluateStage, SpeedStage
+from danlu.folds.config import FoldsStage
 from danlu.plan.config import PlanStage
 from danlu.release.config import ReleaseStage
 from danlu.train.config import TrainStage
@@ -103,6 +104,19 @@ STAGES: tuple[Stage, ...] = in_order(
             numeric=True,
             libraries=("torch", "tokenizers", "onnxruntime", "scikit-learn", "scipy", "numpy"),
             example="danlu.examples:EXAMPLE",
+        ),
+        Stage(
+            name="folds",
+            config=FoldsStage,
+            run="danlu.folds.stage:run",
+            reads=("data",),
+            writes="Folds",
+            version=1,
+            numeric=True,
+            libraries=("torch", "transformers", "tokenizers", "accelerate", "scikit-learn", "scipy", "numpy"),
+            when="folds",
+            starts=("train", "compress", "evaluate"),
+            example="danlu.examples:TUNED",
         ),
         Stage(
             name="speed",

@@ -95,6 +95,8 @@ def _scores(screen: Console, summary: dict[str, Any], said: Words, language: Lan
     screen.print(f"\n[bold]{said['scores']}[/] [dim]{on}[/]", made, sep="\n")
     if every:
         screen.print(f"[dim]{said['all_rows_note']}[/]")
+    if summary["folds_sentence"]:
+        screen.print(escape(summary["folds_sentence"][language]))
     if summary["naive"]:
         screen.print(f"[yellow]{escape(summary['naive_sentence'][language])}[/]")
 

@@ -12,6 +12,7 @@ from danlu.core.energy import WATTS_PER_CORE
 from danlu.core.tasks import TaskName
 from danlu.data.config import DataConfig, SourceConfig
 from danlu.evaluate.config import EvaluateConfig
+from danlu.folds.config import FoldsConfig
 from danlu.train.config import ModelConfig, ScratchConfig, TrainConfig
 from danlu.tune.config import TuneConfig
 
@@ -74,5 +75,6 @@ class PlanStage(Config):
     model: ModelConfig = Field(description="The recipe's model section.")
     train: TrainConfig = Field(description="The recipe's train section.")
     tune: TuneConfig | None = Field(description="The recipe's tune section.")
+    folds: FoldsConfig | None = Field(description="The recipe's folds section.")
     compress: CompressConfig = Field(description="The recipe's compress section.")
     evaluate: EvaluateConfig = Field(description="The recipe's evaluate section.")

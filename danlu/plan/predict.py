@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from danlu.metrics.naive import MOST_ROWS
 from danlu.plan.calibrate import Rates
 from danlu.plan.config import PlanStage
-from danlu.plan.interval import Interval
+from danlu.plan.interval import Interval, add, largest
 from danlu.plan.reading import Look
 from danlu.plan.shape import Shape
 from danlu.plan.tokens import Tokens, scoring_batches, training_batches, validation_batches
@@ -48,7 +48,7 @@ TOKENIZER_BYTES = 0.45e9
 BYTES_PER_LENGTH = 11e6
 _MOST_LENGTHS = 96
 #: Stages of the road in order.
-STAGES = ("clean", "duplicates", "data", "tune", "train", "compress", "evaluate", "speed", "release")
+STAGES = ("clean", "duplicates", "data", "tune", "train", "compress", "evaluate", "folds", "speed", "release")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,10 +239,12 @@ def predict_stages(job: Job, plan: Training, rates: Rates) -> dict[str, StageCos
         "train": lambda: _train(job, plan, rates) if _trains_anew(job) else _rough(0.0, 0.0),
         "compress": lambda: _compress(job, rates),
         "evaluate": lambda: _evaluate(job, plan, rates),
+        "folds": lambda: _folds(job, plan, rates),
         "speed": lambda: _speed(job, rates),
         "release": lambda: _rough(_START["release"], _RELEASE_BYTES),
     }
-    stages = [stage for stage in STAGES if stage != "tune" or job.config.tune is not None]
+    left_out = {name for name in ("tune", "folds") if getattr(job.config, name) is None}
+    stages = [stage for stage in STAGES if stage not in left_out]
     return {stage: _stretched(makers[stage](), rates.share) for stage in stages}
 
 
@@ -310,6 +312,15 @@ def _tune(job: Job, plan: Training, rates: Rates) -> StageCost:
         value=min(seconds.value, most), low=min(low, most), high=min(seconds.high, most + one.seconds.high)
     )
     return StageCost(seconds=seconds, memory=one.memory.times(tune.workers))
+
+
+def _folds(job: Job, plan: Training, rates: Rates) -> StageCost:
+    """So many times a training, its export and its evidence; that folds train on fewer rows is not counted."""
+    folds = job.config.folds
+    assert folds is not None
+    each = [_train(job, plan, rates), _compress(job, rates), _evaluate(job, plan, rates)]
+    seconds = add(cost.seconds for cost in each).times(folds.runs or job.config.data.split.folds or 1)
+    return StageCost(seconds=seconds, memory=largest(cost.memory for cost in each))
 
 
 def _compress(job: Job, rates: Rates) -> StageCost:

@@ -12,6 +12,7 @@ from danlu.core.lazy import need
 from danlu.core.store import write_atomically
 from danlu.report import numbers as show
 from danlu.report.files import report_file
+from danlu.report.folds import fold_rows
 from danlu.report.plots import PLOTS
 from danlu.report.sentences import LOWER_IS_BETTER, NOT_COMPARABLE, gate_sentence, is_leak, meaning, naive_explanation
 from danlu.report.words import words
@@ -54,6 +55,7 @@ def page(summary: dict[str, Any], language: str = "en") -> str:
             comparison=_comparison(summary, said),
             training=_training(summary, said),
             study=_study(summary, said),
+            fold_rows=fold_rows(summary),
             form_metrics=_form_metrics(summary),
             dropped=_dropped(summary),
             places=_places(summary, said),

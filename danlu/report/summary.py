@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from danlu.core.artifact import RECORD, Artifact, Record
 from danlu.core.store import Workspace
+from danlu.report.folds import folds_sentence
 from danlu.report.sentences import later_sentence, naive_sentence, verdict_sentence
 
 _DATA_KEYS = (
@@ -90,6 +91,7 @@ def summary(run: dict[str, Any], workspace: Workspace, later: dict[str, Any] | N
         "model": _json(found, "train", "danlu.json"),
         "training": _training(found),
         "study": _json(found, "tune", "study.json"),
+        "folds": _json(found, "folds", "folds.json"),
         "plan": _plan(run, found),
         "artifacts": [_artifact_row(stage, found) for stage in run["stages"]],
         "later": later and {key: later.get(key) for key in _LATER_KEYS} | {"stages": _names(later)},
@@ -97,6 +99,7 @@ def summary(run: dict[str, Any], workspace: Workspace, later: dict[str, Any] | N
     return numbers | {
         "sentence": verdict_sentence(numbers),
         "naive_sentence": naive_sentence(numbers),
+        "folds_sentence": folds_sentence(numbers),
         "later_sentence": later_sentence(numbers),
     }
 

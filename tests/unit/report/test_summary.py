@@ -11,6 +11,7 @@ from rich.console import Console
 
 from danlu.cli.tables import draw_summary
 from danlu.core.store import Workspace
+from danlu.report.folds import folds_sentence
 from danlu.report.page import page
 from danlu.report.sentences import meaning
 from danlu.report.summary import summary
@@ -136,3 +137,17 @@ def test_energy_stands_beside_what_the_plan_said(tmp_path: Path, how: str, said:
     (line,) = [line for line in screen.export_text().splitlines() if line.startswith("Energy")]
     assert said in line and "the plan said 0.98–2.2 g" in line
     assert said in page(found, "en")
+
+
+def test_folds_are_told_beside_the_test_score(tmp_path: Path) -> None:
+    found = summarise(tmp_path)
+    assert found["folds_sentence"] is None
+    tested = found["evidence"]["scores"]["accuracy"]["value"]
+    for low, outside in ((tested - 0.02, False), (tested + 0.01, True)):
+        spread = {"mean": low + 0.02, "deviation": 0.01, "low": low, "high": low + 0.04}
+        numbers = found | {"folds": {"primary": "accuracy", "folds": [{}] * 5, "scores": {"accuracy": spread}}}
+        said = folds_sentence(numbers)
+        assert said is not None
+        assert "Over 5 folds accuracy is" in said["en"] and "(standard deviation 1.0%)" in said["en"]
+        assert ("outside of that" in said["en"]) is outside is ("不在这个范围里" in said["zh"])
+        assert "Cross-validation" in page(numbers | {"folds_sentence": said}, "en")
