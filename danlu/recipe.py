@@ -21,6 +21,7 @@ from danlu.core.tasks import TaskName
 from danlu.core.urls import refuse_secret
 from danlu.data.config import DataConfig
 from danlu.evaluate.config import EvaluateConfig, SpeedConfig
+from danlu.folds.config import FoldsConfig, check_folds
 from danlu.learning.objectives.config import aim_of
 from danlu.plan.config import BudgetConfig
 from danlu.release.config import ReleaseConfig
@@ -52,6 +53,11 @@ class Recipe(Config):
     tune: TuneConfig | None = Field(None, description="A search for better settings before training; empty is none.")
     compress: CompressConfig = Field(CompressConfig(), description="Which forms to export and serve.")
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="How the evidence is gathered.")
+    folds: FoldsConfig | None = Field(
+        None,
+        description="Cross-validation: the training once for each fold of data.split.folds, scored on rows that it has "
+        "not seen; empty is none.",
+    )
     speed: SpeedConfig = Field(SpeedConfig(), description="How speed is measured.")
     release: ReleaseConfig = Field(ReleaseConfig(), description="What must be true before the model may go live.")
     tracking: str | None = Field(
@@ -117,6 +123,8 @@ class Recipe(Config):
         aim_of(self.task, self.train.objective)
         if self.tune is not None:
             check_space(self.tune, self.model, self.train)
+        if self.folds is not None:
+            check_folds(self.folds, self.data.split.folds)
         if self.task == "generate" and "onnx-int8" in self.compress.forms:
             raise ValueError("compress.forms: onnx-int8 is for classify; generate has torch and onnx")
         return self

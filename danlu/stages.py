@@ -10,6 +10,7 @@ from danlu.core.plugins import installed
 from danlu.core.stage import Stage, in_order
 from danlu.data.config import CleanStage, DataStage, DuplicatesStage
 from danlu.evaluate.config import EvaluateStage, SpeedStage
+from danlu.folds.config import FoldsStage
 from danlu.plan.config import PlanStage
 from danlu.release.config import ReleaseStage
 from danlu.train.config import TrainStage
@@ -23,7 +24,7 @@ STAGES: tuple[Stage, ...] = in_order(
             run="danlu.plan.stage:run",
             reads=(),
             writes="Plan",
-            version=13,
+            version=14,
             machine=True,
             resolves=True,
             example="danlu.examples:EXAMPLE",
@@ -63,7 +64,7 @@ STAGES: tuple[Stage, ...] = in_order(
             run="danlu.tune.stage:run",
             reads=("data",),
             writes="Study",
-            version=5,
+            version=6,
             numeric=True,
             resolves=True,
             libraries=("torch", "transformers", "tokenizers", "accelerate", "optuna"),
@@ -77,7 +78,7 @@ STAGES: tuple[Stage, ...] = in_order(
             run="danlu.train.stage:run",
             reads=("data",),
             writes="Checkpoint",
-            version=5,
+            version=6,
             numeric=True,
             libraries=("torch", "transformers", "tokenizers", "accelerate"),
             example="danlu.examples:EXAMPLE",
@@ -105,6 +106,19 @@ STAGES: tuple[Stage, ...] = in_order(
             example="danlu.examples:EXAMPLE",
         ),
         Stage(
+            name="folds",
+            config=FoldsStage,
+            run="danlu.folds.stage:run",
+            reads=("data",),
+            writes="Folds",
+            version=1,
+            numeric=True,
+            libraries=("torch", "transformers", "tokenizers", "accelerate", "scikit-learn", "scipy", "numpy"),
+            when="folds",
+            starts=("train", "compress", "evaluate"),
+            example="danlu.examples:TUNED",
+        ),
+        Stage(
             name="speed",
             config=SpeedStage,
             run="danlu.evaluate.stage:run_speed",
@@ -121,7 +135,7 @@ STAGES: tuple[Stage, ...] = in_order(
             run="danlu.release.stage:run",
             reads=("data", "train", "compress", "evaluate", "speed"),
             writes="Release",
-            version=2,
+            version=3,
             example="danlu.examples:EXAMPLE",
         ),
     )

@@ -8,7 +8,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from danlu.report.numbers import count, duration, milliseconds, number, percent, size
+from danlu.report.numbers import (
+    between,
+    count,
+    duration,
+    energy_known,
+    mass,
+    milliseconds,
+    money,
+    number,
+    percent,
+    size,
+)
 from danlu.report.sentences import NOT_COMPARABLE, gate_sentence
 from danlu.report.words import Language, stage_name, words
 
@@ -84,6 +95,8 @@ def _scores(screen: Console, summary: dict[str, Any], said: Words, language: Lan
     screen.print(f"\n[bold]{said['scores']}[/] [dim]{on}[/]", made, sep="\n")
     if every:
         screen.print(f"[dim]{said['all_rows_note']}[/]")
+    if summary["folds_sentence"]:
+        screen.print(escape(summary["folds_sentence"][language]))
     if summary["naive"]:
         screen.print(f"[yellow]{escape(summary['naive_sentence'][language])}[/]")
 
@@ -149,6 +162,17 @@ def _cost(screen: Console, summary: dict[str, Any], said: Words, language: Langu
             f"[dim]{said['reused']}[/]" if reused.get(row["stage"]) else "",
         )
     screen.print(f"\n[bold]{said['time_and_memory']}[/]", made, sep="\n")
+    total = summary["plan"]["total"]
+    co2 = total["kg_co2"]["predicted"]
+    if total["kwh"]["actual"] is not None and total["kg_co2"]["actual"] is not None and co2:
+        line = said["energy_line"].format(
+            kwh=number(total["kwh"]["actual"], 2),
+            money=money(total["usd"]["actual"]),
+            co2=mass(total["kg_co2"]["actual"]),
+            how=energy_known(summary["plan"]["kwh_by"], said),
+            predicted=between(co2["low"], co2["high"], "kilograms"),
+        )
+        screen.print(f"[dim]{escape(line)}[/]")
 
 
 def _predicted(score: dict[str, Any] | None, to: str) -> str:

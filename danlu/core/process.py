@@ -15,41 +15,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from danlu.core.attempts import Attempts, meter
 from danlu.core.errors import BY_NAME, BudgetReached, Interrupted, StageCrashed
 from danlu.core.machine import resident_bytes
-from danlu.core.store import write_json_atomically
 from danlu.core.worker import Job
 
 Observer = Callable[[dict[str, Any]], None]
 
 #: How long a stage may take to save its work after it was asked to stop, before it is killed.
 _GRACE_SECONDS = 60.0
-_HEARTBEAT_SECONDS = 5.0
-
-
-class Attempts:
-    """Counts the attempts at a stage and their time, so that a killed attempt's time is not forgotten."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._before = 0.0
-        self.count = 1
-        if path.exists():
-            known = json.loads(path.read_text(encoding="utf-8"))
-            self._before, self.count = float(known["seconds"]), int(known["attempts"]) + 1
-        self._start = self._last = time.monotonic()
-        self.beat()
-
-    def beat(self) -> float:
-        """Write down the time so far; returns it, in seconds."""
-        seconds = self._before + time.monotonic() - self._start
-        write_json_atomically(self._path, {"attempts": self.count, "seconds": seconds})
-        self._last = time.monotonic()
-        return seconds
-
-    def beat_if_due(self) -> None:
-        if time.monotonic() - self._last > _HEARTBEAT_SECONDS:
-            self.beat()
 
 
 class StageProcess:
@@ -63,12 +37,14 @@ class StageProcess:
         lock: int | None,
         interrupted: threading.Event,
         attempts: Attempts,
+        allowed_joules: float | None,
     ) -> None:
         self._job = job
         self._work = work
         self._observer = observer
         self._interrupted = interrupted
         self._attempts = attempts
+        self._allowed_joules = allowed_joules
         self._asked_to_stop: float | None = None
         self._told = False
         self._error: tuple[str, str] | None = None
@@ -93,6 +69,7 @@ class StageProcess:
             raise
         finally:
             os.close(write)
+        attempts.meter = meter(self._child.pid, job)
         self._events = os.fdopen(read, "rb", buffering=0)
 
     def wait(self) -> int:
@@ -119,6 +96,8 @@ class StageProcess:
     def _on_event(self, event: dict[str, Any]) -> None:
         if event["type"] == "done":
             self._peak = int(event["peak_memory_bytes"])
+            if self._attempts.meter is not None:
+                self._attempts.meter.ended(event["cpu_seconds"])
         elif event["type"] == "error":
             self._error = (event["kind"], event["text"])
         else:
@@ -134,9 +113,11 @@ class StageProcess:
             self._told = True
             self._child.send_signal(signal.SIGTERM)
             self._observer({"type": "say", "stage": self._job.stage, "text": "Stopping: saving what was done."})
-        if over_memory and self._asked_to_stop is None:
-            self._child.send_signal(signal.SIGUSR1)
-        if (self._interrupted.is_set() or over_time or over_memory) and self._asked_to_stop is None:
+        over_energy = self._allowed_joules is not None and self._attempts.over(self._allowed_joules)
+        for over, number in ((over_memory, signal.SIGUSR1), (over_energy, signal.SIGUSR2)):
+            if over and self._asked_to_stop is None:
+                self._child.send_signal(number)
+        if (self._interrupted.is_set() or over_time or over_memory or over_energy) and self._asked_to_stop is None:
             self._asked_to_stop = now
         if self._asked_to_stop is not None and now - self._asked_to_stop > _GRACE_SECONDS:
             self._kill()
@@ -167,6 +148,8 @@ class StageProcess:
             raise BudgetReached(
                 f"The cap budget.memory_gib was reached while {self._job.stage} was starting. Raise it."
             )
+        if code == -signal.SIGUSR2:
+            raise BudgetReached(f"The cap {self._job.energy} was reached while {self._job.stage} was starting.")
         if code == -signal.SIGKILL:
             raise StageCrashed(
                 f"The process of {self._job.stage} was killed, most likely by the system for lack of memory. Make "

@@ -19,13 +19,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from danlu.core.artifact import LOGS, Artifact, Record, content_hash, list_files
+from danlu.core.attempts import Attempts, meter
 from danlu.core.config import as_seen
 from danlu.core.config import resources as resources_of
 from danlu.core.context import Limits
+from danlu.core.energy import JOULES_PER_KWH, WATTS_PER_CORE
 from danlu.core.errors import BudgetReached, DataError, Interrupted, from_os_error
 from danlu.core.fingerprint import fingerprint, plain
-from danlu.core.machine import energy_joules, library_versions, peak_resident_bytes, this_machine
-from danlu.core.process import Attempts, Observer, StageProcess
+from danlu.core.machine import library_versions, peak_resident_bytes, this_machine
+from danlu.core.process import Observer, StageProcess
 from danlu.core.resource import Digests, Resolver, Site
 from danlu.core.stage import Stage, as_values
 from danlu.core.store import Workspace
@@ -49,10 +51,17 @@ class StageOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Caps:
-    """Caps of one invocation; None means no cap. `threads` is how many CPU threads a stage may use."""
+    """Caps of one invocation; None means no cap. `threads` is how many CPU threads a stage may use.
+
+    `kwh` is of all stages together, and `energy` the field of the recipe it comes from; `watts_per_core` is what a busy
+    core is taken to use where no counter can be read.
+    """
 
     deadline: float | None = None
     memory_bytes: int | None = None
+    kwh: float | None = None
+    energy: str = "budget.kwh"
+    watts_per_core: float = WATTS_PER_CORE
     threads: int = 1
 
 
@@ -77,6 +86,7 @@ class Runner:
     interrupted: threading.Event | None = None
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     outcomes: list[StageOutcome] = field(default_factory=list)
+    _joules: float = 0.0
 
     def walk(self, recipe: BaseModel, until: str | None = None) -> BaseModel:
         """Run or reuse every stage up to and with `until`; returns the recipe with `auto` values resolved.
@@ -146,6 +156,8 @@ class Runner:
             raise Interrupted(f"Stopped before {stage.name}. The same command continues from here.")
         if self.caps.deadline is not None and time.time() > self.caps.deadline:
             raise BudgetReached(f"The cap budget.hours was reached before {stage.name}. Run again to continue.")
+        if self.caps.kwh is not None and self._joules > self.caps.kwh * JOULES_PER_KWH:
+            raise BudgetReached(f"The cap {self.caps.energy} was reached before {stage.name}. Run again to continue.")
         job = Job(
             stage=stage.name,
             fingerprint=print_,
@@ -163,6 +175,8 @@ class Runner:
             threads=self.caps.threads,
             deadline=self.caps.deadline,
             memory_bytes=self.caps.memory_bytes,
+            energy=self.caps.energy,
+            watts_per_core=self.caps.watts_per_core,
             parent=os.getpid(),
         )
         self.observer({"type": "stage", "stage": stage.name, "state": "started", "fingerprint": print_, "seconds": 0})
@@ -226,20 +240,22 @@ class Runner:
         out.mkdir(parents=True)
         Path(job.state).mkdir(exist_ok=True)
         attempts = Attempts(work / "attempts.json")
-        started, energy = _now(), energy_joules()
+        started = _now()
         try:
             if self.in_process:
+                attempts.meter = meter(os.getpid(), job)
                 execute(job, lambda event: self.observer({**event, "stage": stage.name}), _limits_of(job))
                 peak = peak_resident_bytes()
             else:
-                peak = StageProcess(job, work, self.observer, self.lock, interrupted, attempts).wait()
+                allowed = None if self.caps.kwh is None else self.caps.kwh * JOULES_PER_KWH - self._joules
+                peak = StageProcess(job, work, self.observer, self.lock, interrupted, attempts, allowed).wait()
         finally:
-            seconds = attempts.beat()
+            seconds, joules = attempts.beat()
+            self._joules += attempts.joules or 0.0
         log = work / "log.txt"
         if log.exists() and log.stat().st_size:
             (out / LOGS).mkdir(exist_ok=True)
             log.replace(out / LOGS / "stage.log")
-        after = energy_joules()
         files = list_files(out)
         return Record(
             stage=stage.name,
@@ -257,9 +273,8 @@ class Runner:
             seconds=round(seconds, 3),
             attempts=attempts.count,
             peak_memory_bytes=peak,
-            kwh=(after - energy) / 3.6e6
-            if energy is not None and after is not None and after >= energy and attempts.count == 1
-            else None,
+            kwh=None if joules is None else joules / JOULES_PER_KWH,
+            kwh_by=None if joules is None else attempts.how,
             danlu=importlib.metadata.version("danlu"),
         )
 
@@ -274,7 +289,7 @@ def _refuse_changes(stage: Stage, job: Job, paths: Mapping[str, Path], digests: 
 
 
 def _limits_of(job: Job) -> Limits:
-    return Limits(deadline=job.deadline, memory_bytes=job.memory_bytes)
+    return Limits(deadline=job.deadline, memory_bytes=job.memory_bytes, energy=job.energy)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from danlu.core.context import Context
 from danlu.learning.classic.config import ClassicConfig, GradientBoostingConfig
 from danlu.plan.config import PlanStage
 from danlu.plan.cost import total_here
+from danlu.plan.interval import add, largest
 from danlu.plan.predict import Amounts, StageCost, of_data, release, rough
 from danlu.plan.reading import look
 
@@ -66,7 +67,15 @@ def _of_model(amounts: Amounts, model: ClassicConfig) -> dict[str, StageCost]:
         scored += _LOGISTIC_SECONDS_PER_CHARACTER * learned
     seconds = {"train": fit, "compress": 2 * _NGRAM_SECONDS_PER_CHARACTER * compared, "evaluate": scored, "speed": 0.5}
     held = _BYTES_PER_CHARACTER * learned
-    return {stage: rough(_START[stage] + seconds[stage], _BYTES[stage] + held) for stage in _START}
+    costs = {stage: rough(_START[stage] + seconds[stage], _BYTES[stage] + held) for stage in _START}
+    folds = amounts.config.folds
+    if folds is not None:
+        times = folds.runs or amounts.config.data.split.folds or 1
+        each = [costs[stage] for stage in ("train", "compress", "evaluate")]
+        costs["folds"] = StageCost(
+            seconds=add(cost.seconds for cost in each).times(times), memory=largest(cost.memory for cost in each)
+        )
+    return costs
 
 
 def _content(ctx: Context, amounts: Amounts, costs: dict[str, StageCost], total: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from danlu.metrics.naive import MOST_ROWS
 from danlu.plan.calibrate import Rates
 from danlu.plan.config import PlanStage
-from danlu.plan.interval import Interval
+from danlu.plan.interval import Interval, add, largest
 from danlu.plan.reading import Look
 from danlu.plan.shape import Shape
 from danlu.plan.tokens import Tokens, scoring_batches, training_batches, validation_batches
@@ -240,11 +240,13 @@ def predict_stages(job: Job, plan: Training, rates: Rates) -> dict[str, StageCos
         "train": lambda: _train(job, plan, rates) if _trains_anew(job) else rough(0.0, 0.0),
         "compress": lambda: _compress(job, rates),
         "evaluate": lambda: _evaluate(job, plan, rates),
+        "folds": lambda: _folds(job, plan, rates),
         "speed": lambda: _speed(job, rates),
         "release": release,
     }
     costs = of_data(job)
-    costs |= {stage: make() for stage, make in makers.items() if stage != "tune" or job.config.tune is not None}
+    left_out = {name for name in ("tune", "folds") if getattr(job.config, name) is None}
+    costs |= {stage: make() for stage, make in makers.items() if stage not in left_out}
     return {stage: stretched(cost, rates.share) for stage, cost in costs.items()}
 
 
@@ -322,6 +324,15 @@ def _tune(job: Job, plan: Training, rates: Rates) -> StageCost:
         value=min(seconds.value, most), low=min(low, most), high=min(seconds.high, most + one.seconds.high)
     )
     return StageCost(seconds=seconds, memory=one.memory.times(tune.workers))
+
+
+def _folds(job: Job, plan: Training, rates: Rates) -> StageCost:
+    """So many times a training, its export and its evidence; that folds train on fewer rows is not counted."""
+    folds = job.config.folds
+    assert folds is not None
+    each = [_train(job, plan, rates), _compress(job, rates), _evaluate(job, plan, rates)]
+    seconds = add(cost.seconds for cost in each).times(folds.runs or job.config.data.split.folds or 1)
+    return StageCost(seconds=seconds, memory=largest(cost.memory for cost in each))
 
 
 def _compress(job: Job, rates: Rates) -> StageCost:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from danlu.core.artifact import write_json
+from danlu.core.bases import base_of
 from danlu.core.context import Context
 from danlu.learning.models import check_base
 from danlu.learning.step import choose_precision
@@ -103,7 +104,7 @@ def _content(
     ctx: Context, job: Job, plan: Training, rates: calibrate.Rates, costs: dict[str, StageCost], total: Total
 ) -> dict[str, Any]:
     memory = plan.memory
-    watts = watts_here(ctx.threads, ctx.machine.memory_bytes)
+    watts = watts_here(ctx.threads, ctx.machine.memory_bytes, job.config.budget.watts_per_core)
     return {
         "rows": job.look.rows,
         "distinct_rows": job.look.distinct,
@@ -167,6 +168,9 @@ def _notes(ctx: Context, job: Job, rates: calibrate.Rates) -> list[str]:
         notes.append("Early stopping may end the training sooner; the plan counts every step.")
     if config.model.base is not None and config.model.licence is None:
         notes.append("model.licence is empty: look up the base model's licence before you ship what comes of it.")
+    known = base_of(config.model.base or "")
+    if known is not None:
+        notes.append(f"The base is under the licence {known.licence} ({known.terms}). {known.restricted}".rstrip())
     unknown = [source.place for source in config.data.sources if source.licence == "unknown"]
     if unknown:
         notes.append(f"The licence of {len(unknown)} of {len(config.data.sources)} data sources is unknown.")

@@ -13,6 +13,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from danlu.core.bases import base_of
+
 Json = Mapping[str, Any]
 
 _PIPELINES = {"classify": "text-classification", "generate": "text-generation"}
@@ -135,8 +137,11 @@ def base_model(base: str | None) -> str | None:
     if not base:
         return None
     scheme, separator, rest = base.partition("://")
+    known = base_of(base) if separator else None
+    if known is not None:
+        return known.address("modelscope" if scheme == "modelscope" else "hf")
     if separator and scheme in {"hf", "modelscope"}:
-        return rest.strip("/")
+        return rest.partition("@")[0].strip("/")
     name = rest.split("/")[0] if separator else base.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or None
 
@@ -291,6 +296,10 @@ def _limits(release: Json, card: Json, checkpoint: Json, export: Json, evidence:
     limits += [_cell(warning) for warning in card.get("warnings") or []]
     if not checkpoint.get("licence"):
         limits.append("No licence was named for it (`model.licence`).")
+    base = checkpoint.get("base") or ""
+    known = base_of(base) if "://" in base else None
+    if known is not None and known.restricted:
+        limits.append(f"It was made from {known.hugging_face}. {known.restricted} They are at {known.terms}.")
     return limits
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 MISSING = "–"
 MINUS = "−"
@@ -76,6 +77,11 @@ def mass(kilograms: float | None) -> str:
         if kilograms * factor >= 1:
             return f"{number(kilograms * factor, 2)} {unit}"
     return f"{number(kilograms * 1e6, 2)} mg"
+
+
+def energy_known(ways: Sequence[str], said: Mapping[str, str]) -> str:
+    """How a run's energy is known, by the `kwh_by` of its stages: a part that was estimated makes the whole so."""
+    return said["energy_estimated" if any("estimated" in way for way in ways) else "energy_read"]
 
 
 #: What an interval may be told in: kind -> (how much one is, its name), the smallest first.

@@ -12,6 +12,7 @@ from danlu.core.lazy import need
 from danlu.core.store import write_atomically
 from danlu.report import numbers as show
 from danlu.report.files import report_file
+from danlu.report.folds import fold_rows
 from danlu.report.plots import PLOTS
 from danlu.report.sentences import LOWER_IS_BETTER, NOT_COMPARABLE, gate_sentence, is_leak, meaning, naive_explanation
 from danlu.report.words import words
@@ -54,6 +55,7 @@ def page(summary: dict[str, Any], language: str = "en") -> str:
             comparison=_comparison(summary, said),
             training=_training(summary, said),
             study=_study(summary, said),
+            fold_rows=fold_rows(summary),
             form_metrics=_form_metrics(summary),
             dropped=_dropped(summary),
             places=_places(summary, said),
@@ -215,8 +217,19 @@ def _places(summary: dict[str, Any], said: dict[str, str]) -> list[dict[str, Any
     here = {"name": said["machine_here"], "more": plan["machine"]["cpu"], "fits": True, **plan["total"]}
     return [
         here,
+        *_this_run(summary, said),
         *(gpu | {"more": f"{show.money(gpu['price_usd_per_hour'])}/h, {gpu['date']}"} for gpu in plan["elsewhere"]),
     ]
+
+
+def _this_run(summary: dict[str, Any], said: dict[str, str]) -> list[dict[str, Any]]:
+    """What the run took, where all of it is known."""
+    total = summary["plan"]["total"]
+    keys = ("seconds", "memory_bytes", "usd", "kg_co2")
+    if any(total[key]["actual"] is None for key in keys):
+        return []
+    took = {key: {"value": total[key]["actual"]} for key in keys}
+    return [{"name": said["this_run"], "more": show.energy_known(summary["plan"]["kwh_by"], said), "fits": True} | took]
 
 
 def _points(value: float | None) -> str:
@@ -264,4 +277,4 @@ def _training(summary: dict[str, Any], said: dict[str, str]) -> str | None:
 
 
 def _base(model: dict[str, Any], said: dict[str, str]) -> str:
-    return f"{model['architecture']}, {model['base'] or said['from_scratch']}"
+    return f"{model['architecture']}, {(model['base'] or said['from_scratch']).removeprefix('base://')}"

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from danlu.core.artifact import RECORD, Artifact, Record
 from danlu.core.store import Workspace
+from danlu.report.folds import folds_sentence
 from danlu.report.sentences import later_sentence, naive_sentence, verdict_sentence
 
 _DATA_KEYS = (
@@ -90,6 +91,7 @@ def summary(run: dict[str, Any], workspace: Workspace, later: dict[str, Any] | N
         "model": _json(found, "train", "danlu.json"),
         "training": _training(found),
         "study": _json(found, "tune", "study.json"),
+        "folds": _json(found, "folds", "folds.json"),
         "plan": _plan(run, found),
         "artifacts": [_artifact_row(stage, found) for stage in run["stages"]],
         "later": later and {key: later.get(key) for key in _LATER_KEYS} | {"stages": _names(later)},
@@ -97,6 +99,7 @@ def summary(run: dict[str, Any], workspace: Workspace, later: dict[str, Any] | N
     return numbers | {
         "sentence": verdict_sentence(numbers),
         "naive_sentence": naive_sentence(numbers),
+        "folds_sentence": folds_sentence(numbers),
         "later_sentence": later_sentence(numbers),
     }
 
@@ -190,6 +193,7 @@ def _plan(run: dict[str, Any], found: dict[str, Artifact]) -> dict[str, Any]:
                     "actual": record and record.peak_memory_bytes,
                 },
                 "kwh": record and record.kwh,
+                "kwh_by": record and record.kwh_by,
                 "attempts": record and record.attempts,
             }
         )
@@ -197,13 +201,19 @@ def _plan(run: dict[str, Any], found: dict[str, Artifact]) -> dict[str, Any]:
         row["stage"]: {"seconds": row["seconds"]["actual"], "peak_memory_bytes": row["peak_memory_bytes"]["actual"]}
         for row in stages
     }
-    return {"predicted": plan, "actual": actual, "stages": stages, "total": _total(run, plan, costs, found)}
+    return {
+        "predicted": plan,
+        "actual": actual,
+        "stages": stages,
+        "total": _total(run, plan, costs, found),
+        "kwh_by": sorted({row["kwh_by"] for row in stages if row["stage"] in costs and row["kwh_by"]}),
+    }
 
 
 def _total(run: dict[str, Any], plan: Any, costs: dict[str, Any], found: dict[str, Artifact]) -> dict[str, Any]:
     """Predicted beside actual for the whole run; actual is null while a planned stage is missing or unmeasured.
 
-    Actual money is electricity at the recipe's price, like the plan's; it needs a machine that counts its energy.
+    Actual money is electricity at the recipe's price, like the plan's; the records say how its energy is known.
     """
     predicted = (plan or {}).get("total") or {}
     records = [found[stage].record for stage in costs if stage in found]

@@ -243,6 +243,13 @@ _WORDS: dict[str, tuple[str, str]] = {
     "memory_actual": ("memory, actual", "内存，实际"),
     "total": ("whole run", "整个运行"),
     "machine_here": ("this machine", "这台机器"),
+    "this_run": ("this run", "这次运行"),
+    "energy_estimated": ("energy estimated from CPU time", "能耗按 CPU 时间估算"),
+    "energy_read": ("energy read from the machine's counters", "能耗读自机器的计数器"),
+    "energy_line": (
+        "Energy {kwh} kWh, {money}, {co2} of CO2 ({how}); the plan said {predicted}.",
+        "能耗 {kwh} kWh，{money}，CO2 {co2}（{how}）；计划预测 {predicted}。",
+    ),
     "where": ("What the plan said it would cost", "计划说要花多少"),
     "where_lead": (
         "Money here is electricity alone. The GPUs were not measured: their peak and a dated price are assumed.",
@@ -254,6 +261,16 @@ _WORDS: dict[str, tuple[str, str]] = {
     "money": ("money", "钱"),
     "co2": ("CO2", "CO2"),
     "does_not_fit": ("does not fit", "放不下"),
+    "folds": ("Cross-validation", "交叉验证"),
+    "folds_lead": (
+        "Trained once for each fold, on a corpus in which the fold's rows are held out, and scored on them. The spread "
+        "is between folds.",
+        "每一折单独训练一次：这一折的数据不参与训练和选择，只用来打分。波动是各折之间的差别。",
+    ),
+    "mean": ("mean", "平均"),
+    "lowest": ("lowest", "最低"),
+    "highest": ("highest", "最高"),
+    "deviation": ("standard deviation", "标准差"),
     "study": ("Search for settings", "超参数搜索"),
     "study_text": (
         "{trials} trainings were tried; {pruned} of them were ended early and {failed} failed. The best one had "
@@ -290,6 +307,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "stage_data": ("data", "数据"),
     "stage_train": ("train", "训练"),
     "stage_compress": ("compress", "压缩"),
+    "stage_folds": ("folds", "交叉验证"),
     "stage_evaluate": ("evaluate", "评估"),
     "stage_speed": ("speed", "测速"),
     "stage_release": ("release", "发布"),

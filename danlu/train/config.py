@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from danlu.core.config import Config, NotFingerprinted, OptionalResource
+from danlu.core.bases import OptionalModelResource, with_licence
+from danlu.core.config import Config, NotFingerprinted
 from danlu.core.tasks import TaskName
 from danlu.learning.adapters.config import FullMethod, MethodConfig
 from danlu.learning.classic.config import ClassicConfig
@@ -33,9 +34,11 @@ class ScratchConfig(Config):
 class ModelConfig(Config):
     """The model to start from: a pretrained base, a small one from scratch, or one without a neural network."""
 
-    base: OptionalResource = Field(
+    base: OptionalModelResource = Field(
         None,
-        description="Pretrained model folder: a path, package://NAME/path, hf://OWNER/NAME or modelscope://OWNER/NAME.",
+        description="Pretrained model: a short name (danlu recipe bases lists them), a folder, package://NAME/path, "
+        "hf://OWNER/NAME[@REVISION] or modelscope://OWNER/NAME[@REVISION]; a short name after hf:// or modelscope:// "
+        "takes it from there.",
     )
     scratch: ScratchConfig | None = Field(None, description="Train a small model from nothing instead of a base.")
     classic: ClassicConfig | None = Field(
@@ -46,7 +49,15 @@ class ModelConfig(Config):
     max_length: int | Literal["auto"] = Field(
         "auto", description="Longest text, in tokens; longer ones are cut. auto covers 99 % of the training texts."
     )
-    licence: str | None = Field(None, description="Licence of the base model, as an SPDX identifier.")
+    licence: str | None = Field(
+        None,
+        description="Licence of the base model, as an SPDX identifier; empty takes that of a base known by name.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _licence_of_a_known_base(cls, values: Any) -> Any:
+        return with_licence(values)
 
     @model_validator(mode="after")
     def _one_start(self) -> ModelConfig:

@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from danlu.core.config import Config, Resource
+from danlu.core.bases import ModelResource
+from danlu.core.config import Config
 from danlu.core.tasks import TaskName
 
 
@@ -68,9 +69,8 @@ class PreferenceObjective(Config):
 class _Distilled(Config):
     """What a teacher adds to the labels (Hinton et al. 2015, arXiv:1503.02531)."""
 
-    teacher: Resource = Field(
-        description="The model to learn from, trained for the same task: a folder, package://NAME/path, "
-        "hf://OWNER/NAME or modelscope://OWNER/NAME."
+    teacher: ModelResource = Field(
+        description="The model to learn from, trained for the same task: as in model.base, mostly a folder."
     )
     temperature: float = Field(
         2.0, gt=0.0, description="Softens the teacher's probabilities and the student's alike; 1 leaves them."
