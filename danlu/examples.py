@@ -38,11 +38,27 @@ def tiny_rows(count: int, seed: int = 1) -> list[dict[str, str]]:
     return [{"text": text, "label": label} for text, label in rows.items()]
 
 
+_COLOURS = ("red", "blue", "green", "grey", "black", "white", "brown", "pink")
+_ASKED = ("where is the {thing} that is {colour}, number {number}", "{colour} {thing} {number}: where do I find it")
+
+
+def tiny_pairs(count: int, seed: int = 1) -> list[dict[str, str]]:
+    """`count` questions about a thing, each with the one text that tells where it is."""
+    draw = random.Random(seed)
+    rows: dict[str, str] = {}
+    while len(rows) < count:
+        thing, colour, number = draw.choice(_THINGS), draw.choice(_COLOURS), draw.randrange(10_000)
+        asked = draw.choice(_ASKED).format(thing=thing, colour=colour, number=number)
+        rows[asked] = f"aisle {draw.randrange(90)}: {thing}, {colour}, item {number}"
+    return [{"text": text, "pair": pair} for text, pair in rows.items()]
+
+
 def tiny_recipe(folder: Path, task: str = "classify", rows: int = 240) -> dict[str, Any]:
     """Write the data below `folder` and return the sections of a recipe for it, as plain values."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in tiny_rows(rows)), encoding="utf-8")
+    made = tiny_pairs(rows) if task == "embed" else tiny_rows(rows)
+    path.write_text("".join(json.dumps(row) + "\n" for row in made), encoding="utf-8")
     return {
         "name": f"tiny-{task}",
         "task": task,

@@ -45,7 +45,9 @@ class Recipe(Config):
     """Everything Danlu needs to know to walk from your data to a served model."""
 
     name: str = Field(description="Name of the model: small letters, digits, dot, dash, underscore; at most 64.")
-    task: TaskName = Field(description="What the model is for: classify texts, or generate text.")
+    task: TaskName = Field(
+        description="What the model is for: classify texts, generate text, or embed texts for search."
+    )
     budget: BudgetConfig = Field(BudgetConfig(), description="Caps of a run, and local prices.")
     data: DataConfig = Field(description="Where the data is and how it is cleaned and split.")
     model: ModelConfig = Field(description="The model to start from.")

@@ -47,6 +47,8 @@ def predict(
 ) -> None:
     """Prints the label and how sure the model is (classify), or how the text goes on (generate).
 
+    For embed: the beginning of each text's vector, and its cosine with the first text; with --json the whole vector.
+
     A generate model with a chat template is asked each text as a user would, and answers.
     """
     given = _texts(texts, file)
@@ -126,7 +128,24 @@ def _generate(engine: Engine, prompts: Prompts, texts: list[str], as_json: bool,
         print_json(rows)
 
 
+#: How many of a vector's numbers a person is shown.
+_SHOWN_NUMBERS = 4
+
+
+def _embed(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool, _generation: dict[str, Any]) -> None:
+    vectors = engine.embed(texts)
+    if as_json:
+        rows = zip(texts, vectors.tolist(), strict=True)
+        print_json([{"text": text, "embedding": vector} for text, vector in rows])
+        return
+    for text, vector, cosine in zip(texts, vectors.tolist(), (vectors @ vectors[0]).tolist(), strict=True):
+        numbers = " ".join(f"{value:+.3f}" for value in vector[:_SHOWN_NUMBERS])
+        beside = f"cosine with the first {cosine:+.3f}  " if len(texts) > 1 else ""
+        click.echo(f"{len(vector)} numbers: {numbers} …  {beside}{text}")
+
+
 _BY_TASK: dict[str, Callable[[Any, Prompts, list[str], bool, dict[str, Any]], None]] = {
     "classify": _classify,
     "generate": _generate,
+    "embed": _embed,
 }

@@ -86,8 +86,10 @@ def _of_source(path: Path, source: SourceConfig, index: int, recipe: Recipe) -> 
     wanted = {"text": TEXT_COLUMN if opened.format in TEXT_FORMATS else recipe.data.text}
     if recipe.task == "classify" and source.label is None and recipe.data.label is not None:
         wanted["label"] = recipe.data.label
-    if recipe.task == "generate" and may_have_shape(columns):
-        del wanted["text"]  # instruction data is known by its keys
+    if recipe.task == "embed":
+        wanted["pair"] = recipe.data.pair
+    if recipe.task != "classify" and recipe.data.text not in columns and may_have_shape(columns):
+        wanted.clear()  # instruction data is known by its keys
     for key, column in wanted.items():
         if columns and column not in columns:
             # A column named in the recipe is mended there; one that is only the default, beside the source.

@@ -19,6 +19,7 @@ from danlu.engines.base import FORM, Form
 from danlu.engines.onnx_engine import MODEL
 from danlu.learning.classic.text_model import FILES as CLASSIC_FILES
 from danlu.learning.models import load_checkpoint, read_config
+from danlu.learning.pooling import Embedder, write_modules
 from danlu.learning.text import TOKENIZER_FILE, end_id, load_tokenizer
 
 _GRAPH_FOLDER = "graph"
@@ -30,13 +31,18 @@ _TOKENIZER_SETTINGS = ("tokenizer_config.json", "chat_template.jinja", "special_
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint to be exported. `scratch` is a folder that may survive a kill: what is whole in it is reused."""
+    """A checkpoint to be exported. `scratch` is a folder that may survive a kill: what is whole in it is reused.
+
+    `pooling` and `dimensions` are those of an embedding model's vectors, None for other tasks.
+    """
 
     folder: Path
     scratch: Path
     task: TaskName
     labels: tuple[str, ...] | None
     max_length: int
+    pooling: str | None = None
+    dimensions: int | None = None
 
     @property
     def engine(self) -> str:
@@ -62,7 +68,8 @@ class Source:
             beside = self.scratch / f"{_GRAPH_FOLDER}.tmp"
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir(parents=True)
-            export_onnx(self.model, self.task, beside / MODEL)
+            model = self.model if self.pooling is None else Embedder(self.model, self.pooling)
+            export_onnx(model, self.task, beside / MODEL)
             beside.rename(folder)  # whole or not there, also after a kill
         return folder / MODEL
 
@@ -94,6 +101,8 @@ class FormKind:
 
 def _torch(source: Source, folder: Path) -> None:
     source.model.save_pretrained(folder)
+    if source.pooling is not None and source.dimensions is not None:
+        write_modules(folder, source.pooling, source.dimensions, source.max_length)
 
 
 def _onnx(source: Source, folder: Path) -> None:
@@ -136,8 +145,10 @@ def write_form(name: FormName, source: Source, folder: Path) -> Form:
         max_length=source.max_length,
         batch_invariant=kind.batch_invariant,
         precision=kind.precision,
-        bytes=sum(file.stat().st_size for file in folder.iterdir()),
+        bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
         end_ids=source.end_ids,
+        pooling=source.pooling,
+        dimensions=source.dimensions,
     )
     write_json(folder / FORM, form.as_json())
     return form

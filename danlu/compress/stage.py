@@ -9,7 +9,7 @@ import torch
 
 from danlu.compress.config import CompressStage
 from danlu.compress.forms import Source, write_form
-from danlu.compress.parity import answers, parity
+from danlu.compress.parity import COMPARED, answers, parity
 from danlu.core.artifact import write_json
 from danlu.core.context import Context
 from danlu.engines.base import Form
@@ -30,9 +30,12 @@ def run(ctx: Context, config: CompressStage) -> None:
         task=config.task,
         labels=tuple(about["labels"]) if about["labels"] else None,
         max_length=about["max_length"] or 0,
+        pooling=about.get("pooling"),
+        dimensions=about.get("dimensions"),
     )
     # The rows lie sorted by id, and ids are hashes: the first ones are a fair draw.
-    texts = read_part(ctx.inputs["data"].folder, "validation", ["text"])["text"][: config.compress.parity_rows]
+    rows = read_part(ctx.inputs["data"].folder, "validation", list(COMPARED[config.task].columns))
+    texts = [text for column in rows.values() for text in column[: config.compress.parity_rows]]
     entries = {}
     with ctx.progress("exporting and comparing forms", total=1 + 2 * len(config.compress.forms), unit="steps") as bar:
         reference_engine = open_form(source.folder, _as_form(source), ctx.threads)
@@ -44,7 +47,7 @@ def run(ctx: Context, config: CompressStage) -> None:
             form = write_form(name, source, folder)
             bar.advance(1, form=name)
             engine = load(folder, ctx.threads)
-            measured = parity(reference, answers(engine, texts))
+            measured = parity(reference, answers(engine, texts), config.task)
             engine.close()
             entries[name] = {
                 "bytes": form.bytes,
@@ -74,4 +77,6 @@ def _as_form(source: Source) -> Form:
         precision="float32",
         bytes=sum(file.stat().st_size for file in weights),
         end_ids=source.end_ids,
+        pooling=source.pooling,
+        dimensions=source.dimensions,
     )

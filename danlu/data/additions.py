@@ -22,6 +22,7 @@ from danlu.data.augment.endpoint import Endpoint
 from danlu.data.augment.table import Child, augment, distinct
 from danlu.data.balance.config import BalanceConfig
 from danlu.data.balance.rows import oversample
+from danlu.data.pairs import texts_of
 from danlu.data.split import PARTS
 from danlu.data.steps import content_of
 from danlu.data.tables import batches
@@ -113,8 +114,8 @@ def _label_counts(corpus: Path) -> Counter[str]:
 
 def _texts(corpus: Path, parts: tuple[str, ...]) -> Iterator[str]:
     for part in parts:
-        for batch in batches(corpus / part, ["text"]):
-            yield from batch.column(0).to_pylist()
+        for _, texts in texts_of(corpus / part):
+            yield from texts
 
 
 def _without_leaks(children: list[Child], corpus: Path, threshold: float) -> tuple[list[Child], int]:

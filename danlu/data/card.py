@@ -111,7 +111,7 @@ _STEP_WORDS = {
     "near_test": "Training rows like a held-out one",
 }
 
-_TASKS = {"classify": "text-classification", "generate": "text-generation"}
+_TASKS = {"classify": "text-classification", "generate": "text-generation", "embed": "sentence-similarity"}
 
 _SIZES = (
     (1_000, "n<1K"),

@@ -58,15 +58,16 @@ def _inputs(ctx: Context, config: CleanConfig) -> list[Input]:
 
 
 def _columns(config: CleanStage) -> Columns:
-    data, generate = config.data, config.task == "generate"
+    data, labelled = config.data, config.task == "classify"
     return Columns(
         text=data.text,
-        label=None if generate else data.label,
+        pair=data.pair if config.task == "embed" else None,
+        label=data.label if labelled else None,
         subject=data.subject,
         conversation=data.conversation,
         time=data.time,
         speaker=data.speaker,
-        shapes=generate,
+        shapes=not labelled,
         speakers=Speakers(names=data.speakers, learn=frozenset(data.learn)),
     )
 

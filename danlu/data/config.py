@@ -245,7 +245,13 @@ class CleanConfig(Config):
         LicencesConfig(), description="Which licences the sources may have."
     )
     text: str = Field("text", min_length=1, description="Name of the column with the text.")
-    label: str | None = Field("label", description="Name of the column with the label; not used for generate.")
+    pair: str = Field(
+        "pair",
+        min_length=1,
+        description="For embed: name of the column with the text that belongs to data.text, such as the answer to a "
+        "question.",
+    )
+    label: str | None = Field("label", description="Name of the column with the label; for classify alone.")
     language: Literal["auto", "zh", "en"] = Field("auto", description="Main language of the texts.")
     subject: str | None = Field(
         None,
@@ -319,7 +325,7 @@ class CorpusConfig(Config):
     """What the data stage sees of the data section: from clean rows to a split corpus."""
 
     keep_rejected_text: bool = Field(False, description="Keep the masked text of dropped rows in rejected/.")
-    label: str | None = Field("label", description="Name of the column with the label; not used for generate.")
+    label: str | None = Field("label", description="Name of the column with the label; for classify alone.")
     labels: LabelsConfig = Field(LabelsConfig(), description="Spellings that are one class, and what people decided.")
     label_conflicts: Literal["drop", "majority", "keep"] = Field(
         "drop", description="What to do with equal texts that carry different labels."

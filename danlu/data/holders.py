@@ -51,10 +51,10 @@ def of_subject(subject: str) -> Wanted:
 
 
 def with_text(text: str) -> Wanted:
-    """Rows whose masked text, or the answer liked less of a preference pair, has `text` in it; case does not count."""
+    """Rows whose masked text, its counterpart or the answer liked less has `text` in it; case does not count."""
 
     def wanted(table: pa.Table) -> pa.Array:
-        names = [name for name in ("text", "rejected") if name in table.column_names]
+        names = [name for name in ("text", "pair", "rejected") if name in table.column_names]
         found = pa.array([False] * table.num_rows)
         for name in names:
             column = table[name].combine_chunks().cast(pa.string())

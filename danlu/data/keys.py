@@ -149,7 +149,7 @@ def read_keys(folder: Path, time: str = "time", relabel: Relabel | None = None, 
     labels = tuple(sorted(label.known))
     position = {value: number for number, value in enumerate(labels)}
     rank = np.array([position[value] for value in label.known], dtype=np.int64)
-    text, contents = _number(_joined(high, np.uint64), _joined(low, np.uint64))
+    text, contents = numbered(_joined(high, np.uint64), _joined(low, np.uint64))
     numbers = label.all()
     seconds, warnings = times.all(time)
     return Keys(
@@ -201,7 +201,7 @@ def _joined(parts: list[npt.NDArray[Number]], kind: type[Number]) -> npt.NDArray
     return np.concatenate(parts) if parts else np.zeros(0, dtype=kind)
 
 
-def _number(high: Hashes, low: Hashes) -> tuple[Integers, Hashes]:
+def numbered(high: Hashes, low: Hashes) -> tuple[Integers, Hashes]:
     """Rank of each 128-bit hash among the distinct ones, and the upper half of each distinct one."""
     order = np.lexsort((low, high))
     new = np.ones(len(order), dtype=bool)
@@ -306,24 +306,41 @@ def find_links(
         return Links(pairs=np.zeros((0, 2), dtype=np.int64), equal=np.zeros(0, dtype=bool))
     # Texts are numbered in the order in which they lie here, and renumbered at the end.
     rows = np.flatnonzero(first_rows(keys, np.ones(len(keys.text), dtype=bool), keys.text))
-    with near.Spill(budget_bytes, scratch) as spill:
-        signatures = near.Signatures(config.threshold, spill)
-        for start, texts in _texts(folder):
-            low, high = np.searchsorted(rows, [start, start + len(texts)])
-            signatures.add([texts[row - start] for row in rows[low:high]])
-            advance(len(texts))
-
-        def texts_of(positions: Integers) -> Iterator[tuple[Integers, Sequence[str]]]:
-            wanted = rows[positions]
-            for start, texts in _texts(folder):
-                low, high = np.searchsorted(wanted, [start, start + len(texts)])
-                if high > low:
-                    yield positions[low:high], [texts[row - start] for row in wanted[low:high]]
-
-        found = near.links(signatures, texts_of)
+    found = links_among(lambda: _texts(folder), rows, config, advance, budget_bytes=budget_bytes, scratch=scratch)
     pairs = np.sort(keys.text[rows[found.pairs]], axis=1)
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
     return Links(pairs=pairs[order], equal=found.equal[order], compared=found.compared, truncated=found.truncated)
+
+
+def links_among(
+    stream: Callable[[], Iterator[tuple[int, list[str]]]],
+    places: Integers,
+    config: NearConfig,
+    advance: Callable[[int], None],
+    *,
+    budget_bytes: int | None = None,
+    scratch: Path | None = None,
+) -> near.Links:
+    """The near duplicates among distinct texts, each by its number in `places`.
+
+    `stream()` yields all texts, `(number of the first, texts)` some thousand at a time, the same each time it is
+    called; `places`, which only rise, are the numbers of those to be compared. For the rest see `find_links`.
+    """
+    with near.Spill(budget_bytes, scratch) as spill:
+        signatures = near.Signatures(config.threshold, spill)
+        for start, texts in stream():
+            low, high = np.searchsorted(places, [start, start + len(texts)])
+            signatures.add([texts[place - start] for place in places[low:high]])
+            advance(len(texts))
+
+        def texts_of(positions: Integers) -> Iterator[tuple[Integers, Sequence[str]]]:
+            wanted = places[positions]
+            for start, texts in stream():
+                low, high = np.searchsorted(wanted, [start, start + len(texts)])
+                if high > low:
+                    yield positions[low:high], [texts[place - start] for place in wanted[low:high]]
+
+        return near.links(signatures, texts_of)
 
 
 def _texts(folder: Path) -> Iterator[tuple[int, list[str]]]:

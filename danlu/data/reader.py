@@ -250,7 +250,8 @@ class _Reading:
     def _wanted(self, known: Iterable[str] = ()) -> tuple[str, ...]:
         """The columns that a record must have; one with a shape needs no text column."""
         shaped = self._columns.shapes and may_have_shape(known)
-        text = () if shaped and self._columns.text not in known else (self._columns.text,)
+        pair = () if self._columns.pair is None else (self._columns.pair,)
+        text = () if shaped and self._columns.text not in known else (self._columns.text, *pair)
         label = () if self._label is None else (self._label,)
         return (*text, *label, *self._columns.others.values())
 

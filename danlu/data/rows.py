@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from danlu.sources.records import Row
-from danlu.sources.shapes import DEFAULT_SPEAKERS, Misshapen, Speakers, recognise
+from danlu.sources.shapes import DEFAULT_SPEAKERS, USER, Misshapen, Speakers, Turn, recognise
 from danlu.sources.values import as_text
 
 NO_TEXT = "no_text"
 NO_LABEL = "no_label"
+NO_PAIR = "no_pair"
 BROKEN = "broken"
+
+#: What the two texts of a pair are called among the turns of other rows.
+PAIR_ROLES = ("query", "match")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +26,12 @@ class Columns:
     """Which columns are read, by name; None where one is not wanted.
 
     `shapes`: a record without the text column may be instruction data (see `danlu.sources.shapes`), whose `speakers`
-    are called so. `speaker`: each row is one turn of a `conversation`, said by whom this column names.
+    are called so. `speaker`: each row is one turn of a `conversation`, said by whom this column names. `pair`: the
+    column with the text that belongs to that in `text`; instruction data then yields a question and its answer.
     """
 
     text: str
+    pair: str | None = None
     label: str | None = None
     subject: str | None = None
     conversation: str | None = None
@@ -41,7 +48,7 @@ class Columns:
 
 
 class Unusable(Exception):
-    """A record that cannot be used: its kind (`BROKEN`, `NO_TEXT`, `NO_LABEL`) and, where there is more, why."""
+    """A record that cannot be used: its kind (`BROKEN`, `NO_TEXT`, ...) and, where there is more, why."""
 
     def __init__(self, kind: str, why: str = "") -> None:
         super().__init__(why)
@@ -58,6 +65,8 @@ def read_text(values: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
         text = _cell(values, columns.text)
         if not text.strip():
             raise Unusable(NO_TEXT)
+        if columns.pair is not None:
+            return _as_pair(text, _cell(values, columns.pair))
         return {"text": text, "parts": None, "roles": None, "learn": None, "rejected": None}
     shape = recognise(values)
     assert shape is not None, "the caller has looked"
@@ -66,6 +75,8 @@ def read_text(values: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
     except Misshapen as error:
         raise Unusable(BROKEN, f"{shape.name}: {error}") from None
     turns = [turn for turn in sample.turns if turn.text.strip()]
+    if columns.pair is not None:
+        return _as_pair(*first_exchange(turns))
     if not any(turn.learn for turn in turns):
         raise Unusable(NO_TEXT)
     parts = [turn.text for turn in turns]
@@ -75,6 +86,30 @@ def read_text(values: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
         "roles": [turn.role for turn in turns],
         "learn": [turn.learn for turn in turns],
         "rejected": sample.rejected,
+    }
+
+
+def first_exchange(turns: Sequence[Turn]) -> tuple[str, str]:
+    """The first question of a conversation and its answer; later questions often mean nothing by themselves.
+
+    Raises `Unusable` where nobody asks before the first answer that is learned.
+    """
+    for before, turn in itertools.pairwise(turns):
+        if turn.learn and before.role == USER:
+            return before.text, turn.text
+    raise Unusable(NO_PAIR)
+
+
+def _as_pair(text: str, pair: str) -> dict[str, Any]:
+    """Two texts that belong together, as the columns of `RAW` that hold turns."""
+    if not text.strip() or not pair.strip():
+        raise Unusable(NO_PAIR)
+    return {
+        "text": f"{text}\n{pair}",
+        "parts": [text, pair],
+        "roles": list(PAIR_ROLES),
+        "learn": [False, True],
+        "rejected": None,
     }
 
 

@@ -50,6 +50,7 @@ from danlu.data.mix.shares import plan_mix, uses
 from danlu.data.naive import naive_score
 from danlu.data.near import components
 from danlu.data.page.page import page
+from danlu.data.pairs import GROUPS, columns_of, read_groups
 from danlu.data.references import check_reference
 from danlu.data.sides import scramble
 from danlu.data.split import PARTS, REASONS, TRAIN, Assignment, SplitRows, assign
@@ -80,7 +81,11 @@ _REASONS = ("", *_STEP_OF)
 
 
 #: Columns that a task's corpus does without.
-_ONLY_FOR_OTHERS = {"classify": {"turns", "rejected"}, "generate": {"label"}}
+_ONLY_FOR_OTHERS = {
+    "classify": {"turns", "rejected", "pair"},
+    "generate": {"label", "pair"},
+    "embed": {"label", "turns", "rejected"},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +134,7 @@ def run(ctx: Context, config: DataStage) -> None:
     if classify:
         card.warnings += check_labels(keys, reasons == 0, data)
     earlier = read_earlier(ctx.resources["data.extends"]) if data.extends is not None else None
-    sides = _split(data, keys, links, card, earlier)
+    sides = _split(data, keys, links, read_groups(found / GROUPS), card, earlier)
     write_sides(ctx.out / SIDES, keys, sides, earlier)
     parts = _drop_bridges(sides, reasons, card)
     if data.duplicates.near:
@@ -218,7 +223,9 @@ def _drop(reasons: Reasons, stays: Flags, reason: str, card: Card) -> None:
     card.funnel.step(_STEP_OF[reason], Counter({reason: int(gone.sum())}))
 
 
-def _split(config: CorpusConfig, keys: Keys, links: Links, card: Card, earlier: Earlier | None) -> Assignment:
+def _split(
+    config: CorpusConfig, keys: Keys, links: Links, groups: Integers | None, card: Card, earlier: Earlier | None
+) -> Assignment:
     """The side of each cleaned row, those that are dropped among them: a row does not move when another one goes."""
     rows = SplitRows(
         place=keys.place,
@@ -230,6 +237,7 @@ def _split(config: CorpusConfig, keys: Keys, links: Links, card: Card, earlier: 
         subject=keys.subject,
         conversation=keys.conversation,
         prompt=keys.prompt,
+        sides=groups,
         time=keys.time,
     )
     pinned = None if earlier is None else earlier.pinned(keys, folds=config.split.folds is not None)
@@ -391,6 +399,7 @@ def _as_corpus(table: pa.Table, decided: dict[str, pa.Array], card: Card) -> pa.
         "licence": pa.array([source["licence"] for source in sources], pa.string()),
         "consent": pa.array([source["consent"] for source in sources], pa.string()),
         "turns": _turns(table),
+        **columns_of(table),
         "parent": pa.nulls(table.num_rows, pa.string()),
         "operation": pa.nulls(table.num_rows, pa.string()),
         **decided,

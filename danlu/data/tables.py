@@ -21,7 +21,8 @@ SHARD_BYTES = 64 << 20
 
 #: What the reader writes. `place` orders all records: the source's position, then the record's number in it. A record
 #: of instruction data has its turns in `parts`, `roles` and `learn`, one entry a turn, and the answer that was liked
-#: less in `rejected`; a plain text has `text` alone. `time` is as the file has it.
+#: less in `rejected`; a plain text has `text` alone, a pair (for embed) its two texts in `parts`. `time` is as the file
+#: has it.
 RAW = pa.schema(
     [
         ("id", pa.string()),
@@ -45,7 +46,8 @@ CLEAN = pa.schema([*RAW, pa.field("content", pa.string())])
 
 _TURN = pa.struct([("role", pa.string()), ("text", pa.string()), ("learn", pa.bool_())])
 
-#: The corpus, as every later stage reads it. `label` is there for classify, `turns` and `rejected` for generate.
+#: The corpus, as every later stage reads it. `label` is there for classify, `turns` and `rejected` for generate, `pair`
+#: (the text that belongs to `text`; `content` is then the hash of both) for embed.
 #: `text` is all turns, one below the other. Rows that were added to train have a `parent` and the `operation` that made
 #: them. `time` is in seconds since 1970, UTC.
 CORPUS = pa.schema(
@@ -53,6 +55,7 @@ CORPUS = pa.schema(
         ("id", pa.string()),
         ("content", pa.string()),
         ("text", pa.string()),
+        ("pair", pa.string()),
         ("label", pa.string()),
         ("turns", pa.list_(_TURN)),
         ("rejected", pa.string()),

@@ -28,7 +28,8 @@ class Form:
     the probabilities; None for generate. `max_length`: longest input in tokens, 0 where texts are read whole; for
     generate the whole context, prompt and answer together. `batch_invariant`: whether the answer to one text is the
     same (to 1e-5) whatever else is in its batch. `precision`: of the weights. `bytes`: size of the form's files on
-    disk. `end_ids`: tokens that end a generated text.
+    disk. `end_ids`: tokens that end a generated text. `pooling`: how the vectors of a text's tokens become its own
+    (embed), which has length 1 and `dimensions` numbers; None for other tasks.
     """
 
     name: str
@@ -40,6 +41,8 @@ class Form:
     precision: str
     bytes: int
     end_ids: tuple[int, ...] = ()
+    pooling: str | None = None
+    dimensions: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The content of `form.json`."""
@@ -66,6 +69,8 @@ def read_form(folder: Path) -> Form:
             precision=str(values["precision"]),
             bytes=int(values["bytes"]),
             end_ids=tuple(values.get("end_ids", ())),
+            pooling=values.get("pooling"),
+            dimensions=values.get("dimensions"),
         )
     except OSError as error:
         raise ModelError(
@@ -76,6 +81,8 @@ def read_form(folder: Path) -> Form:
         raise ModelError(f"{path} cannot be read ({error!r}). Export the model again with `danlu run`.") from error
     if form.task not in TASKS:
         raise ModelError(f"{path} is for the task {form.task!r}; this version knows {', '.join(TASKS)}.")
+    if form.task == "embed" and not (form.pooling and form.dimensions):
+        raise ModelError(f"{path} names no pooling or dimensions, which an embedding model needs. Export it again.")
     if form.task == "classify" and not form.labels:
         raise ModelError(f"{path} names no labels, which a classifier needs. Export the model again with `danlu run`.")
     return form
@@ -125,6 +132,13 @@ class Engine(Protocol):
 
         Texts are cut at `form.max_length` tokens; an empty text is answered like any other. A form that is not
         batch invariant answers one text at a time inside.
+        """
+        ...
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors float32 [N, D] of length 1 for N texts (embed): the product of two of them is their cosine.
+
+        Texts are cut at `form.max_length` tokens. A form that is not batch invariant answers one text at a time inside.
         """
         ...
 

@@ -28,11 +28,10 @@ class ClassicEngine:
     def _refuse(self, *_arguments: object, **_named: object) -> NoReturn:
         """What language models answer, this one does not."""
         raise UserError(
-            "This model labels texts; it neither writes nor scores them. It answers on "
-            f"{TASKS[self.form.task].endpoint}."
+            f"This model labels texts, and does nothing else. It answers on {TASKS[self.form.task].endpoint}."
         )
 
-    score = next_token = generate = _refuse
+    score = next_token = generate = embed = _refuse
 
     def close(self) -> None:
         """Nothing is held but memory, which goes with the object."""

@@ -48,7 +48,7 @@ class LocalEngine(ABC):
 
     @abstractmethod
     def _forward(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Logits float32 for `ids` and `mask` [B, T]: [B, K] for classify, [B, T, V] for generate."""
+        """Float32 for `ids` and `mask` [B, T]: logits [B, K] for classify, [B, T, V] for generate; for embed [B, D]."""
 
     @abstractmethod
     def _decode(self, ids: np.ndarray, cache: Any) -> tuple[np.ndarray, Any]:
@@ -66,6 +66,15 @@ class LocalEngine(ABC):
         for indices in self._batches([len(row) for row in rows], _TOKENS_IN_BATCH):
             answers[indices] = softmax(self._forward(*self._rectangle([rows[index] for index in indices])))
         return answers
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """See `danlu.engines.base.Engine.embed`."""
+        self._must_be("embed", "embed")
+        rows = encode(self._tokenizer, _spellable(texts), self.form.max_length)
+        vectors = np.empty((len(rows), self.form.dimensions or 0), dtype=np.float32)
+        for indices in self._batches([len(row) for row in rows], _TOKENS_IN_BATCH):
+            vectors[indices] = self._forward(*self._rectangle([rows[index] for index in indices]))
+        return vectors
 
     def next_token(self, texts: Sequence[str]) -> np.ndarray:
         """See `danlu.engines.base.Engine.next_token`."""

@@ -14,15 +14,17 @@ from danlu.core.context import Context
 from danlu.core.tasks import TASKS
 from danlu.evaluate.classify import ClassifyEvidence
 from danlu.evaluate.config import EvaluateStage, SpeedStage
+from danlu.evaluate.embed import EmbedEvidence
 from danlu.evaluate.generate import GenerateEvidence
 from danlu.evaluate.rows import leaked_rows, read_part, rows_seen, test_part
 from danlu.evaluate.speed import measure
 from danlu.learning.chat import read_chat
 
 #: Who gathers the evidence of a task.
-_EVIDENCE: dict[str, type[ClassifyEvidence] | type[GenerateEvidence]] = {
+_EVIDENCE: dict[str, Any] = {
     "classify": ClassifyEvidence,
     "generate": GenerateEvidence,
+    "embed": EmbedEvidence,
 }
 
 #: Forms are compared on the same rows, the first so many: enough to see that one is no worse than another.

@@ -104,25 +104,27 @@ def _check_safetensors(file: Path) -> None:
 def load_checkpoint(folder: Path) -> Any:
     """The model in `folder` as a `torch.nn.Module`: float32, in eval mode, on the CPU.
 
-    A sequence classifier or a causal language model, as `architectures` in its config says. Raises `ModelError`
+    A sequence classifier, a language model or an encoder, as `architectures` in its config says. Raises `ModelError`
     for pickle weights, for a folder without weights, and for an architecture of another kind.
     """
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+    import transformers
 
     check_weights(folder)
     architecture = (read_config(folder).get("architectures") or [""])[0]
-    loaders = {
-        "ForSequenceClassification": AutoModelForSequenceClassification,
-        "ForCausalLM": AutoModelForCausalLM,
-        "LMHeadModel": AutoModelForCausalLM,
-    }
-    loader = next((loader for ending, loader in loaders.items() if architecture.endswith(ending)), None)
-    if loader is None:
+    head = next((head for ending, head in _HEADS.items() if architecture.endswith(ending)), None)
+    if head is None:
         raise ModelError(
             f"The model in {str(folder)!r} is a {architecture or 'model of no stated architecture'}; expected one "
-            "that classifies texts or generates text."
+            "that classifies texts, generates text or reads it."
         )
-    return load_with(loader, folder).eval()
+    return _plain(load_with(getattr(transformers, LOADERS[head]), folder), head).eval()
+
+
+def _plain(model: Any, head: str) -> Any:
+    """`model` without the pooler that some encoders have on top: its weights would be drawn at random, and not used."""
+    if head == "encoder" and getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    return model
 
 
 #: The class of transformers that loads each kind of model.
@@ -131,6 +133,15 @@ LOADERS = {
     "causal": "AutoModelForCausalLM",
     "masked": "AutoModelForMaskedLM",
     "encoder": "AutoModel",
+}
+
+#: How the name of an architecture ends -> the kind of model; the first ending that fits.
+_HEADS = {
+    "ForSequenceClassification": "classifier",
+    "ForCausalLM": "causal",
+    "LMHeadModel": "causal",
+    "ForMaskedLM": "masked",
+    "Model": "encoder",
 }
 
 
@@ -144,7 +155,7 @@ def start_from_base(folder: Path, head: str, labels: Sequence[str], **settings: 
 
     if labels:
         settings |= label_settings(labels) | {"ignore_mismatched_sizes": True}
-    return load_with(getattr(transformers, LOADERS[head]), folder, **settings)
+    return _plain(load_with(getattr(transformers, LOADERS[head]), folder, **settings), head)
 
 
 def label_settings(labels: Sequence[str]) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def from_scratch(scratch: ScratchConfig, task: str) -> Shape:
 
 
 def parameters(shape: Shape, labels: int | None) -> int:
-    """Parameters of the whole model; `labels` is None for a language model.
+    """Parameters of the whole model; `labels` is None for a language model, 0 for an encoder alone.
 
     BERT (Devlin et al., 2018): embeddings with a norm, layers with biases and two norms, a pooler, a classifier.
     Llama (Touvron et al., 2023): embeddings, layers without biases and two scale-only norms, a last norm, and the
@@ -132,7 +132,7 @@ def parameters(shape: Shape, labels: int | None) -> int:
         count += shape.layers * 2 * width + width
     if labels is None:
         return count + (0 if shape.tied else shape.vocabulary * width)
-    pooler = width * width + width if shape.biases else 0
+    pooler = width * width + width if shape.biases and labels else 0
     return count + pooler + labels * width + (labels if shape.biases else 0)
 
 
@@ -158,5 +158,5 @@ def count_stored(folder: Path) -> int:
 def of_base(folder: Path, labels: int | None) -> tuple[Shape, int]:
     """`(shape, parameters)` of a base model as it will be trained: what is stored, plus a new classifier's weights."""
     shape = from_config(read_config(folder))
-    head = 0 if labels is None else labels * shape.width + labels
+    head = labels * shape.width + labels if labels else 0
     return shape, count_stored(folder) + head

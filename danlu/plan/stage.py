@@ -22,8 +22,9 @@ from danlu.plan.reading import look
 from danlu.plan.shape import from_scratch, of_base, parameters
 from danlu.plan.tokens import count
 
-#: Classes that a plan assumes: their number hardly changes the cost of anything, and the data stage counts them.
-_ASSUMED_LABELS = 4
+#: Classes that a plan assumes, by task: their number hardly changes the cost of anything, and the data stage counts
+#: them. None for a language model.
+_ASSUMED_LABELS: dict[str, int | None] = {"classify": 4, "generate": None, "embed": 0}
 
 _METHOD = (
     "First formula: tokens from a sample; 6 operations per weight and token and the attention term over the measured "
@@ -79,9 +80,9 @@ def _job(ctx: Context, config: PlanStage) -> Job:
     paths = [
         ctx.resources[f"data.sources[{position}].{source.place}"] for position, source in enumerate(config.data.sources)
     ]
-    seen = look(config.data, paths, generates=config.task == "generate")
+    seen = look(config.data, paths, generates=config.task != "classify")
     tokens = count(config, seen.texts, base)
-    labels = _ASSUMED_LABELS if config.task == "classify" else None
+    labels = _ASSUMED_LABELS[config.task]
     if base is not None:
         shape, weights = of_base(base, labels)
     else:

@@ -99,16 +99,15 @@ def training_batches(config: PlanStage, tokens: Tokens, rows: int) -> tuple[int,
     samples = max(1, round(settings.epochs * examples))
     if settings.max_samples is not None:
         samples = min(samples, settings.max_samples)
-    packed = choose_packing(
-        settings.batching.packing, packable=KINDS[aim_of(config.task, settings.objective).kind].packable
-    )
+    kind = KINDS[aim_of(config.task, settings.objective).kind]
+    packed = choose_packing(settings.batching.packing, packable=kind.packable)
     size = BatchSize(samples=settings.batch_size, tokens=settings.batching.tokens, padded=not packed)
     order = Order(lengths, size=size, samples=min(samples, len(lengths)), seed=settings.seed)
     chosen = [lengths[order.batch(step)] for step in range(order.steps)]
     if packed:
         once = Batches.of([1] * len(chosen), [int(batch.sum()) for batch in chosen])
     else:
-        once = Batches.of([len(batch) for batch in chosen], [int(batch.max()) for batch in chosen])
+        once = Batches.of([kind.group * len(batch) for batch in chosen], [int(batch.max()) for batch in chosen])
     steps = round(order.steps * samples / order.samples)
     if settings.batching.tokens is None:
         passes, rest = divmod(samples, examples)

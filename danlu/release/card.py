@@ -17,12 +17,22 @@ from danlu.core.bases import base_of
 
 Json = Mapping[str, Any]
 
-_PIPELINES = {"classify": "text-classification", "generate": "text-generation"}
+_PIPELINES = {"classify": "text-classification", "generate": "text-generation", "embed": "sentence-similarity"}
 _LIBRARIES = {"torch": "transformers", "onnx": "onnx", "onnx-int8": "onnx", "classic": "danlu"}
 _LANGUAGES = {"zh": "Chinese", "en": "English"}
 _PURPOSES = {
     "classify": "Give it a text; it answers with one of {labels} and a probability for each.",
     "generate": "Give it the beginning of a text; it continues it.",
+    "embed": "Give it a text; it answers with a vector of length 1. The product of two vectors is their cosine: the "
+    "larger, the more the texts belong together. Search with it by comparing a query with all texts.",
+}
+
+#: What no score says about a model of each task.
+_TASK_LIMITS = {
+    "classify": "It always answers with one of its labels, also for a text that fits none of them.",
+    "generate": "It writes what is likely, not what is true. Nothing filters what it writes.",
+    "embed": "It finds the nearest text, also where none belongs to the query. A larger collection than the test pool "
+    "has more texts to mistake for the right one, so expect lower scores there.",
 }
 
 #: Metrics of a card, best first: name here -> (type on the hub, name for people).
@@ -35,6 +45,11 @@ _METRICS = {
     "roc_auc": ("roc_auc", "ROC AUC"),
     "log_loss": ("log_loss", "Log loss"),
     "ece": ("ece", "Calibration error"),
+    "recall_at_1": ("recall_at_1", "Recall at 1"),
+    "recall_at_5": ("recall_at_5", "Recall at 5"),
+    "recall_at_10": ("recall_at_10", "Recall at 10"),
+    "mrr_at_10": ("mrr_at_10", "MRR at 10"),
+    "ndcg_at_10": ("ndcg_at_10", "nDCG at 10"),
     "perplexity": ("perplexity", "Perplexity per token"),
     "bits_per_character": ("bits_per_character", "Bits per character"),
 }
@@ -163,7 +178,8 @@ def _purpose(release: Json, summary: str, card: Json) -> str:
 def _scores(release: Json, evidence: Json) -> str:
     rows = [[_METRICS[name][1], *_interval(release["scores"].get(name))] for name in _METRICS]
     lines = [
-        f"On {evidence['rows']:,} test rows that training never saw, through the engine that serves.",
+        f"On {evidence['rows']:,} test rows that training never saw, through the engine that serves."
+        + _searched(evidence),
         _table(["score", "value", "95 % interval"], [row for row in rows if row[1] != "–"]),
     ]
     per_class = evidence.get("per_class") or {}
@@ -179,6 +195,14 @@ def _scores(release: Json, evidence: Json) -> str:
         ]
         lines.append(_table(heads, rows))
     return "\n\n".join(lines)
+
+
+def _searched(evidence: Json) -> str:
+    if not evidence.get("pool"):
+        return ""
+    return (
+        f" Each of {evidence['queries']:,} queries was compared with all {evidence['pool']:,} texts of the test part."
+    )
 
 
 def _baseline(evidence: Json) -> str:
@@ -256,6 +280,7 @@ def _form(release: Json, export: Json, speed: Json, checkpoint: Json) -> str:
         ["form", f"{release['form']} ({form['precision']})"],
         ["size", f"{form['bytes'] / 1e6:,.1f} MB"],
         ["parameters", _count(checkpoint.get("parameters"))],
+        *([["numbers of a vector", _count(checkpoint["dimensions"])]] if checkpoint.get("dimensions") else []),
         ["longest text", _longest(checkpoint.get("max_length"))],
         ["latency p50 / p95", f"{_number(speed.get('p50_ms'))} / {_number(speed.get('p95_ms'))} ms, one text"],
         ["throughput", f"{_number(speed.get('throughput_per_second'))} texts per second"],
@@ -281,10 +306,7 @@ def _limits(release: Json, card: Json, checkpoint: Json, export: Json, evidence:
         limits.append(
             f"99 % of its texts have at most {_count(lengths.get('p99'))} characters; longer ones were hardly tested."
         )
-    if release["task"] == "classify":
-        limits.append("It always answers with one of its labels, also for a text that fits none of them.")
-    else:
-        limits.append("It writes what is likely, not what is true. Nothing filters what it writes.")
+    limits.append(_TASK_LIMITS[release["task"]])
     if evidence["rows"] < _FEW_ROWS:
         limits.append(f"Only {evidence['rows']} test rows: the intervals are wide.")
     small = [label for label, values in (evidence.get("per_class") or {}).items() if values["support"] < 30]

@@ -47,11 +47,16 @@ FACTS: dict[str, Fact] = {
     "worst_class_recall": _score("lowest recall of any label"),
     "perplexity": Fact(meaning="perplexity per token on the test rows", interval=True),
     "bits_per_character": Fact(meaning="bits per character on the test rows", interval=True),
+    "recall_at_1": _score("share of the texts that belong to a query which are found first"),
+    "recall_at_5": _score("share of them among the first 5 found"),
+    "recall_at_10": _score("share of them among the first 10 found"),
+    "mrr_at_10": _score("1 / rank of the first right text, 0 beyond 10, mean over the queries"),
+    "ndcg_at_10": _score("normalised discounted cumulative gain of the first 10 found"),
     "rows": Fact(meaning="test rows scored"),
     "train_rows": Fact(meaning="training rows in the corpus"),
     "leaked_rows": Fact(meaning="validation and test rows that are also in the training part"),
     "parity": _score("share of held-out texts on which the shipped form and the checkpoint differ"),
-    "parity_max": Fact(meaning="largest difference in probability between them", share=True),
+    "parity_max": Fact(meaning="largest difference in probability, or cosine distance, between them", share=True),
     "bytes": Fact(meaning="size of the shipped form, in bytes"),
     "p50_ms": Fact(meaning="median latency of one request, in milliseconds"),
     "p95_ms": Fact(meaning="95th percentile of the latency of one request, in milliseconds"),
@@ -64,6 +69,7 @@ FACTS: dict[str, Fact] = {
 DEFAULTS: dict[str, tuple[str, ...]] = {
     "classify": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
     "generate": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
+    "embed": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
 }
 
 #: Scores of which less is better; of all others more is.

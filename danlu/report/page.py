@@ -17,7 +17,22 @@ from danlu.report.plots import PLOTS
 from danlu.report.sentences import LOWER_IS_BETTER, NOT_COMPARABLE, gate_sentence, is_leak, meaning, naive_explanation
 from danlu.report.words import words
 
-_SHARES = frozenset({"accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall", "ece"})
+_SHARES = frozenset(
+    (
+        "accuracy",
+        "macro_f1",
+        "weighted_f1",
+        "macro_precision",
+        "macro_recall",
+        "ece",
+        "recall_at_1",
+        "recall_at_5",
+        "recall_at_10",
+    )
+)
+
+#: The score on the first tile, by task.
+_HEADLINE = {"classify": "accuracy", "generate": "bits_per_character", "embed": "recall_at_1"}
 _TEXT_CHARACTERS = 400
 
 
@@ -128,7 +143,7 @@ def _tiles(summary: dict[str, Any], said: dict[str, str]) -> list[dict[str, Any]
     """The few numbers to see first: value, what it is, and a smaller line."""
     evidence, baseline, speed = summary["evidence"], summary["baseline"], summary["speed"]
     tiles: list[dict[str, Any]] = []
-    metric = "accuracy" if summary["task"] == "classify" else "bits_per_character"
+    metric = _HEADLINE[summary["task"]]
     form = show.percent if metric in _SHARES else show.number
     if evidence and evidence["scores"].get(metric):
         score = evidence["scores"][metric]

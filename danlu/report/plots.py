@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from danlu.core.lazy import need
-from danlu.report import search
+from danlu.report import found, search
 from danlu.report.drawing import (
     ACCENT,
     BAD,
@@ -289,6 +289,7 @@ PLOTS: dict[str, Callable[[dict[str, Any], Words], Plot | None]] = {
     "confusion": confusion,
     "reliability": reliability,
     "scores": scores,
+    "found": found.found,
     "cost": cost,
     "trials": search.trials,
     "importance": search.importance,

@@ -100,6 +100,12 @@ def _quality(numbers: Numbers) -> Sentence:
             "en": f"needs {bits} bits for each character of unseen text (less is better)",
             "zh": f"预测没见过的文本，每个字符用 {bits} 比特（越小越好）",
         }
+    if "recall_at_1" in scores:
+        share, pool = percent(scores["recall_at_1"]["value"]), count(numbers["evidence"].get("pool"))
+        return {
+            "en": f"puts what belongs to a new query first among {pool} texts in {share} of the cases",
+            "zh": f"在 {pool} 条文本里，{share} 的情况能把新查询对应的那条排在第一",
+        }
     return {"en": "has not been scored", "zh": "还没有评分"}
 
 
@@ -129,8 +135,16 @@ def _baseline_shown(numbers: Numbers) -> str:
         ahead = ours["accuracy"]["value"] > theirs["accuracy"]["value"]
         if ahead == is_better(numbers):
             return percent(theirs["accuracy"]["value"])
+    if "recall_at_1" in theirs and "recall_at_1" in ours:
+        ahead = ours["recall_at_1"]["value"] > theirs["recall_at_1"]["value"]
+        if ahead == is_better(numbers):
+            return percent(theirs["recall_at_1"]["value"])
     shown = number((theirs.get(metric) or {}).get("value"))
-    return f"macro F1 {shown}" if metric == "macro_f1" else shown
+    return f"{_NAMED[metric]} {shown}" if metric in _NAMED else shown
+
+
+#: Scores that are told by name where another one is told without.
+_NAMED = {"macro_f1": "macro F1", "mrr_at_10": "MRR@10"}
 
 
 #: Scores of a model and its baseline that count in different units: the baseline's tokens are characters.
@@ -204,7 +218,7 @@ def naive_explanation(numbers: Numbers) -> Sentence | None:
 
 def meaning(numbers: Numbers) -> list[Sentence]:
     """What the verdict means for the people who will use the model, a point each."""
-    points = (_expect, _perplexity, _confusion, _confidence, _baseline_point, _speed_point)
+    points = (_expect, _perplexity, _found, _confusion, _confidence, _baseline_point, _speed_point)
     return [said for point in points if (said := point(numbers)) is not None]
 
 
@@ -232,6 +246,21 @@ def _perplexity(numbers: Numbers) -> Sentence | None:
         f"{rows} texts that it had never seen.",
         "zh": f"每写一个词元，它的犹豫相当于在 {shown} 个同样可能的词元里选一个（困惑度），"
         f"在没见过的 {rows} 条文本上测得。",
+    }
+
+
+def _found(numbers: Numbers) -> Sentence | None:
+    score = ((numbers["evidence"] or {}).get("scores") or {}).get("recall_at_10")
+    if not score or score["value"] is None:
+        return None
+    queries, pool = count(numbers["evidence"]["queries"]), count(numbers["evidence"]["pool"])
+    share = percent(score["value"])
+    return {
+        "en": f"Whoever reads the first ten hits finds {share} of what belongs to a query, measured with {queries} "
+        f"queries that the model had never seen, in {pool} texts that it had not seen either. In a larger collection "
+        "expect less.",
+        "zh": f"看前十条结果，能找到查询对应文本的 {share}；这是用模型从没见过的 {queries} 条查询、"
+        f"在同样没见过的 {pool} 条文本里测出来的。文本更多时会低一些。",
     }
 
 
@@ -280,12 +309,12 @@ def _baseline_point(numbers: Numbers) -> Sentence | None:
     """What the baseline on all rows says: whether a large model is needed at all."""
     baseline, evidence = numbers["baseline"], numbers["evidence"]
     every = ((baseline or {}).get("all_rows") or {}).get("scores") or {}
-    metric = "accuracy" if "accuracy" in every else "bits_per_character"
+    metric = next((name for name in ("accuracy", "recall_at_1") if name in every), "bits_per_character")
     theirs = (every.get(metric) or {}).get("value")
     ours = (((evidence or {}).get("scores") or {}).get(metric) or {}).get("value")
     if theirs is None or ours is None or is_cheap(numbers):
         return None
-    show = percent if metric == "accuracy" else number
+    show = number if metric == "bits_per_character" else percent
     ahead = ours < theirs if metric in LOWER_IS_BETTER else ours > theirs
     test = baseline["all_rows"].get("comparison")
     if ahead and (test is None or test["significant"]):

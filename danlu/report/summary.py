@@ -37,6 +37,9 @@ _EVIDENCE_KEYS = (
     "confusion",
     "calibration",
     "worst",
+    "queries",
+    "pool",
+    "found",
     "forms",
     "leaked_rows",
 )
@@ -51,6 +54,11 @@ _SCORES = (
     "roc_auc",
     "log_loss",
     "ece",
+    "recall_at_1",
+    "recall_at_5",
+    "recall_at_10",
+    "mrr_at_10",
+    "ndcg_at_10",
     "bits_per_character",
     "perplexity",
 )

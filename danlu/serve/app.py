@@ -13,7 +13,9 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.security import HTTPBearer
 
 from danlu import __version__
+from danlu.serve import embeddings as vectors
 from danlu.serve import forms, openai
+from danlu.serve.checks import check_task, check_texts
 from danlu.serve.config import ServeConfig
 from danlu.serve.door import Door
 from danlu.serve.errors import ApiError, install
@@ -23,9 +25,9 @@ from danlu.serve.page import docs_page
 
 _DESCRIPTION = """One released model, served exactly as it was tested.
 
-`/v1/predict` answers for a classifier; `/v1/completions` and `/v1/chat/completions` for a model that writes text, in
-OpenAI's form, so that its clients work. Every error has OpenAI's form too. Status 429 means that too much is waiting:
-try again after the seconds in `Retry-After`.
+`/v1/predict` answers for a classifier; `/v1/completions` and `/v1/chat/completions` for a model that writes text, and
+`/v1/embeddings` for one that embeds texts, in OpenAI's form, so that its clients work. Every error has OpenAI's
+form too. Status 429 means that too much is waiting: try again after the seconds in `Retry-After`.
 """
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": forms.ErrorAnswer, "description": "The request cannot be answered as it is; the message says why."},
@@ -117,6 +119,14 @@ def _add_answers(app: FastAPI, live: Live, config: ServeConfig, keys: Keys | Non
         _check_model(live, body.model)
         return await _predict(live, config, body)
 
+    @app.post(
+        "/v1/embeddings", tags=["answers"], summary="Embed texts", response_model=vectors.EmbeddingsAnswer, **common
+    )
+    async def embeddings(body: vectors.EmbeddingsRequest) -> Response:
+        """OpenAI's embeddings: a vector of length 1 for each text of `input`, in their order."""
+        _check_model(live, body.model)
+        return await vectors.embeddings(live, config, body)
+
     streams = {**common, "responses": {**_ERRORS, 200: {"content": _STREAM}}}
 
     @app.post(
@@ -140,10 +150,9 @@ def _add_answers(app: FastAPI, live: Live, config: ServeConfig, keys: Keys | Non
 
 async def _predict(live: Live, config: ServeConfig, body: forms.PredictRequest) -> Response:
     texts = [body.text] if body.text is not None else list(body.texts or [])
-    _check_texts(texts, config)
+    check_texts(texts, config)
     with live.use() as served:
-        if served.form.task != "classify":
-            raise ApiError(400, "wrong_task", f"{served.name!r} writes text; it answers on /v1/completions.")
+        check_task(served, "classify")
         rows = await served.batcher.predict(texts)
     labels = served.form.labels or ()
     predictions = [_prediction(labels, row) for row in rows]
@@ -153,16 +162,6 @@ async def _predict(live: Live, config: ServeConfig, body: forms.PredictRequest) 
 
 def _prediction(labels: Sequence[str], row: np.ndarray) -> dict[str, Any]:
     return {"label": labels[int(row.argmax())], "probabilities": dict(zip(labels, row.tolist(), strict=True))}
-
-
-def _check_texts(texts: list[str], config: ServeConfig) -> None:
-    if len(texts) > config.max_texts:
-        message = f"{len(texts)} texts came; at most {config.max_texts} are taken a request."
-        raise ApiError(400, "too_many_texts", message, "texts")
-    for index, text in enumerate(texts):
-        if len(text) > config.max_characters:
-            message = f"Text {index} has {len(text):,} characters; at most {config.max_characters:,} are taken."
-            raise ApiError(400, "text_too_long", message, "texts")
 
 
 def _check_model(live: Live, name: str | None) -> None:

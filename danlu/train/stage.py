@@ -132,8 +132,9 @@ def _tokenizer(ctx: Context, config: TrainStage, kind: Kind, source: Path | None
         return load_tokenizer(source)
     kept = ctx.state / TOKENIZER_FILE
     if not kept.exists():
-        ctx.say(f"Learning a tokenizer from {len(rows['text']):,} texts.")
-        learned = scratch.train_tokenizer(rows["text"], scratch.VOCABULARIES[kind.head], _scratch(config).vocabulary)
+        texts = [text for column in kind.texts for text in rows[column]]
+        ctx.say(f"Learning a tokenizer from {len(texts):,} texts.")
+        learned = scratch.train_tokenizer(texts, scratch.VOCABULARIES[kind.head], _scratch(config).vocabulary)
         write_atomically(kept, learned.to_str())
     return load_tokenizer(ctx.state)
 
@@ -318,7 +319,7 @@ def _write_facts(
     labels: list[str],
     max_length: int,
 ) -> None:
-    model, order = training.model, training.order
+    model, order, publish = training.model, training.order, training.objective.publish
     seen = np.zeros(int(training.examples.rows.max()) + 1, dtype=bool)
     seen[training.examples.rows[order.seen(progress.step)]] = True
     write_json(
@@ -333,7 +334,8 @@ def _write_facts(
             "method": config.train.method.kind,
             "base": _told_base(config.model.base),
             "licence": config.model.licence,
-        },
+        }
+        | ({} if publish is None else publish(ctx.out, model, max_length)),
     )
     write_json(
         ctx.out / "training.json",

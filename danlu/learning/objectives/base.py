@@ -46,7 +46,7 @@ class Facts:
 class Outcome:
     """What a model made of one batch. `loss`: mean over `weight` targets, a float32 scalar that carries gradients.
 
-    `predicted`: class numbers [B] for classify, empty for generate.
+    `predicted`: class numbers [B] for classify, vectors [B, 2, D] for embed, empty for generate.
     """
 
     loss: torch.Tensor
@@ -70,13 +70,16 @@ class Objective:
     `examples(rows, max_length)`: rows as examples of at most `max_length` tokens.
     `weight(batch)`: how many targets its loss is the mean of, known before any model has seen it.
     `outcome(model, batch)`: one forward pass.
-    `score(loss, truth, predicted)`: quality over a whole part; `truth` and `predicted` [N] are empty for generate.
+    `score(loss, truth, predicted)`: quality over a whole part of N rows, from what `outcome` predicted and from the
+    examples' column `labels`; both are empty for generate.
     `metric` names it; `higher_is_better` says which way it goes.
     `separable`: the loss of a batch is the mean of its examples' losses by their weights, so a batch may be taken in
     pieces. Where each example is compared with the others of its batch, it may not.
     `prepare(model, rows, examples, track)`: columns for `examples` that take the starting weights or another model to
     find, computed once before the first step; `model` is in eval mode, and `track(batches, what)` yields the batches
     and shows how far it is. None where there are none.
+    `publish(folder, model, max_length)`: writes beside the weights what else is needed to use them, and returns what
+    `danlu.json` says of it. None where that is nothing.
     """
 
     lengths: Callable[[Rows], Sequence[int]]
@@ -88,6 +91,7 @@ class Objective:
     higher_is_better: bool
     separable: bool = True
     prepare: Callable[[Any, Rows, Examples, Track], dict[str, np.ndarray]] | None = None
+    publish: Callable[[Path, Any, int], Mapping[str, Any]] | None = None
 
     def better(self, score: float, than: float | None) -> bool:
         """Whether `score` beats `than`; anything beats None."""

@@ -122,11 +122,13 @@ class MaskedObjective(Config):
 
 
 class ContrastiveObjective(Config):
-    """Texts that belong together lie near one another: each question finds its own answer among those of its batch.
+    """Texts that belong together lie near one another: each text finds its own counterpart among those of its batch.
 
     Henderson et al. 2017, arXiv:1705.00652 (multiple negatives); with a temperature and cosine similarity InfoNCE, van
-    den Oord et al. 2018, arXiv:1807.03748. For no task of a recipe yet.
+    den Oord et al. 2018, arXiv:1807.03748. Larger batches have more counterparts to tell apart.
     """
+
+    task: ClassVar[TaskName] = "embed"
 
     kind: Literal["contrastive"] = Field("contrastive", description="Texts that belong together lie near one another.")
     temperature: float = Field(
@@ -134,22 +136,31 @@ class ContrastiveObjective(Config):
         gt=0.0,
         description="Divides the cosines, which lie between -1 and 1; smaller looks harder at near misses.",
     )
-    both_ways: bool = Field(False, description="Each answer is to find its question too.")
+    both_ways: bool = Field(False, description="Each counterpart is to find its text too.")
     pooling: Literal["mean", "first"] = Field(
-        "mean", description="A text's vector: the mean over its tokens, or that of its first token."
+        "mean", description="A text's vector: the mean over its tokens, or that of its first token (bge models)."
     )
 
 
 ObjectiveConfig = Annotated[
-    ClassesObjective | CausalObjective | PreferenceObjective | DistillClassesObjective | DistillCausalObjective,
+    ClassesObjective
+    | CausalObjective
+    | PreferenceObjective
+    | DistillClassesObjective
+    | DistillCausalObjective
+    | ContrastiveObjective,
     Field(discriminator="kind"),
 ]
 
 #: Any objective, those among them that no task asks for yet.
-AnyObjectiveConfig = ObjectiveConfig | MaskedObjective | ContrastiveObjective
+AnyObjectiveConfig = ObjectiveConfig | MaskedObjective
 
 #: What training aims at where the recipe does not say.
-DEFAULTS: dict[TaskName, ObjectiveConfig] = {"classify": ClassesObjective(), "generate": CausalObjective()}
+DEFAULTS: dict[TaskName, ObjectiveConfig] = {
+    "classify": ClassesObjective(),
+    "generate": CausalObjective(),
+    "embed": ContrastiveObjective(),
+}
 
 
 def aim_of(task: TaskName, asked: ObjectiveConfig | None) -> ObjectiveConfig:

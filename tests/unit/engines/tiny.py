@@ -18,7 +18,7 @@ import pyarrow.parquet
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import BertConfig, BertForSequenceClassification, LlamaConfig, LlamaForCausalLM
+from transformers import BertConfig, BertForSequenceClassification, BertModel, LlamaConfig, LlamaForCausalLM
 
 from danlu.compress.config import CompressStage
 from danlu.compress.stage import run
@@ -26,7 +26,7 @@ from danlu.core.artifact import write_json
 from tests.support import as_artifact, make_context
 
 LABELS = ["bad", "fine", "good"]
-MAX_LENGTH = {"classify": 48, "generate": 64}
+MAX_LENGTH = {"classify": 48, "generate": 64, "embed": 48}
 _WORDS = ["炉火", "纯青", "丹砂", "今天", "天气", "很好", "不好", "好吃", "难吃", "。", "！", ","]
 _WORDS += ["fast", "slow", "screen", "battery", "good", "bad", "fine", "the", "is", "not", "very"]
 
@@ -76,6 +76,10 @@ def _classify_model(vocabulary: int) -> Any:
     return BertForSequenceClassification(config)
 
 
+def _embed_model(vocabulary: int) -> Any:
+    return BertModel(_classify_model(vocabulary).config, add_pooling_layer=False)
+
+
 def _generate_model(vocabulary: int) -> Any:
     config = LlamaConfig(
         vocab_size=vocabulary,
@@ -93,7 +97,11 @@ def _generate_model(vocabulary: int) -> Any:
     return LlamaForCausalLM(config)
 
 
-_MAKERS = {"classify": (_classify_tokenizer, _classify_model), "generate": (_generate_tokenizer, _generate_model)}
+_MAKERS = {
+    "classify": (_classify_tokenizer, _classify_model),
+    "generate": (_generate_tokenizer, _generate_model),
+    "embed": (_classify_tokenizer, _embed_model),
+}
 
 
 def write_checkpoint(folder: Path, task: str) -> Path:
@@ -105,7 +113,7 @@ def write_checkpoint(folder: Path, task: str) -> Path:
     tokenizer.save(str(folder / "tokenizer.json"))
     labels = LABELS if task == "classify" else None
     about = {"task": task, "labels": labels, "max_length": MAX_LENGTH[task], "architecture": "tiny", "parameters": 1}
-    write_json(folder / "danlu.json", about)
+    write_json(folder / "danlu.json", about | ({"pooling": "mean", "dimensions": 64} if task == "embed" else {}))
     write_json(folder / "training.json", {"steps": 1, "samples": 32})
     return folder
 
@@ -115,7 +123,7 @@ def write_corpus(folder: Path, rows: list[str]) -> Path:
     path = folder / "validation" / "part-0.parquet"
     path.parent.mkdir(parents=True)
     ids = [hashlib.sha256(f"{index}{text}".encode()).hexdigest() for index, text in enumerate(rows)]
-    pyarrow.parquet.write_table(pyarrow.table({"id": ids, "text": rows}), path)
+    pyarrow.parquet.write_table(pyarrow.table({"id": ids, "text": rows, "pair": rows[::-1]}), path)
     return folder
 
 
