@@ -13,7 +13,15 @@ from danlu.core.store import write_atomically
 from danlu.report import numbers as show
 from danlu.report.files import report_file
 from danlu.report.plots import PLOTS
-from danlu.report.sentences import LOWER_IS_BETTER, NOT_COMPARABLE, gate_sentence, is_leak, meaning, naive_explanation
+from danlu.report.sentences import (
+    LOWER_IS_BETTER,
+    NOT_COMPARABLE,
+    gate_sentence,
+    is_leak,
+    meaning,
+    naive_explanation,
+    standing,
+)
 from danlu.report.words import words
 
 _SHARES = frozenset({"accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall", "ece"})
@@ -42,6 +50,7 @@ def page(summary: dict[str, Any], language: str = "en") -> str:
             s=summary,
             w=said,
             language=language,
+            standing=standing(summary),
             html_language={"en": "en", "zh": "zh-CN"}[language],
             css=markup((Path(__file__).parent / "page.css").read_text(encoding="utf-8")),
             plots={name: plot and {"svg": markup(plot.svg), "legend": plot.legend} for name, plot in plots.items()},

@@ -10,6 +10,9 @@ _WORDS: dict[str, tuple[str, str]] = {
     # The page
     "title": ("Report on", "报告："),
     "verdict_ship": ("Ship", "可以上线"),
+    "verdict_doubted": ("Ship, but look twice", "可以上线，但请三思"),
+    "verdict_asked": ("Done so far", "到此为止"),
+    "advice": ("What to do", "怎么办"),
     "verdict_refused": ("Refused", "不予上线"),
     "verdict_stopped": ("No verdict", "尚无结论"),
     "version": ("version", "版本"),
@@ -295,6 +298,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     "stage_release": ("release", "发布"),
     # The terminal (`danlu show`), where a column is narrow
     "badge_ship": ("SHIP", "可以上线"),
+    "badge_doubted": ("SHIP?", "上线？"),
+    "badge_asked": ("DONE", "完成"),
     "badge_refused": ("REFUSED", "不予上线"),
     "badge_stopped": ("STOPPED", "尚无结论"),
     "scores": ("Scores", "各项指标"),
