@@ -119,9 +119,9 @@ def _draw(screen: Console, result: RunResult, summary: dict[str, Any], workspace
     if result.report is not None:
         screen.print(f"Report: {escape(str(_short(result.report)))}", soft_wrap=True)
     champion = _champion(result, workspace)
-    standing = _standing(result, champion)
-    if standing is not None:
-        screen.print(standing)
+    live = _standing(result, champion)
+    if live is not None:
+        screen.print(live)
     screen.print("Next:")
     for command in _next(result, summary, champion, recipe):
         screen.print(f"  {escape(with_workspace(command, workspace))}", soft_wrap=True)

@@ -141,6 +141,6 @@ def _few_rows(numbers: Numbers) -> Sentence | None:
             f"：真实准确率可能在 {low} 到 {high} 之间",
         )
     return {
-        "en": f"{rows} test texts prove little{en}. More labelled rows would tell more.",
-        "zh": f"只有 {rows} 条测试文本，说明不了什么{zh}。多标注一些数据才看得准。",
+        "en": f"{rows} test texts prove little{en}. More of your data would tell more.",
+        "zh": f"只有 {rows} 条测试文本，说明不了什么{zh}。多收集一些数据才看得准。",
     }

@@ -22,8 +22,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     "took": ("took", "用时"),
     "what_it_means": ("What it means", "这意味着什么"),
     "footer": (
-        "Every number on this page comes from an artifact listed under Lineage. Intervals are 95% bootstrap intervals.",
-        "本页每个数字都来自“来龙去脉”里列出的产物。区间都是 95% 自助法区间。",
+        "Every number on this page comes from an artifact listed under Lineage. Intervals are 95% intervals: bootstrap, or Wilson where all resamples agree.",
+        "本页每个数字都来自“来龙去脉”里列出的产物。区间都是 95% 区间：自助法；各次重抽样结果都一样时用 Wilson 区间。",
     ),
     "not_there": ("This part of the run has not been made yet.", "运行还没有走到这一步。"),
     # Tiles
