@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from danlu.report.numbers import count, duration, milliseconds, number, percent, size
-from danlu.report.sentences import NOT_COMPARABLE, gate_sentence, standing
+from danlu.report.sentences import NOT_COMPARABLE, gate_sentence, standing, training_notes
 from danlu.report.words import Language, stage_name, words
 
 _COLOURS = {
@@ -150,6 +150,8 @@ def _data(screen: Console, summary: dict[str, Any], said: Words, _language: Lang
         f"{said.get(f'part_{part}', part)} {count(numbers['rows'])}" for part, numbers in data["splits"].items()
     )
     screen.print(said["split"].format(parts=parts, leaked=count(data["leaked_rows"])))
+    for note in training_notes(summary, said):
+        screen.print(escape(note))
 
 
 def _cost(screen: Console, summary: dict[str, Any], said: Words, language: Language) -> None:

@@ -21,6 +21,7 @@ from danlu.report.sentences import (
     meaning,
     naive_explanation,
     standing,
+    training_notes,
 )
 from danlu.report.words import words
 
@@ -65,6 +66,7 @@ def page(summary: dict[str, Any], language: str = "en") -> str:
             study=_study(summary, said),
             form_metrics=_form_metrics(summary),
             dropped=_dropped(summary),
+            notes=training_notes(summary, said),
             places=_places(summary, said),
         )
     )

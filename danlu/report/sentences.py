@@ -77,6 +77,25 @@ def is_asked_for(numbers: Numbers) -> bool:
     return numbers["verdict"] == "stopped" and not numbers.get("error") and bool(numbers["artifacts"])
 
 
+def training_notes(numbers: Numbers, said: dict[str, str]) -> list[str]:
+    """What training sees beyond the rows of the corpus: those added, and the shares that a mix reached."""
+    data = numbers["data"] or {}
+    notes = []
+    added = (data.get("added") or {}).get("rows")
+    if added:
+        rows = count(data["splits"]["train"]["rows"] + added)
+        notes.append(said["added"].format(added=count(added), rows=rows))
+    sources = [
+        said["mixed_source"].format(
+            name=source["name"], reached=percent(source["reached"]), wanted=percent(source["wanted"])
+        )
+        for source in (data.get("mix") or {}).get("sources", [])
+    ]
+    if sources:
+        notes.append(said["mixed"].format(sources=said["comma"].join(sources)))
+    return notes
+
+
 def standing(numbers: Numbers) -> str:
     """The verdict, or what it needs to be told apart from it: `doubted` ships with a doubt, `asked` ended as asked."""
     if numbers["verdict"] == "ship" and numbers["doubt"]:

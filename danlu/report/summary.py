@@ -23,6 +23,8 @@ _DATA_KEYS = (
     "splits",
     "masked",
     "duplicates",
+    "added",
+    "mix",
     "leaked_rows",
     "lengths",
     "sources",

@@ -22,7 +22,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     "took": ("took", "用时"),
     "what_it_means": ("What it means", "这意味着什么"),
     "footer": (
-        "Every number on this page comes from an artifact listed under Lineage. Intervals are 95% intervals: bootstrap, or Wilson where all resamples agree.",
+        "Every number on this page comes from an artifact listed under Lineage. "
+        "Intervals are 95% intervals: bootstrap, or Wilson where all resamples agree.",
         "本页每个数字都来自“来龙去脉”里列出的产物。区间都是 95% 区间：自助法；各次重抽样结果都一样时用 Wilson 区间。",
     ),
     "not_there": ("This part of the run has not been made yet.", "运行还没有走到这一步。"),
@@ -318,6 +319,12 @@ _WORDS: dict[str, tuple[str, str]] = {
     "funnel_out": ("out", "剩下"),
     "funnel_reasons": ("reasons", "原因"),
     "split": ("Split: {parts}; leaked rows: {leaked}", "划分：{parts}；泄漏的行：{leaked}"),
+    "added": (
+        "{added} rows were added to train (augmented or repeated); training sees {rows}",
+        "训练部分另加了 {added} 行（增广或重复），训练实际看到 {rows} 行",
+    ),
+    "mixed": ("Mix of sources in training: {sources}", "训练里各来源的比例：{sources}"),
+    "mixed_source": ("{name} {reached} (asked for {wanted})", "{name} {reached}（要求 {wanted}）"),
     "comma": (", ", "，"),
     "stage_took": ("took", "用时"),
     "peak_memory": ("peak memory", "内存峰值"),

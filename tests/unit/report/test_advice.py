@@ -131,3 +131,16 @@ def test_few_test_rows_prove_little(tmp_path: Path, rows: int, told: bool) -> No
     sentence = f"{rows} test texts prove little: the true accuracy may lie anywhere from 76% to 79%."
     assert (sentence in advice(found)) is told
     assert ("说明不了什么" in page(found, "zh")) is told
+
+
+def test_what_training_sees_beyond_the_corpus_is_shown(tmp_path: Path) -> None:
+    def mixed(card: dict[str, Any]) -> None:
+        sources = [
+            {"name": "a.csv", "wanted": 0.5, "reached": 0.4375},
+            {"name": "b.csv", "wanted": 0.5, "reached": 0.5625},
+        ]
+        card.update(added={"rows": 711}, mix={"unit": "rows", "sources": sources})
+
+    found = changed(tmp_path, {"card.json": mixed})
+    assert "711 rows were added to train (augmented or repeated); training sees 29,811" in shown(found)
+    assert "a.csv 43.8% (asked for 50.0%), b.csv 56.2% (asked for 50.0%)" in page(found)
