@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
 
@@ -144,8 +144,10 @@ def _read(path: Path) -> str:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        near = difflib.get_close_matches(path.name, _names_beside(path), n=1)
-        hint = f" Did you mean {str(path.parent / near[0])!r}?" if near else " `danlu init FILE` writes one."
+        # Of the stems: that all end in .yaml makes no two names alike.
+        stems = {Path(name).stem: name for name in _names_beside(path) if Path(name).suffix in (".yaml", ".yml")}
+        near = difflib.get_close_matches(path.stem, stems, n=1, cutoff=0.7)
+        hint = f" Did you mean {str(path.parent / stems[near[0]])!r}?" if near else " `danlu init FILE` writes one."
         raise RecipeError(f"There is no recipe {str(path)!r}.{hint}") from None
     except IsADirectoryError:
         raise RecipeError(f"{str(path)!r} is a folder; expected a recipe file such as recipe.yaml.") from None
@@ -253,14 +255,44 @@ def _explain(error: ValidationError, tree: Any, name: str, kind: type[Recipe]) -
     """Every mistake on a line of its own, in the order of the file."""
     told: list[tuple[int, str]] = []
     for problem in error.errors():
-        location = problem["loc"]
-        line = _line_of(tree, location)
-        where = f"{name}:{line}" if line else name
-        told.append((line or 0, f"{where}: {_EXPLAIN.get(problem['type'], _explain_value)(problem, location, kind)}"))
+        location = _as_written(problem, tree)
+        explain = _EXPLAIN.get(problem["type"], _explain_value)
+        # A rule over several settings tells each breach of it on a line.
+        for said in explain(problem, location, kind).split("\n"):
+            line = _line_of(tree, (*location, *_named_first(said, location)))
+            told.append((line or 0, f"{name}:{line}: {said}" if line else f"{name}: {said}"))
     return "\n".join(dict.fromkeys(text for _, text in sorted(told, key=lambda pair: pair[0])))
 
 
 Location = tuple[int | str, ...]
+
+
+def _as_written(problem: Any, tree: Any) -> Location:
+    """The place of a problem as the file has it: pydantic also names the member of a union that it tried."""
+    location: Location = problem["loc"]
+    absent = problem["type"] in ("missing", "extra_forbidden")
+    here, kept = tree, []
+    for place, part in enumerate(location):
+        if (isinstance(here, dict) and part in here) or (
+            isinstance(here, list) and isinstance(part, int) and part < len(here)
+        ):
+            here = here[part]
+        elif not (absent and place == len(location) - 1):
+            continue
+        kept.append(part)
+    return tuple(kept)
+
+
+def _named_first(said: str, location: Location) -> Location:
+    """Where a message is about, from `location` on: `tune.space: epochs cannot be 0` begins with it.
+
+    Parts that the file does not have may be among them; `_line_of` passes over those.
+    """
+    said = said.removeprefix(_dotted(location)).removeprefix(": ")
+    found = re.match(r"(?P<path>[a-z]\w*(?:[.][a-z]\w*)*)(?:: (?P<word>[\w.]+)(?:[^']*'(?P<quoted>[\w.]+)')?)?", said)
+    if found is None:
+        return ()
+    return (*found["path"].split("."), *(name for name in (found["word"], found["quoted"]) if name))
 
 
 def _dotted(location: Location) -> str:
@@ -278,13 +310,27 @@ def _explain_missing(_problem: Any, location: Location, kind: type[Recipe]) -> s
 def _explain_rule(problem: Any, location: Location, _kind: type[Recipe]) -> str:
     said = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     dotted = _dotted(location)
-    return f"{dotted + ': ' if dotted else ''}{said.rstrip('.')}{'' if said.endswith('?') else '.'}"
+    return "\n".join(
+        f"{dotted + ': ' if dotted else ''}{line.rstrip('.')}{'' if line.endswith('?') else '.'}"
+        for line in said.splitlines()
+    )
 
 
 def _explain_value(problem: Any, location: Location, kind: type[Recipe]) -> str:
     got = problem["input"]
     shown = repr(got) if not isinstance(got, dict | list) else f"a {type(got).__name__}"
-    return f"{_dotted(location)} is {shown}. {problem['msg']}. {_description(location, kind)}".rstrip()
+    expected = _EXPECTED.get(problem["type"], "{msg}").format(msg=problem["msg"], **problem.get("ctx", {}))
+    return f"{_dotted(location)} is {shown}. {expected}. {_description(location, kind)}".rstrip()
+
+
+#: pydantic's type of error -> what was expected, where pydantic's own words are about Python
+_EXPECTED = {
+    "model_type": "Expected a section: keys with their values",
+    "model_attributes_type": "Expected a section: keys with their values",
+    "dict_type": "Expected a section: keys with their values",
+    "too_short": "Expected {min_length} items at least; {actual_length} came",
+    "too_long": "Expected {max_length} items at most; {actual_length} came",
+}
 
 
 #: pydantic's type of error -> how it is told
@@ -319,12 +365,15 @@ def _line_of(tree: Any, location: Location) -> int | None:
 def _section(location: Location, kind: type[Recipe]) -> type[BaseModel] | None:
     """The configuration class that holds the last key of `location`."""
     here: type[BaseModel] | None = kind
+    free = False  # whether the next part is a name of the user's own
     for part in location[:-1]:
-        if isinstance(part, int):
+        if isinstance(part, int) or free:
+            free = False
             continue
         if here is None or part not in here.model_fields:
             return None
-        here = _model_in(here.model_fields[part].annotation)
+        annotation = here.model_fields[part].annotation
+        here, free = _model_in(annotation), get_origin(annotation) is dict
     return here
 
 

@@ -68,9 +68,11 @@ def _draw_card(values: dict[str, Any], page: Path) -> None:
     from rich.markup import escape
 
     from danlu.cli.tables import table
-    from danlu.data.card import sentence
+    from danlu.data.card import mix_told, sentence
 
     click.echo(f"{sentence(values)}.")
+    if mix_told(values):
+        click.echo(f"{mix_told(values)}.")
     made = table("source", "licence", "consent", "comes from", "rows", "unreadable", numbers=2)
     for source in values["sources"]:
         made.add_row(

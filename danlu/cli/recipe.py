@@ -40,7 +40,7 @@ def check(file: Path, as_json: bool) -> None:
     Example:
       $ danlu recipe check recipe.yaml
     """
-    from danlu.cli.recipe_check import problems
+    from danlu.cli.recipe_check import problems, remarks
     from danlu.core.errors import MissingDependency, RecipeError
     from danlu.recipe import load_recipe
     from danlu.stages import stages_of
@@ -53,6 +53,8 @@ def check(file: Path, as_json: bool) -> None:
         told, note = [], f"The columns of its data were not looked at. {error}"
     if told:
         raise RecipeError("\n".join(told))
+    for remark in remarks(file, found):
+        click.secho(f"warning: {remark}", fg="yellow", err=True)
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:

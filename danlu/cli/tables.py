@@ -20,17 +20,31 @@ from danlu.report.numbers import (
     percent,
     size,
 )
-from danlu.report.sentences import NOT_COMPARABLE, gate_sentence
+from danlu.report.sentences import NOT_COMPARABLE, gate_sentence, standing, training_notes
 from danlu.report.words import Language, stage_name, words
 
-_COLOURS = {"ship": "white on green", "refused": "white on red", "stopped": "black on yellow"}
+_COLOURS = {
+    "ship": "white on green",
+    "doubted": "black on yellow",
+    "refused": "white on red",
+    "stopped": "black on yellow",
+    "asked": "white on green",
+}
 
 Words = dict[str, str]
 
 
 def badge(verdict: str, language: Language = "en") -> str:
-    """A verdict as a coloured word."""
+    """A verdict, or a standing as `danlu.report.sentences.standing` has it, as a coloured word."""
     return f"[bold {_COLOURS[verdict]}] {words(language)[f'badge_{verdict}']} [/]"
+
+
+def draw_advice(screen: Console, summary: dict[str, Any], language: Language = "en") -> None:
+    """What to do, a line a point; nothing where nothing is to be done."""
+    if summary["advice"]:
+        screen.print(f"[bold]{words(language)['advice']}[/]")
+    for point in summary["advice"]:
+        screen.print(f"  [yellow]→[/] {escape(point[language])}")
 
 
 def table(*columns: str, numbers: int = 0, title: str | None = None) -> Table:
@@ -60,8 +74,10 @@ def draw_summary(screen: Console, summary: dict[str, Any], language: Language = 
     """
     said = words(language)
     version = f"{said['comma']}{said['version']} {summary['version']}" if summary["version"] is not None else ""
-    screen.print(f"{badge(summary['verdict'], language)}  [bold]{escape(summary['name'])}[/]{version}")
+    doubt = f"  [yellow]{escape(summary['doubt'][language])}[/]" if summary["doubt"] else ""
+    screen.print(f"{badge(standing(summary), language)}  [bold]{escape(summary['name'])}[/]{version}{doubt}")
     screen.print(escape(summary["sentence"][language]))
+    draw_advice(screen, summary, language)
     if summary["later_sentence"]:
         screen.print(f"[yellow]{escape(summary['later_sentence'][language])}[/]")
     if other:
@@ -147,6 +163,8 @@ def _data(screen: Console, summary: dict[str, Any], said: Words, _language: Lang
         f"{said.get(f'part_{part}', part)} {count(numbers['rows'])}" for part, numbers in data["splits"].items()
     )
     screen.print(said["split"].format(parts=parts, leaked=count(data["leaked_rows"])))
+    for note in training_notes(summary, said):
+        screen.print(escape(note))
 
 
 def _cost(screen: Console, summary: dict[str, Any], said: Words, language: Language) -> None:

@@ -391,8 +391,8 @@ class DataConfig(CorpusConfig, LinksConfig, CleanConfig):
         weights = self.mix.weights if self.mix is not None else None
         if weights is not None and len(weights) != len(self.sources):
             raise ValueError(
-                f"mix.weights has {len(weights)} numbers, but there are {len(self.sources)} sources; give one for "
-                "each, in their order"
+                f"mix.weights is for {len(weights)} of {len(self.sources)} sources; give one number for each source, "
+                "in their order"
             )
         return self
 

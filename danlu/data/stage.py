@@ -23,7 +23,7 @@ from danlu.core.context import Context
 from danlu.data.additions import add_rows
 from danlu.data.balance.config import BalanceConfig
 from danlu.data.balance.rows import undersample
-from danlu.data.card import Card, Funnel, readme, sentence
+from danlu.data.card import Card, Funnel, mix_warnings, readme, sentence
 from danlu.data.checks import check_labels, check_rows
 from danlu.data.config import CorpusConfig, DataStage
 from danlu.data.duplicates import read_links
@@ -311,13 +311,16 @@ def _mix(config: CorpusConfig, keys: Keys, reasons: Reasons, parts: Reasons, car
     plan = plan_mix(config.mix, sizes)
     contents = keys.contents[keys.text[rows]]
     times = uses(plan, source, units, scramble(contents, config.seed, MIX_STREAM))
+    names = [found["name"] for found in card.sources]
+    brought, used = (np.bincount(source, weights=each, minlength=len(names)) for each in (times >= 0, times))
+    card.warnings += mix_warnings(names, brought.astype(np.int64).tolist(), used.tolist())
     gone = np.zeros(len(parts), dtype=bool)
     gone[rows[times == 0]] = True
     _drop(reasons, ~gone, MIXED_OUT, card)
     parts[gone] = -1
     card.mix = {
         "unit": config.mix.unit,
-        "sources": plan.told([found["name"] for found in card.sources], sizes),
+        "sources": plan.told(names, sizes),
     }
     return {f"{content:016x}": int(count) for content, count in zip(contents.tolist(), times, strict=True) if count > 1}
 

@@ -14,7 +14,16 @@ from danlu.report import numbers as show
 from danlu.report.files import report_file
 from danlu.report.folds import fold_rows
 from danlu.report.plots import PLOTS
-from danlu.report.sentences import LOWER_IS_BETTER, NOT_COMPARABLE, gate_sentence, is_leak, meaning, naive_explanation
+from danlu.report.sentences import (
+    LOWER_IS_BETTER,
+    NOT_COMPARABLE,
+    gate_sentence,
+    is_leak,
+    meaning,
+    naive_explanation,
+    standing,
+    training_notes,
+)
 from danlu.report.words import words
 
 _SHARES = frozenset(
@@ -58,6 +67,7 @@ def page(summary: dict[str, Any], language: str = "en") -> str:
             s=summary,
             w=said,
             language=language,
+            standing=standing(summary),
             html_language={"en": "en", "zh": "zh-CN"}[language],
             css=markup((Path(__file__).parent / "page.css").read_text(encoding="utf-8")),
             plots={name: plot and {"svg": markup(plot.svg), "legend": plot.legend} for name, plot in plots.items()},
@@ -73,6 +83,7 @@ def page(summary: dict[str, Any], language: str = "en") -> str:
             fold_rows=fold_rows(summary),
             form_metrics=_form_metrics(summary),
             dropped=_dropped(summary),
+            notes=training_notes(summary, said),
             places=_places(summary, said),
         )
     )

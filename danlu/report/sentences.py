@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from danlu.report.advice import is_cheap, never_said
 from danlu.report.numbers import count, milliseconds, moment, number, percent, size
 from danlu.report.words import stage_name, words
 
@@ -26,11 +27,13 @@ def verdict_sentence(numbers: Numbers) -> Sentence:
 def _ship(numbers: Numbers) -> Sentence:
     passed = len(numbers["gates"] or [])
     quality, against = _quality(numbers), _against_baseline(numbers)
-    comparison = (numbers["baseline"] or {}).get("comparison")
-    if comparison and not is_cheap(numbers) and not (comparison["significant"] and is_better(numbers)):
+    comparison, never = (numbers["baseline"] or {}).get("comparison"), _never(numbers)
+    beaten = comparison and not is_cheap(numbers) and not (comparison["significant"] and is_better(numbers))
+    if never["en"] or beaten:
         return {
-            "en": f"Its gates let it pass, but look twice: {numbers['name']} {quality['en']}{against['en']}.",
-            "zh": f"门槛都过了，但请三思：{numbers['name']} {quality['zh']}{against['zh']}。",
+            "en": f"Its gates let it pass, but look twice: {numbers['name']} {quality['en']}{against['en']}."
+            f"{never['en']}",
+            "zh": f"门槛都过了，但请三思：{numbers['name']} {quality['zh']}{against['zh']}。{never['zh']}",
         }
     gates_en = {1: "it passed its one gate", 2: "it passed both gates"}.get(passed, f"it passed all {passed} gates")
     return {
@@ -42,18 +45,79 @@ def _ship(numbers: Numbers) -> Sentence:
 def _refused(numbers: Numbers) -> Sentence:
     gates = numbers["gates"] or []
     failed = [gate["expression"] for gate in gates if not gate["passed"]]
-    quality, against = _quality(numbers), _against_baseline(numbers)
+    quality, against, never = _quality(numbers), _against_baseline(numbers), _never(numbers)
     return {
         "en": f"Do not ship it yet: {numbers['name']} failed {len(failed)} of {len(gates)} "
-        f"gate{'s' if len(gates) > 1 else ''} ({'; '.join(failed)}). It {quality['en']}{against['en']}.",
+        f"gate{'s' if len(gates) > 1 else ''} ({'; '.join(failed)}). It {quality['en']}{against['en']}."
+        f"{never['en']}",
         "zh": f"先别上线：{numbers['name']} 的 {len(gates)} 道门槛有 {len(failed)} 道没过（{'；'.join(failed)}）。"
-        f"它{quality['zh']}{against['zh']}。",
+        f"它{quality['zh']}{against['zh']}。{never['zh']}",
     }
 
 
+def _never(numbers: Numbers) -> Sentence:
+    """A sentence about the labels that are never given; empty where there is none."""
+    said = never_said(numbers)
+    return {"en": f" It {said['en']}.", "zh": f"它{said['zh']}。"} if said else {"en": "", "zh": ""}
+
+
 def _stopped(numbers: Numbers) -> Sentence:
+    if is_asked_for(numbers):
+        done = [row["stage"] for row in numbers["artifacts"]]
+        card = sentence_of_data(numbers)
+        return {
+            "en": f"Done up to the stage {done[-1]}, as asked.{card['en']}",
+            "zh": f"按要求做到了“{stage_name(done[-1], 'zh')}”阶段。{card['zh']}",
+        }
     ended = _ended([row["stage"] for row in numbers["artifacts"]], numbers.get("error"))
     return {"en": f"No verdict yet: the run {ended['en']}.", "zh": f"还没有结论：运行{ended['zh']}。"}
+
+
+def is_asked_for(numbers: Numbers) -> bool:
+    """Whether a run without a verdict ended where it was told to (`--until`), and not because of a fault."""
+    return numbers["verdict"] == "stopped" and not numbers.get("error") and bool(numbers["artifacts"])
+
+
+def training_notes(numbers: Numbers, said: dict[str, str]) -> list[str]:
+    """What training sees beyond the rows of the corpus: those added, and the shares that a mix reached."""
+    data = numbers["data"] or {}
+    notes = []
+    added = (data.get("added") or {}).get("rows")
+    if added:
+        rows = count(data["splits"]["train"]["rows"] + added)
+        notes.append(said["added"].format(added=count(added), rows=rows))
+    sources = [
+        said["mixed_source"].format(
+            name=source["name"], reached=percent(source["reached"]), wanted=percent(source["wanted"])
+        )
+        for source in (data.get("mix") or {}).get("sources", [])
+    ]
+    if sources:
+        notes.append(said["mixed"].format(sources=said["comma"].join(sources)))
+    return notes
+
+
+def standing(numbers: Numbers) -> str:
+    """The verdict, or what it needs to be told apart from it: `doubted` ships with a doubt, `asked` ended as asked."""
+    if numbers["verdict"] == "ship" and numbers["doubt"]:
+        return "doubted"
+    return "asked" if is_asked_for(numbers) else str(numbers["verdict"])
+
+
+def sentence_of_data(numbers: Numbers) -> Sentence:
+    """The corpus in a sentence, with a space before it; empty while there is none."""
+    data = numbers["data"]
+    if not data or not data["funnel"]:
+        return {"en": "", "zh": ""}
+    read, dropped = data["funnel"][0]["rows_in"], sum(sum(step["dropped"].values()) for step in data["funnel"])
+    parts = {part: count(found["rows"]) for part, found in data["splits"].items()}
+    chinese = words("zh")
+    english = ", ".join(f"{rows} rows for {part}" for part, rows in parts.items())
+    told = "，".join(f"{chinese.get(f'part_{part}', part)} {rows} 行" for part, rows in parts.items())
+    return {
+        "en": f" {count(read)} rows were read, {count(dropped)} of them dropped; the corpus has {english}.",
+        "zh": f"读入 {count(read)} 行，丢掉 {count(dropped)} 行；语料有{told}。",
+    }
 
 
 def _ended(stages: list[str], error: dict[str, Any] | None) -> Sentence:
@@ -152,11 +216,6 @@ NOT_COMPARABLE = frozenset({"perplexity"})
 
 #: Scores of which less is better.
 LOWER_IS_BETTER = frozenset({"perplexity", "bits_per_character", "log_loss", "ece"})
-
-
-def is_cheap(numbers: Numbers) -> bool:
-    """Whether the model is one without a neural network, as cheap as the baseline itself."""
-    return (numbers["evidence"] or {}).get("form") == "classic"
 
 
 def is_better(numbers: Numbers) -> bool | None:

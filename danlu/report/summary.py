@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from danlu.core.artifact import RECORD, Artifact, Record
 from danlu.core.store import Workspace
+from danlu.report.advice import advice, doubt
 from danlu.report.folds import folds_sentence
-from danlu.report.sentences import later_sentence, naive_sentence, verdict_sentence
+from danlu.report.sentences import is_better, later_sentence, naive_sentence, verdict_sentence
 
 _DATA_KEYS = (
     "language",
@@ -23,6 +24,8 @@ _DATA_KEYS = (
     "splits",
     "masked",
     "duplicates",
+    "added",
+    "mix",
     "leaked_rows",
     "lengths",
     "sources",
@@ -71,7 +74,7 @@ def summary(run: dict[str, Any], workspace: Workspace, later: dict[str, Any] | N
 
     `later` is the record of a later run that came to no verdict, if there is one; it is mentioned.
     Scores are `{"value", "low", "high"}` (95 % interval), times are in seconds, sizes in bytes. Sentences come
-    in English ("en") and Chinese ("zh").
+    in English ("en") and Chinese ("zh"): `doubt` stands beside a verdict that ships, `advice` says what to do.
     """
     found = _artifacts(run, workspace)
     card = _json(found, "data", "card.json")
@@ -97,14 +100,17 @@ def summary(run: dict[str, Any], workspace: Workspace, later: dict[str, Any] | N
         "speed": speed,
         "forms": _forms(export, evidence, speed),
         "model": _json(found, "train", "danlu.json"),
-        "training": _training(found),
+        "training": _training(found, run),
         "study": _json(found, "tune", "study.json"),
         "folds": _json(found, "folds", "folds.json"),
         "plan": _plan(run, found),
         "artifacts": [_artifact_row(stage, found) for stage in run["stages"]],
         "later": later and {key: later.get(key) for key in _LATER_KEYS} | {"stages": _names(later)},
     }
+    numbers["ahead"] = is_better(numbers)
     return numbers | {
+        "doubt": doubt(numbers),
+        "advice": advice(numbers),
         "sentence": verdict_sentence(numbers),
         "naive_sentence": naive_sentence(numbers),
         "folds_sentence": folds_sentence(numbers),
@@ -176,11 +182,14 @@ def _forms(export: Any, evidence: Any, speed: Any) -> list[dict[str, Any]] | Non
     return sorted(rows, key=lambda row: (not row["shipped"], row["form"]))
 
 
-def _training(found: dict[str, Artifact]) -> dict[str, Any] | None:
+def _training(found: dict[str, Artifact], run: dict[str, Any]) -> dict[str, Any] | None:
+    """What training says of itself; `limited_by` is the setting of the recipe that ended it."""
     training: dict[str, Any] | None = _json(found, "train", "training.json")
     if training is None:
         return None
-    return training | {"speed": _json(found, "train", "logs/speed.json")}
+    asked = run["recipe"].get("train") or {}
+    limit = "train.epochs" if asked.get("max_samples") is None else "train.max_samples"
+    return training | {"limited_by": limit, "speed": _json(found, "train", "logs/speed.json")}
 
 
 def _plan(run: dict[str, Any], found: dict[str, Artifact]) -> dict[str, Any]:

@@ -10,6 +10,9 @@ _WORDS: dict[str, tuple[str, str]] = {
     # The page
     "title": ("Report on", "报告："),
     "verdict_ship": ("Ship", "可以上线"),
+    "verdict_doubted": ("Ship, but look twice", "可以上线，但请三思"),
+    "verdict_asked": ("Done so far", "到此为止"),
+    "advice": ("What to do", "怎么办"),
     "verdict_refused": ("Refused", "不予上线"),
     "verdict_stopped": ("No verdict", "尚无结论"),
     "version": ("version", "版本"),
@@ -20,8 +23,9 @@ _WORDS: dict[str, tuple[str, str]] = {
     "took": ("took", "用时"),
     "what_it_means": ("What it means", "这意味着什么"),
     "footer": (
-        "Every number on this page comes from an artifact listed under Lineage. Intervals are 95% bootstrap intervals.",
-        "本页每个数字都来自“来龙去脉”里列出的产物。区间都是 95% 自助法区间。",
+        "Every number on this page comes from an artifact listed under Lineage. "
+        "Intervals are 95% intervals: bootstrap, or Wilson where all resamples agree.",
+        "本页每个数字都来自“来龙去脉”里列出的产物。区间都是 95% 区间：自助法；各次重抽样结果都一样时用 Wilson 区间。",
     ),
     "not_there": ("This part of the run has not been made yet.", "运行还没有走到这一步。"),
     # Tiles
@@ -330,6 +334,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     "stage_release": ("release", "发布"),
     # The terminal (`danlu show`), where a column is narrow
     "badge_ship": ("SHIP", "可以上线"),
+    "badge_doubted": ("SHIP?", "上线？"),
+    "badge_asked": ("DONE", "完成"),
     "badge_refused": ("REFUSED", "不予上线"),
     "badge_stopped": ("STOPPED", "尚无结论"),
     "scores": ("Scores", "各项指标"),
@@ -348,6 +354,12 @@ _WORDS: dict[str, tuple[str, str]] = {
     "funnel_out": ("out", "剩下"),
     "funnel_reasons": ("reasons", "原因"),
     "split": ("Split: {parts}; leaked rows: {leaked}", "划分：{parts}；泄漏的行：{leaked}"),
+    "added": (
+        "{added} rows were added to train (augmented or repeated); training sees {rows}",
+        "训练部分另加了 {added} 行（增广或重复），训练实际看到 {rows} 行",
+    ),
+    "mixed": ("Mix of sources in training: {sources}", "训练里各来源的比例：{sources}"),
+    "mixed_source": ("{name} {reached} (asked for {wanted})", "{name} {reached}（要求 {wanted}）"),
     "comma": (", ", "，"),
     "stage_took": ("took", "用时"),
     "peak_memory": ("peak memory", "内存峰值"),
