@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from fastapi import Depends, FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from fastapi.security import HTTPBearer
 
 from danlu import __version__
@@ -23,10 +23,11 @@ from danlu.serve.page import docs_page
 
 _DESCRIPTION = """One released model, served exactly as it was tested.
 
-`/v1/predict` answers for a classifier; `/v1/completions` and `/v1/chat/completions` for a model that writes text, in
-OpenAI's form, so that its clients work. Every error has OpenAI's form too. Status 429 means that too much is waiting:
-try again after the seconds in `Retry-After`.
+{answers} Every error has OpenAI's form too. Status 429 means that too much is waiting: try again after the seconds in
+`Retry-After`.
 """
+_WRITES = "`/v1/chat/completions` and `/v1/completions` answer in OpenAI's form, so that its clients work."
+_ANSWERS = {"generate": _WRITES}
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": forms.ErrorAnswer, "description": "The request cannot be answered as it is; the message says why."},
     401: {"model": forms.ErrorAnswer, "description": "The API key is missing or wrong."},
@@ -51,7 +52,7 @@ def create_app(live: Live, config: ServeConfig, keys: Keys | None) -> FastAPI:
     app = FastAPI(
         title=f"Danlu: {live.name}",
         version=__version__,
-        description=_DESCRIPTION,
+        description=_DESCRIPTION.format(answers=_ANSWERS.get(live.current.form.task, "`/v1/predict` takes texts.")),
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own page loads its script from the internet
         redoc_url=None,
@@ -71,6 +72,11 @@ def _guarded(keys: Keys | None) -> list[Any]:
 
 
 def _add_docs(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def root() -> RedirectResponse:
+        """Whoever opens the address in a browser wants to know what can be asked here."""
+        return RedirectResponse("docs")
+
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
         return HTMLResponse(docs_page(app.openapi(), str(request.base_url)))
@@ -104,9 +110,12 @@ def _add_models(app: FastAPI, live: Live, keys: Keys | None) -> None:
 
 def _add_answers(app: FastAPI, live: Live, config: ServeConfig, keys: Keys | None) -> None:
     common: dict[str, Any] = {"dependencies": _guarded(keys), "responses": _ERRORS}
+    # Every address answers, if only with where to go instead; the page offers those that this model has.
+    writes = live.current.form.task == "generate"
 
     @app.post(
         "/v1/predict",
+        include_in_schema=not writes,
         tags=["answers"],
         summary="Label texts",
         response_model=forms.PredictAnswer | forms.PredictAnswers,
@@ -117,7 +126,7 @@ def _add_answers(app: FastAPI, live: Live, config: ServeConfig, keys: Keys | Non
         _check_model(live, body.model)
         return await _predict(live, config, body)
 
-    streams = {**common, "responses": {**_ERRORS, 200: {"content": _STREAM}}}
+    streams = {**common, "include_in_schema": writes, "responses": {**_ERRORS, 200: {"content": _STREAM}}}
 
     @app.post(
         "/v1/completions", tags=["answers"], summary="Continue a text", response_model=forms.Completion, **streams
@@ -143,12 +152,16 @@ async def _predict(live: Live, config: ServeConfig, body: forms.PredictRequest) 
     _check_texts(texts, config)
     with live.use() as served:
         if served.form.task != "classify":
-            raise ApiError(400, "wrong_task", f"{served.name!r} writes text; it answers on /v1/completions.")
+            raise ApiError(400, "wrong_task", _writes(served.name))
         rows = await served.batcher.predict(texts)
     labels = served.form.labels or ()
     predictions = [_prediction(labels, row) for row in rows]
     about = {"model": served.name, "version": served.version.number}
     return JSONResponse({**about, **(predictions[0] if body.text is not None else {"predictions": predictions})})
+
+
+def _writes(name: str) -> str:
+    return f"{name!r} writes text; it answers on /v1/chat/completions and /v1/completions."
 
 
 def _prediction(labels: Sequence[str], row: np.ndarray) -> dict[str, Any]:
