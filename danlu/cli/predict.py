@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 @click.option(
     "--file",
     type=click.Path(path_type=Path),
-    help="Read texts from this file, one a line. Without any text they are read from standard input.",
+    help="Read texts from this file, one a line; a blank line is answered with a blank one, so that lines match. "
+    "Without any text they are read from standard input.",
 )
 @click.option("--version", default="champion", show_default=True, help="champion, candidate, or a version number.")
 @click.option("--max-new-tokens", type=click.IntRange(1), default=64, show_default=True, help="For generate: length.")
@@ -67,11 +68,22 @@ def predict(
 def _texts(texts: Sequence[str], file: Path | None) -> list[str]:
     if texts and file is not None:
         raise UserError("Give texts or --file, not both.")
+    for number, text in enumerate(texts, 1):
+        if not text.strip():
+            raise UserError(f"Text {number} is empty; a model would answer it with nothing but a guess. Give a text.")
     if texts:
         return list(texts)
-    found = [line for line in _read(file).splitlines() if line.strip()]
-    if not found:
+    # Not splitlines: form feeds and the like are in texts, and answers must match the file's lines.
+    found = _read(file).replace("\r\n", "\n").removesuffix("\n").split("\n")
+    blank = [number for number, line in enumerate(found, 1) if not line.strip()]
+    if len(blank) == len(found):
         raise UserError('There is no text. Give some: danlu predict NAME "..." , --file FILE, or standard input.')
+    if blank:
+        shown = ", ".join(map(str, blank[:5])) + (" and more" if len(blank) > 5 else "")
+        many = (
+            f"lines {shown} are blank and get no answer" if len(blank) > 1 else f"line {shown} is blank and gets none"
+        )
+        click.echo(f"warning: {many}; there is one answer for each line.", err=True)
     return found
 
 
@@ -92,8 +104,13 @@ def _read(file: Path | None) -> str:
 
 def _classify(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool, _generation: dict[str, Any]) -> None:
     labels = list(engine.form.labels or [])
-    rows = []
-    for text, probabilities in zip(texts, engine.predict(texts).tolist(), strict=True):
+    rows: list[dict[str, Any]] = []
+    answers = iter(engine.predict([text for text in texts if text.strip()]).tolist())
+    for text in texts:
+        if not text.strip():
+            rows.append({"text": text, "label": None, "probability": None, "probabilities": None})
+            continue
+        probabilities = next(answers)
         best = max(range(len(labels)), key=probabilities.__getitem__)
         rows.append(
             {
@@ -108,13 +125,22 @@ def _classify(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool
         return
     width = max(len(label) for label in labels)
     for row in rows:
+        if row["label"] is None:
+            click.echo()
+            continue
         click.echo(f"{row['label']:{width}}  {row['probability']:7.2%}  {row['text']}")
 
 
 def _generate(engine: Engine, prompts: Prompts, texts: list[str], as_json: bool, generation: dict[str, Any]) -> None:
-    rows = []
-    asked = prompts.written and not generation.pop("plain")
-    for text in texts:
+    rows: list[dict[str, Any]] = []
+    plain = generation.pop("plain")
+    asked = prompts.written and not plain
+    for number, text in enumerate(texts):
+        if number and not as_json:
+            click.echo()  # an answer may have several lines
+        if not text.strip():
+            rows.append({"text": text, "completion": None})
+            continue
         prompt = prompts.of([{"role": "user", "content": text}]) if asked else text
         pieces = engine.generate(prompt, stop=(), written=asked, **generation)
         if as_json:

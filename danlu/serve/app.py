@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 from fastapi import Depends, FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from fastapi.security import HTTPBearer
 
 from danlu import __version__
 from danlu.serve import embeddings as vectors
 from danlu.serve import forms, openai
-from danlu.serve.checks import check_task, check_texts
+from danlu.serve.checks import addresses, check_task, check_texts
 from danlu.serve.config import ServeConfig
 from danlu.serve.door import Door
 from danlu.serve.errors import ApiError, install
@@ -25,10 +25,13 @@ from danlu.serve.page import docs_page
 
 _DESCRIPTION = """One released model, served exactly as it was tested.
 
-`/v1/predict` answers for a classifier; `/v1/completions` and `/v1/chat/completions` for a model that writes text, and
-`/v1/embeddings` for one that embeds texts, in OpenAI's form, so that its clients work. Every error has OpenAI's
-form too. Status 429 means that too much is waiting: try again after the seconds in `Retry-After`.
+{answers} Every error has OpenAI's form too. Status 429 means that too much is waiting: try again after the seconds in
+`Retry-After`.
 """
+_ANSWERS = {
+    "generate": "`/v1/chat/completions` and `/v1/completions` answer in OpenAI's form, so that its clients work.",
+    "embed": "`/v1/embeddings` answers in OpenAI's form, so that its clients work.",
+}
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": forms.ErrorAnswer, "description": "The request cannot be answered as it is; the message says why."},
     401: {"model": forms.ErrorAnswer, "description": "The API key is missing or wrong."},
@@ -53,7 +56,7 @@ def create_app(live: Live, config: ServeConfig, keys: Keys | None) -> FastAPI:
     app = FastAPI(
         title=f"Danlu: {live.name}",
         version=__version__,
-        description=_DESCRIPTION,
+        description=_DESCRIPTION.format(answers=_ANSWERS.get(live.current.form.task, "`/v1/predict` takes texts.")),
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own page loads its script from the internet
         redoc_url=None,
@@ -73,6 +76,11 @@ def _guarded(keys: Keys | None) -> list[Any]:
 
 
 def _add_docs(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def root() -> RedirectResponse:
+        """Whoever opens the address in a browser wants to know what can be asked here."""
+        return RedirectResponse("docs")
+
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
         return HTMLResponse(docs_page(app.openapi(), str(request.base_url)))
@@ -106,9 +114,12 @@ def _add_models(app: FastAPI, live: Live, keys: Keys | None) -> None:
 
 def _add_answers(app: FastAPI, live: Live, config: ServeConfig, keys: Keys | None) -> None:
     common: dict[str, Any] = {"dependencies": _guarded(keys), "responses": _ERRORS}
+    # Every address answers, if only with where to go instead; the page offers those that this model has.
+    own = addresses(live.current.form.task)
 
     @app.post(
         "/v1/predict",
+        include_in_schema="/v1/predict" in own,
         tags=["answers"],
         summary="Label texts",
         response_model=forms.PredictAnswer | forms.PredictAnswers,
@@ -120,14 +131,20 @@ def _add_answers(app: FastAPI, live: Live, config: ServeConfig, keys: Keys | Non
         return await _predict(live, config, body)
 
     @app.post(
-        "/v1/embeddings", tags=["answers"], summary="Embed texts", response_model=vectors.EmbeddingsAnswer, **common
+        "/v1/embeddings",
+        tags=["answers"],
+        summary="Embed texts",
+        response_model=vectors.EmbeddingsAnswer,
+        include_in_schema="/v1/embeddings" in own,
+        **common,
     )
     async def embeddings(body: vectors.EmbeddingsRequest) -> Response:
         """OpenAI's embeddings: a vector of length 1 for each text of `input`, in their order."""
         _check_model(live, body.model)
         return await vectors.embeddings(live, config, body)
 
-    streams = {**common, "responses": {**_ERRORS, 200: {"content": _STREAM}}}
+    writes = "/v1/completions" in own
+    streams = {**common, "include_in_schema": writes, "responses": {**_ERRORS, 200: {"content": _STREAM}}}
 
     @app.post(
         "/v1/completions", tags=["answers"], summary="Continue a text", response_model=forms.Completion, **streams

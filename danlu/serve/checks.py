@@ -9,6 +9,14 @@ from danlu.serve.config import ServeConfig
 from danlu.serve.errors import ApiError
 from danlu.serve.live import Served
 
+#: Addresses beside a task's own, which people look for first.
+_ALSO: dict[TaskName, tuple[str, ...]] = {"generate": ("/v1/chat/completions",)}
+
+
+def addresses(task: TaskName) -> tuple[str, ...]:
+    """Where a model for `task` answers."""
+    return (*_ALSO.get(task, ()), TASKS[task].endpoint)
+
 
 def check_texts(texts: Sequence[str], config: ServeConfig, parameter: str = "texts") -> None:
     """Raise `ApiError` for too many texts, and for one that is too long."""
@@ -25,5 +33,5 @@ def check_task(served: Served, *wanted: TaskName) -> None:
     """Raise `ApiError` where the model is for another task, and say where it answers."""
     task = served.form.task
     if task not in wanted:
-        message = f"{served.name!r} is a model for {task}; it answers on {TASKS[task].endpoint}."
+        message = f"{served.name!r} is a model for {task}; it answers on {' and '.join(addresses(task))}."
         raise ApiError(400, "wrong_task", message)
