@@ -45,7 +45,9 @@ class Attempts:
         """Write down time and energy so far; returns both, in seconds and joules."""
         seconds = self._before + time.monotonic() - self._start
         if self.meter is not None:
-            self.joules, self.how = self.meter.joules(), self.meter.how
+            self.joules = self.meter.joules()
+            # An attempt that was estimated makes the sum an estimate, whatever could be read later.
+            self.how = self.how if "estimated" in self.how else self.meter.how
         whole = None if self.joules is None or self._joules_before is None else self._joules_before + self.joules
         kept = {"attempts": self.count, "seconds": seconds, "joules": whole, "how": self.how}
         write_json_atomically(self._path, kept)

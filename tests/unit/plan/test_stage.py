@@ -187,6 +187,23 @@ def test_a_search_costs_as_many_trainings_and_leaves_none_to_do(
     assert found["high"] <= 3.6 + one["high"] + 1e-3
 
 
+def test_folds_cost_a_training_an_export_and_its_evidence_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, _ = planned(tmp_path / "a", monkeypatch)
+    one = sum(alone["stages"][stage]["seconds"]["value"] for stage in ("train", "compress", "evaluate"))
+    for folds, runs in (({}, 4), ({"runs": 3}, 3)):
+        plan, _ = planned(tmp_path / str(runs), monkeypatch, data={"split": {"folds": 4}}, folds=folds)
+        assert set(plan["stages"]) == STAGES | {"folds"}
+        assert plan["stages"]["folds"]["seconds"]["value"] == pytest.approx(runs * one, rel=1e-4)
+        assert plan["total"]["seconds"]["value"] > alone["total"]["seconds"]["value"] + (runs - 0.5) * one
+
+
+def test_energy_goes_by_the_stated_power_of_a_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = [planned(tmp_path / str(watts), monkeypatch, budget={"watts_per_core": watts})[0] for watts in (12.0, 36.0)]
+    low, high = (plan["total"]["kwh"]["value"] for plan in plans)
+    seconds, threads = plans[0]["total"]["seconds"]["value"], plans[0]["machine"]["threads"]
+    assert high - low == pytest.approx(24.0 * threads * seconds / 3.6e6, rel=1e-3)
+
+
 @pytest.mark.parametrize("task", ["classify", "generate"])
 def test_a_plan_is_complete_and_the_same_every_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str) -> None:
     plan, resolved = planned(tmp_path / "a", monkeypatch, task)

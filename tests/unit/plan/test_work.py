@@ -159,6 +159,8 @@ def plan_of(hours: float, gib: float) -> dict[str, dict[str, dict[str, float]]]:
         "total": {
             "seconds": Interval.around(3600 * hours, 0.5, 2.0).as_json(),
             "memory_bytes": Interval.around(2**30 * gib, 0.8, 1.25).as_json(12),
+            "kwh": Interval.around(0.1 * hours, 0.5, 2.0).as_json(),
+            "usd": Interval.around(0.02 * hours, 0.5, 2.0).as_json(),
         }
     }
 
@@ -177,6 +179,13 @@ def test_the_cap_on_memory_is_compared_and_no_cap_says_nothing() -> None:
     (said,) = check_budget(plan_of(1.0, 4.0), BudgetConfig(memory_gib=2.0))
     assert "The plan exceeds budget.memory_gib: 4 GiB predicted (3.2 to 5), the cap is 2." in said
     assert "train.batch_size" in said
+
+
+def test_the_caps_on_energy_and_money_are_compared() -> None:
+    assert check_budget(plan_of(1.0, 1.0), BudgetConfig(kwh=0.21, usd=0.041)) == []
+    energy, money = check_budget(plan_of(1.0, 1.0), BudgetConfig(kwh=0.15, usd=0.01))
+    assert energy.startswith("The plan may exceed budget.kwh: 0.1 kWh predicted (0.05 to 0.2), the cap is 0.15.")
+    assert money.startswith("The plan exceeds budget.usd: 0.02 USD predicted (0.01 to 0.04), the cap is 0.01.")
 
 
 METHODS: list[MethodConfig] = [

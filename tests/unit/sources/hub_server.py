@@ -34,10 +34,11 @@ _MS_API = re.compile(
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    """Answers for `repositories`; `asked` keeps every line of a request."""
+    """Answers for `repositories`; `asked` keeps every line of a request. Of those in `gated` no file is given out."""
 
     protocol_version = "HTTP/1.1"
     repositories: Repositories
+    gated: frozenset[str]
     asked: list[str]
 
     def do_GET(self) -> None:
@@ -72,7 +73,9 @@ class Hub(http.server.BaseHTTPRequestHandler):
     def _file(self, asked: dict[str, str]) -> None:
         kind = "datasets" if asked["datasets"] else "models"
         data = self.repositories.get(f"{kind}/{asked['name']}", {}).get(asked["file"])
-        if data is None:
+        if f"{kind}/{asked['name']}" in self.gated:
+            self._answer(403, b"{}", {"X-Error-Code": "GatedRepo"})
+        elif data is None:
             self._missing("EntryNotFound")
         else:
             self._answer(200, data, {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "X-Repo-Commit": COMMIT})
@@ -120,10 +123,10 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(repositories: Repositories) -> Iterator[tuple[str, list[str]]]:
+def serving(repositories: Repositories, gated: frozenset[str] = frozenset()) -> Iterator[tuple[str, list[str]]]:
     """Yields the server's address, and the requests it gets."""
     asked: list[str] = []
-    handler = type("Handler", (Hub,), {"asked": asked, "repositories": repositories})
+    handler = type("Handler", (Hub,), {"asked": asked, "repositories": repositories, "gated": gated})
     made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=made.serve_forever, daemon=True)
     thread.start()

@@ -39,14 +39,15 @@ def server(files: dict[str, bytes]) -> Iterator[tuple[str, list[str]]]:
         "models/sentence-transformers/all-MiniLM-L6-v2": files,
         "models/hfl/chinese-macbert-base": pickled,
         "models/owner/own": files,
+        "models/google/gemma-3-270m": files,
     }
-    with serving(repositories) as (endpoint, asked):
+    with serving(repositories, frozenset({"models/google/gemma-3-270m"})) as (endpoint, asked):
         yield endpoint, asked
 
 
 def test_a_base_of_the_hub_by_its_name(server: tuple[str, list[str]], files: dict[str, bytes], tmp_path: Path) -> None:
     endpoint, asked = server
-    named, prefixed, addressed, pinned, unknown, lost, pickled = resolved(
+    named, prefixed, addressed, pinned, unknown, lost, pickled, gated = resolved(
         [
             "base://minilm",
             "hf://minilm",
@@ -55,6 +56,7 @@ def test_a_base_of_the_hub_by_its_name(server: tuple[str, list[str]], files: dic
             "hf://owner/other",
             "hf://owner/own@v9",
             "base://macbert-base",
+            "base://gemma-3-270m",
         ],
         endpoint,
         tmp_path / "home",
@@ -69,6 +71,7 @@ def test_a_base_of_the_hub_by_its_name(server: tuple[str, list[str]], files: dic
     assert "no model 'owner/other', or it is private" in unknown
     assert "'owner/own' has no revision 'v9'" in lost
     assert "'hfl/chinese-macbert-base'" in pickled and "Danlu reads no pickled ones" in pickled
+    assert "'google/gemma-3-270m' asks you to accept its terms first" in gated
     fetched = [line for line in asked if "/resolve/" in line]
     assert fetched
     assert not any(name in line for line in fetched for name in (".bin", ".h5", "onnx/", "README")), fetched
