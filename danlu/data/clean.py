@@ -18,6 +18,7 @@ from danlu.core.context import Context
 from danlu.data.card import CleanCard, Funnel
 from danlu.data.checks import check_rows, spelling_warnings
 from danlu.data.config import CleanConfig, CleanStage
+from danlu.data.identity import read_key
 from danlu.data.reader import Input, read_sources
 from danlu.data.rows import BROKEN, Columns
 from danlu.data.steps import SAMPLE, STEPS, Cleaner, clean, draw
@@ -35,7 +36,10 @@ def run(ctx: Context, config: CleanStage) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     rejects = Rejects(ctx.out / "rejected", scratch / "rejected")
     card = CleanCard()
-    _read(ctx, config, scratch / "raw", rejects, card)
+    columns = _columns(ctx, config)
+    if columns.key is not None and config.data.identity_key is not None:
+        card.identity_key = {"mark": columns.key.mark, "env": config.data.identity_key.env}
+    _read(ctx, config.data, columns, scratch / "raw", rejects, card)
     _clean(ctx, config.data, scratch, rejects, card)
     check_rows(card.funnel.rows, card.funnel)
     rejects.close()
@@ -57,8 +61,9 @@ def _inputs(ctx: Context, config: CleanConfig) -> list[Input]:
     ]
 
 
-def _columns(config: CleanStage) -> Columns:
+def _columns(ctx: Context, config: CleanStage) -> Columns:
     data, generate = config.data, config.task == "generate"
+    mark = ctx.resources.get("data.identity_key")
     return Columns(
         text=data.text,
         label=None if generate else data.label,
@@ -68,15 +73,16 @@ def _columns(config: CleanStage) -> Columns:
         speaker=data.speaker,
         shapes=generate,
         speakers=Speakers(names=data.speakers, learn=frozenset(data.learn)),
+        # The key lies beside its mark, and is read anew: a job's description, which is a file, does not hold it.
+        key=None if mark is None or data.identity_key is None else read_key(mark.parent, data.identity_key.env),
     )
 
 
-def _read(ctx: Context, config: CleanStage, out: Path, rejects: Rejects, card: CleanCard) -> None:
-    data = config.data
+def _read(ctx: Context, data: CleanConfig, columns: Columns, out: Path, rejects: Rejects, card: CleanCard) -> None:
     with ctx.progress("reading", None, "rows") as bar:
         tallies, labels = read_sources(
             _inputs(ctx, data),
-            columns=_columns(config),
+            columns=columns,
             max_bad_rows=data.max_bad_rows,
             out=out,
             rejects=rejects,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -136,6 +136,20 @@ def _as_text(value: object) -> object:
 
 Moment = Annotated[str, BeforeValidator(_as_text)]
 
+
+class IdentityKeyConfig(ComposedResource):
+    """The secret under which ids of subjects and conversations are hashed. Corpora made with two keys do not mix."""
+
+    resolver: ClassVar[str] = "danlu.data.identity:resolve"
+
+    env: str | None = Field(
+        None,
+        min_length=1,
+        description="Environment variable with the secret, at least 16 bytes, for machines that shall agree; empty "
+        "means the workspace's own, .danlu/keys/identity, made on first use.",
+    )
+
+
 Together = Literal["subject", "conversation", "prompt"]
 _TOGETHER: tuple[Together, ...] = ("conversation", "prompt", "subject")
 
@@ -249,8 +263,11 @@ class CleanConfig(Config):
     language: Literal["auto", "zh", "en"] = Field("auto", description="Main language of the texts.")
     subject: str | None = Field(
         None,
-        description="Name of the column that says whose data a row is (a customer number); it is stored as a hash. All "
-        "rows of one subject are on one side of the split.",
+        description="Name of the column that says whose data a row is (a customer number); it is stored as a keyed "
+        "hash. All rows of one subject are on one side of the split.",
+    )
+    identity_key: Annotated[IdentityKeyConfig | None, ResourceMarker()] = Field(
+        None, description="The secret under which subjects and conversations are hashed."
     )
     conversation: str | None = Field(
         None, description="Name of the column with a conversation's id; all its rows are on one side of the split."
@@ -283,6 +300,15 @@ class CleanConfig(Config):
     )
     keep_rejected_text: bool = Field(False, description="Keep the masked text of dropped rows in rejected/.")
     seed: int = Field(1, ge=0, description="Seed of the split and of any sampling.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _key_for_ids(cls, value: Any) -> Any:
+        """Whoever names a column of ids has a key; without one the fingerprint must not depend on the workspace."""
+        if isinstance(value, dict) and value.get("identity_key") is None:
+            if value.get("subject") is not None or value.get("conversation") is not None:
+                return value | {"identity_key": IdentityKeyConfig()}
+        return value
 
     @model_validator(mode="after")
     def _licences_allowed(self) -> CleanConfig:

@@ -128,9 +128,10 @@ def run(ctx: Context, config: DataStage) -> None:
     check_rows(int((reasons == 0).sum()), card.funnel)
     if classify:
         card.warnings += check_labels(keys, reasons == 0, data)
-    earlier = read_earlier(ctx.resources["data.extends"]) if data.extends is not None else None
+    mark = None if card.identity_key is None else card.identity_key["mark"]
+    earlier = read_earlier(ctx.resources["data.extends"], mark) if data.extends is not None else None
     sides = _split(data, keys, links, card, earlier)
-    write_sides(ctx.out / SIDES, keys, sides, earlier)
+    write_sides(ctx.out / SIDES, keys, sides, earlier, mark)
     parts = _drop_bridges(sides, reasons, card)
     if data.duplicates.near:
         _drop_leaks(ctx, data, texts, reasons, parts, card)

@@ -11,10 +11,10 @@ import pytest
 from pydantic import ValidationError
 
 from danlu.data.config import DataConfig
+from danlu.data.identity import folder_of, read_key
 from danlu.data.labels.decisions import Decision, save
-from danlu.data.rows import hashed_id
 from danlu.data.steps import content_of
-from tests.unit.data.test_stage import PARTS, card_of, distinct, make, rows_of, write
+from tests.unit.data.test_stage import PARTS, WORKSPACE, card_of, distinct, make, rows_of, write
 
 HELD_OUT = PARTS[1:]
 
@@ -54,8 +54,9 @@ def test_no_subject_and_no_conversation_straddles(tmp_path: Path) -> None:
     for column in ("subject", "conversation", "cluster"):
         assert all(len(parts) == 1 for parts in parts_of(ctx.out, column).values())
     subjects = parts_of(ctx.out, "subject")
+    key = read_key(folder_of(WORKSPACE))
     # Talks join customers; whatever joins two sides is rejected, and counted.
-    assert set(subjects) <= {hashed_id(f"customer {n}") for n in range(15)}
+    assert set(subjects) <= {key.name(f"customer {n}") for n in range(15)}
     kept = sum(len(rows_of(ctx.out, part)) for part in PARTS)
     assert kept + len(rows_of(ctx.out, "rejected")) == 120
 
