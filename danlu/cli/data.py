@@ -197,8 +197,8 @@ def find(subject: str | None, text: str | None, name: str | None, rows: int, wor
         click.echo(
             f"{len(locked)} cleaned texts have subjects that were hashed under a key that is not here "
             f"({', '.join(one[:12] for one in locked[:5])}): whether they hold this person cannot be said. Put back "
-            f"{store.root / 'keys' / 'identity'} or set the variable of data.identity_key.env, and ask again; where the "
-            "key is lost, remove them, and run their recipes again."
+            f"{store.root / 'keys' / 'identity'} or set the variable of data.identity_key.env, and ask again; where "
+            "the key is lost, remove them, and run their recipes again."
         )
 
 

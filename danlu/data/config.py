@@ -305,10 +305,10 @@ class CleanConfig(Config):
     @classmethod
     def _key_for_ids(cls, value: Any) -> Any:
         """Whoever names a column of ids has a key; without one the fingerprint must not depend on the workspace."""
-        if isinstance(value, dict) and value.get("identity_key") is None:
-            if value.get("subject") is not None or value.get("conversation") is not None:
-                return value | {"identity_key": IdentityKeyConfig()}
-        return value
+        if not isinstance(value, dict) or value.get("identity_key") is not None:
+            return value
+        named = any(value.get(column) is not None for column in ("subject", "conversation"))
+        return value | {"identity_key": IdentityKeyConfig()} if named else value
 
     @model_validator(mode="after")
     def _licences_allowed(self) -> CleanConfig:

@@ -147,9 +147,9 @@ def without_subjects(workspace: Workspace, only: Collection[str] | None) -> list
 def _with_subjects(workspace: Workspace, only: Collection[str] | None, *, named: bool) -> Iterator[Artifact]:
     """Cleaned texts whose recipe named the column of subjects, or those whose recipe did not."""
     for artifact in workspace.artifacts("clean"):
-        if only is None or artifact.fingerprint in only:
-            if ((artifact.record.config.get("data") or {}).get("subject") is not None) == named:
-                yield artifact
+        data = artifact.record.config.get("data") or {}
+        if (only is None or artifact.fingerprint in only) and (data.get("subject") is not None) == named:
+            yield artifact
 
 
 def _holder(artifact: Artifact) -> Holder:

@@ -77,7 +77,7 @@ def read_key(folder: Path, env: str | None = None) -> IdentityKey:
     """
     if env is not None:
         where, value = f"The environment variable {env} (data.identity_key.env)", os.environ.get(env, "").strip()
-        how = "Set it to the key that every machine of yours uses (python -c 'import secrets; print(secrets.token_hex())')."
+        how = "Set it to the key that all your machines use (python -c 'import secrets; print(secrets.token_hex())')."
         secret = value.encode()
     else:
         path = folder / "identity"
