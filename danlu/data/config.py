@@ -342,8 +342,16 @@ class LinksConfig(Config):
 
 
 class CorpusConfig(Config):
-    """What the data stage sees of the data section: from clean rows to a split corpus."""
+    """What the data stage sees of the data section: from clean rows to a split corpus.
 
+    `normalise` and `mask` are there for benchmarks, which are cleaned as the rows were.
+    """
+
+    normalise: NormaliseConfig = Field(NormaliseConfig(), description="How each text is made even.")
+    mask: MaskSection = Field(
+        MaskConfig(),
+        description="Personal data replaced before anything else sees the text; a list of kinds, or a section.",
+    )
     keep_rejected_text: bool = Field(False, description="Keep the masked text of dropped rows in rejected/.")
     label: str | None = Field("label", description="Name of the column with the label; not used for generate.")
     labels: LabelsConfig = Field(LabelsConfig(), description="Spellings that are one class, and what people decided.")
@@ -357,7 +365,8 @@ class CorpusConfig(Config):
     split: SplitConfig = Field(SplitConfig(), description="How much is held back for testing.")
     contamination: list[ReferenceConfig] = Field(
         default_factory=list,
-        description="Benchmark files of which no training row should hold a part; the card says how much one does.",
+        description="Benchmark files of which no training row should hold a part; they are normalised and masked as the "
+        "rows are, and the card says how much is in training.",
     )
     outliers: OutlierFilter | None = Field(
         None, description="Drop the training texts that are farthest from all others; validation and test keep theirs."

@@ -50,9 +50,10 @@ from danlu.data.mix.shares import plan_mix, uses
 from danlu.data.naive import naive_score
 from danlu.data.near import components
 from danlu.data.page.page import page
-from danlu.data.references import check_reference
+from danlu.data.references import check_reference, cleaning_of
 from danlu.data.sides import scramble
 from danlu.data.split import PARTS, REASONS, TRAIN, Assignment, SplitRows, assign
+from danlu.data.steps import below
 from danlu.data.tables import CORPUS, SHARD_BYTES, Rejects, SortedPart, as_rejected, batches
 from danlu.data.times import NO_TIME
 
@@ -344,9 +345,12 @@ def _answers(ctx: Context) -> Path:
 
 def _look_for_references(ctx: Context, config: CorpusConfig, card: Card) -> None:
     """How much of each benchmark that the recipe names is in the training rows."""
+    if not config.contamination:
+        return
+    cleaned = cleaning_of(config, below("data.mask", ctx.resources))
     for position, reference in enumerate(config.contamination):
         path = ctx.resources[f"data.contamination[{position}].path"]
-        found = check_reference(ctx.out / "train", path, reference, config.duplicates.threshold)
+        found = check_reference(ctx.out / "train", path, reference, config.duplicates.threshold, cleaned)
         card.contamination.append(found)
         if found["rows"]:
             card.warnings.append(

@@ -100,20 +100,20 @@ def _length(config: CleanConfig, _paths: Mapping[str, Path]) -> Apply:
     return apply
 
 
-def _below(section: str, paths: Mapping[str, Path]) -> dict[str, Path]:
+def below(section: str, paths: Mapping[str, Path]) -> dict[str, Path]:
     """The files that one section of the configuration names, by dotted name within it."""
     return {name.removeprefix(f"{section}."): path for name, path in paths.items() if name.startswith(f"{section}.")}
 
 
 def _filters(config: CleanConfig, paths: Mapping[str, Path]) -> Apply:
-    filters = Filters(config.filters, _below("filters", paths))
+    filters = Filters(config.filters, below("filters", paths))
     if not filters:
         return lambda _: ""
     return lambda record: filters.reason(record.text)
 
 
 def _mask(config: CleanConfig, paths: Mapping[str, Path]) -> Apply:
-    masker = Masker(config.mask, read_key(config.mask), paths=_below("mask", paths))
+    masker = Masker(config.mask, read_key(config.mask), paths=below("mask", paths))
 
     def apply(record: Record) -> str:
         masked = masker.mask_parts(record.parts)
