@@ -21,7 +21,8 @@ from danlu.data.config import CleanConfig, CleanStage
 from danlu.data.identity import read_key
 from danlu.data.reader import Input, read_sources
 from danlu.data.rows import BROKEN, Columns
-from danlu.data.steps import SAMPLE, STEPS, Cleaner, clean, draw
+from danlu.data.sample import sample
+from danlu.data.steps import SAMPLE, STEPS, Cleaner, clean
 from danlu.data.tables import CLEAN, NEAR_MISSES, SHARD_BYTES, Rejects, SortedPart, as_rejected
 from danlu.data.text import han_and_words, language_of
 from danlu.sources.shapes import Speakers
@@ -103,7 +104,7 @@ def _read(ctx: Context, data: CleanConfig, columns: Columns, out: Path, rejects:
 def _clean(ctx: Context, config: CleanConfig, scratch: Path, rejects: Rejects, card: CleanCard) -> None:
     """Run the row-wise steps; rows that stay go to `texts/`."""
     paths = {name.removeprefix("data."): path for name, path in ctx.resources.items()}
-    cleaner = Cleaner(config, paths, draw(scratch / "raw", config))
+    cleaner = Cleaner(config, paths, sample(scratch / "raw", config))
     dropped: dict[str, Counter[str]] = {name: Counter() for name in (SAMPLE, *(step.name for step in STEPS))}
     masked: Counter[str] = Counter(dict.fromkeys(config.mask.names, 0))
     near_misses: Counter[str] = Counter()

@@ -289,7 +289,10 @@ class CleanConfig(Config):
     min_characters: int = Field(2, ge=1, description="Drop texts shorter than this many characters.")
     max_characters: int = Field(20_000, ge=1, description="Drop texts longer than this many characters.")
     max_rows: int | None = Field(
-        None, ge=20, description="Use at most this many rows, chosen at random by the seed; empty means all."
+        None,
+        ge=20,
+        description="Use at most this many rows, chosen at random by the seed and by what they say, so that rows that "
+        "are added change few of them; empty means all.",
     )
     max_bad_rows: int = Field(
         1_000, ge=0, description="Stop when more rows than this cannot be read (a broken line, a missing column)."
@@ -365,8 +368,8 @@ class CorpusConfig(Config):
     split: SplitConfig = Field(SplitConfig(), description="How much is held back for testing.")
     contamination: list[ReferenceConfig] = Field(
         default_factory=list,
-        description="Benchmark files of which no training row should hold a part; they are normalised and masked as the "
-        "rows are, and the card says how much is in training.",
+        description="Benchmark files of which no training row should hold a part; they are normalised and masked as "
+        "the rows are, and the card says how much is in training.",
     )
     outliers: OutlierFilter | None = Field(
         None, description="Drop the training texts that are farthest from all others; validation and test keep theirs."
