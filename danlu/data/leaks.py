@@ -26,9 +26,9 @@ def leaking_rows(folder: Path, part: npt.NDArray[np.int8], threshold: float, adv
     the held-out texts at hand.
     """
     leaking = np.zeros(len(part), dtype=bool)
-    for portion in _portions(_texts([folder], (part == VALIDATION) | (part == TEST))):
+    for portion in portions(texts_in([folder], (part == VALIDATION) | (part == TEST))):
         held_out = HeldOut(portion, threshold)
-        for rows, texts in _texts([folder], part == TRAIN):
+        for rows, texts in texts_in([folder], part == TRAIN):
             leaking[rows[held_out.leaks(texts)[:, 0]]] = True
             advance(len(texts))
     return leaking
@@ -37,17 +37,17 @@ def leaking_rows(folder: Path, part: npt.NDArray[np.int8], threshold: float, adv
 def count_leaks(corpus: Path, threshold: float, advance: Callable[[int], None]) -> int:
     """Rows of validation and test that are also in train, equal or nearly so, counted in the written files."""
     leaked = 0
-    for portion in _portions(_texts([corpus / "validation", corpus / "test"])):
+    for portion in portions(texts_in([corpus / "validation", corpus / "test"])):
         held_out = HeldOut(portion, threshold)
         found: set[int] = set()
-        for _, texts in _texts([corpus / "train"]):
+        for _, texts in texts_in([corpus / "train"]):
             found.update(held_out.leaks(texts)[:, 1].tolist())
             advance(len(texts))
         leaked += len(found)
     return leaked
 
 
-def _texts(folders: Iterable[Path], wanted: Flags | None = None) -> Iterator[tuple[npt.NDArray[np.int64], list[str]]]:
+def texts_in(folders: Iterable[Path], wanted: Flags | None = None) -> Iterator[tuple[npt.NDArray[np.int64], list[str]]]:
     """`(rows, texts)` of the wanted rows of all folders together, some thousand at a time."""
     start = 0
     for folder in folders:
@@ -61,7 +61,8 @@ def _texts(folders: Iterable[Path], wanted: Flags | None = None) -> Iterator[tup
                 yield rows, batch.column(0).to_pylist()
 
 
-def _portions(texts: Iterable[tuple[npt.NDArray[np.int64], list[str]]]) -> Iterator[list[str]]:
+def portions(texts: Iterable[tuple[npt.NDArray[np.int64], list[str]]]) -> Iterator[list[str]]:
+    """The texts of `texts_in`, as many at a time as may be prepared as held-out ones at once."""
     portion: list[str] = []
     characters = 0
     for _, some in texts:

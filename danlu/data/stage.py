@@ -144,7 +144,7 @@ def run(ctx: Context, config: DataStage) -> None:
     rows = Rows(reason=reasons, part=parts, fold=sides.fold, group=sides.group, keys=keys)
     _count(keys, rows, card, classify)
     _write(ctx, config, scratch, rows, card)
-    _add(ctx, config, card, repeats)
+    _add(ctx, config, scratch, card, repeats)
     _look_for_references(ctx, data, card)
     with ctx.progress("counting leaks", None, "texts") as bar:
         card.leaked_rows = count_leaks(ctx.out, data.duplicates.threshold, bar.advance)
@@ -284,11 +284,10 @@ def _drop_outliers(config: OutlierFilter, texts: Path, seed: int, reasons: Reaso
 def _leave_out(config: BalanceConfig, seed: int, keys: Keys, reasons: Reasons, parts: Reasons, card: Card) -> None:
     """Drop training rows of large classes; which ones is drawn by a hash of their content."""
     rows = np.flatnonzero(parts == TRAIN)
-    labels = [keys.labels[number] for number in keys.label[rows]]
-    contents = [f"{content:016x}" for content in keys.contents[keys.text[rows]].tolist()]
+    contents = keys.contents[keys.text[rows]]
     gone = np.zeros(len(parts), dtype=bool)
     gone[rows] = True
-    gone[rows[undersample(labels, config.target, seed, keys=contents)]] = False
+    gone[rows[undersample(keys.label[rows], config.target, seed, keys=contents)]] = False
     _drop(reasons, ~gone, UNDERSAMPLED, card)
     parts[gone] = -1
 
@@ -316,7 +315,7 @@ def _mix(config: CorpusConfig, keys: Keys, reasons: Reasons, parts: Reasons, car
     return {f"{content:016x}": int(count) for content, count in zip(contents.tolist(), times, strict=True) if count > 1}
 
 
-def _add(ctx: Context, config: DataStage, card: Card, repeats: Mapping[str, int]) -> None:
+def _add(ctx: Context, config: DataStage, scratch: Path, card: Card, repeats: Mapping[str, int]) -> None:
     """Augment and repeat training rows."""
     data = config.data
     balancing = data.balance if config.task == "classify" else None
@@ -325,6 +324,7 @@ def _add(ctx: Context, config: DataStage, card: Card, repeats: Mapping[str, int]
     with ctx.progress("adding training rows", card.splits["train"]["rows"], "rows") as bar:
         added = add_rows(
             ctx.out,
+            scratch / "additions",
             augmenting=data.augment,
             balancing=balancing,
             repeats=repeats,

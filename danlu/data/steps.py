@@ -24,7 +24,7 @@ from danlu.data.filters.table import Filters
 from danlu.data.mask.masker import Masker
 from danlu.data.mask.pseudonyms import read_key
 from danlu.data.plain import ANYTHING, NOTHING, WHITE_SPACE, even, needs
-from danlu.data.tables import BATCH_ROWS, RAW, batches
+from danlu.data.tables import BATCH_ROWS, RAW
 from danlu.data.text import normalise
 
 TOO_SHORT = "too_short"
@@ -153,7 +153,9 @@ class Cleaner:
     places of the rows that are used, None for all.
     """
 
-    def __init__(self, config: CleanConfig, paths: Mapping[str, Path], sampled: npt.NDArray[np.int64] | None = None) -> None:
+    def __init__(
+        self, config: CleanConfig, paths: Mapping[str, Path], sampled: npt.NDArray[np.int64] | None = None
+    ) -> None:
         self.config = config
         steps = [(step.name, step.prepare(config, paths)) for step in STEPS]
         self._mask = dict(steps)["mask"]
