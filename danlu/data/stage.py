@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from danlu.data.config import CorpusConfig, DataStage
 from danlu.data.duplicates import read_links
 from danlu.data.earlier import SIDES, Earlier, compared, read_earlier, write_sides
 from danlu.data.filters.config import OutlierFilter
-from danlu.data.filters.outliers import outliers, vectors_of
+from danlu.data.filters.outliers import text_outliers
 from danlu.data.keys import (
     EXACT_DUPLICATE,
     LABEL_CONFLICT,
@@ -45,7 +45,7 @@ from danlu.data.keys import (
 )
 from danlu.data.labels.config import merged
 from danlu.data.labels.decisions import apply_decisions, read_decisions
-from danlu.data.leaks import count_leaks, leaking_rows
+from danlu.data.leaks import count_leaks, leaking_rows, texts_in
 from danlu.data.mix.shares import plan_mix, uses
 from danlu.data.naive import naive_score
 from danlu.data.near import components
@@ -63,8 +63,9 @@ OUTLIER = "outlier"
 UNDERSAMPLED = "undersampled"
 MIXED_OUT = "mixed_out"
 
-#: The stream of draws for the mix; `sides` has those of the split.
+#: The streams of draws for the mix and for the rows that others are compared with; `sides` has those of the split.
 MIX_STREAM = 7
+OUTLIER_STREAM = 9
 
 #: Why a row is dropped after all rows have been seen, and the step that does it.
 _STEP_OF = {
@@ -137,7 +138,7 @@ def run(ctx: Context, config: DataStage) -> None:
     if data.duplicates.near:
         _drop_leaks(ctx, data, texts, reasons, parts, card)
     if data.outliers is not None:
-        _drop_outliers(data.outliers, texts, data.seed, reasons, parts, card)
+        _drop_outliers(data.outliers, texts, data.seed, keys, reasons, parts, card)
     if data.balance is not None and data.balance.method == "undersample":
         _leave_out(data.balance, data.seed, keys, reasons, parts, card)
     repeats = _mix(data, keys, reasons, parts, card)
@@ -265,18 +266,19 @@ def _drop_leaks(ctx: Context, config: CorpusConfig, clean: Path, reasons: Reason
         check_rows(int((reasons == 0).sum()), card.funnel)
 
 
-def _drop_outliers(config: OutlierFilter, texts: Path, seed: int, reasons: Reasons, parts: Reasons, card: Card) -> None:
+def _drop_outliers(
+    config: OutlierFilter, folder: Path, seed: int, keys: Keys, reasons: Reasons, parts: Reasons, card: Card
+) -> None:
     """Drop the training rows farthest from all others. Held-out ones stay: life is not filtered either."""
     rows = np.flatnonzero(parts == TRAIN)
-    chosen = parts == TRAIN
-    found: list[str] = []
-    start = 0
-    for batch in batches(texts, ["text"]):
-        inside = chosen[start : start + batch.num_rows]
-        start += batch.num_rows
-        found += batch.filter(pa.array(inside)).column(0).to_pylist()
+
+    def texts() -> Iterator[tuple[Integers, list[str]]]:
+        for found, some in texts_in([folder], parts == TRAIN):
+            yield np.searchsorted(rows, found), some
+
+    draws = scramble(keys.contents[keys.text[rows]], seed, OUTLIER_STREAM)
     far = np.zeros(len(parts), dtype=bool)
-    far[rows] = outliers(vectors_of(found, config.dimensions, seed), config.share, config.neighbours)
+    far[rows] = text_outliers(texts, keys.characters[rows], draws, config, seed)
     _drop(reasons, ~far, OUTLIER, card)
     parts[far] = -1
 
