@@ -276,7 +276,7 @@ def _as_written(problem: Any, tree: Any) -> Location:
         if (isinstance(here, dict) and part in here) or (
             isinstance(here, list) and isinstance(part, int) and part < len(here)
         ):
-            here = here[part]
+            here = here[part]  # type: ignore[index]
         elif not (absent and place == len(location) - 1):
             continue
         kept.append(part)

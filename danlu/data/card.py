@@ -43,6 +43,7 @@ class CleanCard:
     masked: dict[str, int] = field(default_factory=dict)
     near_misses: dict[str, int] = field(default_factory=dict)
     sources: list[dict[str, Any]] = field(default_factory=list)
+    identity_key: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
 
     def values(self) -> dict[str, Any]:
@@ -71,6 +72,7 @@ class Card:
     lengths: dict[str, int] = field(default_factory=dict)
     length_bins: list[dict[str, int]] = field(default_factory=list)
     sources: list[dict[str, Any]] = field(default_factory=list)
+    identity_key: dict[str, Any] | None = None
     naive: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
 

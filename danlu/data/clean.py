@@ -18,9 +18,11 @@ from danlu.core.context import Context
 from danlu.data.card import CleanCard, Funnel
 from danlu.data.checks import check_rows, spelling_warnings
 from danlu.data.config import CleanConfig, CleanStage
+from danlu.data.identity import read_key
 from danlu.data.reader import Input, read_sources
 from danlu.data.rows import BROKEN, Columns
-from danlu.data.steps import SAMPLE, STEPS, Cleaner, clean, draw
+from danlu.data.sample import sample
+from danlu.data.steps import SAMPLE, STEPS, Cleaner, clean
 from danlu.data.tables import CLEAN, NEAR_MISSES, SHARD_BYTES, Rejects, SortedPart, as_rejected
 from danlu.data.text import han_and_words, language_of
 from danlu.sources.shapes import Speakers
@@ -35,7 +37,10 @@ def run(ctx: Context, config: CleanStage) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     rejects = Rejects(ctx.out / "rejected", scratch / "rejected")
     card = CleanCard()
-    _read(ctx, config, scratch / "raw", rejects, card)
+    columns = _columns(ctx, config)
+    if columns.key is not None and config.data.identity_key is not None:
+        card.identity_key = {"mark": columns.key.mark, "env": config.data.identity_key.env}
+    _read(ctx, config.data, columns, scratch / "raw", rejects, card)
     _clean(ctx, config.data, scratch, rejects, card)
     check_rows(card.funnel.rows, card.funnel)
     rejects.close()
@@ -57,8 +62,9 @@ def _inputs(ctx: Context, config: CleanConfig) -> list[Input]:
     ]
 
 
-def _columns(config: CleanStage) -> Columns:
+def _columns(ctx: Context, config: CleanStage) -> Columns:
     data, labelled = config.data, config.task == "classify"
+    mark = ctx.resources.get("data.identity_key")
     return Columns(
         text=data.text,
         pair=data.pair if config.task == "embed" else None,
@@ -69,15 +75,16 @@ def _columns(config: CleanStage) -> Columns:
         speaker=data.speaker,
         shapes=not labelled,
         speakers=Speakers(names=data.speakers, learn=frozenset(data.learn)),
+        # The key lies beside its mark, and is read anew: a job's description, which is a file, does not hold it.
+        key=None if mark is None or data.identity_key is None else read_key(mark.parent, data.identity_key.env),
     )
 
 
-def _read(ctx: Context, config: CleanStage, out: Path, rejects: Rejects, card: CleanCard) -> None:
-    data = config.data
+def _read(ctx: Context, data: CleanConfig, columns: Columns, out: Path, rejects: Rejects, card: CleanCard) -> None:
     with ctx.progress("reading", None, "rows") as bar:
         tallies, labels = read_sources(
             _inputs(ctx, data),
-            columns=_columns(config),
+            columns=columns,
             max_bad_rows=data.max_bad_rows,
             out=out,
             rejects=rejects,
@@ -98,7 +105,7 @@ def _read(ctx: Context, config: CleanStage, out: Path, rejects: Rejects, card: C
 def _clean(ctx: Context, config: CleanConfig, scratch: Path, rejects: Rejects, card: CleanCard) -> None:
     """Run the row-wise steps; rows that stay go to `texts/`."""
     paths = {name.removeprefix("data."): path for name, path in ctx.resources.items()}
-    cleaner = Cleaner(config, paths, draw(scratch / "raw", config))
+    cleaner = Cleaner(config, paths, sample(scratch / "raw", config))
     dropped: dict[str, Counter[str]] = {name: Counter() for name in (SAMPLE, *(step.name for step in STEPS))}
     masked: Counter[str] = Counter(dict.fromkeys(config.mask.names, 0))
     near_misses: Counter[str] = Counter()

@@ -34,11 +34,18 @@ _SCHEMA = pa.schema(
 )
 
 
+_IDS = ("subject", "conversation")
+
+#: Where the file's metadata has the mark of the key that named its subjects and conversations.
+_MARK = b"danlu.identity_key"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Earlier:
-    """The rows of an earlier corpus, as a table of `_SCHEMA`."""
+    """The rows of an earlier corpus, as a table of `_SCHEMA`; `mark` is that of the key of its ids, if it has any."""
 
     table: pa.Table
+    mark: str | None = None
 
     def pinned(self, keys: Keys, *, folds: bool) -> Pinned:
         """The rows with subjects and conversations numbered as in `keys`; those that it does not know come behind."""
@@ -51,8 +58,11 @@ class Earlier:
         )
 
 
-def read_earlier(path: Path) -> Earlier:
-    """The file that `write_sides` left. Raises `DataError` for anything else."""
+def read_earlier(path: Path, mark: str | None) -> Earlier:
+    """The file that `write_sides` left, for a corpus whose ids were hashed under the key with this `mark`.
+
+    Raises `DataError` for anything else, and where the ids in both were hashed under two keys.
+    """
     try:
         table = parquet.read_table(path)
     except (OSError, pa.ArrowException) as error:
@@ -65,13 +75,21 @@ def read_earlier(path: Path) -> Earlier:
             f"data.extends leads to {path.name!r} with the columns {', '.join(table.schema.names[:8])}; expected "
             f"those of a corpus's {SIDES}: {', '.join(_SCHEMA.names)}."
         )
-    return Earlier(table=table.cast(_SCHEMA))
+    had = (table.schema.metadata or {}).get(_MARK, b"").decode() or None
+    if any(table[name].null_count < len(table) for name in _IDS) and mark is not None and had != mark:
+        raise DataError(
+            f"data.extends leads to a corpus whose subjects and conversations were named under the key "
+            f"{had or 'of an earlier Danlu'}; this one's have the key {mark}. One person would have two names, and be "
+            "on two sides. Copy .danlu/keys/identity from the workspace that made it, give both the same "
+            "data.identity_key.env, or leave data.extends out."
+        )
+    return Earlier(table=table.cast(_SCHEMA), mark=had)
 
 
-def write_sides(path: Path, keys: Keys, sides: Assignment, earlier: Earlier | None) -> None:
+def write_sides(path: Path, keys: Keys, sides: Assignment, earlier: Earlier | None, mark: str | None) -> None:
     """Write the side of every row that has one, and of those of the earlier corpus that are here no more.
 
-    Sorted, each once: the same rows give the same file.
+    Sorted, each once: the same rows give the same file. `mark` is that of the key that ids were hashed under.
     """
     placed = sides.part >= 0
     here = pa.table(
@@ -87,7 +105,11 @@ def write_sides(path: Path, keys: Keys, sides: Assignment, earlier: Earlier | No
     every = here if earlier is None else pa.concat_tables([here, earlier.table])
     order = [(name, "ascending") for name in _SCHEMA.names]
     every = every.group_by(_SCHEMA.names, use_threads=False).aggregate([]).sort_by(order)
-    parquet.write_table(every.select(_SCHEMA.names), path, compression="zstd")
+    every = every.select(_SCHEMA.names)
+    mark = mark or (earlier.mark if earlier is not None else None)
+    if mark is not None:
+        every = every.replace_schema_metadata({_MARK: mark})
+    parquet.write_table(every, path, compression="zstd")
 
 
 def compared(keys: Keys, sides: Assignment, earlier: Earlier) -> dict[str, Any]:

@@ -26,9 +26,9 @@ def leaking_rows(folder: Path, part: npt.NDArray[np.int8], threshold: float, adv
     every `n` training texts that were compared with the held-out texts at hand.
     """
     leaking = np.zeros(len(part), dtype=bool)
-    for _, portion in _portions(_texts([folder], (part == VALIDATION) | (part == TEST))):
+    for _, portion in portions(texts_in([folder], (part == VALIDATION) | (part == TEST))):
         held_out = HeldOut(portion, threshold)
-        for rows, texts in _texts([folder], part == TRAIN):
+        for rows, texts in texts_in([folder], part == TRAIN):
             leaking[rows[held_out.leaks(texts)[:, 0]]] = True
             advance(len(texts))
     return leaking
@@ -40,17 +40,17 @@ def count_leaks(corpus: Path, threshold: float, advance: Callable[[int], None]) 
     Of a pair it is enough that one of its texts is.
     """
     leaked = 0
-    for rows, portion in _portions(_texts([corpus / "validation", corpus / "test"])):
+    for rows, portion in portions(texts_in([corpus / "validation", corpus / "test"])):
         held_out = HeldOut(portion, threshold)
         found: set[int] = set()
-        for _, texts in _texts([corpus / "train"]):
+        for _, texts in texts_in([corpus / "train"]):
             found.update(rows[held_out.leaks(texts)[:, 1]].tolist())
             advance(len(texts))
         leaked += len(found)
     return leaked
 
 
-def _texts(folders: Iterable[Path], wanted: Flags | None = None) -> Iterator[tuple[npt.NDArray[np.int64], list[str]]]:
+def texts_in(folders: Iterable[Path], wanted: Flags | None = None) -> Iterator[tuple[npt.NDArray[np.int64], list[str]]]:
     """`(rows, texts)` of the wanted rows of all folders together, some thousand at a time; of a pair both its texts."""
     start = 0
     for folder in folders:
@@ -66,10 +66,10 @@ def _texts(folders: Iterable[Path], wanted: Flags | None = None) -> Iterator[tup
         start += last + 1
 
 
-def _portions(
+def portions(
     texts: Iterable[tuple[npt.NDArray[np.int64], list[str]]],
 ) -> Iterator[tuple[npt.NDArray[np.int64], list[str]]]:
-    """`(rows, texts)` that together have some hundred million characters."""
+    """`(rows, texts)` of `texts_in`, as many at a time as may be prepared as held-out ones at once."""
     portion: list[str] = []
     rows: list[npt.NDArray[np.int64]] = []
     characters = 0

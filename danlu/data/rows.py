@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from danlu.data.identity import IdentityKey
 from danlu.sources.records import Row
 from danlu.sources.shapes import DEFAULT_SPEAKERS, USER, Misshapen, Speakers, Turn, recognise
 from danlu.sources.values import as_text
@@ -28,6 +28,7 @@ class Columns:
     `shapes`: a record without the text column may be instruction data (see `danlu.sources.shapes`), whose `speakers`
     are called so. `speaker`: each row is one turn of a `conversation`, said by whom this column names. `pair`: the
     column with the text that belongs to that in `text`; instruction data then yields a question and its answer.
+    `key` hashes the ids of subjects and conversations.
     """
 
     text: str
@@ -39,6 +40,7 @@ class Columns:
     speaker: str | None = None
     shapes: bool = False
     speakers: Speakers = field(default_factory=lambda: DEFAULT_SPEAKERS)
+    key: IdentityKey | None = None
 
     @property
     def others(self) -> dict[str, str]:
@@ -118,13 +120,11 @@ def read_others(values: Mapping[str, Any], columns: Columns) -> dict[str, str | 
     found: dict[str, str | None] = dict.fromkeys(("subject", "conversation", "time"))
     for what, column in columns.others.items():
         value = _cell(values, column).strip() if column in values else ""
-        found[what] = (value if what == "time" else hashed_id(value)) if value else None
+        if value and what != "time":
+            assert columns.key is not None, "ids are never kept as they are, nor hashed without a key"
+            value = columns.key.name(value)
+        found[what] = value or None
     return found
-
-
-def hashed_id(value: str) -> str:
-    """The name under which a subject or a conversation is kept: 16 hex digits, the same for the same id."""
-    return hashlib.blake2b(value.strip().encode("utf-8"), digest_size=8, person=b"danlu-subject").hexdigest()
 
 
 def _cell(values: Mapping[str, Any], column: str) -> str:

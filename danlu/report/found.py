@@ -27,8 +27,8 @@ def found(numbers: dict[str, Any], words: Words) -> Plot | None:
         axes = canvas.axes
         for _, rows, colour, marker in shown:
             axes.plot(
-                [row["depth"] for row in rows],
-                [row["share"] for row in rows],
+                [row["depth"] for row in rows or ()],
+                [row["share"] for row in rows or ()],
                 color=colour,
                 marker=marker,
                 markersize=3.5,

@@ -335,7 +335,7 @@ def _write_facts(
             "base": _told_base(config.model.base),
             "licence": config.model.licence,
         }
-        | ({} if publish is None else publish(ctx.out, model, max_length)),
+        | dict({} if publish is None else publish(ctx.out, model, max_length)),
     )
     write_json(
         ctx.out / "training.json",

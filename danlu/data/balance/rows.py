@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,16 @@ import numpy.typing as npt
 from danlu.core.errors import DataError
 from danlu.core.lazy import need
 from danlu.data.balance.config import Target
+from danlu.data.sides import scramble
 
 Integers = npt.NDArray[np.int64]
+
+#: One for each row: names, or numbers of names.
+Labels = Sequence[str] | npt.NDArray[np.integer[Any]]
+Keys = Sequence[str] | npt.NDArray[np.uint64] | None
+
+#: The stream of draws for rows that are repeated or left out; see `danlu.data.sides.scramble`.
+_STREAM = 8
 
 #: The size each class should have, from the sizes of all: [K] -> [K]. The square root keeps the largest as it is.
 _UP: dict[Target, Callable[[Integers], npt.NDArray[np.float64]]] = {
@@ -32,21 +41,20 @@ _DOWN: dict[Target, Callable[[Integers], npt.NDArray[np.float64]]] = {
 }
 
 
-def oversample(
-    labels: Sequence[str], target: Target, seed: int, *, keys: Sequence[str] | None = None, most_repeats: int = 10
-) -> Integers:
+def oversample(labels: Labels, target: Target, seed: int, *, keys: Keys = None, most_repeats: int = 10) -> Integers:
     """Indexes of rows, in order and with repeats, so that no class is smaller than `target` says.
 
     Every row is there at least once, and no row of a class more than once more often than another of it; which rows get
-    the one repeat more is decided by a hash of the seed and the row's key. With `keys` (the rows' ids; by default their
-    places), the choice does not depend on the order of rows. No row is used more than `most_repeats` times.
+    the one repeat more is decided by a hash of the seed and the row's key. With `keys` (what rows say, or hashes of it;
+    by default their places), the choice does not depend on the order of rows, and a row that is added changes few
+    others. No row is used more than `most_repeats` times.
     """
     classes, sizes = _classes(labels)
     wanted = np.maximum(_round(_UP[target](sizes)), sizes)
     return _repeated(classes, sizes, np.minimum(wanted, sizes * most_repeats), _hashes(keys, len(labels), seed))
 
 
-def undersample(labels: Sequence[str], target: Target, seed: int, *, keys: Sequence[str] | None = None) -> Integers:
+def undersample(labels: Labels, target: Target, seed: int, *, keys: Keys = None) -> Integers:
     """Indexes of rows, in order and each once, so that no class is larger than `target` says.
 
     With the target `largest`, every class comes down to the smallest. Which rows stay is decided as in `oversample`.
@@ -105,11 +113,11 @@ def _between(rows: npt.NDArray[np.float64], count: int, neighbours: int, seed: i
     return np.asarray(everything[len(rows) + 1 :], dtype=np.float64)
 
 
-def _classes(labels: Sequence[str]) -> tuple[Integers, Integers]:
+def _classes(labels: Labels) -> tuple[Integers, Integers]:
     """The number of each row's class [N], and the size of each class [K]."""
     if not len(labels):
         raise DataError("No rows came to balance.")
-    _, classes, sizes = np.unique(np.asarray(labels, dtype=str), return_inverse=True, return_counts=True)
+    _, classes, sizes = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
     return classes.astype(np.int64), sizes.astype(np.int64)
 
 
@@ -117,11 +125,13 @@ def _round(sizes: npt.NDArray[np.float64]) -> Integers:
     return np.asarray(np.floor(sizes + 0.5).astype(np.int64))
 
 
-def _hashes(keys: Sequence[str] | None, rows: int, seed: int) -> npt.NDArray[np.uint64]:
+def _hashes(keys: Keys, rows: int, seed: int) -> npt.NDArray[np.uint64]:
+    if keys is not None and len(keys) != rows:
+        raise DataError(f"{len(keys):,} keys came for {rows:,} labels; expected one for each.")
+    if isinstance(keys, np.ndarray):
+        return scramble(keys, seed, _STREAM)
     names = map(str, range(rows)) if keys is None else keys
     drawn = [hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest() for name in names]
-    if len(drawn) != rows:
-        raise DataError(f"{len(drawn):,} keys came for {rows:,} labels; expected one for each.")
     return np.frombuffer(b"".join(drawn), dtype=">u8").astype(np.uint64)
 
 

@@ -11,9 +11,12 @@ import pytest
 
 from danlu.core.errors import DataError
 from danlu.data.config import SourceConfig
+from danlu.data.identity import IdentityKey
 from danlu.data.reader import Input, Tally, read_sources
-from danlu.data.rows import Columns, hashed_id
+from danlu.data.rows import Columns
 from danlu.data.tables import Rejects
+
+KEY = IdentityKey(b"a key that is not secret")
 
 
 def read(
@@ -24,7 +27,7 @@ def read(
     rejects = Rejects(folder / "rejected", folder / "scratch")
     tallies, _ = read_sources(
         [Input(position=0, path=path, digest="d", config=SourceConfig(path=name))],
-        columns=Columns(**{"text": "text", "shapes": True, **columns}),
+        columns=Columns(**{"text": "text", "shapes": True, "key": KEY, **columns}),
         max_bad_rows=5,
         out=folder / "raw",
         rejects=rejects,
@@ -100,8 +103,8 @@ def test_turns_of_a_row_each_are_joined(tmp_path: Path) -> None:
     )
     assert [row["parts"] for row in rows] == [["手机坏了", "请寄回"], ["多久到", "两天"]]
     assert [row["origin"] for row in rows] == ["dialogues.csv:2", "dialogues.csv:4"]
-    assert [row["subject"] for row in rows] == [hashed_id("c1"), hashed_id("c2")]
-    assert [row["conversation"] for row in rows] == [hashed_id("a"), hashed_id("b")]
+    assert [row["subject"] for row in rows] == [KEY.name("c1"), KEY.name("c2")]
+    assert [row["conversation"] for row in rows] == [KEY.name("a"), KEY.name("b")]
     assert rejected[0]["reason"] == "broken: its conversation came before; sort the file by conversation"
     assert rejected[1]["reason"] == "broken: column 'conversation' names no conversation"
     assert tally.rows == 4
@@ -150,8 +153,8 @@ def test_ids_are_hashed_and_times_kept(tmp_path: Path) -> None:
         subject="who",
         time="when",
     )
-    assert [(row["subject"], row["time"]) for row in rows] == [(hashed_id("张三"), "2024-03-01"), (None, None)]
-    assert len(hashed_id("张三")) == 16
+    assert [(row["subject"], row["time"]) for row in rows] == [(KEY.name("张三"), "2024-03-01"), (None, None)]
+    assert len(KEY.name("张三")) == 16
 
 
 def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
