@@ -30,7 +30,7 @@ def span(score: dict[str, Any] | None, kind: str) -> str:
     """A prediction, and under it from where to where it may come out; short, so that four fit side by side."""
     if score is None:
         return MISSING
-    return f"{_SHOW[kind](score['value'])}\n[dim]{between(score['low'], score['high'], kind)}[/]"
+    return "\n".join(_told(score, kind))
 
 
 def draw_plan(screen: Console, plan: dict[str, Any], warnings: list[str]) -> None:
@@ -76,4 +76,11 @@ def _cells(cost: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _line(score: dict[str, Any], kind: str) -> str:
-    return f"{_SHOW[kind](score['value'])} [dim]({between(score['low'], score['high'], kind)})[/]"
+    value, *ends = _told(score, kind)
+    return value + "".join(f" ({end})" for end in ends)
+
+
+def _told(score: dict[str, Any], kind: str) -> list[str]:
+    """The value, and its interval where that says more."""
+    value, ends = _SHOW[kind](score["value"]), between(score["low"], score["high"], kind)
+    return [value] if ends == value else [value, f"[dim]{ends}[/]"]

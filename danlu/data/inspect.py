@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import itertools
 import re
 from collections import Counter
@@ -12,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from danlu.core.errors import DataError
-from danlu.data.checks import LEAST_ROWS, fold, spelling_warnings
-from danlu.data.text import han_and_words, language_of, normalise
+from danlu.data.checks import fold, spelling_warnings
+from danlu.data.outlook import Texts
+from danlu.data.text import language_of, normalise
 from danlu.sources.files import File
 from danlu.sources.formats import open_file
 from danlu.sources.places import name_of, place_of
@@ -196,7 +196,7 @@ def inspect(*paths: Path) -> Inspection:
         labels=labels,
         alike=alike,
         imbalance=max(labels.values()) / min(labels.values()) if len(labels) > 1 else None,
-        warnings=(*_warnings(rows, bad, label, shape), *texts.warnings(rows), *_alike_warnings(alike), *spellings),
+        warnings=(*_warnings(bad, label, shape), *texts.warnings(rows), *_alike_warnings(alike), *spellings),
     )
 
 
@@ -290,42 +290,8 @@ def _named_column(
     return None
 
 
-class _Texts:
-    """What the texts are like: lengths in characters, repeats, languages, and labels that contradict each other."""
-
-    def __init__(self) -> None:
-        self.lengths: Counter[int] = Counter()
-        self.languages: Counter[str] = Counter()
-        self.count = self.duplicates = self.han = self.words = 0
-        self._labels: dict[bytes, str | None] = {}
-
-    def add(self, text: str, label: str | None) -> None:
-        self.count += 1
-        self.lengths[len(text)] += 1
-        digest = hashlib.blake2b(text.encode("utf-8"), digest_size=12).digest()
-        self.duplicates += digest in self._labels
-        if self._labels.setdefault(digest, label) != label:
-            self._labels[digest] = None  # no label is true of it
-        han, words = han_and_words(text[:500])
-        self.languages[language_of(han, words)] += 1
-        self.han, self.words = self.han + han, self.words + words
-
-    @property
-    def usable(self) -> int:
-        """Different texts that have one label alone."""
-        return sum(label is not None for label in self._labels.values())
-
-    def warnings(self, rows: int) -> Iterator[str]:
-        torn = len(self._labels) - self.usable
-        if torn:
-            every = "Every text" if not self.usable else f"{torn:,} of {len(self._labels):,} texts"
-            yield f"{every} occurs with different labels; such rows are rejected (data.label_conflicts)."
-        if self.usable < LEAST_ROWS <= rows:
-            yield f"Only {self.usable} usable texts (different, with one label each): a run needs {LEAST_ROWS}."
-
-
-def _texts(files: Sequence[File], text: str, label: str | None) -> _Texts:
-    texts = _Texts()
+def _texts(files: Sequence[File], text: str, label: str | None) -> Texts:
+    texts = Texts()
     for row in _rows(files):
         found = normalise(text_of(row.values, text, DEFAULT_SPEAKERS) or "") if row.values is not None else ""
         if not found or row.values is None:
@@ -372,10 +338,8 @@ def _alike_warnings(alike: dict[str, list[str]]) -> Iterator[str]:
             yield f"The labels {shown} look like one class; data.labels.merge makes them one."
 
 
-def _warnings(rows: int, bad: int, label: str | None, shape: str | None) -> Iterable[str]:
+def _warnings(bad: int, label: str | None, shape: str | None) -> Iterable[str]:
     if bad:
         yield f"{bad:,} rows cannot be read; they will be rejected with a reason."
-    if rows < LEAST_ROWS:
-        yield f"Only {rows} rows: a run needs at least {LEAST_ROWS}."
     if label is None and shape is None:
         yield "No column looks like a label, so the recipe trains a language model."

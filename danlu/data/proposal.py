@@ -17,6 +17,9 @@ from danlu.data.naming import model_name
 #: it still answers one class alone (macro F1 0.33), after 190 steps of 8 it reaches 0.85 on the validation rows.
 _LEAST_STEPS = 600
 
+#: The same for a pretrained encoder, which knows the language already.
+_LEAST_TUNED_STEPS = 150
+
 #: Share of the rows that is trained on.
 _TRAINED = 0.8
 
@@ -28,6 +31,7 @@ _BATCHES = ((2_000, 8), (5_000, 16), (math.inf, 32))
 
 #: Rows up to which a model from nothing passes over them so often, unless it needs more for `_LEAST_STEPS`.
 _EPOCHS = ((20_000, 4.0), (100_000, 2.0), (math.inf, 1.0))
+_TUNED_EPOCHS = ((5_000, 4.0), (math.inf, 2.0))
 
 #: About so many characters of a long text are one sample of a language model (512 tokens).
 _SAMPLE_CHARACTERS = 1_000
@@ -127,11 +131,13 @@ def _size(rows: int, task: str) -> list[str]:
 
 def _tuned(rows: int) -> list[str]:
     """How to train a pretrained encoder on so many rows."""
+    batch = _upto(_BATCHES, rows)
+    steps = max(1.0, rows * _TRAINED / batch)
     lines = ["  learning_rate: 0.0001"]
     if rows * _TRAINED * 2 > _MOST_SAMPLES:
         return [*lines, f"  max_samples: {_MOST_SAMPLES} # more is better and slower"]
-    epochs = 2.0 if rows > 5_000 else 4.0
-    return [*lines, f"  epochs: {epochs:.1f}", *(["  batch_size: 16"] if rows <= 5_000 else [])]
+    epochs = max(_upto(_TUNED_EPOCHS, rows), math.ceil(_LEAST_TUNED_STEPS / steps))
+    return [*lines, f"  epochs: {epochs:.1f}", f"  batch_size: {batch}"]
 
 
 def _from_nothing(found: Inspection, task: str) -> list[str]:

@@ -60,10 +60,10 @@ def search(queries: Any, pool: Any, right: Sequence[Integers], advance: Callable
     ranks: list[Integers] = []
     best, similarity, of_right = [], [], []
     at_once = max(1, _SIMILARITIES_AT_ONCE // max(1, pool.shape[0]))
-    turned = pool.T
+    turned, sparse = pool.T, issparse(pool)
     for start in range(0, queries.shape[0], at_once):
         found: Any = queries[start : start + at_once] @ turned
-        table = np.asarray(found.todense() if issparse(found) else found)
+        table = np.asarray(found.todense() if sparse else found)
         for row, own in zip(table, right[start : start + at_once], strict=True):
             values = row[own]
             above = np.array(

@@ -126,6 +126,7 @@ def test_english_texts_take_the_pretrained_encoder_where_it_is_installed(
     assert (recipe.model.base is not None) is there
     assert (recipe.model.scratch is None) is there
     assert recipe.train.learning_rate == (1e-4 if there else 1e-3)
+    assert recipe.train.epochs * 0.8 * 60 / recipe.train.batch_size >= 150
 
 
 def test_several_files_a_folder_and_a_pattern_are_one_table(tmp_path: Path) -> None:
