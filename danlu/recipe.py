@@ -22,7 +22,7 @@ from danlu.core.urls import refuse_secret
 from danlu.data.config import DataConfig
 from danlu.evaluate.config import EvaluateConfig, SpeedConfig
 from danlu.folds.config import FoldsConfig, check_folds
-from danlu.learning.objectives.config import aim_of
+from danlu.learning.objectives.config import aim_of, check_pieces
 from danlu.plan.config import BudgetConfig
 from danlu.release.config import ReleaseConfig
 from danlu.serve.config import ServeConfig
@@ -122,7 +122,8 @@ class Recipe(Config):
     def _task_agrees(self) -> Recipe:
         if self.task == "classify" and self.data.label is None and any(s.label is None for s in self.data.sources):
             raise ValueError("task classify needs data.label (a column), or a label on every source")
-        aim_of(self.task, self.train.objective)
+        aim = aim_of(self.task, self.train.objective)
+        check_pieces(aim, micro_batch=self.train.micro_batch, grow=self.train.batching.grow)
         if self.tune is not None:
             check_space(self.tune, self.model, self.train)
         if self.folds is not None:

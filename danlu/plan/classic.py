@@ -11,11 +11,14 @@ from typing import Any
 from danlu.core.artifact import write_json
 from danlu.core.context import Context
 from danlu.learning.classic.config import ClassicConfig, GradientBoostingConfig
+from danlu.plan.beyond import beyond
 from danlu.plan.config import PlanStage
-from danlu.plan.cost import total_here
+from danlu.plan.corpus import expected, read_sides
+from danlu.plan.cost import Total, total_here
 from danlu.plan.interval import add, largest
-from danlu.plan.predict import Amounts, StageCost, of_data, release, rough
+from danlu.plan.predict import StageCost, of_data, release, rough
 from danlu.plan.reading import look
+from danlu.plan.training import Amounts
 
 _START = {"train": 3.0, "compress": 4.0, "evaluate": 4.0, "speed": 2.0}
 _NGRAM_SECONDS_PER_CHARACTER = 4e-7
@@ -40,12 +43,14 @@ def run(ctx: Context, config: PlanStage) -> None:
     assert model is not None
     sources = enumerate(config.data.sources)
     paths = [ctx.resources[f"data.sources[{position}].{source.place}"] for position, source in sources]
-    amounts = Amounts(config=config, look=look(config.data, paths))
+    sides = ctx.resources.get("data.extends")
+    seen = look(config.data, paths, columns=("text", "label"), sides=None if sides is None else read_sides(sides))
+    amounts = Amounts(config=config, look=seen, corpus=expected(config.data, seen, classify=True))
     costs = of_data(amounts) | _of_model(amounts, model) | {"release": release()}
     total = total_here(costs, threads=ctx.threads, memory_bytes=ctx.machine.memory_bytes, budget=config.budget)
     threads = config.budget.threads
     write_json(ctx.out / "resolved.json", {"budget.threads": ctx.machine.cores if threads == "auto" else threads})
-    write_json(ctx.out / "plan.json", _content(ctx, amounts, costs, total.as_json()))
+    write_json(ctx.out / "plan.json", _content(ctx, amounts, costs, total))
     minutes = total.seconds.times(1 / 60)
     ctx.say(
         f"{amounts.train_rows:,} training texts; about {minutes.value:.1f} minutes here ({minutes.low:.1f} to "
@@ -78,9 +83,10 @@ def _of_model(amounts: Amounts, model: ClassicConfig) -> dict[str, StageCost]:
     return costs
 
 
-def _content(ctx: Context, amounts: Amounts, costs: dict[str, StageCost], total: dict[str, Any]) -> dict[str, Any]:
+def _content(ctx: Context, amounts: Amounts, costs: dict[str, StageCost], total: Total) -> dict[str, Any]:
     seen = amounts.look
     notes = [] if seen.whole else ["Large files were read in part; rows are counted by proportion."]
+    notes += amounts.corpus.notes
     unknown = [source.place for source in amounts.config.data.sources if source.licence == "unknown"]
     if unknown:
         notes.append(f"The licence of {len(unknown)} of {len(amounts.config.data.sources)} data sources is unknown.")
@@ -89,6 +95,7 @@ def _content(ctx: Context, amounts: Amounts, costs: dict[str, StageCost], total:
         "Electricity counts the cores in use and the memory, not cooling; the price of the machine is left out."
     )
     return {
+        "beyond": beyond(ctx.machine, total, []),
         "rows": seen.rows,
         "distinct_rows": seen.distinct,
         "train_rows": amounts.train_rows,
@@ -108,7 +115,7 @@ def _content(ctx: Context, amounts: Amounts, costs: dict[str, StageCost], total:
             stage: {"seconds": cost.seconds.as_json(), "memory_bytes": cost.memory.as_json()}
             for stage, cost in costs.items()
         },
-        "total": total,
+        "total": total.as_json(),
         "elsewhere": [],
         "method": _METHOD,
     }

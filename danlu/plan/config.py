@@ -10,14 +10,30 @@ from danlu.compress.config import CompressConfig
 from danlu.core.config import Config, NotFingerprinted
 from danlu.core.energy import WATTS_PER_CORE
 from danlu.core.tasks import TaskName
+from danlu.data.augment.config import AugmentConfig, Selection
+from danlu.data.balance.config import BalanceConfig
 from danlu.data.config import DataConfig, SourceConfig
+from danlu.data.labels.config import merged
+from danlu.data.mix.config import MixConfig
 from danlu.evaluate.config import EvaluateConfig
 from danlu.folds.config import FoldsConfig
 from danlu.train.config import ModelConfig, ScratchConfig, TrainConfig
 from danlu.tune.config import TuneConfig
 
 #: The plan's other modules take the rooms' configurations from here, so that one module alone knows those rooms.
-__all__ = ["BudgetConfig", "DataConfig", "PlanStage", "ScratchConfig", "SourceConfig"]
+__all__ = [
+    "AugmentConfig",
+    "BalanceConfig",
+    "BudgetConfig",
+    "DataConfig",
+    "MixConfig",
+    "PlanStage",
+    "ScratchConfig",
+    "Selection",
+    "SourceConfig",
+    "TrainConfig",
+    "merged",
+]
 
 
 class BudgetConfig(Config):

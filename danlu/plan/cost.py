@@ -9,7 +9,8 @@ from danlu.core.energy import JOULES_PER_KWH, WATTS_PER_GB
 from danlu.plan.catalogue import Gpu
 from danlu.plan.config import BudgetConfig
 from danlu.plan.interval import Interval, add, largest
-from danlu.plan.predict import MEMORY_SPREAD, Job, StageCost, Training
+from danlu.plan.predict import MEMORY_SPREAD, StageCost
+from danlu.plan.training import Job, Training
 from danlu.plan.work import Work
 
 #: CUDA context, kernels and the allocator's rounding on a GPU; an assumption.
@@ -84,7 +85,7 @@ def elsewhere(job: Job, plan: Training, costs: dict[str, StageCost], gpu: Gpu, *
 
     Time, money, energy and CO2 are of all stages. Not measured.
     """
-    value = seconds_on(gpu, plan.work) + seconds_on(gpu, plan.scoring)
+    value = sum(seconds_on(gpu, work) for work in (plan.work, plan.before, plan.beside, plan.scoring))
     training = Interval.around(value, *ELSEWHERE_SPREAD)
     others = add(cost.seconds for stage, cost in costs.items() if stage != "train")
     seconds = add([training, others])

@@ -10,13 +10,10 @@ from dataclasses import dataclass
 
 from danlu.metrics.naive import MOST_ROWS
 from danlu.plan.calibrate import Rates
-from danlu.plan.config import PlanStage
 from danlu.plan.interval import Interval, add, largest
-from danlu.plan.reading import Look
-from danlu.plan.shape import Shape
-from danlu.plan.tokens import Tokens, scoring_batches, training_batches, validation_batches
-from danlu.plan.trained import Trained, trained_by
-from danlu.plan.work import Batches, Memory, Work, forward, scoring_memory, training, training_memory
+from danlu.plan.tokens import scoring_batches
+from danlu.plan.training import FRAMEWORK_BYTES, Amounts, Job, Training
+from danlu.plan.work import Batches, Work, forward
 
 # Seconds of a piece of work, as factors on the measured rates; fitted to 13 configurations of the real training step.
 GEMM_FACTOR = 0.96
@@ -36,136 +33,6 @@ TRAINING_SPREAD = (0.7, 1.7)
 OTHER_SPREAD = (0.5, 2.2)
 MEMORY_SPREAD = (0.85, 1.25)
 OTHER_MEMORY_SPREAD = (0.7, 1.5)
-
-#: Resident memory of a process that has imported torch, transformers and accelerate, and holds the texts.
-FRAMEWORK_BYTES = 0.45e9
-#: What training holds beside: the texts, and freed memory that the allocator keeps. Fitted to three runs.
-TRAINING_BYTES = 0.2e9
-#: What learning a tokenizer leaves behind in the process that trains from scratch; fitted to two runs.
-TOKENIZER_BYTES = 0.45e9
-#: What each further length of batch leaves behind on a CPU: kernels that oneDNN makes for its shapes and keeps (1,024
-#: of them at most), and holes in the heap. Fitted to three training runs.
-BYTES_PER_LENGTH = 11e6
-_MOST_LENGTHS = 96
-
-
-@dataclass(frozen=True, kw_only=True)
-class Amounts:
-    """How many rows there are, and how many of them each part of the road sees."""
-
-    config: PlanStage
-    look: Look
-
-    @property
-    def generates(self) -> bool:
-        return self.config.task == "generate"
-
-    @property
-    def usable(self) -> int:
-        """Rows that are expected to remain: the different texts among all rows, or among the `data.max_rows` drawn."""
-        return max(1, self.look.distinct_among(self.drawn))
-
-    @property
-    def drawn(self) -> int:
-        """Rows that are used at all: the data stage draws `data.max_rows` of them before it drops any."""
-        limit = self.config.data.max_rows
-        return self.look.rows if limit is None else min(limit, self.look.rows)
-
-    def rows_of(self, share: float) -> int:
-        return max(1, round(self.usable * share))
-
-    @property
-    def train_rows(self) -> int:
-        split = self.config.data.split
-        return self.rows_of(1.0 - split.validation - split.test)
-
-    @property
-    def validation_rows(self) -> int:
-        rows = self.rows_of(self.config.data.split.validation)
-        limit = self.config.train.validation_rows
-        return rows if limit is None else min(rows, limit)
-
-    @property
-    def test_rows(self) -> int:
-        rows = self.rows_of(self.config.data.split.test)
-        limit = self.config.evaluate.max_rows
-        return rows if limit is None else min(rows, limit)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job(Amounts):
-    """Everything a prediction is made of. `labels`: classes, or None when the model generates."""
-
-    tokens: Tokens
-    shape: Shape
-    parameters: int
-    labels: int | None
-    precision: str
-    threads: int
-
-    @property
-    def trained(self) -> Trained:
-        """What `train.method` trains of the model."""
-        return trained_by(self.config.train.method, self.shape, self.parameters, generates=self.generates)
-
-    @property
-    def mixed(self) -> bool:
-        return self.precision != "float32"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """The training pass of a job: how much it sees, and the work of it."""
-
-    samples: int
-    steps: int
-    batches: Batches
-    work: Work
-    scoring: Work
-    validations: int
-    memory: Memory
-
-
-def plan_training(job: Job) -> Training:
-    """Work and memory of the whole training, validations included."""
-    settings = job.config.train
-    samples, steps, batches = training_batches(job.config, job.tokens, job.train_rows)
-    per_epoch = steps / (samples / max(1.0, job.train_rows * job.tokens.examples_per_row))
-    every = max(1, round(per_epoch / settings.validations_per_epoch))
-    validations = max(1, round(steps / every))
-    validation = validation_batches(job.config, job.tokens, job.validation_rows)
-    framework = FRAMEWORK_BYTES + TRAINING_BYTES + BYTES_PER_LENGTH * min(batches.lengths, _MOST_LENGTHS)
-    if job.config.model.scratch is not None:
-        framework += TOKENIZER_BYTES
-    step = training_memory(
-        job.shape,
-        job.parameters,
-        batches,
-        trained=job.trained,
-        generates=job.generates,
-        precision=job.precision,
-        framework=framework,
-        checkpointing=settings.checkpointing,
-    )
-    scored = scoring_memory(
-        job.shape, job.parameters, validation, trained=job.trained, generates=job.generates, framework=framework
-    )
-    return Training(
-        samples=samples,
-        steps=steps,
-        batches=batches,
-        work=training(
-            job.shape,
-            job.trained,
-            batches,
-            generates=job.generates,
-            mixed=job.mixed,
-            checkpointing=settings.checkpointing,
-        ),
-        scoring=forward(job.shape, validation.times(validations), generates=job.generates),
-        validations=validations,
-        memory=max(step, scored, key=lambda memory: memory.total),
-    )
 
 
 def seconds_of_training(work: Work, rates: Rates) -> float:
@@ -277,7 +144,7 @@ def _duplicates(job: Amounts) -> StageCost:
 
 def _data(job: Amounts) -> StageCost:
     cost = _of_texts("data", job.drawn, job.drawn * job.look.characters)
-    if job.generates:
+    if job.config.task != "classify":
         return cost
     naive = 2 * _TFIDF_SECONDS_PER_CHARACTER * min(MOST_ROWS, job.drawn) * job.look.characters
     return rough(cost.seconds.value + naive, cost.memory.value)
@@ -296,7 +163,8 @@ def _train(job: Job, plan: Training, rates: Rates) -> StageCost:
     seconds = (
         _START["train"]
         + seconds_of_training(plan.work, rates)
-        + seconds_of_scoring(plan.scoring, rates, mixed=job.mixed)
+        + seconds_of_scoring(plan.scoring + plan.before, rates, mixed=job.mixed)
+        + seconds_of_scoring(plan.beside, rates, mixed=False)
         + written / _DISK_BYTES_PER_SECOND
         + job.usable * job.look.characters / _TOKENIZER_CHARACTERS_PER_SECOND
     )
@@ -338,7 +206,7 @@ def _folds(job: Job, plan: Training, rates: Rates) -> StageCost:
 def _compress(job: Job, rates: Rates) -> StageCost:
     weights = 4.0 * job.parameters
     forms = job.config.compress.forms
-    rows = min(job.config.compress.parity_rows, job.rows_of(job.config.data.split.validation))
+    rows = min(job.config.compress.parity_rows, job.corpus.validation)
     seconds = _START["compress"] + (1 + len(forms)) * (_scoring(job, rows, rates) + weights / _DISK_BYTES_PER_SECOND)
     exports = any(form != "torch" for form in forms)
     if exports:
@@ -360,7 +228,7 @@ def _evaluate(job: Job, plan: Training, rates: Rates) -> StageCost:
 
 def _speed(job: Job, rates: Rates) -> StageCost:
     passes = len(job.config.compress.forms) * _REQUESTS * _TOKENS_PER_REQUEST[job.generates]
-    one = forward(job.shape, Batches.of([1], [1 if job.generates else round(job.tokens.per_row)]), generates=True)
+    one = forward(job.shape, Batches.of([1], [1 if job.generates else round(job.tokens.per_text)]), generates=True)
     weights_read = 4.0 * job.parameters / rates.stream
     seconds = _START["speed"] + passes * (seconds_of_scoring(one, rates, mixed=False) + weights_read)
     if not job.generates:
@@ -370,7 +238,7 @@ def _speed(job: Job, rates: Rates) -> StageCost:
 
 def _scoring(job: Job, rows: int, rates: Rates) -> float:
     """Seconds in which an engine scores `rows` texts in float32."""
-    batches = scoring_batches(job.tokens, rows, 32, job.config.train.seed)
+    batches = scoring_batches(job.tokens, rows, 32)
     return seconds_of_scoring(forward(job.shape, batches, generates=job.generates), rates, mixed=False)
 
 

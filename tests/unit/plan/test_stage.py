@@ -241,7 +241,12 @@ def test_auto_becomes_a_value_and_a_value_stays(tmp_path: Path, monkeypatch: pyt
     assert resolved["train.precision"] in {"float32", "bfloat16"}
     assert resolved["budget.threads"] == 1
     _, resolved = planned(tmp_path / "b", monkeypatch, model={"max_length": 31}, train={"precision": "bfloat16"})
-    assert resolved == {"model.max_length": 31, "train.precision": "bfloat16", "budget.threads": 1}
+    assert resolved == {
+        "model.max_length": 31,
+        "train.precision": "bfloat16",
+        "train.batching.packing": False,
+        "budget.threads": 1,
+    }
 
 
 def test_a_larger_batch_needs_more_memory_and_more_samples_more_time(
@@ -291,12 +296,19 @@ def test_a_draw_of_rows_holds_fewer_different_texts(tmp_path: Path, monkeypatch:
 
 
 def test_a_pass_over_many_rows_is_scaled_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = np.arange(5, 60)
     sample = Tokens(
-        lengths=np.arange(5, 60), max_length=64, vocabulary=100, examples_per_row=1.0, per_row=32.0, share_cut=0.0
+        lengths=lengths,
+        sizes=lengths,
+        weights=np.ones(len(lengths)),
+        held_out=np.full(len(lengths), 1 / len(lengths)),
+        max_length=64,
+        vocabulary=100,
+        share_cut=0.0,
     )
-    whole = scoring_batches(sample, 50_000, 32, 1)
+    whole = scoring_batches(sample, 50_000, 32)
     monkeypatch.setattr(tokens, "_MOST_DRAWN", 10_000)
-    part = scoring_batches(sample, 50_000, 32, 1)
+    part = scoring_batches(sample, 50_000, 32)
     assert part.tokens == pytest.approx(whole.tokens, rel=0.01)
     assert part.pairs == pytest.approx(whole.pairs, rel=0.02)
     assert part.count == pytest.approx(whole.count, rel=0.01)

@@ -88,7 +88,14 @@ def memory(
 ) -> Memory:
     trained = Trained(trainable=parameters)
     return training_memory(
-        shape, parameters, batches, trained=trained, generates=False, precision=precision, framework=0.0
+        shape,
+        parameters,
+        batches,
+        trained=trained,
+        generates=False,
+        precision=precision,
+        framework=0.0,
+        optimizer=8.0 * parameters,
     )
 
 
@@ -225,7 +232,14 @@ def test_frozen_weights_save_memory_and_time() -> None:
         trained = trained_by(method, SHAPE, 1_200_000, generates=False)
         settings = {"generates": False, "checkpointing": checkpointing}
         held = training_memory(
-            SHAPE, 1_200_000, BATCHES, trained=trained, precision="float32", framework=0.0, **settings
+            SHAPE,
+            1_200_000,
+            BATCHES,
+            trained=trained,
+            precision="float32",
+            framework=0.0,
+            optimizer=8.0 * trained.trainable,
+            **settings,
         )
         work = training(SHAPE, trained, BATCHES, mixed=False, **settings)
         return held, seconds_of_training(work, RATES)
