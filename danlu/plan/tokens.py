@@ -24,7 +24,6 @@ from danlu.learning.models import positions_of, read_config
 from danlu.learning.objectives.base import Facts, Objective, Rows
 from danlu.learning.objectives.config import Cost, aim_of
 from danlu.learning.objectives.table import KINDS, Kind, make_objective
-from danlu.learning.objectives.turns import has_turns
 from danlu.learning.scratch import POSITIONS, VOCABULARIES, train_tokenizer
 from danlu.learning.text import auto_length, load_tokenizer
 from danlu.plan.config import PlanStage
@@ -124,7 +123,7 @@ def count(
         vocabulary=tokenizer.get_vocab_size() if source is not None else _vocabulary(config),
         share_cut=float(np.average(whole > max_length, weights=stands_for[origin])),
         group=examples.group,
-        conversations=has_turns(rows),
+        conversations=_has_turns(rows),
         told=told,
     )
 
@@ -140,9 +139,14 @@ def columns_of(rows: Sequence[Found], kind: Kind) -> Rows:
     return {name: values for name, values in columns.items() if name in kind.columns}
 
 
+def _has_turns(rows: Rows) -> bool:
+    """Whether any row is a conversation."""
+    return any(turns is not None for turns in rows.get("turns") or ())
+
+
 def _chat(source: Path | None, tokenizer: Tokenizer, rows: Rows) -> Chat | None:
     """How conversations among the rows are written: by the model's template, else by a plain one, as in training."""
-    if not has_turns(rows):
+    if not _has_turns(rows):
         return None
     return (None if source is None else read_chat(source)) or plain_chat(tokenizer)
 

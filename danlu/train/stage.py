@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 import shutil
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +18,14 @@ from danlu.core.artifact import LOGS, write_json
 from danlu.core.context import Context
 from danlu.core.errors import DataError, ModelError
 from danlu.core.machine import peak_resident_bytes
-from danlu.core.store import write_atomically
+from danlu.core.store import write_atomically, write_json_atomically
 from danlu.learning import scratch
 from danlu.learning.adapters.base import Adapted
 from danlu.learning.adapters.merge import Merged, merge_checked
 from danlu.learning.adapters.table import adapt, check_method
 from danlu.learning.batching import choose_packing, pack_rows, padding_share
 from danlu.learning.chat import Chat, plain_chat, read_chat
-from danlu.learning.corpus import read_part
+from danlu.learning.corpus import Part
 from danlu.learning.fast import NarrowVocabulary, fast_attention, keep_freed_memory, quick_dropout
 from danlu.learning.models import (
     WEIGHTS,
@@ -35,11 +38,10 @@ from danlu.learning.models import (
     start_from_base,
     without_compilation,
 )
-from danlu.learning.objectives.base import Facts, Objective, Rows
+from danlu.learning.objectives.base import Facts, Objective
 from danlu.learning.objectives.classes import balanced_weights
 from danlu.learning.objectives.config import aim_of
 from danlu.learning.objectives.table import KINDS, Kind, make_objective
-from danlu.learning.objectives.turns import has_turns
 from danlu.learning.optimizers.table import make_optimizer
 from danlu.learning.regularizers.weights import Regularizer, set_dropout
 from danlu.learning.step import choose_precision, make_accelerator, precision_of
@@ -47,7 +49,7 @@ from danlu.learning.text import TOKENIZER_FILE, auto_length, load_tokenizer, pad
 from danlu.train import classic, guard
 from danlu.train.config import ScratchConfig, TrainConfig, TrainStage
 from danlu.train.loop import Training, make_order, seed_noise, train
-from danlu.train.prepared import prepared
+from danlu.train.prepared import in_memory, on_disk
 from danlu.train.state import Progress, TrainingState
 
 #: Noise of the initial weights has a number of its own, apart from every step's.
@@ -58,6 +60,10 @@ _OBJECTIVE = "train.objective."
 
 #: Validation texts on which a merged model is compared with the unmerged one.
 _COMPARED_TEXTS = 32
+
+#: A tokenizer is learned from about so many characters: of a larger corpus from every second text, every third, and so
+#: on. Learning takes 100 bytes of memory a character of Chinese news.
+_TOKENIZER_CHARACTERS = 16_000_000
 
 #: Where an adapter is kept, beside the model that it was merged into.
 ADAPTER = "adapter"
@@ -78,7 +84,7 @@ def run(ctx: Context, config: TrainStage) -> None:
     aim = aim_of(config.task, config.train.objective)
     kind = KINDS[aim.kind]
     labels: list[str] = corpus.json("card.json").get("labels") or [] if config.task == "classify" else []
-    parts = {name: _read(corpus.folder, name, kind, labels, config) for name in ("train", "validation")}
+    parts = {name: _part(corpus.folder, name, kind, labels, config) for name in ("train", "validation")}
     base = ctx.resources.get("model.base")
     if base is not None:
         check_base(base)
@@ -92,7 +98,7 @@ def run(ctx: Context, config: TrainStage) -> None:
         class_weights=_class_weights(config.train, parts["train"], labels),
         chat=chat,
         folders=folders,
-        warn=ctx.warn,
+        warn=_warner(ctx),
     )
     objective = make_objective(aim, facts)
     max_length = _max_length(config, base, objective, parts["train"])
@@ -111,39 +117,54 @@ def run(ctx: Context, config: TrainStage) -> None:
     _write_facts(ctx, config, training, adapted, merged, progress, labels, max_length)
 
 
-def _read(folder: Path, name: str, kind: Kind, labels: list[str], config: TrainStage) -> Rows:
-    """The columns of a part that the objective reads; of the validation part a sample where it is large."""
-    rows = read_part(folder, name, list(kind.columns))
-    known = set(labels)
-    unknown = sorted({str(label) for label in rows.get("label", []) if label not in known})
+def _part(folder: Path, name: str, kind: Kind, labels: list[str], config: TrainStage) -> Part:
+    """What the objective reads of a part; of the validation part a sample where it is large."""
+    part = Part.of(folder, name, kind.columns)
+    unknown = sorted(set(map(str, part.column("label"))) - set(labels)) if labels else []
     if unknown:
         raise DataError(f"The {name} part has the label {unknown[0]!r}, which the corpus's card does not list.")
-    total, limit = len(rows["text"]), config.train.validation_rows
+    total, limit = len(part), config.train.validation_rows
     if name != "validation" or limit is None or total <= limit:
-        return rows
+        return part
     generator = np.random.default_rng([config.train.seed, total])
-    chosen = np.sort(generator.permutation(total)[:limit])
-    return {column: [values[index] for index in chosen] for column, values in rows.items() if values}
+    return replace(part, chosen=np.sort(generator.permutation(total)[:limit]))
 
 
-def _tokenizer(ctx: Context, config: TrainStage, kind: Kind, source: Path | None, rows: Rows) -> Tokenizer:
+def _tokenizer(ctx: Context, config: TrainStage, kind: Kind, source: Path | None, part: Part) -> Tokenizer:
     """The tokenizer of the model folder `source`, or one learned from the training texts (kept for a resume)."""
     if source is not None:
         return load_tokenizer(source)
     kept = ctx.state / TOKENIZER_FILE
     if not kept.exists():
-        texts = [text for column in kind.texts for text in rows[column]]
-        ctx.say(f"Learning a tokenizer from {len(texts):,} texts.")
-        learned = scratch.train_tokenizer(texts, scratch.VOCABULARIES[kind.head], _scratch(config).vocabulary)
+        every = max(1, math.ceil(part.characters(kind.texts) / _TOKENIZER_CHARACTERS))
+        ctx.say(f"Learning a tokenizer from {math.ceil(len(part) / every):,} of {len(part):,} texts.")
+        size = _scratch(config).vocabulary
+        learned = scratch.train_tokenizer(part.texts(kind.texts, every=every), scratch.VOCABULARIES[kind.head], size)
         write_atomically(kept, learned.to_str())
     return load_tokenizer(ctx.state)
 
 
-def _chat(source: Path | None, tokenizer: Tokenizer, parts: dict[str, Rows]) -> Chat | None:
+def _chat(source: Path | None, tokenizer: Tokenizer, parts: dict[str, Part]) -> Chat | None:
     """How the conversations among the rows are written; None where there are none."""
-    if not any(has_turns(rows) for rows in parts.values()):
+    if not any(part.has("turns") for part in parts.values()):
         return None
     return (None if source is None else read_chat(source)) or plain_chat(tokenizer)
+
+
+def _warner(ctx: Context) -> Callable[[str], None]:
+    """Warns of each thing once, and what an earlier attempt found again: its texts may not be looked at anew."""
+    kept = ctx.state / "warnings.json"
+    said: list[str] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []
+    for text in said:
+        ctx.warn(text)
+
+    def warn(text: str) -> None:
+        if text not in said:
+            said.append(text)
+            write_json_atomically(kept, said)
+            ctx.warn(text)
+
+    return warn
 
 
 def _end_with(model: Any, token: int) -> None:
@@ -160,12 +181,13 @@ def _scratch(config: TrainStage) -> ScratchConfig:
     return config.model.scratch
 
 
-def _max_length(config: TrainStage, base: Path | None, objective: Objective, rows: Rows) -> int:
+def _max_length(config: TrainStage, base: Path | None, objective: Objective, part: Part) -> int:
     """`model.max_length` as a number that the model can take."""
     wanted = config.model.max_length
     positions = scratch.POSITIONS if base is None else positions_of(read_config(base))
     if wanted == "auto":
-        return auto_length(objective.lengths(rows), positions)
+        portions = [part.rows()] if objective.token_rows is None else part.blocks()
+        return auto_length(np.concatenate([objective.lengths(rows) for rows in portions]), positions)
     if base is not None and wanted > positions:
         raise ModelError(
             f"model.max_length is {wanted}, but the base model takes at most {positions} tokens. Give at most that, "
@@ -198,19 +220,26 @@ def _assemble(
     objective: Objective,
     model: Any,
     tokenizer: Tokenizer,
-    parts: dict[str, Rows],
+    parts: dict[str, Part],
     max_length: int,
 ) -> tuple[Training, NarrowVocabulary]:
     settings = config.train
     accelerator = make_accelerator(choose_precision(settings.precision, ctx.machine))
     model.to(accelerator.device)
+    largest = max(tokenizer.get_vocab().values())
     examples, validation = (
-        prepared(ctx, accelerator, objective, model, name, parts[name], objective.examples(parts[name], max_length))
+        on_disk(ctx, objective, name, parts[name], max_length, largest=largest)
+        if objective.token_rows is not None
+        else in_memory(ctx, accelerator, objective, model, name, parts[name], max_length)
         for name in ("train", "validation")
     )
     packed = choose_packing(settings.batching.packing, packable=kind.packable)
     order = make_order(examples, settings, packed=packed)
-    used = np.union1d(examples.used(order.seen(order.steps)), validation.tokens)
+
+    def used() -> np.ndarray:
+        every = np.ones(len(validation), dtype=bool)
+        return np.union1d(examples.used(order.seen(order.steps)), validation.used(every))
+
     vocabulary = NarrowVocabulary(model, used, pad_id(tokenizer))
     if settings.regularize.dropout is not None:
         set_dropout(model, settings.regularize.dropout)
@@ -225,8 +254,8 @@ def _assemble(
         accelerator=accelerator,
         model=model,
         optimizer=make_optimizer(model, settings.optimizer),
-        examples=examples.renumbered(vocabulary.numbers),
-        validation=validation.renumbered(vocabulary.numbers),
+        examples=vocabulary.renumbered(examples),
+        validation=vocabulary.renumbered(validation),
         pad_id=pad_id(tokenizer),
         order=order,
         packed=packed,
@@ -235,11 +264,11 @@ def _assemble(
     return training, vocabulary
 
 
-def _class_weights(settings: TrainConfig, rows: Rows, labels: list[str]) -> torch.Tensor | None:
+def _class_weights(settings: TrainConfig, part: Part, labels: list[str]) -> torch.Tensor | None:
     if settings.class_weights == "none" or not labels:
         return None
     numbers = {label: index for index, label in enumerate(labels)}
-    return balanced_weights(np.array([numbers[label] for label in rows["label"]]), len(labels))
+    return balanced_weights(np.array([numbers[label] for label in part.column("label")]), len(labels))
 
 
 def _tell(ctx: Context, training: Training, adapted: Adapted, max_length: int) -> None:

@@ -6,7 +6,7 @@ Shapes: B examples in a batch, T tokens of the longest one, K classes, V tokens 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from danlu.learning.batching import Batch, Examples
+from danlu.learning.batching import Batch, Examples, TokenRow
 from danlu.learning.chat import Chat
 
 #: Columns of a corpus part by name, each a list with one value a row.
@@ -68,6 +68,8 @@ class Objective:
 
     `lengths(rows)`: tokens of each row, uncut; what `model.max_length: auto` goes by.
     `examples(rows, max_length)`: rows as examples of at most `max_length` tokens.
+    `token_rows(blocks, max_length)`: the same of rows that come block by block, for texts too large for memory.
+    None where an example is more than a row of tokens.
     `weight(batch)`: how many targets its loss is the mean of, known before any model has seen it.
     `outcome(model, batch)`: one forward pass.
     `score(loss, truth, predicted)`: quality over a whole part of N rows, from what `outcome` predicted and from the
@@ -90,6 +92,7 @@ class Objective:
     metric: str
     higher_is_better: bool
     separable: bool = True
+    token_rows: Callable[[Iterable[Rows], int], Iterator[TokenRow]] | None = None
     prepare: Callable[[Any, Rows, Examples, Track], dict[str, np.ndarray]] | None = None
     publish: Callable[[Path, Any, int], Mapping[str, Any]] | None = None
 
