@@ -20,7 +20,9 @@ from danlu.data.mix.config import MixConfig
 
 Role = Literal["system", "user", "assistant", "tool"]
 Consent = Literal["unknown", "public", "licence", "contract", "consent", "legitimate_interest", "own"]
-Format = Literal["auto", "csv", "tsv", "excel", "jsonl", "json", "parquet", "orc", "arrow", "text", "word", "pdf"]
+Format = Literal[
+    "auto", "csv", "tsv", "excel", "jsonl", "json", "parquet", "orc", "arrow", "text", "tagged", "word", "pdf"
+]
 
 
 class SqlConfig(ComposedResource):
