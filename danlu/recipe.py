@@ -272,12 +272,12 @@ def _as_written(problem: Any, tree: Any) -> Location:
     """The place of a problem as the file has it: pydantic also names the member of a union that it tried."""
     location: Location = problem["loc"]
     absent = problem["type"] in ("missing", "extra_forbidden")
-    here, kept = tree, []
+    kept: list[int | str] = []
+    here: Any = tree
     for place, part in enumerate(location):
-        if (isinstance(here, dict) and part in here) or (
-            isinstance(here, list) and isinstance(part, int) and part < len(here)
-        ):
-            here = here[part]  # type: ignore[index]
+        inside = isinstance(here, dict) and part in here
+        if inside or (isinstance(here, list) and isinstance(part, int) and part < len(here)):
+            here = here[part]
         elif not (absent and place == len(location) - 1):
             continue
         kept.append(part)

@@ -42,7 +42,7 @@ def badge(verdict: str, language: Language = "en") -> str:
 def draw_advice(screen: Console, summary: dict[str, Any], language: Language = "en") -> None:
     """What to do, a line a point; nothing where nothing is to be done."""
     if summary["advice"]:
-        screen.print(f"[bold]{words(language)['advice']}[/]")
+        screen.print(f"[bold]{words(language)['advice_' + summary['verdict']]}[/]")
     for point in summary["advice"]:
         screen.print(f"  [yellow]→[/] {escape(point[language])}")
 

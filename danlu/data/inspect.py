@@ -162,7 +162,8 @@ def inspect(*paths: Path) -> Inspection:
     Raises `DataError` for what cannot be read, has no rows, or has no column with text.
     """
     files = [file for path in paths for file in _files(path)]
-    name = name_of(paths[0]) if len(paths) == 1 else f"{name_of(paths[0])} and {len(paths) - 1} more"
+    first = name_of(paths[0]) or paths[0].resolve().name  # of the folder "."
+    name = first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
     looks, rows, bad, opened, shape = _columns(files)
     if not rows:
         raise DataError(f"{name} has no rows of data that can be read ({bad:,} are broken).")

@@ -92,7 +92,7 @@ def _data(found: Inspection, paths: Sequence[str | Path]) -> list[str]:
         lines += [f"    - path: {_quoted(Path(path).as_posix())}"]
         if found.format == "text" and len(paths) > 1:
             lines += [f"      # label: {_quoted(Path(path).stem)} # if all texts of this file are of one class"]
-    lines += ["      licence: unknown # SPDX identifier, such as CC-BY-4.0"]
+        lines += ["      licence: unknown # SPDX identifier, such as CC-BY-4.0"]
     if found.shape is not None:
         lines += [f"  # {_SHAPED_HOW[found.shape]}"]
     elif found.format != "text":

@@ -5,6 +5,7 @@ A score that came out as 1.0 on 52 rows is not known to be 1.0; resampling those
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from scipy.stats import binomtest
@@ -15,6 +16,7 @@ from danlu.metrics.bootstrap import Score
 _POINT = 1e-9
 
 
+@functools.cache  # of many labels most have the same few rows
 def wilson(hits: int, rows: int) -> tuple[float, float]:
     """The 95 % score interval of the proportion `hits` of `rows` (Wilson 1927, JASA 22, 209-212).
 

@@ -142,6 +142,28 @@ def test_several_files_a_folder_and_a_pattern_are_one_table(tmp_path: Path) -> N
         assert [source.path for source in recipe.data.sources] == [str(path) for path in paths]
 
 
+def test_the_folder_one_is_in_has_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shop").mkdir()
+    write_table(
+        tmp_path / "shop" / "a.csv", "text,label", (f"第{n}条评论说东西很好,{'是否'[n % 2]}" for n in range(40))
+    )
+    monkeypatch.chdir(tmp_path / "shop")
+    found = inspect(Path())
+    assert found.name == "shop"
+    assert parse_recipe(recipe_text(found, ".")).name == "shop"
+
+
+def test_text_files_of_a_class_each_are_hinted_at(tmp_path: Path) -> None:
+    for name in ("pos", "neg"):
+        (tmp_path / f"{name}.txt").write_text("".join(f"{name} 第{n}条\n" for n in range(30)), encoding="utf-8")
+    paths = (tmp_path / "pos.txt", tmp_path / "neg.txt")
+    text = recipe_text(inspect(*paths), *paths)
+    live = (
+        text.replace("# label: ", "label: ").replace("  label: null", "  #").replace("task: generate", "task: classify")
+    )
+    assert [source.label for source in parse_recipe(live).data.sources] == ["pos", "neg"]
+
+
 def test_labels_in_two_languages_are_hinted_at(tmp_path: Path) -> None:
     names = ("正面", "positive", "负面", "Negative")
     path = write_table(tmp_path / "a.csv", "text,label", (f"第{n}条评论,{names[n % 4]}" for n in range(80)))
