@@ -12,7 +12,8 @@ _GIB = 1 << 30
 def check_budget(plan: dict[str, Any], budget: BudgetConfig) -> list[str]:
     """A sentence for every cap of `budget` that `plan` (the content of plan.json) exceeds or may exceed.
 
-    A cap is compared with the upper bound of the interval: a plan that may exceed it is said, too. The caps are no part of the plan's fingerprint, so what they mean is said here and not in the artifact.
+    A cap is compared with the upper bound of the interval: a plan that may exceed it is said, too. The caps are no part
+    of the plan's fingerprint, so what they mean is said here and not in the artifact.
     """
     warnings = []
     if budget.hours is not None:

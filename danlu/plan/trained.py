@@ -21,7 +21,8 @@ class Trained:
 
     `trainable`: parameters with a gradient and an optimizer's state; `added`: those of them that are no part of the
     plain model, all in matrix products. `lines`: rows and columns of all trained matrices. `passed` and `learned`:
-    shares of the layers that gradients pass through, and whose weights get one. `kept`: further bytes kept per token. `weight_bytes`: of one weight of the layers.
+    shares of the layers that gradients pass through, and whose weights get one. `kept`: further bytes kept per token.
+    `weight_bytes`: of one weight of the layers.
     """
 
     trainable: int
