@@ -1,7 +1,7 @@
 """What the plan counts is what training does: the stage is run, its forward passes are watched, and both are compared.
 
 The rows of a corpus are handed to the plan as a source and to training as a corpus; base and teacher are tiny models of
-random weights. Steps, samples, tokens, validations, the resolved length, and the tokens of every forward pass are equal.
+random weights. Steps, samples, tokens, validations, the resolved length and the tokens of all forward passes are equal.
 """
 
 from __future__ import annotations
