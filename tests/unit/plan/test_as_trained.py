@@ -37,7 +37,7 @@ from tests.support import as_artifact, make_context
 from tests.unit.learning.chats import CHATML
 
 #: Rows of the training part, which are those of the validation part too: then nothing is left to chance.
-ROWS = 29
+ROWS = 21
 NAMES = ["bad", "good"]
 WORDS = ["lamp", "pan", "chair", "杯子", "书", "desk", "茶", "bike", "good", "bad", "parcel", "monday"]
 
@@ -75,16 +75,25 @@ def as_corpus(record: dict[str, Any]) -> dict[str, Any]:
     return {"text": text, "label": None, "turns": turns, "rejected": record.get("rejected")}
 
 
-def write_model(folder: Path, head: str, *, layers: int, width: int, chat: bool = False) -> Path:
-    """A model folder of random weights; all have one tokenizer a kind."""
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Path]]:
+    """A base and a teacher of each kind, of random weights and with one tokenizer."""
+    root = tmp_path_factory.mktemp("models")
+    sizes = {"base": (2, 32), "teacher": (3, 48)}
+    return {
+        head: {name: write_model(root / head / name, head, *size) for name, size in sizes.items()}
+        for head in ("classifier", "causal")
+    }
+
+
+def write_model(folder: Path, head: str, layers: int, width: int) -> Path:
     texts = [words(row, 20) for row in range(40)]
     tokenizer = scratch.train_tokenizer(texts, scratch.VOCABULARIES[head], 330)
     scratch.save_tokenizer(tokenizer, scratch.VOCABULARIES[head], folder, 256)
     torch.manual_seed(1)
     shape = scratch.Shape(layers=layers, width=width, heads=2, positions=256)
     scratch.MAKERS[head](shape, tokenizer, NAMES).save_pretrained(folder)
-    if chat:
-        (folder / TEMPLATE_FILE).write_text(CHATML.replace("<|im_end|>", "</s>"), encoding="utf-8")
+    (folder / TEMPLATE_FILE).write_text(CHATML.replace("<|im_end|>", "</s>"), encoding="utf-8")
     return folder
 
 
@@ -164,7 +173,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "packed": ("mixed", {"batching": {"packing": True}}),
     "packed by tokens": ("mixed", {"batching": {"packing": True, "tokens": 200}}),
     "preference": ("preference", {"objective": {"kind": "preference"}}),
-    "preference by tokens": ("preference", {"objective": {"kind": "preference"}, "batching": {"tokens": 300}}),
+    "preference by tokens": (
+        "preference",
+        {"objective": {"kind": "preference"}, "batching": {"tokens": 300}, "epochs": 1.0},
+    ),
     "preference, fgm": (
         "preference",
         {"objective": {"kind": "preference"}, "regularize": {"adversarial": {"kind": "fgm"}}, "micro_batch": 2},
@@ -178,7 +190,9 @@ CUT = {"classes": 24, "texts and talks": 64, "preference": 64}
 
 
 @pytest.mark.parametrize(("name", "max_length"), [*((name, "auto") for name in CASES), *CUT.items()])
-def test_the_plan_is_what_training_does(name: str, max_length: str | int, tmp_path: Path, passes: Passes) -> None:
+def test_the_plan_is_what_training_does(
+    name: str, max_length: str | int, tmp_path: Path, passes: Passes, models: dict[str, dict[str, Path]]
+) -> None:
     kind, changes = CASES[name]
     task = "classify" if kind == "classify" else "generate"
     rows = records(kind)
@@ -190,9 +204,8 @@ def test_the_plan_is_what_training_does(name: str, max_length: str | int, tmp_pa
         parquet.write_table(table, tmp_path / "corpus" / part / "part-0.parquet")
     (tmp_path / "corpus" / "card.json").write_text(json.dumps({"labels": NAMES if task == "classify" else None}))
     head = "classifier" if task == "classify" else "causal"
-    folders = {"base": write_model(tmp_path / "base", head, layers=2, width=32, chat=True)}
-    if "teacher" in str(changes.get("objective")):
-        folders["teacher"] = write_model(tmp_path / "teacher", head, layers=3, width=48, chat=True)
+    asked = {"base", "teacher"} if "teacher" in str(changes.get("objective")) else {"base"}
+    folders = {name: path for name, path in models[head].items() if name in asked}
     train = {"epochs": 2.0, "batch_size": 4, "precision": "float32", "early_stopping": 0} | changes
     model = {"base": "base", "max_length": max_length}
     data = {"sources": [{"path": "rows.jsonl"}], "label": "label" if task == "classify" else None, "min_characters": 1}
