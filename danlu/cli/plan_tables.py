@@ -34,7 +34,9 @@ def span(score: dict[str, Any] | None, kind: str) -> str:
 
 
 def draw_plan(screen: Console, plan: dict[str, Any], warnings: list[str]) -> None:
-    """Print the content of plan.json, and the caps that it may exceed."""
+    """Print the content of plan.json, what is out of reach first, and the caps that it may exceed."""
+    for sentence in plan.get("beyond", ()):
+        screen.print(f"[bold red]✗ {escape(sentence)}[/]\n")
     if plan["max_length"] is None:
         screen.print(f"{count(plan['samples'])} training texts, from {count(plan['rows'])} rows; no neural network\n")
     else:

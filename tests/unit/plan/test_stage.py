@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import random
 from pathlib import Path
@@ -14,10 +15,15 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
+from danlu.cli.plan_tables import draw_plan
 from danlu.core.errors import DataError, ModelError
 from danlu.data.config import DataConfig
 from danlu.examples import tiny_recipe, tiny_rows
+from danlu.learning.chat import plain_chat
+from danlu.learning.objectives.turns import conversation
+from danlu.learning.scratch import VOCABULARIES, train_tokenizer
 from danlu.plan import calibrate, reading, tokens
 from danlu.plan.catalogue import read_catalogue
 from danlu.plan.config import PlanStage
@@ -26,6 +32,7 @@ from danlu.plan.stage import run
 from danlu.plan.tokens import Tokens, scoring_batches
 from danlu.recipe import Recipe
 from tests.support import make_context
+from tests.unit.learning.test_distill import write_teacher
 
 RATES = calibrate.Rates(gemm=5e11, gemm32=1e11, stream=1e10, elementwise=8e7)
 STAGES = {"clean", "duplicates", "data", "train", "compress", "evaluate", "speed", "release"}
@@ -312,3 +319,98 @@ def test_a_pass_over_many_rows_is_scaled_up(monkeypatch: pytest.MonkeyPatch) -> 
     assert part.tokens == pytest.approx(whole.tokens, rel=0.01)
     assert part.pairs == pytest.approx(whole.pairs, rel=0.02)
     assert part.count == pytest.approx(whole.count, rel=0.01)
+
+
+def talks(folder: Path) -> Path:
+    """Short conversations, which the template makes half as long again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [
+        {
+            "prompt": f"where is my {row['text'].split()[1]} number {place}",
+            "chosen": "it comes on monday",
+            "rejected": "wait",
+        }
+        for place, row in enumerate(tiny_rows(60))
+    ]
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def talks_planned(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    sections = tiny_recipe(folder, "generate")
+    talks(folder)
+    sections["model"] |= {"max_length": "auto"}
+    for section, values in changes.items():
+        sections[section] |= values
+    recipe = Recipe.model_validate(sections)
+    monkeypatch.setattr(calibrate, "measure", lambda **_: RATES)
+    config = PlanStage.model_validate({name: getattr(recipe, name) for name in PlanStage.model_fields})
+    context = make_context(folder / "run", stage="plan", resources={"data.sources[0].path": folder / "rows.jsonl"})
+    run(context, config)
+    plan, resolved = (json.loads((context.out / f"{name}.json").read_text("utf-8")) for name in ("plan", "resolved"))
+    return plan, resolved
+
+
+def test_the_length_of_conversations_has_what_the_template_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, resolved = talks_planned(tmp_path / "a", monkeypatch)
+    path = tmp_path / "a" / "rows.jsonl"
+    config = data_config(sources=[{"path": str(path)}])
+    sample = look(config, [path], columns=("text", "turns")).sample
+    tokenizer = train_tokenizer([row.text for row in sample], VOCABULARIES["causal"], 400)
+    written = [plain_chat(tokenizer).count(tokenizer, conversation(row.turns or [])) for row in sample]
+    assert resolved["model.max_length"] >= np.percentile(written, 95)
+    assert resolved["model.max_length"] > max(len(tokenizer.encode(row.text).ids) for row in sample)
+    assert not [note for note in plan["notes"] if "lost" in note], "nothing is cut"
+    cut, _ = talks_planned(tmp_path / "b", monkeypatch, model={"max_length": 16})
+    assert [note for note in cut["notes"] if note.startswith("In the sample of 60 rows: of the conversations longer")]
+
+
+def test_a_preference_costs_two_rows_and_a_first_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, _ = talks_planned(tmp_path / "a", monkeypatch)
+    pairs, resolved = talks_planned(tmp_path / "b", monkeypatch, train={"objective": {"kind": "preference"}})
+    assert (pairs["samples"], pairs["steps"]) == (alone["samples"], alone["steps"])
+    assert pairs["tokens"] > 1.6 * alone["tokens"]
+    assert pairs["training_memory_bytes"]["activations"] > 1.6 * alone["training_memory_bytes"]["activations"]
+    assert pairs["stages"]["train"]["seconds"]["value"] > alone["stages"]["train"]["seconds"]["value"]
+    assert [note for note in pairs["notes"] if "starting weights read every sample once" in note]
+    assert resolved["train.batching.packing"] is False
+
+
+def test_pieces_an_adversary_and_an_optimizer_change_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, _ = planned(tmp_path / "a", monkeypatch)
+    small, _ = planned(tmp_path / "b", monkeypatch, train={"micro_batch": 2, "optimizer": {"kind": "adafactor"}})
+    assert (small["steps"], small["samples"]) == (whole["steps"], whole["samples"])
+    before, after = whole["training_memory_bytes"], small["training_memory_bytes"]
+    assert after["activations"] < before["activations"]
+    assert after["optimizer"] < 0.1 * before["optimizer"]
+    hard, _ = planned(tmp_path / "c", monkeypatch, train={"regularize": {"adversarial": {"kind": "fgm"}}})
+    assert hard["stages"]["train"]["seconds"]["value"] > whole["stages"]["train"]["seconds"]["value"]
+    assert [note for note in hard["notes"] if "2 forward and backward passes" in note]
+
+
+def test_what_does_not_fit_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small, _ = planned(tmp_path / "a", monkeypatch)
+    assert small["beyond"] == []
+    scratch = {"layers": 96, "width": 8_192, "heads": 64, "vocabulary": 400}
+    huge, _ = planned(tmp_path / "b", monkeypatch, model={"scratch": scratch}, train={"epochs": 500.0})
+    assert ["does not fit" in huge["beyond"][0], "days here" in huge["beyond"][1]] == [True, True]
+    screen = Console(width=100, file=io.StringIO())
+    draw_plan(screen, huge, ["a cap"])
+    shown = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert shown.startswith("✗ This run does not fit into this machine")
+    assert shown.index("would take") < shown.index("training samples in")
+
+
+def test_a_length_that_the_base_cannot_take_is_refused(tmp_path: Path) -> None:
+    folder = write_teacher(tmp_path / "base", "classifier", ["bad", "good"])
+    sections = tiny_recipe(tmp_path) | {"model": {"base": "base", "max_length": 9_000}}
+    recipe = Recipe.model_validate(sections)
+    config = PlanStage.model_validate({name: getattr(recipe, name) for name in PlanStage.model_fields})
+    paths = {"data.sources[0].path": tmp_path / "rows.jsonl", "model.base": folder}
+    with pytest.raises(ModelError, match="takes at most 64 tokens"):
+        run(make_context(tmp_path / "run", stage="plan", resources=paths), config)
