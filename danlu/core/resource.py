@@ -151,7 +151,7 @@ def _only_by_name(name: str, folder: Path) -> None:
     """Refuse a name that also stands for something on this machine, and one that is not in the table."""
     base = bases.BASES.get(name)
     if base is None:
-        raise UserError(f"There is no base {name!r}. {_perhaps_a_base(name) or 'See `danlu recipe bases`.'}".strip())
+        raise UserError(f"There is no base {name!r}.{_perhaps_a_base(name) or ' See `danlu recipe bases`.'}")
     if (folder / name).exists():
         raise UserError(
             f"{name!r} is the name of a base and of a file or folder ({folder / name}). Write './{name}' for that one, "
