@@ -12,6 +12,7 @@ from danlu.core.errors import DataError
 from danlu.data.card import Funnel
 from danlu.data.config import CorpusConfig
 from danlu.data.keys import Flags, Keys
+from danlu.data.told import shape_of, told
 
 LEAST_ROWS = 20
 
@@ -47,25 +48,26 @@ def check_labels(keys: Keys, kept: Flags, config: CorpusConfig) -> list[str]:
     where = f"the column {config.label!r}" if config.label else "the sources"
     if len(present) == 1:
         raise DataError(
-            f"All {rows:,} usable rows have the label {next(iter(present))!r} (from {where}); a classifier needs at "
-            "least two classes. Add rows of another class, check data.label, or set task: generate."
+            f"All {rows:,} usable rows have the label {told(next(iter(present)))} (from {where}); a classifier needs "
+            "at least two classes. Add rows of another class, check data.label, or set task: generate."
         )
     if len(present) * 2 > rows:
-        shown = ", ".join(repr(label[:30]) for label in list(present)[:3])
+        # Such a column may be anybody's names or numbers: what it holds is not told, only how it is built.
+        shown = ", ".join(dict.fromkeys(shape_of(label) for label in list(present)[:20]))[:120]
         raise DataError(
-            f"{where[0].upper()}{where[1:]} has {len(present):,} different labels in {rows:,} rows, such as {shown}: "
-            "that is no class. Set data.label to the column with the class."
+            f"{where[0].upper()}{where[1:]} has {len(present):,} different labels in {rows:,} rows, built like {shown} "
+            "(9: a digit, a: a letter): that is no class. Set data.label to the column with the class."
         )
     ordered = sorted(present.items(), key=lambda item: (item[1], item[0]))
     warnings = []
-    few = [f"{label!r} ({count})" for label, count in ordered if count < _FEW_ROWS]
+    few = [f"{told(label)} ({count})" for label, count in ordered if count < _FEW_ROWS]
     if few:
         warnings.append(f"Classes with fewer than {_FEW_ROWS} rows can hardly be learned or tested: {_some(few)}.")
     (small, least), (large, most) = ordered[0], ordered[-1]
     if most > _IMBALANCE * least:
         warnings.append(
-            f"The class {large!r} has {most / least:.0f} times the rows of {small!r}: look at macro_f1 rather than "
-            "accuracy, and consider train.class_weights: balanced."
+            f"The class {told(large)} has {most / least:.0f} times the rows of {told(small)}: look at macro_f1 rather "
+            "than accuracy, and consider train.class_weights: balanced."
         )
     return warnings
 
@@ -76,7 +78,12 @@ def fold(label: str) -> str:
 
 
 def spelling_warnings(raw: Counter[str]) -> list[str]:
-    """A warning for each group of labels, as the files have them, that look like one label spelled in several ways."""
+    """A warning for each group of labels, as the files have them, that look like one label spelled in several ways.
+
+    None where there are nearly as many labels as rows, which are no classes at all.
+    """
+    if len(raw) * 2 > raw.total():
+        return []
     groups: dict[str, list[str]] = {}
     for label in sorted(raw):
         if label.strip():
@@ -85,7 +92,7 @@ def spelling_warnings(raw: Counter[str]) -> list[str]:
     for same in groups.values():
         if len(same) < 2:
             continue
-        shown = ", ".join(f"{label!r} ({raw[label]:,} rows)" for label in same[:5])
+        shown = ", ".join(f"{told(label)} ({raw[label]:,} rows)" for label in same[:5])
         one = len({label.strip() for label in same}) == 1
         how = "taken as one class" if one else "kept as different classes; make them one in the file if they are"
         warnings.append(f"The label comes in several spellings: {shown}. They are {how}.")

@@ -17,7 +17,7 @@ from danlu.core.errors import DataError
 from danlu.data.config import SourceConfig
 from danlu.data.licences import remark
 from danlu.data.rows import BROKEN, NO_LABEL, Columns, Unusable, joined, read_label, read_others, read_text
-from danlu.data.tables import BATCH_CHARACTERS, BATCH_ROWS, RAW, Rejects, Writer
+from danlu.data.tables import BATCH_CHARACTERS, BATCH_ROWS, RAW, Files, Rejects
 from danlu.sources.files import File
 from danlu.sources.formats import open_file
 from danlu.sources.places import Place, digests_of, name_of, place_of
@@ -107,13 +107,17 @@ def _joined(names: Iterable[str]) -> str:
 
 
 class Labels:
-    """Which spellings of labels came, to warn of two spellings of one label."""
+    """Which spellings of labels came, to warn of two spellings of one label; of the first so many different ones."""
+
+    MOST = 10_000
 
     def __init__(self) -> None:
         self.raw: Counter[str] = Counter()
 
     def add(self, value: str) -> str:
-        self.raw[value] += 1
+        # A column of texts that was taken for that of the label is not to be held in memory.
+        if value in self.raw or len(self.raw) < self.MOST:
+            self.raw[value] += 1
         return value.strip()
 
 
@@ -148,7 +152,7 @@ def read_sources(
         tallies.append(tally)
         examples: list[str] = []
         start = 0
-        with Writer(out / f"{source.position:04d}.parquet", RAW) as writer:
+        with Files(out, f"{source.position:04d}", RAW) as writer:
             for file, digest in zip(place.files, digests_of(place, source.path, source.digest), strict=True):
                 reading = _Reading(
                     source, file, digest, tally, columns, labels, examples, start=start, occurrence=seen[digest]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from danlu.data.identity import IdentityKey
+from danlu.data.told import told_speaker
 from danlu.sources.records import Row
 from danlu.sources.shapes import DEFAULT_SPEAKERS, USER, Misshapen, Speakers, Turn, recognise
 from danlu.sources.values import as_text
@@ -75,7 +76,7 @@ def read_text(values: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
     try:
         sample = shape.read(values, columns.speakers)
     except Misshapen as error:
-        raise Unusable(BROKEN, f"{shape.name}: {error}") from None
+        raise Unusable(BROKEN, f"{shape.name}: {error.told(told_speaker)}") from None
     turns = [turn for turn in sample.turns if turn.text.strip()]
     if columns.pair is not None:
         return _as_pair(*first_exchange(turns))

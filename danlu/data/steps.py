@@ -220,19 +220,20 @@ def clean(folder: Path, cleaner: Cleaner) -> Iterator[pa.Table]:
 
     cleaned = daft.func.batch(return_dtype=daft.DataType.struct(types), use_process=False)(run)
     kept = [name for name in RAW.names if name not in types]
-    # Small morsels keep memory flat: a text may have millions of characters.
+    inputs = [daft.col(name) for name in ("place", "text", "parts", "rejected")]
+    fields = [daft.col("cleaned")[name].alias(name) for name in types]
+    # Small morsels keep memory flat: a text may have millions of characters. One file after the other does too: Daft
+    # reads ahead of a slow function, the whole of a large file.
     with daft.context.execution_config_ctx(default_morsel_size=BATCH_ROWS):
-        frame = daft.read_parquet(f"{_literally(folder)}/*.parquet")
-        inputs = (daft.col(name) for name in ("place", "text", "parts", "rejected"))
-        frame = frame.with_column("cleaned", cleaned(*inputs))
-        fields = [daft.col("cleaned")[name].alias(name) for name in types]
-        for batch in frame.select(*kept, *fields).to_arrow_iter():
-            yield pa.table(batch)
+        for path in sorted(folder.glob("*.parquet")):
+            frame = daft.read_parquet(_literally(path)).with_column("cleaned", cleaned(*inputs))
+            for batch in frame.select(*kept, *fields).to_arrow_iter():
+                yield pa.table(batch)
 
 
-def _literally(folder: Path) -> str:
-    """A folder as a pattern that means this folder alone: Daft reads `[v2]`, `{1}` and `*` in a path as patterns."""
-    return str(folder).translate({ord(sign): f"[{sign}]" for sign in "*?[]{}"})
+def _literally(path: Path) -> str:
+    """A path as a pattern that means it alone: Daft reads `[v2]`, `{1}` and `*` in a path as patterns."""
+    return str(path).translate({ord(sign): f"[{sign}]" for sign in "*?[]{}"})
 
 
 _WORDS = pa.large_list(pa.large_string())

@@ -53,7 +53,19 @@ ROLES: dict[str, str] = {
 
 
 class Misshapen(ValueError):
-    """A record that has a shape's keys but not its values; the message says what is wrong with it."""
+    """A record that has a shape's keys but not its values; the message says what is wrong with it.
+
+    `{}` in the message stands for `value`, which the record holds: who shows the message decides how to show that.
+    """
+
+    def __init__(self, message: str, value: str = "") -> None:
+        super().__init__(message.replace("{}", repr(value[:40])))
+        self._message = message
+        self._value = value
+
+    def told(self, show: Callable[[str], str]) -> str:
+        """The message with the value as `show` has it."""
+        return self._message.replace("{}", show(self._value))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,10 +98,10 @@ class Speakers:
         role = self.names.get(name) or ROLES.get(name.casefold())
         if role is None:
             known = ", ".join(sorted({*self.names, *ROLES}))
-            raise Misshapen(f"unknown speaker {name[:40]!r}; data.speakers can name it (known: {known})")
+            raise Misshapen(f"unknown speaker {{}}; data.speakers can name it (known: {known})", name)
         said = _said(text)
         if said is None:
-            raise Misshapen(f"the turn of {name!r} holds a {type(text).__name__}, not text")
+            raise Misshapen(f"the turn of {{}} holds a {type(text).__name__}, not text", name)
         return Turn(role=role, text=said, learn=role in self.learn)
 
 

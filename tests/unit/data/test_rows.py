@@ -15,6 +15,7 @@ from danlu.data.identity import IdentityKey
 from danlu.data.reader import Input, Tally, read_sources
 from danlu.data.rows import Columns
 from danlu.data.tables import Rejects
+from danlu.sources.shapes import Speakers
 
 KEY = IdentityKey(b"a key that is not secret")
 
@@ -23,6 +24,7 @@ def read(
     folder: Path, name: str, content: str, **columns: Any
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], Tally]:
     path = folder / name
+    folder.mkdir(exist_ok=True)
     path.write_text(content, encoding="utf-8")
     rejects = Rejects(folder / "rejected", folder / "scratch")
     tallies, _ = read_sources(
@@ -80,6 +82,22 @@ def test_a_misshapen_record_is_rejected_with_its_line(tmp_path: Path) -> None:
     assert rejected[0]["origin"] == "chat.jsonl:2"
     assert "unknown speaker 'narrator'" in rejected[0]["reason"]
     assert "messages" in rejected[1]["reason"]
+
+
+@pytest.mark.parametrize("who", ["13800138000", "王小明", "张三", "Mary", "John Smith", "jo.bloggs@example.com"])
+def test_a_message_does_not_tell_who_spoke(tmp_path: Path, who: str) -> None:
+    turns = [{"role": who, "content": "hi"}, {"role": "assistant", "content": "hello"}]
+    broken = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": {"a": 1}}]
+    speakers = Speakers(names={who: "user"})
+    _, rejected, _ = read(tmp_path, "chat.jsonl", lines({"messages": turns}, {"messages": broken}))
+    assert all(who not in row["reason"] for row in rejected)
+    assert "unknown speaker '[" in rejected[0]["reason"]
+    assert "'assistant' holds a dict" in rejected[1]["reason"]
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / "many", "chat.jsonl", lines(*[{"messages": turns}] * 6))
+    assert who not in str(caught.value)
+    rows, _, _ = read(tmp_path / "named", "chat.jsonl", lines({"messages": turns}), speakers=speakers)
+    assert len(rows) == 1
 
 
 DIALOGUES = """conversation,who,text,customer
