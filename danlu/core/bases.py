@@ -66,7 +66,7 @@ BASES: dict[str, Base] = {
         licence="Apache-2.0",
         terms=_APACHE,
         languages=("en",),
-        tasks=("classify",),
+        tasks=("classify", "embed"),
         source="https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
         note="Trained on texts of at most 256 tokens.",
     ),
@@ -78,7 +78,7 @@ BASES: dict[str, Base] = {
         licence="MIT",
         terms=_MIT,
         languages=("zh",),
-        tasks=("classify",),
+        tasks=("classify", "embed"),
         source="https://huggingface.co/BAAI/bge-small-zh-v1.5; https://bge-model.com/bge/bge_v1_v1.5.html (parameters)",
     ),
     "macbert-base": Base(
