@@ -55,7 +55,7 @@ def funnel(numbers: dict[str, Any], words: Words) -> Plot | None:
 def loss(numbers: dict[str, Any], words: Words) -> Plot | None:
     """Training and validation loss over the steps, with the step whose weights were kept."""
     history = (numbers["training"] or {}).get("history") or []
-    if not history:
+    if len(history) < 2:  # one point is no course
         return None
     with drawing("loss", words["plot_loss"], 2.5) as canvas:
         axes = canvas.axes
