@@ -82,8 +82,7 @@ class Card:
 
 
 def _plain(card: Card | CleanCard) -> dict[str, Any]:
-    values = {name: getattr(card, name) for name in card.__dataclass_fields__ if name != "funnel"}
-    return values | {"funnel": card.funnel.steps}
+    return vars(card) | {"funnel": card.funnel.steps}
 
 
 def sentence(card: Mapping[str, Any]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
 
 import numpy as np
@@ -13,6 +11,7 @@ from danlu.data.card import Funnel
 from danlu.data.config import CorpusConfig
 from danlu.data.keys import Flags, Keys
 from danlu.data.told import shape_of, told
+from danlu.metrics.leaks import folded
 
 LEAST_ROWS = 20
 
@@ -20,8 +19,6 @@ LEAST_ROWS = 20
 _IMBALANCE = 20
 
 _FEW_ROWS = 10
-
-_WHITE_SPACE = re.compile(r"\s+")
 
 
 def check_rows(rows: int, funnel: Funnel) -> None:
@@ -74,7 +71,7 @@ def check_labels(keys: Keys, kept: Flags, config: CorpusConfig) -> list[str]:
 
 def fold(label: str) -> str:
     """What two spellings of one label share: case, width and white space do not count."""
-    return _WHITE_SPACE.sub("", unicodedata.normalize("NFKC", label)).casefold()
+    return folded(label).replace(" ", "")
 
 
 def spelling_warnings(raw: Counter[str]) -> list[str]:

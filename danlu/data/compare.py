@@ -66,8 +66,7 @@ class Difference:
 
     def as_json(self) -> dict[str, Any]:
         """The difference as plain values, the most frequent change first."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return values | {"moved": _ranked(self.moved), "relabelled": _ranked(self.relabelled), "same": self.same}
+        return vars(self) | {"moved": _ranked(self.moved), "relabelled": _ranked(self.relabelled), "same": self.same}
 
 
 def _ranked(counts: Counter[str]) -> dict[str, int]:

@@ -399,11 +399,6 @@ class CorpusConfig(Config):
     def _something_is_left(self) -> CorpusConfig:
         if self.split.validation + self.split.test > 0.6:
             raise ValueError("split.validation and split.test together leave less than 40 % of the rows for training")
-        if self.balance is not None and self.balance.method == "smote":
-            raise ValueError(
-                "balance.method is smote, which needs a model that reads vectors or numeric columns; both tasks read "
-                "texts. Use oversample, undersample, or train.class_weights: balanced"
-            )
         if self.mix is not None and self.balance is not None and self.balance.method == "oversample":
             raise ValueError("mix and balance.method: oversample both repeat training rows; use one of them")
         if self.augment is not None and self.augment.generate is not None and self.augment.generate.endpoint is None:

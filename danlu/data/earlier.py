@@ -6,18 +6,16 @@ has put on a side. A later corpus reads it by `data.extends`, and moves none of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
 from danlu.core.errors import DataError
-from danlu.data.keys import Integers, Keys
+from danlu.data.keys import Hashes, Integers, Keys, hashes_of
 from danlu.data.sides import NONE
 from danlu.data.split import Assignment, Pinned
 
@@ -124,18 +122,22 @@ def compared(keys: Keys, sides: Assignment, earlier: Earlier) -> dict[str, Any]:
     }
 
 
-def _numbered(names: pa.ChunkedArray, known: Mapping[str, int]) -> Integers | None:
+def _numbered(names: pa.ChunkedArray, known: Hashes) -> Integers | None:
+    """Numbers by `known`, and behind them for names that are not among these."""
     if names.null_count == len(names):
         return None
-    numbers = dict(known)
-    return np.array(
-        [NONE if name is None else numbers.setdefault(name, len(numbers)) for name in names.to_pylist()], dtype=np.int64
-    )
+    given = names.is_valid().to_numpy()
+    hashes = hashes_of(names)[given]
+    every = np.concatenate([known, np.setdiff1d(hashes, known)])
+    order = np.argsort(every)
+    numbers = np.full(len(given), NONE, dtype=np.int64)
+    numbers[given] = order[np.searchsorted(every, hashes, sorter=order)]
+    return numbers
 
 
-def _named(numbers: Integers | None, known: Mapping[str, int], chosen: np.ndarray) -> pa.Array:
+def _named(numbers: Integers | None, known: Hashes, chosen: np.ndarray) -> pa.Array:
     if numbers is None:
         return pa.nulls(int(chosen.sum()), pa.string())
-    names = pa.array(sorted(known, key=known.__getitem__), pa.string())
     wanted = numbers[chosen]
-    return pc.take(names, pa.array(np.maximum(wanted, 0), mask=wanted < 0))
+    named = [f"{name:016x}" for name in known[np.maximum(wanted, 0)].tolist()]
+    return pa.array(np.array(named, dtype=object), pa.string(), mask=wanted < 0)

@@ -42,7 +42,7 @@ class Holder:
 
     def as_json(self) -> dict[str, Any]:
         """The holder as plain values."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return dict(vars(self))
 
 
 def of_subject(subject: str, keys: Collection[IdentityKey]) -> Wanted:
@@ -194,7 +194,7 @@ class Trace:
 
     def as_json(self) -> dict[str, Any]:
         """The trace as plain values."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return dict(vars(self))
 
 
 def trace(workspace: Workspace, prefix: str, only: Collection[str] | None, most: int) -> list[Trace]:

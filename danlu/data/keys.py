@@ -7,7 +7,7 @@ is therefore made by `place` (where the row came from) or by content, never by t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -44,7 +44,7 @@ class Keys:
     where a row has none. `time` is in seconds since 1970, UTC, `NO_TIME` where a row has none. These three are None
     where no row has any. `source` numbers the sources as the recipe does. `prompt` numbers what is said before the last
     answer of instruction data, -1 for a plain text; None where there are only these. `subjects` and `conversations`
-    give the numbers of their names. `warnings` are for people.
+    are their names by number, as 64 bits, sorted. `warnings` are for people.
     """
 
     place: Integers
@@ -58,8 +58,8 @@ class Keys:
     time: Integers | None = None
     source: Integers | None = None
     prompt: Integers | None = None
-    subjects: Mapping[str, int] = field(default_factory=dict)
-    conversations: Mapping[str, int] = field(default_factory=dict)
+    subjects: Hashes = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
+    conversations: Hashes = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
     warnings: tuple[str, ...] = ()
 
     @property
@@ -83,6 +83,34 @@ class _Numbers:
 
     def all(self) -> Integers | None:
         return _joined(self._parts, np.int64) if self.known else None
+
+
+class _Names:
+    """A column of names that are hashes: 16 hex digits. 9 bytes a row, however many different ones there are."""
+
+    def __init__(self) -> None:
+        self._parts: list[Hashes] = []
+        self._given: list[Flags] = []
+
+    def add(self, values: pa.Array) -> None:
+        self._given.append(values.is_valid().to_numpy(zero_copy_only=False))
+        self._parts.append(hashes_of(values))
+
+    def all(self) -> tuple[Integers | None, Hashes]:
+        """The number of each row's name among the different ones, -1 for none, and those, sorted."""
+        given, every = _joined_flags(self._given), _joined(self._parts, np.uint64)
+        known, inverse = np.unique(every[given], return_inverse=True)
+        if not len(known):
+            return None, known
+        numbers = np.full(len(given), -1, dtype=np.int64)
+        numbers[given] = inverse
+        return numbers, known
+
+
+def hashes_of(names: pa.Array | pa.ChunkedArray) -> Hashes:
+    """Names of up to 16 hex digits as numbers; 0 for none."""
+    values = (0 if name is None else int(name, 16) for name in names.to_pylist())
+    return np.fromiter(values, dtype=np.uint64, count=len(names))
 
 
 class _Times:
@@ -126,7 +154,8 @@ def read_keys(folder: Path, time: str = "time", relabel: Relabel | None = None, 
     low: list[Hashes] = []
     characters: list[Integers] = []
     source: list[Integers] = []
-    label, subject, conversation, prompt = _Numbers(), _Numbers(), _Numbers(), _Numbers()
+    label = _Numbers()
+    subject, conversation, prompt = _Names(), _Names(), _Names()
     times = _Times()
     others = [] if texts_only else ["label", "subject", "conversation", "time", "source", "parts", "learn"]
     for batch in batches(folder, ["place", "content", "text", *others]):
@@ -152,6 +181,8 @@ def read_keys(folder: Path, time: str = "time", relabel: Relabel | None = None, 
     text, contents = numbered(_joined(high, np.uint64), _joined(low, np.uint64))
     numbers = label.all()
     seconds, warnings = times.all(time)
+    subject_of, subjects = subject.all()
+    conversation_of, conversations = conversation.all()
     return Keys(
         place=_joined(place, np.int64),
         text=text,
@@ -159,13 +190,13 @@ def read_keys(folder: Path, time: str = "time", relabel: Relabel | None = None, 
         characters=_joined(characters, np.int64),
         labels=labels,
         contents=contents,
-        subject=subject.all(),
-        conversation=conversation.all(),
+        subject=subject_of,
+        conversation=conversation_of,
         time=seconds,
         source=None if texts_only else _joined(source, np.int64),
-        prompt=prompt.all(),
-        subjects=subject.known,
-        conversations=conversation.known,
+        prompt=prompt.all()[0],
+        subjects=subjects,
+        conversations=conversations,
         warnings=tuple(warnings),
     )
 
@@ -179,7 +210,7 @@ def _prompts(batch: pa.RecordBatch) -> pa.Array:
     for said, learned in zip(parts.to_pylist(), learn.to_pylist(), strict=True):
         last = max((place for place, one in enumerate(learned) if one), default=0) if said else 0
         before = "\n".join(said[:last]) if said else ""
-        found.append(hashlib.blake2b(before.encode("utf-8"), digest_size=16).hexdigest() if before else None)
+        found.append(hashlib.blake2b(before.encode("utf-8"), digest_size=8).hexdigest() if before else None)
     return pa.array(found, pa.string())
 
 
@@ -195,6 +226,10 @@ def _halves(contents: pa.Array) -> tuple[Hashes, Hashes]:
     values = (digits & 15) + 9 * (digits >> 6)
     halves = ((values[:, ::2] << 4) | values[:, 1::2]).reshape(-1, 2, 8).view(">u8")
     return halves[:, 0, 0].astype(np.uint64), halves[:, 1, 0].astype(np.uint64)
+
+
+def _joined_flags(parts: list[Flags]) -> Flags:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=bool)
 
 
 def _joined(parts: list[npt.NDArray[Number]], kind: type[Number]) -> npt.NDArray[Number]:

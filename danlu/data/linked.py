@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
+
+from danlu.data.near import components
 
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -32,13 +32,6 @@ def contracted(pairs: Integers, equal: Flags | None, texts: int) -> tuple[Intege
     key = components(pairs[equal], texts)
     others = key[pairs[~equal]]
     return key, others[others[:, 0] != others[:, 1]]
-
-
-def components(edges: Integers, size: int) -> Integers:
-    """The number of the connected component of each of `size` nodes."""
-    ones = np.ones(len(edges), dtype=np.int8)
-    graph = sparse.coo_matrix((ones, (edges[:, 0], edges[:, 1])), shape=(size, size))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,7 +57,7 @@ class FileTally:
 
     def card(self) -> dict[str, Any]:
         """The file's entry in card.json."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return dict(vars(self))
 
 
 @dataclass(kw_only=True)

@@ -1,6 +1,7 @@
-"""Over- and under-sampling of training rows, and SMOTE over their vectors. For training rows only.
+"""Over- and under-sampling of training rows. For training rows only.
 
-Shapes: N rows, D numbers for each.
+N rows, K classes. New rows between others (SMOTE) are made of vectors, and no task reads these: of texts, new rows come
+from `danlu.data.augment`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from danlu.core.errors import DataError
-from danlu.core.lazy import need
 from danlu.data.balance.config import Target
 from danlu.data.sides import scramble
 
@@ -62,55 +62,6 @@ def undersample(labels: Labels, target: Target, seed: int, *, keys: Keys = None)
     classes, sizes = _classes(labels)
     wanted = np.minimum(np.maximum(_round(_DOWN[target](sizes)), 1), sizes)
     return _repeated(classes, sizes, wanted, _hashes(keys, len(labels), seed))
-
-
-def smote(
-    vectors: npt.ArrayLike, labels: Sequence[str], seed: int, *, target: Target = "largest", neighbours: int = 5
-) -> tuple[npt.NDArray[np.float64], list[str]]:
-    """Vectors [M, D] and labels [M]: the given ones [N, D], then new ones of the classes below `target`.
-
-    A new vector lies between a row and one of its nearest `neighbours` of the same class (SMOTE: Chawla et al. 2002,
-    arXiv:1106.1813; by imbalanced-learn). Which new ones come out does not depend on the order of rows. Raises
-    `DataError` for a class with one row, which has no neighbour, and for vectors that are not finite or do not match;
-    `MissingDependency` without imbalanced-learn.
-    """
-    rows = np.asarray(vectors, dtype=np.float64)
-    if rows.ndim != 2 or len(rows) != len(labels):
-        raise DataError(
-            f"{len(labels):,} labels came with vectors of shape {rows.shape}; expected one row for each label."
-        )
-    if not np.isfinite(rows).all():
-        raise DataError("Vectors hold NaN or infinity. SMOTE needs finite numbers; fill or drop what is missing first.")
-    classes, sizes = _classes(labels)
-    names = np.unique(np.asarray(labels, dtype=str))
-    wanted = np.maximum(_round(_UP[target](sizes)), sizes)
-    if alone := [str(names[place]) for place in np.flatnonzero((wanted > sizes) & (sizes < 2))]:
-        raise DataError(
-            f"SMOTE needs two rows of a class to lie between, and there is one of {', '.join(map(repr, alone))}. Add "
-            "rows, merge the class with another, or use balance.method: oversample."
-        )
-    made: list[npt.NDArray[np.float64]] = []
-    made_labels: list[str] = []
-    for number in np.flatnonzero(wanted > sizes).tolist():
-        new = _between(rows[classes == number], int(wanted[number] - sizes[number]), neighbours, seed)
-        made.append(new)
-        made_labels += [str(names[number])] * len(new)
-    return np.concatenate([rows, *made]), [*map(str, labels), *made_labels]
-
-
-def _between(rows: npt.NDArray[np.float64], count: int, neighbours: int, seed: int) -> npt.NDArray[np.float64]:
-    """`count` new rows between those of one class [n, D], n > 1, whatever their order."""
-    library = need("imblearn.over_sampling", extra="balance")
-    digests = np.array([hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest() for row in rows])
-    rows = rows[np.argsort(digests, kind="stable")]
-    sampler = library.SMOTE(
-        sampling_strategy={0: len(rows) + count},
-        k_neighbors=min(neighbours, len(rows) - 1),
-        random_state=seed % 2**32,
-    )
-    # The sampler wants a second class, which it does not look at.
-    everything, _ = sampler.fit_resample(np.concatenate([rows, rows[:1]]), [0] * len(rows) + [1])
-    return np.asarray(everything[len(rows) + 1 :], dtype=np.float64)
 
 
 def _classes(labels: Labels) -> tuple[Integers, Integers]:

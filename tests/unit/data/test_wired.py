@@ -213,7 +213,7 @@ def test_turns_are_masked_across_and_kept_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"balance": {"method": "smote"}}, "needs a model that reads vectors"),
+        ({"balance": {"method": "smote"}}, "'oversample' or 'undersample'"),
         ({"split": {"by": "time"}}, "needs data.time"),
         ({"duplicates": {"keep": "newest"}}, "needs data.time"),
         ({"speaker": "who"}, "speaker needs conversation"),
