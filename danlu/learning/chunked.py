@@ -52,7 +52,7 @@ class States:
         """Of some places [C, H], as float32 [C, V]."""
         with torch.autocast(hidden.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             logits: torch.Tensor = self.head(hidden).float()
-            return logits
+        return logits
 
 
 def worth(places: int, vocabulary: int) -> bool:
@@ -143,20 +143,21 @@ def _in_place_of(model: Any, head: nn.Module, other: nn.Module) -> Iterator[None
 
 def mean_loss(found: States, targets: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy over the targets among `targets` [R, T]; float32, no number where there are none."""
-    wanted = targets != NO_TARGET
-    loss: torch.Tensor = _MeanLoss.apply(  # type: ignore[no-untyped-call]
-        found.hidden[wanted], found.head.weight, found.head.bias, targets[wanted], found
-    )
-    return loss
+    return _applied(_MeanLoss, found, targets, targets != NO_TARGET)
 
 
 def token_losses(found: States, targets: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of each of `targets` [R, T], 0 where it is none; float32."""
     wanted = targets != NO_TARGET
-    some = _TokenLosses.apply(  # type: ignore[no-untyped-call]
+    some = _applied(_TokenLosses, found, targets, wanted)
+    return torch.zeros(targets.shape, device=some.device).masked_scatter(wanted, some)
+
+
+def _applied(function: Any, found: States, targets: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    loss: torch.Tensor = function.apply(
         found.hidden[wanted], found.head.weight, found.head.bias, targets[wanted], found
     )
-    return torch.zeros(targets.shape, device=some.device).masked_scatter(wanted, some)
+    return loss
 
 
 def sum_of(found: States, wanted: torch.Tensor, loss: Callable[[torch.Tensor, slice], torch.Tensor]) -> torch.Tensor:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
 from danlu.core.errors import Interrupted
+from danlu.learning import chunked
 from danlu.learning.objectives import causal
 from danlu.train import stage
 from tests.unit.train.conftest import Attempt
@@ -52,6 +54,26 @@ def test_a_resumed_run_tokenizes_nothing_again_and_half_a_shard_is_none(
 
     monkeypatch.setattr(causal, "encode_documents", fail)
     assert content(attempt("again", "generate").out) == content(whole.out)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"batching": {"packing": True}}, {"checkpointing": True}], ids=["packed", "spare"]
+)
+def test_a_loss_in_chunks_learns_the_same_and_resumes_bit_equal(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    settings |= {"max_samples": 96, "optimizer": {"kind": "sgd"}, "learning_rate": 0.05}
+    plain = attempt("plain", "generate", **settings)
+    monkeypatch.setattr(chunked, "MANY_LOGITS", 0)
+    monkeypatch.setattr(chunked, "CHUNK_LOGITS", 10_000)
+    whole = attempt("whole", "generate", **settings)
+    with pytest.raises(Interrupted):
+        attempt("resumed", "generate", stop_after=5, **settings)
+    assert content(attempt("resumed", "generate", **settings).out) == content(whole.out)
+    ours, theirs = (load_file(ctx.out / "model.safetensors") for ctx in (whole, plain))
+    assert any((ours[name] != theirs[name]).any() for name in ours), "the loss was not taken in chunks"
+    for name, weight in ours.items():
+        assert (weight - theirs[name]).abs().max() < 1e-5, name
 
 
 def test_what_an_attempt_warned_of_stands_in_the_logs_of_the_next(attempt: Attempt, tmp_path: Path) -> None:
