@@ -334,8 +334,16 @@ _EXPECTED = {
 }
 
 
+def _explain_kind(problem: Any, location: Location, _kind: type[Recipe]) -> str:
+    got, expected = str(problem["ctx"]["tag"]), problem["ctx"]["expected_tags"]
+    near = difflib.get_close_matches(got, [each.strip(" '") for each in expected.split(",")], n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"{_dotted(location)}.kind is {got!r}. Expected one of {expected}.{hint}"
+
+
 #: pydantic's type of error -> how it is told
 _EXPLAIN = {
+    "union_tag_invalid": _explain_kind,
     "extra_forbidden": _explain_unknown,
     "missing": _explain_missing,
     "value_error": _explain_rule,

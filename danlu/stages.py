@@ -45,7 +45,7 @@ STAGES: tuple[Stage, ...] = in_order(
             run="danlu.data.duplicates:run",
             reads=("clean",),
             writes="Links",
-            version=12,
+            version=13,
             example="danlu.examples:EXAMPLE",
         ),
         Stage(
@@ -54,7 +54,7 @@ STAGES: tuple[Stage, ...] = in_order(
             run="danlu.data.stage:run",
             reads=("clean", "duplicates"),
             writes="Corpus",
-            version=16,
+            version=17,
             libraries=("scikit-learn",),
             example="danlu.examples:EXAMPLE",
         ),
@@ -135,7 +135,7 @@ STAGES: tuple[Stage, ...] = in_order(
             run="danlu.release.stage:run",
             reads=("data", "train", "compress", "evaluate", "speed"),
             writes="Release",
-            version=4,
+            version=5,
             example="danlu.examples:EXAMPLE",
         ),
     )

@@ -52,8 +52,9 @@ class Texts:
         """What is wrong with them, of so many `rows`."""
         torn = len(self._labels) - self.usable
         if torn:
-            every = "Every text" if not self.usable else f"{torn:,} of {len(self._labels):,} texts"
-            yield f"{every} occurs with different labels; such rows are rejected (data.label_conflicts)."
+            some = f"{torn:,} of {len(self._labels):,} texts occur{'s' if torn == 1 else ''}"
+            found = some if self.usable else "Every text occurs"
+            yield f"{found} with different labels; such rows are rejected (data.label_conflicts)."
         if rows < LEAST_ROWS:
             yield f"Only {rows} rows: a run needs at least {LEAST_ROWS}."
         elif self.usable < LEAST_ROWS:

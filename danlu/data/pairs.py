@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from danlu.data.config import NearConfig
 from danlu.data.keys import Integers, links_among, numbered
-from danlu.data.linked import components
+from danlu.data.near import components
 from danlu.data.rows import PAIR_ROLES
 from danlu.data.tables import batches
 

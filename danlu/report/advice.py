@@ -61,7 +61,7 @@ def doubt(numbers: Numbers) -> Sentence | None:
     never = never_said(numbers)
     if comparison and not comparison["significant"] and not is_cheap(numbers):
         return {"en": "the cheap baseline does as well: consider it", "zh": "简单基线也差不多：请考虑用它"}
-    if comparison and numbers["ahead"] is False:
+    if comparison and comparison["significant"] and numbers["ahead"] is False:
         return {"en": "the cheap baseline does better: consider it", "zh": "简单基线更好：请考虑用它"}
     return never and {"en": f"it {never['en']}", "zh": f"它{never['zh']}"}
 

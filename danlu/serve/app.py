@@ -167,7 +167,7 @@ def _add_answers(app: FastAPI, live: Live, config: ServeConfig, keys: Keys | Non
 
 async def _predict(live: Live, config: ServeConfig, body: forms.PredictRequest) -> Response:
     texts = [body.text] if body.text is not None else list(body.texts or [])
-    check_texts(texts, config)
+    check_texts(texts, config, "texts" if body.text is None else "text")
     with live.use() as served:
         check_task(served, "classify")
         rows = await served.batcher.predict(texts)

@@ -25,7 +25,8 @@ def check_texts(texts: Sequence[str], config: ServeConfig, parameter: str = "tex
         raise ApiError(400, "too_many_texts", message, parameter)
     for index, text in enumerate(texts):
         if len(text) > config.max_characters:
-            message = f"Text {index} has {len(text):,} characters; at most {config.max_characters:,} are taken."
+            which = f"Text {index + 1}" if len(texts) > 1 else "The text"
+            message = f"{which} has {len(text):,} characters; at most {config.max_characters:,} are taken."
             raise ApiError(400, "text_too_long", message, parameter)
 
 

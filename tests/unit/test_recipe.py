@@ -38,6 +38,10 @@ def test_a_short_recipe_is_enough() -> None:
         (("  learning_rate: 1e-4", "  learning_rate: -1"), r"r:9: train\.learning_rate is -1"),
         (("name: shop", "name: My Shop"), r"r:1: name: 'My Shop' cannot be a folder's name"),
         (("task: classify", "task: clasify"), r"r:2: task is 'clasify'.*'classify', 'generate' or 'embed'"),
+        (
+            ("scratch: {layers: 1}", "classic: {kind: logistc}"),
+            r"model.classic.kind is 'logistc'. Expected one of 'logistic', .*Did you mean 'logistic'",
+        ),
         (("task: classify\n", ""), r"r: 'task' is missing"),
         (("train:", "epochs: 3\ntrain:"), r"r:8: there is no key 'epochs'. It belongs under 'train'"),
         (("train:", "name: twice\ntrain:"), r"r:8: 'name' is given twice"),
