@@ -17,7 +17,6 @@ EXTRA_OF: dict[str, str] = {
     "ftfy": "data",
     "httpx": "augment",
     "huggingface_hub": "train",
-    "imblearn": "balance",
     "jinja2": "report",
     "lightgbm": "classic",
     "markitdown": "documents",
