@@ -27,4 +27,4 @@ def test_bases_of_a_task_as_json() -> None:
 
 def test_a_task_without_bases_names_the_others(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipe", "bases", "--task", "classifi"]) == 2
-    assert "expected one of classify, generate" in capsys.readouterr().err
+    assert "expected one of classify, embed, generate" in capsys.readouterr().err
