@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import importlib.metadata
+import itertools
 import json
 import os
 import shutil
@@ -197,7 +198,11 @@ class Runner:
         return artifact
 
     def _environment(self, stage: Stage) -> dict[str, str]:
-        environment = library_versions(stage.libraries)
+        started = [row for row in self.stages if row.name in stage.starts]
+        # What a stage starts is a part of it: other code or libraries there give other results here.
+        libraries = itertools.chain(stage.libraries, *(row.libraries for row in started))
+        environment = library_versions(tuple(dict.fromkeys(libraries)))
+        environment |= {f"stage {row.name}": str(row.version) for row in started}
         if stage.numeric or stage.machine:
             environment["threads"] = str(self.caps.threads)
             environment["instructions"] = " ".join(this_machine().instructions)

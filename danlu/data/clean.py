@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 
 from danlu.core.artifact import write_json
 from danlu.core.context import Context
+from danlu.core.errors import DataError
 from danlu.data.card import CleanCard, Funnel
 from danlu.data.checks import check_rows, spelling_warnings
 from danlu.data.config import CleanConfig, CleanStage
-from danlu.data.identity import read_key
+from danlu.data.identity import IdentityKey, read_key
 from danlu.data.reader import Input, read_sources
 from danlu.data.rows import BROKEN, Columns
 from danlu.data.sample import sample
@@ -75,8 +76,7 @@ def _columns(ctx: Context, config: CleanStage) -> Columns:
         speaker=data.speaker,
         shapes=not labelled,
         speakers=Speakers(names=data.speakers, learn=frozenset(data.learn)),
-        # The key lies beside its mark, and is read anew: a job's description, which is a file, does not hold it.
-        key=None if mark is None or data.identity_key is None else read_key(mark.parent, data.identity_key.env),
+        key=None if mark is None or data.identity_key is None else _key(mark, data.identity_key.env),
     )
 
 
@@ -145,3 +145,14 @@ def _near_misses(rows: pa.Table) -> pa.Table:
     kinds = pc.list_flatten(rows["near_misses"])
     taken = rows.select(["id", "origin"]).take(owner)
     return taken.append_column("kind", kinds).cast(NEAR_MISSES)
+
+
+def _key(mark: Path, env: str | None) -> IdentityKey:
+    """The key that lies beside its mark, read anew: a job's description, which is a file, does not hold it.
+
+    Raises `DataError` where it is another than the one that the fingerprint is of.
+    """
+    key = read_key(mark.parent, env)
+    if key.mark != mark.read_text(encoding="ascii").strip():
+        raise DataError("The key of subjects and conversations became another while the run began. Run again.")
+    return key

@@ -18,7 +18,7 @@ from typing import Any
 
 from danlu.core.errors import StorageError, UserError, from_os_error
 from danlu.core.resource import Site
-from danlu.core.store import write_atomically
+from danlu.core.store import sync, write_atomically
 from danlu.data.config import IdentityKeyConfig
 
 _BYTES = 32
@@ -110,6 +110,7 @@ def _make(path: Path) -> None:
         file.write(f"{secrets.token_bytes(_BYTES).hex()}\n")
         file.flush()
         os.fsync(file.fileno())
+    sync(path.parent)
 
 
 def key_of(said: dict[str, Any] | None, folder: Path) -> IdentityKey | None:

@@ -5,6 +5,7 @@ N test rows, each a query and a text that belongs to it; Q different queries, P 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -133,13 +134,14 @@ class EmbedEvidence:
         """
         test = self._test.first(rows)
         texts = list(dict.fromkeys([*test.texts, *test.pairs]))
-        engine = load(folder, self._ctx.threads)
         found: list[np.ndarray] = []
-        with self._ctx.progress(f"answering with {folder.name}", total=len(texts), unit="texts") as bar:
+        with (
+            contextlib.closing(load(folder, self._ctx.threads)) as engine,
+            self._ctx.progress(f"answering with {folder.name}", total=len(texts), unit="texts") as bar,
+        ):
             for begin in range(0, len(texts), _TEXTS_AT_ONCE):
                 found.append(engine.embed(texts[begin : begin + _TEXTS_AT_ONCE]))
                 bar.advance(len(found[-1]))
-        engine.close()
         vectors = np.concatenate(found)
         wrong = int((~np.isfinite(vectors)).any(axis=1).sum())
         if wrong:

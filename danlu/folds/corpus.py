@@ -12,6 +12,8 @@ from danlu.core.artifact import Artifact, write_json
 from danlu.core.errors import DataError
 
 _FOLD = "fold"
+#: What made a row that is not of the data itself; null for the others.
+_ADDED = "operation"
 #: The parts whose rows are in folds. What the corpus itself holds back for the test is in none and stays untouched.
 _DEALT = ("train", "validation")
 
@@ -33,10 +35,13 @@ def write_fold(corpus: Artifact, fold: int, folder: Path) -> dict[str, int]:
     """Write the corpus of a fold; returns the rows of each part.
 
     Train and validation are those of the corpus without the fold's rows, so that early stopping looks at none of them;
-    test is the fold's rows of both. Groups of near duplicates lie in one fold, so none is on two sides.
+    test is the fold's real rows of both: what was added for training (rewritten texts, repeats) is no evidence. Groups
+    of near duplicates lie in one fold, so none is on two sides.
     """
     parts = {part: _read(corpus / part, [(_FOLD, "!=", fold)]) for part in _DEALT}
     held_out = pa.concat_tables([_read(corpus / part, [(_FOLD, "=", fold)]) for part in _DEALT])
+    if _ADDED in held_out.schema.names:
+        held_out = held_out.filter(pc.is_null(held_out[_ADDED]))
     parts["test"] = held_out.sort_by("id")
     for part, rows in parts.items():
         if not rows.num_rows:

@@ -37,7 +37,11 @@ def run(ctx: Context, config: FoldsStage) -> None:
             kept = ctx.state / f"fold-{fold}.json"
             if not kept.exists():
                 write_json_atomically(kept, _held_out(ctx, config, corpus, fold))
-            results.append(json.loads(kept.read_text(encoding="utf-8")))
+            found = json.loads(kept.read_text(encoding="utf-8"))
+            # Only now, and again after a kill in between: the scores are safe. Nothing else reads a corpus like it.
+            for name, fingerprint in found.pop("made").items():
+                forget(ctx, name, fingerprint)
+            results.append(found)
             primary = results[-1]["primary"]
             bar.advance(1, **{primary: results[-1]["scores"].get(primary) or 0.0})
     spread = spread_of([result["scores"] for result in results])
@@ -81,17 +85,14 @@ def _held_out(ctx: Context, config: FoldsStage, corpus: Artifact, fold: int) -> 
         child = Child(ctx, name, section, observe=_observer(ctx, fold), inputs=inputs)
         inputs[name] = watched(ctx, child)
     evidence = inputs["evaluate"].json("evidence.json")
-    found = {
+    return {
         "fold": fold,
         "rows": rows,
         "primary": evidence["primary"],
         "scores": {name: score["value"] for name, score in evidence["scores"].items()},
         "leaked_rows": evidence["leaked_rows"],
+        "made": {name: artifact.fingerprint for name, artifact in inputs.items()},
     }
-    # Whatever a killed attempt made is of this fold too: nothing else reads a corpus like it.
-    for name, artifact in inputs.items():
-        forget(ctx, name, artifact.fingerprint)
-    return found
 
 
 def _road(config: FoldsStage) -> dict[str, BaseModel]:

@@ -154,8 +154,11 @@ def token_losses(found: States, targets: torch.Tensor) -> torch.Tensor:
 
 
 def _applied(function: Any, found: States, targets: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    # Inside `forward` gradients are always off, and what needs one is asked of the tensors alone: a validation, where
+    # nobody wants any, has to be told of.
+    learning = torch.is_grad_enabled()
     loss: torch.Tensor = function.apply(
-        found.hidden[wanted], found.head.weight, found.head.bias, targets[wanted], found
+        found.hidden[wanted], found.head.weight, found.head.bias, targets[wanted], found, learning
     )
     return loss
 
@@ -189,9 +192,11 @@ class _MeanLoss(torch.autograd.Function):
         bias: torch.Tensor | None,
         targets: torch.Tensor,
         found: States,
+        learning: bool,
     ) -> torch.Tensor:
         ctx.targets = len(targets)
-        losses, ctx.gradients = _in_chunks(found, hidden, weight, bias, targets, ctx.needs_input_grad[:3])
+        needed = ctx.needs_input_grad[:3] if learning else (False, False, False)
+        losses, ctx.gradients = _in_chunks(found, hidden, weight, bias, targets, needed)
         return losses.mean()
 
     @staticmethod
@@ -200,7 +205,7 @@ class _MeanLoss(torch.autograd.Function):
         if gradients is None:
             raise RuntimeError("The gradient of a loss in chunks can be asked for once.")
         factor = outer[0] / ctx.targets
-        return *(None if gradient is None else gradient.mul_(factor) for gradient in gradients), None, None
+        return *(None if gradient is None else gradient.mul_(factor) for gradient in gradients), None, None, None
 
 
 class _TokenLosses(torch.autograd.Function):
@@ -214,6 +219,7 @@ class _TokenLosses(torch.autograd.Function):
         bias: torch.Tensor | None,
         targets: torch.Tensor,
         found: States,
+        _learning: bool,
     ) -> torch.Tensor:
         ctx.save_for_backward(hidden, weight, bias, targets)
         ctx.found = found
@@ -223,7 +229,7 @@ class _TokenLosses(torch.autograd.Function):
     def backward(ctx: Any, *outer: torch.Tensor) -> Any:
         hidden, weight, bias, targets = ctx.saved_tensors
         needed = ctx.needs_input_grad[:3]
-        return *_in_chunks(ctx.found, hidden, weight, bias, targets, needed, outer[0])[1], None, None
+        return *_in_chunks(ctx.found, hidden, weight, bias, targets, needed, outer[0])[1], None, None, None, None
 
 
 _Gradients = tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]

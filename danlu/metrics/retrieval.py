@@ -19,6 +19,7 @@ from danlu.core.tasks import TASKS
 from danlu.metrics.baseline import FEATURES, features_for
 from danlu.metrics.bootstrap import Floats, Score, resampled_sums, score
 from danlu.metrics.paired import verdict
+from danlu.metrics.proportions import with_ends
 
 NAME = TASKS["embed"].baseline
 
@@ -103,13 +104,16 @@ def scores_by_query(ranks: Sequence[Integers]) -> dict[str, Floats]:
 
 
 def retrieval(ranks: Sequence[Integers], resamples: int = 1_000, seed: int = 1) -> dict[str, Score]:
-    """Scores of a search, with intervals: queries are resampled, the pool stays."""
+    """Scores of a search, with intervals: queries are resampled, the pool stays.
+
+    Where all queries have one score, the interval is Wilson's for a proportion: few queries prove little.
+    """
     by_query = scores_by_query(ranks)
     values = np.stack(list(by_query.values()), axis=1)
     rows = len(values)
     drawn = resampled_sums(values, resamples, seed) / rows if rows > 1 and resamples > 0 else None
     return {
-        name: score(column.mean(), None if drawn is None else drawn[:, place], rows)
+        name: with_ends(score(column.mean(), None if drawn is None else drawn[:, place], rows), rows)
         for place, (name, column) in enumerate(by_query.items())
     }
 

@@ -445,4 +445,4 @@ def _beats(gate: dict[str, Any], numbers: Numbers) -> str:
     return f"比{name}好 {apart}（{by}）" + ("" if comparison["significant"] else "，可能是偶然")
 
 
-_GATE_FUNCTIONS: dict[str, Callable[[dict[str, Any], Numbers], str]] = {"beats": _beats}
+_GATE_FUNCTIONS: dict[str, Callable[[dict[str, Any], Numbers], str]] = {"beats": _beats, "not_worse": _beats}

@@ -42,12 +42,12 @@ def make(config: ContrastiveObjective, facts: Facts) -> Objective:
         hidden = forward(model, batch).last_hidden_state
         found = pooled(hidden, to_device(batch.mask, hidden.device), config.pooling)
         queries, matches = found[: len(batch)], found[len(batch) :]
-        same = to_device(same_texts(batch), device_of(model))
+        same = to_device(np.logical_or(*same_texts(batch)), device_of(model))
         own = torch.arange(len(batch), device=found.device)
         cosines = queries @ matches.T / config.temperature
-        loss = F.cross_entropy(cosines.masked_fill(same[1], -torch.inf), own)
+        loss = F.cross_entropy(cosines.masked_fill(same, -torch.inf), own)
         if config.both_ways:
-            loss = (loss + F.cross_entropy(cosines.T.masked_fill(same[0], -torch.inf), own)) / 2
+            loss = (loss + F.cross_entropy(cosines.T.masked_fill(same, -torch.inf), own)) / 2
         # Validation compares each query with the texts of the whole part, once all vectors are there.
         vectors = torch.empty(0) if model.training else torch.stack([queries, matches], dim=1)
         return Outcome(loss=loss, weight=float(len(batch)), predicted=vectors)
@@ -84,7 +84,8 @@ def text_numbers(tokens: list[list[int]]) -> np.ndarray:
 def same_texts(batch: Batch) -> np.ndarray:
     """[2, B, B] of bool: which queries, and which of their texts, are equal to one another, each to itself apart.
 
-    A text that is right for two queries of a batch is no wrong one for either.
+    A text that is right for two queries of a batch is no wrong one for either, and of two texts that are right for one
+    query neither is.
     """
     sides = batch.columns["labels"].T
     equal: np.ndarray = (sides[:, :, None] == sides[:, None, :]) & ~np.eye(len(batch), dtype=bool)

@@ -59,6 +59,20 @@ def test_each_row_is_held_out_once_and_then_nowhere_else(tmp_path: Path) -> None
     assert card["labels"] == ["a", "b"] and "naive" not in card
 
 
+def test_rows_that_were_added_for_training_are_no_evidence(tmp_path: Path) -> None:
+    whole = corpus(tmp_path / "corpus")
+    table = {"id": ["99-train-0", "99-train-1"], "text": ["t"] * 2, "fold": pa.array([0, 1], pa.int8())}
+    added = pa.table(table | {"operation": ["repeat", "eda"]})
+    parquet.write_table(added, whole.folder / "train" / "part-added-00000.parquet")
+    for part in whole.folder.glob("*/part-[05].parquet"):
+        rows = parquet.read_table(part)
+        parquet.write_table(rows.append_column("operation", pa.nulls(len(rows), pa.string())), part)
+    write_fold(whole, 0, tmp_path / "0")
+    found = ids(tmp_path / "0")
+    assert "99-train-0" not in found["train"] + found["validation"] + found["test"]
+    assert "99-train-1" in found["train"]
+
+
 def test_a_corpus_that_cannot_be_dealt_out_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Set data\.split\.folds, such as 5"):
         count_folds(corpus(tmp_path / "none", folds=None))

@@ -62,6 +62,14 @@ def test_scores_by_hand() -> None:
     assert retrieval(ranks[:1])["mrr_at_10"] == {"value": 1.0, "low": None, "high": None}
 
 
+def test_few_queries_prove_little() -> None:
+    for rank, end in ((1, "high"), (50, "low")):
+        found = retrieval([np.array([rank])] * 8, resamples=200)["recall_at_1"]
+        assert found[end] == found["value"]
+        assert found["low"] is not None and found["high"] is not None
+        assert found["high"] - found["low"] > 0.2
+
+
 def test_validation_and_test_score_alike() -> None:
     numbers = np.array([[0, 10], [1, 11], [1, 12], [2, 11], *([n, n + 10] for n in range(3, 40))])
     vectors = np.stack([random_units(len(numbers), 1), random_units(len(numbers), 2)], axis=1)
