@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from danlu.examples import tiny_recipe
 from tests.e2e.conftest import danlu
 from tests.unit.sources.hub_server import environment, serving
 from tests.unit.sources.test_hub_models import tiny_base
 
 
+@pytest.mark.slow  # that it is fetched and found by its name is in the unit tests too
 def test_a_base_is_fetched_trained_and_told_with_its_licence(tmp_path: Path) -> None:
     sections = tiny_recipe(tmp_path)
     sections["model"] = {"base": "minilm", "max_length": 48}

@@ -11,7 +11,7 @@ from danlu.examples import tiny_recipe
 from tests.e2e.conftest import serving, walk
 
 
-@pytest.mark.parametrize("kind", ["logistic", "gradient_boosting"])
+@pytest.mark.parametrize("kind", ["logistic", pytest.param("gradient_boosting", marks=pytest.mark.slow)])
 def test_from_rows_to_answers(kind: str, tmp_path: Path) -> None:
     sections = tiny_recipe(tmp_path, rows=400)
     sections |= {"model": {"classic": {"kind": kind}}, "train": {"class_weights": "balanced"}}
