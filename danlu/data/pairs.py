@@ -30,7 +30,7 @@ def is_paired(folder: Path) -> bool:
         if "pair" in pq.read_schema(path).names:
             return True
         for batch in batches(folder, ["roles"]) if "roles" in pq.read_schema(path).names else ():
-            return batch.num_rows > 0 and batch.column(0)[0].as_py() == list(PAIR_ROLES)
+            return bool(batch.num_rows and batch.column(0)[0].as_py() == list(PAIR_ROLES))
     return False
 
 

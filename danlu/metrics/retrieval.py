@@ -62,8 +62,8 @@ def search(queries: Any, pool: Any, right: Sequence[Integers], advance: Callable
     at_once = max(1, _SIMILARITIES_AT_ONCE // max(1, pool.shape[0]))
     turned = pool.T
     for start in range(0, queries.shape[0], at_once):
-        found = queries[start : start + at_once] @ turned
-        table = found.toarray() if issparse(found) else np.asarray(found)
+        found: Any = queries[start : start + at_once] @ turned
+        table = np.asarray(found.toarray() if issparse(found) else found)
         for row, own in zip(table, right[start : start + at_once], strict=True):
             values = row[own]
             above = np.array(

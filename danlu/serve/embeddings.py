@@ -15,7 +15,7 @@ from danlu.serve.errors import ApiError
 from danlu.serve.forms import Text
 from danlu.serve.live import Live
 
-_EXAMPLES = [{"input": "怎么退货？"}, {"input": ["怎么退货？", "发票怎么开"], "encoding_format": "base64"}]
+_EXAMPLES: list[Any] = [{"input": "怎么退货？"}, {"input": ["怎么退货？", "发票怎么开"], "encoding_format": "base64"}]
 
 
 class EmbeddingsRequest(BaseModel):

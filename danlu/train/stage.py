@@ -329,7 +329,7 @@ def _write_facts(
             "base": _told_base(config.model.base),
             "licence": config.model.licence,
         }
-        | ({} if publish is None else publish(ctx.out, model, max_length)),
+        | ({} if publish is None else dict(publish(ctx.out, model, max_length))),
     )
     write_json(
         ctx.out / "training.json",
