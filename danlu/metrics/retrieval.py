@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, hstack, issparse
+from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
@@ -63,7 +63,7 @@ def search(queries: Any, pool: Any, right: Sequence[Integers], advance: Callable
     turned = pool.T
     for start in range(0, queries.shape[0], at_once):
         found: Any = queries[start : start + at_once] @ turned
-        table = np.asarray(found.toarray() if issparse(found) else found)
+        table = found if isinstance(found, np.ndarray) else np.asarray(found.toarray())
         for row, own in zip(table, right[start : start + at_once], strict=True):
             values = row[own]
             above = np.array(

@@ -2,8 +2,9 @@
 
     python recipes/data/make_shop.py
 
-In Chinese and English, made by rule from the phrases below, all of them written for this: no customer has ever said any of it. Good enough to
-see instruction tuning, preference tuning and search work in a minute on a laptop, and no measure of anything else.
+In Chinese and English, made by rule from the phrases below, all of them written for this: no customer has ever said any
+of it. Good enough to see instruction tuning, preference tuning and search work in a minute or two on a laptop, and no
+measure of anything else.
 """
 
 from __future__ import annotations
