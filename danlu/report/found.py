@@ -12,7 +12,7 @@ def found(numbers: dict[str, Any], words: Words) -> Plot | None:
     evidence, baseline = numbers["evidence"], numbers["baseline"] or {}
     if not evidence or not evidence.get("found"):
         return None
-    rivals = (
+    rivals: tuple[tuple[Mark, Any, str, str], ...] = (
         (Mark(colour="accent", shape="dot", text=words["model"]), evidence["found"], ACCENT, "o"),
         (Mark(colour="second", shape="square", text=words["baseline_same"]), baseline.get("found"), SECOND, "s"),
         (
