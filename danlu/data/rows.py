@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from danlu.data.identity import IdentityKey
 from danlu.data.told import told_speaker
 from danlu.sources.records import Row
-from danlu.sources.shapes import DEFAULT_SPEAKERS, USER, Misshapen, Speakers, Turn, recognise
+from danlu.sources.shapes import DEFAULT_SPEAKERS, Misshapen, Speakers, first_exchange, recognise
 from danlu.sources.values import as_text
 
 NO_TEXT = "no_text"
@@ -79,7 +78,7 @@ def read_text(values: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
         raise Unusable(BROKEN, f"{shape.name}: {error.told(told_speaker)}") from None
     turns = [turn for turn in sample.turns if turn.text.strip()]
     if columns.pair is not None:
-        return _as_pair(*first_exchange(turns))
+        return _as_pair(*(first_exchange(turns) or ("", "")))
     if not any(turn.learn for turn in turns):
         raise Unusable(NO_TEXT)
     parts = [turn.text for turn in turns]
@@ -90,17 +89,6 @@ def read_text(values: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
         "learn": [turn.learn for turn in turns],
         "rejected": sample.rejected,
     }
-
-
-def first_exchange(turns: Sequence[Turn]) -> tuple[str, str]:
-    """The first question of a conversation and its answer; later questions often mean nothing by themselves.
-
-    Raises `Unusable` where nobody asks before the first answer that is learned.
-    """
-    for before, turn in itertools.pairwise(turns):
-        if turn.learn and before.role == USER:
-            return before.text, turn.text
-    raise Unusable(NO_PAIR)
 
 
 def _as_pair(text: str, pair: str) -> dict[str, Any]:

@@ -238,7 +238,7 @@ def _speed(job: Job, rates: Rates) -> StageCost:
 
 def _scoring(job: Job, rows: int, rates: Rates) -> float:
     """Seconds in which an engine scores `rows` texts in float32."""
-    batches = scoring_batches(job.tokens, rows, 32)
+    batches = scoring_batches(job.tokens, rows * job.texts, 32)
     return seconds_of_scoring(forward(job.shape, batches, generates=job.generates), rates, mixed=False)
 
 

@@ -23,7 +23,15 @@ from danlu.sources.files import File
 from danlu.sources.formats import open_file
 from danlu.sources.places import Place, name_of, place_of
 from danlu.sources.records import TEXT_COLUMN, TEXT_FORMATS, Opened, Row, missing_column
-from danlu.sources.shapes import DEFAULT_SPEAKERS, Misshapen, Sample, Speakers, may_have_shape, recognise
+from danlu.sources.shapes import (
+    DEFAULT_SPEAKERS,
+    Misshapen,
+    Sample,
+    Speakers,
+    first_exchange,
+    may_have_shape,
+    recognise,
+)
 from danlu.sources.values import as_text
 
 #: About so many bytes of one source are looked at; the rest is counted by proportion.
@@ -38,7 +46,8 @@ _MOST_NAMES = 1_000
 class Found:
     """One row as the corpus would have it: its text and, for instruction data, its turns and the answer liked less.
 
-    `source`: its number; `label`: its class by the recipe's spelling, empty where none is read.
+    `source`: its number; `label`: its class by the recipe's spelling, empty where none is read; `pair`: the text that
+    belongs to `text`, where pairs are read.
     """
 
     text: str
@@ -46,6 +55,12 @@ class Found:
     label: str = ""
     turns: list[dict[str, Any]] | None = None
     rejected: str | None = None
+    pair: str | None = None
+
+    @property
+    def whole(self) -> str:
+        """What the data room compares and measures: of a pair both texts."""
+        return self.text if self.pair is None else f"{self.text}\n{self.pair}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +85,6 @@ class Look:
     cells: Mapping[tuple[int, str], float] = field(default_factory=dict)
     source_characters: Mapping[int, float] = field(default_factory=dict)
     known: tuple[int, int, int] = (0, 0, 0)
-
-    @property
-    def texts(self) -> list[str]:
-        """The texts of the sample."""
-        return [row.text for row in self.sample]
 
     @property
     def labels(self) -> list[str]:
@@ -109,8 +119,8 @@ def look(
     """Look at every source of `config`; `paths` are its local files in the same order.
 
     `columns` are those of the corpus that are wanted: with `turns` instruction data is read as the data room reads it,
-    all turns of a record together; with `label` classes are told apart. `sides`: contents [C], sorted, that an earlier
-    corpus knows, and the side [C] of each.
+    all turns of a record together; with `label` classes are told apart, with `pair` a row is two texts. `sides`:
+    contents [C], sorted, that an earlier corpus knows, and the side [C] of each.
 
     Raises `DataError` for an empty or unreadable file, an encoding that does not exist or does not fit, a text
     column that is not there, and sources without a single readable row.
@@ -144,7 +154,7 @@ def look(
                 count += 1
                 if sample.add(row):
                     new[row.label] += 1
-                    letters += len(row.text)
+                    letters += len(row.whole)
             seen += opened.position.bytes
             read += share * sizes[file.name]
         if count == 0:
@@ -192,7 +202,7 @@ class _Sample:
 
     def add(self, row: Found) -> bool:
         """Whether this row's text is a new one of a fit length."""
-        text = row.text
+        text = row.whole
         if not self._config.min_characters <= len(text) <= self._config.max_characters:
             return False
         mark = hashlib.sha256(text.encode("utf-8", "replace")).digest()[:12]
@@ -226,8 +236,9 @@ class _Reader:
         self._config = config
         self._source = source
         self._number = number
-        turns = "turns" in columns
-        self._speakers = Speakers(names=config.speakers, learn=frozenset(config.learn)) if turns else None
+        self._pair = config.pair if "pair" in columns else None
+        shaped = self._pair is not None or "turns" in columns
+        self._speakers = Speakers(names=config.speakers, learn=frozenset(config.learn)) if shaped else None
         self._label = config.label if "label" in columns and source.label is None else None
         self._fixed = source.label or "" if "label" in columns else ""
 
@@ -281,7 +292,15 @@ class _Reader:
             label = as_text(values[self._label]) or ""
             if not label.strip():
                 return None
-        return Found(text=text.strip(), source=self._number, label=merged(label, self._config.labels))
+        pair = as_text(values.get(self._pair)) if self._pair is not None else None
+        if self._pair is not None and not (pair or "").strip():
+            return None
+        return Found(
+            text=text.strip(),
+            source=self._number,
+            label=merged(label, self._config.labels),
+            pair=pair if pair is None else pair.strip(),
+        )
 
     def _shaped(self, read: Callable[[Mapping[str, Any], Speakers], Sample], values: Mapping[str, Any]) -> Found | None:
         try:
@@ -289,6 +308,12 @@ class _Reader:
         except Misshapen:
             return None
         turns = [turn for turn in sample.turns if turn.text.strip()]
+        if self._pair is not None:
+            exchange = first_exchange(turns)
+            if exchange is None:
+                return None
+            text, pair = exchange
+            return Found(text=text.strip(), pair=pair.strip(), source=self._number)
         if not any(turn.learn for turn in turns):
             return None
         return Found(

@@ -6,6 +6,7 @@ training's own order: the plan counts what they give. Shapes: M examples made of
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections import Counter
@@ -132,6 +133,7 @@ def columns_of(rows: Sequence[Found], kind: Kind) -> Rows:
     """The sample as the columns of a corpus part that an objective of this kind reads."""
     columns: dict[str, list[Any]] = {
         "text": [row.text for row in rows],
+        "pair": [row.pair for row in rows],
         "label": [row.label for row in rows],
         "turns": [row.turns for row in rows],
         "rejected": [row.rejected for row in rows],
@@ -165,7 +167,8 @@ def _learned(config: PlanStage, kind: Kind, seen: Look) -> tuple[Tokenizer, list
     else:
         apart = max(1, len(rows) // 4)
         known, measured = rows[apart:] or rows, rows[:apart]
-    texts = [row.text for row in known]
+    columns = columns_of(known, kind)
+    texts = list(itertools.chain.from_iterable(columns[name] for name in kind.texts))
     return train_tokenizer(texts, VOCABULARIES[kind.head], _vocabulary(config)), measured
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from danlu.learning.objectives.config import START, Cost, aim_of, cost_of
-from danlu.learning.objectives.table import KINDS
+from danlu.learning.objectives.table import KINDS, Kind
 from danlu.learning.optimizers.table import MAKERS
 from danlu.learning.regularizers.adversary import Adversary
 from danlu.plan.config import PlanStage
@@ -96,7 +96,16 @@ class Job(Amounts):
     @property
     def head(self) -> Head:
         """What stands behind the model's layers."""
-        return HEADS[KINDS[aim_of(self.config.task, self.config.train.objective).kind].head]
+        return HEADS[self._kind.head]
+
+    @property
+    def texts(self) -> int:
+        """Texts of a row that an engine reads one by one."""
+        return len(self._kind.texts)
+
+    @property
+    def _kind(self) -> Kind:
+        return KINDS[aim_of(self.config.task, self.config.train.objective).kind]
 
     @property
     def generates(self) -> bool:

@@ -12,8 +12,9 @@ No registration file: a shape is known by its keys. Values may be JSON in a cell
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +116,17 @@ class Shape:
     name: str
     known: Callable[[Mapping[str, Any]], bool]
     read: Callable[[Mapping[str, Any], Speakers], Sample]
+
+
+def first_exchange(turns: Sequence[Turn]) -> tuple[str, str] | None:
+    """The first question of a conversation and its answer; later questions often mean nothing by themselves.
+
+    None where nobody asks before the first answer that is learned.
+    """
+    for before, turn in itertools.pairwise(turns):
+        if turn.learn and before.role == USER:
+            return before.text, turn.text
+    return None
 
 
 def recognise(values: Mapping[str, Any]) -> Shape | None:

@@ -21,6 +21,7 @@ from accelerate.state import AcceleratorState
 
 from danlu.learning import scratch
 from danlu.learning.chat import TEMPLATE_FILE
+from danlu.learning.objectives.config import aim_of
 from danlu.learning.objectives.table import KINDS
 from danlu.plan.config import PlanStage
 from danlu.plan.corpus import Corpus
@@ -50,6 +51,8 @@ def records(task: str) -> list[dict[str, Any]]:
     """Rows as a source has them, of lengths from short to more than a model takes."""
     if task == "classify":
         return [{"text": words(row, 1 + row % 13), "label": NAMES[row % 2]} for row in range(ROWS)]
+    if task == "pairs":
+        return [{"text": words(row, 1 + row % 13), "pair": words(row + 4, 1 + row % 7)} for row in range(ROWS)]
     made: list[dict[str, Any]] = []
     for row in range(ROWS):
         if row % 5 == 0 and task == "mixed":
@@ -68,11 +71,19 @@ def records(task: str) -> list[dict[str, Any]]:
 def as_corpus(record: dict[str, Any]) -> dict[str, Any]:
     """A row as the data stage would write it."""
     if "text" in record:
-        return {"label": None, "turns": None, "rejected": None} | record
+        return {"label": None, "turns": None, "rejected": None, "pair": None} | record
     listed = record.get("messages") or [*record["prompt"], *record["chosen"]]
     turns = [{"role": turn["role"], "text": turn["content"], "learn": turn["role"] == "assistant"} for turn in listed]
     text = "\n".join(turn["text"] for turn in turns)
-    return {"text": text, "label": None, "turns": turns, "rejected": record.get("rejected")}
+    return {"text": text, "label": None, "turns": turns, "rejected": record.get("rejected"), "pair": None}
+
+
+def as_pair(record: dict[str, Any]) -> dict[str, Any]:
+    """A row as the data stage would write it for `embed`: of a conversation the first question and its answer."""
+    if "pair" in record:
+        return record
+    asked, answered = record["messages"][:2]
+    return {"text": asked["content"], "pair": answered["content"]}
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +93,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Path
     sizes = {"base": (2, 32), "teacher": (3, 48)}
     return {
         head: {name: write_model(root / head / name, head, *size) for name, size in sizes.items()}
-        for head in ("classifier", "causal")
+        for head in ("classifier", "causal", "encoder")
     }
 
 
@@ -125,8 +136,7 @@ def planned(sections: dict[str, Any], source: Path, folders: dict[str, Path]) ->
     """The plan of a training on the first rows of the source, whose share is known here."""
     recipe = Recipe.model_validate(sections)
     config = PlanStage.model_validate({name: getattr(recipe, name) for name in PlanStage.model_fields})
-    aim = config.train.objective
-    columns = KINDS[aim.kind if aim is not None else {"classify": "classes", "generate": "causal"}[config.task]].columns
+    columns = KINDS[aim_of(config.task, config.train.objective).kind].columns
     seen = look(config.data, [source], columns=columns)
     labels = seen.labels
     used = np.full((1, max(1, len(labels))), ROWS / max(1, len(labels)))
@@ -158,6 +168,10 @@ def passed(job: Job, works: list[Work], width: int) -> float:
     return sum(work.elements for work in works) / (8 * shape.width + shape.matrices * shape.inner)
 
 
+#: Tasks by the kind of records; all others are for models that generate or, as pairs, for those that embed.
+TASKS = {"classify": "classify", "pairs": "embed"}
+HEADS = {"classify": "classifier", "generate": "causal", "embed": "encoder"}
+
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "classes": ("classify", {}),
     "classes, a part": ("classify", {"max_samples": 30}),
@@ -181,6 +195,9 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "preference",
         {"objective": {"kind": "preference"}, "regularize": {"adversarial": {"kind": "fgm"}}, "micro_batch": 2},
     ),
+    "pairs": ("pairs", {}),
+    "pairs, by tokens": ("pairs", {"batching": {"tokens": 128}}),
+    "pairs of talks": ("talks", {"objective": {"kind": "contrastive"}}),
     "talks, a teacher": ("talks", {"objective": {"kind": "distill_causal", "teacher": "teacher"}}),
 }
 
@@ -194,16 +211,16 @@ def test_the_plan_is_what_training_does(
     name: str, max_length: str | int, tmp_path: Path, passes: Passes, models: dict[str, dict[str, Path]]
 ) -> None:
     kind, changes = CASES[name]
-    task = "classify" if kind == "classify" else "generate"
+    task = TASKS.get(kind) or ("embed" if "pairs" in name else "generate")
     rows = records(kind)
     source = tmp_path / "rows.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     for part in ("train", "validation"):
         (tmp_path / "corpus" / part).mkdir(parents=True)
-        table = pa.Table.from_pylist([as_corpus(row) for row in rows])
+        table = pa.Table.from_pylist([as_pair(row) if task == "embed" else as_corpus(row) for row in rows])
         parquet.write_table(table, tmp_path / "corpus" / part / "part-0.parquet")
     (tmp_path / "corpus" / "card.json").write_text(json.dumps({"labels": NAMES if task == "classify" else None}))
-    head = "classifier" if task == "classify" else "causal"
+    head = HEADS[task]
     asked = {"base", "teacher"} if "teacher" in str(changes.get("objective")) else {"base"}
     folders = {name: path for name, path in models[head].items() if name in asked}
     train = {"epochs": 2.0, "batch_size": 4, "precision": "float32", "early_stopping": 0} | changes
