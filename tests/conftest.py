@@ -13,10 +13,12 @@ settings.register_profile("danlu", deadline=None)
 settings.load_profile("danlu")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file share what they made and stay in one process; so do the files that ask for the same walk.
 
-    The order stays: what takes long begins first, and no process waits long for another at the end.
+    The order stays: what takes long begins first, and no process waits long for another at the end. First of all hooks,
+    because that of pytest-xdist reads the marks.
     """
     for item in items:
         walked = {"classify", "generate"}.intersection(getattr(item, "fixturenames", ()))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from danlu.learning.chunked import CHUNK_LOGITS, worth
 from danlu.plan.shape import Shape
 from danlu.plan.trained import Trained
 
@@ -237,7 +238,7 @@ def training_memory(
         inputs = 4.0 * shape.layers * shape.width * batches.widest
         activations = passed * inputs + activations / shape.layers
     if generates:
-        activations += KEPT_PER_LOGIT[precision] * shape.vocabulary * batches.widest
+        activations += _output_bytes(shape, batches, KEPT_PER_LOGIT[precision], gradient=True)
     if adversary:
         activations += DISTURBED_BYTES * shape.width * batches.widest
     return Memory(
@@ -248,6 +249,17 @@ def training_memory(
         framework=framework,
         teacher=teacher,
     )
+
+
+def _output_bytes(shape: Shape, batches: Batches, per_logit: float, *, gradient: bool) -> float:
+    """Bytes for the output values of the largest piece: of a chunk where they are made in chunks, else of all.
+
+    With chunks the gradient of the output layer is there a second time until the backward pass takes it.
+    """
+    logits = shape.vocabulary * batches.widest
+    if not worth(batches.widest, shape.vocabulary):
+        return per_logit * logits
+    return per_logit * CHUNK_LOGITS + (4.0 * shape.vocabulary * shape.width if gradient else 0.0)
 
 
 def _resident(shape: Shape, parameters: int, trained: Trained) -> float:
@@ -273,7 +285,7 @@ def scoring_memory(
     """Peak memory of a validation: nothing is kept for a backward pass, but twice as many texts are in a batch."""
     activations = 4.0 * (elements_per_token(shape) / shape.layers) * batches.widest
     if generates:
-        activations += SCORED_PER_LOGIT * shape.vocabulary * batches.widest
+        activations += _output_bytes(shape, batches, SCORED_PER_LOGIT, gradient=False)
     return Memory(
         weights=_resident(shape, parameters, trained),
         gradients=0.0,

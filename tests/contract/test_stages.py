@@ -101,10 +101,13 @@ def test_no_stage_writes_outside_its_artifact(example: tuple[Path, Recipe], walk
 def test_a_second_walk_elsewhere_gives_the_same_content(
     example: tuple[Path, Recipe], walked: Runner, tmp_path: Path
 ) -> None:
-    """Speed and predictions are about a moment; everything else is a function of its inputs, byte for byte."""
+    """Speed and predictions are about a moment; everything else is a function of its inputs, byte for byte.
+
+    Not of the process either: the first walk had one for each stage, this one has one for all.
+    """
     folder, recipe = example
     (tmp_path / "rows.jsonl").write_bytes((folder / "rows.jsonl").read_bytes())
-    again = walk(tmp_path, recipe)
+    again = walk(tmp_path, recipe, in_process=True)
     for name in NAMES:
         if name not in {"plan", "speed", "release"}:
             assert again.artifacts[name].content == walked.artifacts[name].content, name

@@ -5,7 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from danlu.metrics.naive import MOST_ROWS, choose_rows, naive_split_score
+from danlu.metrics.limits import MOST_NAIVE_ROWS
+from danlu.metrics.naive import choose_rows, naive_split_score
 
 
 def noise(distinct: int, copies: int, seed: int = 0) -> tuple[list[str], list[str], list[str]]:
@@ -70,9 +71,9 @@ def test_a_giant_cluster_does_not_push_the_others_out(giant: int) -> None:
     place = np.arange(len(clusters))
     for seed in range(3):
         chosen = choose_rows(clusters, place, seed)
-        assert 0.99 * MOST_ROWS <= chosen.sum() <= MOST_ROWS
+        assert 0.99 * MOST_NAIVE_ROWS <= chosen.sum() <= MOST_NAIVE_ROWS
         share = giant / len(clusters)
-        assert chosen[:giant].sum() == pytest.approx(share * MOST_ROWS, rel=0.01)
+        assert chosen[:giant].sum() == pytest.approx(share * MOST_NAIVE_ROWS, rel=0.01)
         drawn = np.bincount(clusters[chosen])[1:]
         assert set(drawn.tolist()) == {0, 2}
     order = np.random.default_rng(1).permutation(len(clusters))
