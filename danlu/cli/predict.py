@@ -12,6 +12,7 @@ import click
 from danlu.cli.output import json_option, name_argument, print_json, workspace_option
 from danlu.core.errors import UserError
 from danlu.core.machine import this_machine
+from danlu.engines.texts import blank_text
 
 if TYPE_CHECKING:
     from danlu.engines.base import Engine
@@ -68,9 +69,9 @@ def predict(
 def _texts(texts: Sequence[str], file: Path | None) -> list[str]:
     if texts and file is not None:
         raise UserError("Give texts or --file, not both.")
-    for number, text in enumerate(texts, 1):
-        if not text.strip():
-            raise UserError(f"Text {number} is empty; a model would answer it with nothing but a guess. Give a text.")
+    blank = blank_text(texts)
+    if blank is not None:
+        raise UserError(blank)
     if texts:
         return list(texts)
     # Not splitlines: form feeds and the like are in texts, and answers must match the file's lines.

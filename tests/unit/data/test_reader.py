@@ -17,7 +17,7 @@ from danlu.data.config import SourceConfig
 from danlu.data.reader import Input, Labels, Tally, read_sources, row_id
 from danlu.data.rows import Columns
 from danlu.data.tables import Rejects
-from danlu.sources.encoding import detect
+from danlu.sources.encoding import check, detect
 from danlu.sources.formats import guess_format, open_file
 from danlu.sources.values import as_text
 
@@ -138,12 +138,21 @@ def test_delimiters_are_found(sign: str, name: str, tmp_path: Path) -> None:
         # One broken byte does not turn a Chinese file into something else.
         ("这家酒店的服务非常好，下次还来\n".encode() * 50 + b"\xff\n", "utf-8"),
         ("这家酒店的服务非常好，下次还来\n".encode("gbk") * 50 + b"\xff\n", "gb18030"),
+        # What was lost before a text was saved as UTF-8 is no broken byte of the file.
+        (("\ufffd" * 30 + "好\n").encode() * 50, "utf-8"),
+        (("\ufffd" * 30 + "好\n").encode() * 50 + b"\xff\n", "utf-8"),
     ],
 )
 def test_encodings_are_detected(data: bytes | str, expected: str, tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(data if isinstance(data, bytes) else data.encode("latin-1"))
     assert detect(path).name == expected
+
+
+def test_replacement_characters_of_the_texts_are_not_counted_as_broken(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("坏\ufffd的\n".encode() * 50 + b"\xff\n")
+    assert detect(tmp_path / "a.txt").broken == 1
+    assert check(tmp_path / "a.txt", "utf-8").broken == 1
 
 
 def test_broken_rows_are_rejected_with_their_line_and_reason(tmp_path: Path) -> None:
