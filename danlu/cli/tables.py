@@ -9,16 +9,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from danlu.report.numbers import (
-    between,
     count,
     duration,
     energy_known,
-    mass,
     milliseconds,
     money,
     number,
     percent,
     size,
+    within,
 )
 from danlu.report.sentences import NOT_COMPARABLE, gate_sentence, standing, training_notes
 from danlu.report.words import Language, stage_name, words
@@ -56,6 +55,12 @@ def table(*columns: str, numbers: int = 0, title: str | None = None) -> Table:
             column, justify="right" if right else "left", no_wrap=right, header_style="dim", overflow="fold"
         )
     return made
+
+
+def predicted(score: dict[str, Any] | None, kind: str) -> str:
+    """A prediction of a kind of `danlu.report.numbers.within`, and behind it its interval."""
+    value, ends = within(score, kind)
+    return f"{value} [dim]({ends})[/]" if ends else value
 
 
 def interval(score: dict[str, Any] | None) -> str:
@@ -174,28 +179,21 @@ def _cost(screen: Console, summary: dict[str, Any], said: Words, language: Langu
         seconds, memory = row["seconds"], row["peak_memory_bytes"]
         made.add_row(
             stage_name(row["stage"], language),
-            _predicted(seconds["predicted"], said["to"]),
+            predicted(seconds["predicted"], "seconds"),
             duration(seconds["actual"]),
             size(memory["actual"]),
             f"[dim]{said['reused']}[/]" if reused.get(row["stage"]) else "",
         )
     screen.print(f"\n[bold]{said['time_and_memory']}[/]", made, sep="\n")
     total = summary["plan"]["total"]
-    co2 = total["kg_co2"]["predicted"]
-    if total["kwh"]["actual"] is not None and total["kg_co2"]["actual"] is not None and co2:
+    co2 = total["kg_co2"]
+    if total["kwh"]["actual"] is not None and co2["actual"] is not None and co2["predicted"]:
+        took, ends = within({**co2["predicted"], "value": co2["actual"]}, "kilograms")
         line = said["energy_line"].format(
             kwh=number(total["kwh"]["actual"], 2),
             money=money(total["usd"]["actual"]),
-            co2=mass(total["kg_co2"]["actual"]),
+            co2=took,
             how=energy_known(summary["plan"]["kwh_by"], said),
-            predicted=between(co2["low"], co2["high"], "kilograms"),
+            predicted=ends or took,
         )
         screen.print(f"[dim]{escape(line)}[/]")
-
-
-def _predicted(score: dict[str, Any] | None, to: str) -> str:
-    if score is None or score.get("value") is None:
-        return number(None)
-    if score.get("low") is None or score.get("high") is None:
-        return duration(score["value"])
-    return f"{duration(score['value'])} [dim]({duration(score['low'])} {to} {duration(score['high'])})[/]"
