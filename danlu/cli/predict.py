@@ -124,12 +124,15 @@ def _classify(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool
     if as_json:
         print_json(rows)
         return
-    width = max(len(label) for label in labels)
+    from danlu.report.numbers import one_line
+
+    shown = {label: one_line(label) for label in labels}
+    width = max(map(len, shown.values()))
     for row in rows:
         if row["label"] is None:
             click.echo()
             continue
-        click.echo(f"{row['label']:{width}}  {row['probability']:7.2%}  {row['text']}")
+        click.echo(f"{shown[row['label']]:{width}}  {row['probability']:7.2%}  {row['text']}")
 
 
 def _generate(engine: Engine, prompts: Prompts, texts: list[str], as_json: bool, generation: dict[str, Any]) -> None:

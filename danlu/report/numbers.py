@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 MISSING = "–"
 MINUS = "−"
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SIZES = ("B", "KB", "MB", "GB", "TB")
+
+
+def one_line(text: str) -> str:
+    """A label as a line of text can show it: line breaks and other controls are written as escapes."""
+    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def count(value: float | None) -> str:
@@ -95,9 +102,9 @@ _LEAST = {"seconds": 3.0, "bytes": 1.0, "kilograms": 1.0, "usd": 1.0}
 def within(score: Mapping[str, float | None] | None, kind: str) -> tuple[str, str]:
     """A value and its interval in a few signs and in one unit, the one that fits the value: 40 s and 23–580 s.
 
-    `kind` is "seconds", "bytes", "kilograms" or "usd"; `score` has `value`, `low` and `high`. Two digits or
-    whole numbers, for no prediction is known better; what is too little to matter is 0 at the low end, and "< 0.1 s" elsewhere. The interval
-    is empty where there is none or it says no more than the value.
+    `kind` is "seconds", "bytes", "kilograms" or "usd"; `score` has `value`, `low` and `high`. Two digits or whole
+    numbers, for no prediction is known better; what is too little to matter is 0 at the low end, and "< 0.1 s"
+    elsewhere. The interval is empty where there is none or it says no more than the value.
     """
     value = None if score is None else score.get("value")
     if score is None or value is None or not math.isfinite(value):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from danlu.report.advice import is_cheap, never_said
-from danlu.report.numbers import count, milliseconds, moment, number, percent, size
+from danlu.report.numbers import count, milliseconds, moment, number, one_line, percent, size
 from danlu.report.words import stage_name, words
 
 Sentence = dict[str, str]
@@ -334,7 +334,7 @@ def _confusion(numbers: Numbers) -> Sentence | None:
         return None
     labels, matrix = confusion["labels"], confusion["matrix"]
     wrong = [
-        (matrix[truth][said], labels[truth], labels[said])
+        (matrix[truth][said], one_line(labels[truth]), one_line(labels[said]))
         for truth in range(len(labels))
         for said in range(len(labels))
         if truth != said

@@ -182,7 +182,7 @@ def test_ragged_csv_rows_are_rejected(tmp_path: Path) -> None:
     rows, rejected, tally, _ = read(tmp_path / "a.csv", tmp_path)
     assert [row["text"] for row in rows] == ["a", "d"]
     assert {row["origin"]: row["reason"] for row in rejected} == {
-        "a.csv:3": "broken: 1 fields where the header has 2",
+        "a.csv:3": "broken: 1 field where the header has 2",
         "a.csv:4": "broken: 3 fields where the header has 2",
     }
     assert tally.rows == 4
@@ -242,7 +242,7 @@ def test_a_missing_column_names_the_nearest(tmp_path: Path) -> None:
 
 def test_too_many_bad_rows_stop_the_run_and_show_examples(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,label\n" + "only one\n" * 30 + "a,x\n", encoding="utf-8")
-    with pytest.raises(DataError, match="More than 20 rows cannot be read.*a.csv:2: 1 fields where the header has 2"):
+    with pytest.raises(DataError, match="More than 20 rows cannot be read.*a.csv:2: 1 field where the header has 2"):
         read(tmp_path / "a.csv", tmp_path, max_bad_rows=20)
 
 
