@@ -253,3 +253,5 @@ def test_two_rows_cannot_run(tmp_path: Path) -> None:
     found = inspect(path)
     assert found.usable == 2
     assert any("Only 2 rows: a run needs at least 20." in told for told in found.warnings)
+    path = write_table(tmp_path / "b.csv", "text,label", ["this is good,a"])
+    assert any("Only 1 row: a run needs at least 20." in told for told in inspect(path).warnings)

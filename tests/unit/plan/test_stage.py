@@ -397,6 +397,22 @@ def test_pieces_an_adversary_and_an_optimizer_change_the_plan(tmp_path: Path, mo
     assert [note for note in hard["notes"] if "2 forward and backward passes" in note]
 
 
+@pytest.mark.parametrize(("epochs", "said"), [(4.0, False), (5.0, True)])
+def test_early_stopping_is_told_where_it_can_end_the_training_sooner(
+    epochs: float, said: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = {"epochs": epochs, "early_stopping": 3, "validations_per_epoch": 1, "max_samples": None}
+    plan, _ = planned(tmp_path, monkeypatch, train=train)
+    assert plan["validations"] == epochs
+    assert any("Early stopping may end" in note for note in plan["notes"]) is said
+
+
+def test_texts_that_are_too_long_are_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for task, what in (("classify", "their ends are cut off"), ("generate", "they go on in a further example")):
+        plan, _ = planned(tmp_path / task, monkeypatch, task=task, model={"max_length": 8})
+        assert any(note.endswith(f"longer than 8 tokens; {what}.") for note in plan["notes"])
+
+
 def test_what_does_not_fit_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small, _ = planned(tmp_path / "a", monkeypatch)
     assert small["beyond"] == []
