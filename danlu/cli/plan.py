@@ -25,13 +25,17 @@ def plan(recipe: Path, workspace: Path, as_json: bool, quiet: bool) -> None:
     """
     from danlu import api
     from danlu.cli.display import display
-    from danlu.cli.recipe_check import remarks
+    from danlu.cli.recipe_check import problems, remarks
+    from danlu.core.errors import RecipeError
     from danlu.plan.budget import check_budget
     from danlu.recipe import load_recipe
 
+    parsed = load_recipe(recipe)
+    told = problems(recipe, parsed)
+    if told:
+        raise RecipeError("\n".join(told))
     with display(console(stderr=True), quiet=quiet) as shown:
         planned = api.plan(recipe, workspace=workspace, observer=shown).json("plan.json")
-    parsed = load_recipe(recipe)
     warnings = [*remarks(recipe, parsed), *_outlook(parsed, recipe, workspace), *check_budget(planned, parsed.budget)]
     if as_json:
         print_json({**planned, "warnings": warnings})

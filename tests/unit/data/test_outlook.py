@@ -108,6 +108,9 @@ def test_the_plan_refuses_too(
     )
     (tmp_path / "recipe.yaml").write_text(recipe, encoding="utf-8")
     monkeypatch.setattr("danlu.api.plan", lambda *_, **__: Planned())
+    (tmp_path / "a.csv").write_text("text,mood\nfine,good\n", encoding="utf-8")
+    assert main(["plan", "recipe.yaml"]) == 2
+    assert "recipe.yaml:5: a.csv has no column 'label'" in capsys.readouterr().err
     table(tmp_path, [f"a review {n},a" for n in range(40)])
     assert main(["plan", "recipe.yaml"]) == 2
     said = capsys.readouterr()

@@ -434,3 +434,11 @@ def test_a_length_that_the_base_cannot_take_is_refused(tmp_path: Path) -> None:
     paths = {"data.sources[0].path": tmp_path / "rows.jsonl", "model.base": folder}
     with pytest.raises(ModelError, match="takes at most 64 tokens"):
         run(make_context(tmp_path / "run", stage="plan", resources=paths), config)
+
+
+def test_where_no_row_can_be_read_the_first_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("[1]\n[2]\n", encoding="utf-8")
+    config = DataConfig.model_validate({"sources": [{"path": str(path)}]})
+    with pytest.raises(DataError, match=r"could be read \(the first, a.jsonl:1: a JSON list, not an object\)"):
+        look(config, [path])
