@@ -160,8 +160,8 @@ def look(
         if count == 0:
             first = f" (the first, {reader.first_bad})" if reader.first_bad else ""
             raise DataError(
-                f"No row of {name_of(path)} could be read{first}. Expected records with a column {config.text!r}; up to "
-                f"data.max_bad_rows ({config.max_bad_rows}) bad rows are passed over, but here every one is bad. "
+                f"No row of {name_of(path)} could be read{first}. Expected records with a column {config.text!r}; up "
+                f"to data.max_bad_rows ({config.max_bad_rows}) bad rows are passed over, but here every one is bad. "
                 "Check the file and data.sources[].format."
             )
         of_source = min(1.0, read / sum(sizes.values()))
