@@ -69,9 +69,9 @@ def predict(
 def _texts(texts: Sequence[str], file: Path | None) -> list[str]:
     if texts and file is not None:
         raise UserError("Give texts or --file, not both.")
-    blank = blank_text(texts)
-    if blank is not None:
-        raise UserError(blank)
+    refused = blank_text(texts)
+    if refused is not None:
+        raise UserError(refused)
     if texts:
         return list(texts)
     # Not splitlines: form feeds and the like are in texts, and answers must match the file's lines.

@@ -442,7 +442,7 @@ def _observed(gate: dict[str, Any], _numbers: Numbers) -> str:
 
 def _parity(gate: dict[str, Any], numbers: Numbers) -> str:
     """What was observed, and on how many texts, which are not those of the test."""
-    shipped = next((form for form in numbers["forms"] or [] if form["shipped"]), {})
+    shipped: Numbers = next((form for form in numbers["forms"] or [] if form["shipped"]), {})
     rows = (shipped.get("parity") or {}).get("rows")
     return _observed(gate, numbers) + ("" if rows is None else f"（{count(rows)} 条留出文本）")
 
