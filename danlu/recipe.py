@@ -30,7 +30,7 @@ from danlu.train.config import ModelConfig, TrainConfig
 from danlu.tune.config import TuneConfig, check_space
 
 #: Settings of `train` that mean something to a model without a neural network.
-_HEEDED_BY_CLASSIC = ("class_weights", "seed")
+HEEDED_BY_CLASSIC = ("class_weights", "seed")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -109,11 +109,11 @@ class Recipe(Config):
             raise ValueError(f"model.classic classifies texts, but the recipe's task is {self.task}")
         if self.tune is not None:
             raise ValueError("tune searches the settings of a neural network; model.classic has none of them")
-        defaults = {name: value for name, value in TrainConfig() if name not in _HEEDED_BY_CLASSIC}
+        defaults = {name: value for name, value in TrainConfig() if name not in HEEDED_BY_CLASSIC}
         changed = [name for name, value in defaults.items() if getattr(self.train, name) != value]
         if changed:
             raise ValueError(
-                f"train.{changed[0]} says nothing to model.classic, which heeds {' and '.join(_HEEDED_BY_CLASSIC)} of "
+                f"train.{changed[0]} says nothing to model.classic, which heeds {' and '.join(HEEDED_BY_CLASSIC)} of "
                 "train alone"
             )
         return self

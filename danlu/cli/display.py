@@ -19,7 +19,8 @@ from rich.text import Text
 
 from danlu.report.numbers import count, duration, number
 
-_SECONDS_BETWEEN_LINES = 5.0
+#: A long stage gives a sign of life so often where there is no terminal.
+_QUIET_SECONDS = 60.0
 _NAME_WIDTH = 9
 _BAR_WIDTH = 24
 
@@ -65,12 +66,11 @@ class Silent:
 
 
 class Plain:
-    """Lines for logs and pipes; progress at most once every few seconds."""
+    """Lines for logs and pipes: where a stage begins and ends, and how far it is after a minute without a line."""
 
     def __init__(self, *, err: bool = False) -> None:
         self._err = err
         self._last_line = time.monotonic()
-        self._began: dict[tuple[str, str], tuple[float, float]] = {}
         self._on: dict[str, Callable[[Event], None]] = {
             "stage": self._stage,
             "progress": self._progress,
@@ -89,6 +89,7 @@ class Plain:
             self._on[event["type"]](event)
 
     def _line(self, text: str) -> None:
+        self._last_line = time.monotonic()
         click.echo(text, err=self._err)
 
     def _stage(self, event: Event) -> None:
@@ -101,21 +102,11 @@ class Plain:
         self._line(f"{event['stage']}: {said[event['state']]}")
 
     def _progress(self, event: Event) -> None:
-        now = time.monotonic()
-        began, at = self._began.setdefault((event["stage"], event["what"]), (now, event["done"]))
-        if event["ended"] or now - self._last_line < _SECONDS_BETWEEN_LINES:
+        if event["ended"] or time.monotonic() - self._last_line < _QUIET_SECONDS:
             return
         done, total = event["done"], event["total"]
-        if not done and now - began < _SECONDS_BETWEEN_LINES:
-            return  # it has only begun: nothing to tell yet
-        self._last_line = now
         amount = f" {count(done)}{f'/{count(total)}' if total else ''} {event['unit']}" if done or total else ""
         parts = [f"{event['stage']}: {event['what']}{amount}"]
-        rate = (done - at) / (now - began) if now > began else 0.0
-        if rate > 0:
-            parts.append(f"{number(rate)} {event['unit']}/s")
-            if total:
-                parts.append(f"{duration((total - done) / rate)} left")
         if event["info"]:
             parts.append(_beside(event["info"]))
         self._line(", ".join(parts))

@@ -40,8 +40,6 @@ def init(files: tuple[Path, ...], output: Path, force: bool) -> None:
 
     found = inspect(*files)
     text = recipe_text(found, *(file if to_screen else _seen_from(output.parent, file) for file in files))
-    for warning in found.warnings:
-        click.secho(f"warning: {warning}", fg="yellow", err=True)
     try:
         parse_recipe(text, str(output))
     except UserError:
@@ -49,6 +47,8 @@ def init(files: tuple[Path, ...], output: Path, force: bool) -> None:
             f"{found.name!r} does not look like texts: it has characters that no text has. Expected CSV, Excel, JSON, "
             "JSONL, Parquet or plain text."
         ) from None
+    for warning in found.warnings:
+        click.secho(f"warning: {warning}", fg="yellow", err=True)
     if to_screen:
         click.echo(text, nl=False)
         return
@@ -68,11 +68,12 @@ def init(files: tuple[Path, ...], output: Path, force: bool) -> None:
 def _told(found: Inspection) -> list[str]:
     """What was found, a line a matter."""
     from danlu.data.proposal import languages_told
+    from danlu.report.numbers import one_line
 
     rows = f"{found.rows:,} rows" if found.whole else f"more than {found.rows:,} rows"
     rows += f" in {found.files:,} files" if found.files > 1 else ""
     label = found.label or "none: a recipe to generate text"
-    classes = ", ".join(f"{name} {count:,}" for name, count in list(found.labels.items())[:8])
+    classes = ", ".join(f"{one_line(name)} {count:,}" for name, count in list(found.labels.items())[:8])
     if found.shape is not None:
         label = f"none: instruction data ({found.shape}), a recipe to generate text"
     length = f"{found.lengths['p50']:,} characters in the middle, {found.lengths['max']:,} at most"

@@ -14,7 +14,8 @@ from danlu.cli.output import console, json_option, print_json, run_names, worksp
 @workspace_option
 @json_option
 def listing(workspace: Path, as_json: bool) -> None:
-    """The champion is what `danlu serve` and `danlu predict` use; a refused release gets no version.
+    """The champion is what `danlu serve` and `danlu predict` use, the candidate the newest release that passed its
+    gates; a refused one gets no version.
 
     Of each name the last run with a verdict is listed; a later one that was stopped is mentioned.
     """
@@ -31,29 +32,33 @@ def listing(workspace: Path, as_json: bool) -> None:
 
 def _runs(workspace: Path) -> list[dict[str, Any]]:
     from danlu import api
+    from danlu.core.store import Workspace
+    from danlu.report.sentences import standing
+    from danlu.report.summary import summary
 
     keys = ("name", "verdict", "version", "finished", "seconds", "recipe_path")
     runs = []
     for name in run_names(workspace):
         run, latest = api.judged_run(name, workspace=workspace), api.latest_run(name, workspace=workspace)
         later = None if latest["started"] == run["started"] else {key: latest.get(key) for key in keys[1:]}
-        runs.append({key: run.get(key) for key in keys} | {"task": run["recipe"]["task"], "later": later})
+        told = {"standing": standing(summary(run, Workspace(workspace))), "task": run["recipe"]["task"]}
+        runs.append({key: run.get(key) for key in keys} | told | {"later": later})
     return runs
 
 
 def _releases(workspace: Path) -> list[dict[str, Any]]:
     from danlu.core.store import Workspace
-    from danlu.release.registry import Registry, names
+    from danlu.release.registry import ALIASES, Registry, names
 
     releases = []
     for name in names(Workspace(workspace)):
         registry = Registry(Workspace(workspace), name)
-        champion = registry.champion()
+        live = {alias: registry.alias(alias) for alias in ALIASES}
         releases += [
             {
                 "name": name,
                 "version": version.number,
-                "champion": champion is not None and champion.number == version.number,
+                **{alias: found is not None and found.number == version.number for alias, found in live.items()},
                 "created": version.created,
                 "fingerprint": version.fingerprint,
             }
@@ -75,7 +80,7 @@ def _draw(found: dict[str, list[dict[str, Any]]]) -> None:
         runs.add_row(
             escape(run["name"]),
             run["task"],
-            badge(run["verdict"]),
+            badge(run["standing"]),
             version,
             _minute(run["finished"]),
             duration(run["seconds"]),
@@ -90,7 +95,7 @@ def _draw(found: dict[str, list[dict[str, Any]]]) -> None:
         releases.add_row(
             escape(release["name"]),
             str(release["version"]),
-            "[green]champion[/]" if release["champion"] else "",
+            "[green]champion[/]" if release["champion"] else "candidate" if release["candidate"] else "",
             _minute(release["created"]),
             release["fingerprint"][:12],
         )

@@ -25,13 +25,18 @@ def plan(recipe: Path, workspace: Path, as_json: bool, quiet: bool) -> None:
     """
     from danlu import api
     from danlu.cli.display import display
+    from danlu.cli.recipe_check import problems, remarks
+    from danlu.core.errors import RecipeError
     from danlu.plan.budget import check_budget
     from danlu.recipe import load_recipe
 
+    parsed = load_recipe(recipe)
+    told = problems(recipe, parsed)
+    if told:
+        raise RecipeError("\n".join(told))
     with display(console(stderr=True), quiet=quiet) as shown:
         planned = api.plan(recipe, workspace=workspace, observer=shown).json("plan.json")
-    parsed = load_recipe(recipe)
-    warnings = [*_outlook(parsed, recipe), *check_budget(planned, parsed.budget)]
+    warnings = [*remarks(recipe, parsed), *_outlook(parsed, recipe, workspace), *check_budget(planned, parsed.budget)]
     if as_json:
         print_json({**planned, "warnings": warnings})
         return
@@ -41,14 +46,13 @@ def plan(recipe: Path, workspace: Path, as_json: bool, quiet: bool) -> None:
     click.echo(f"Next: danlu run {recipe}")
 
 
-def _outlook(recipe: Recipe, file: Path) -> list[str]:
-    """What the run would stumble over in its data; only where all of it is on this machine."""
-    from danlu.core.resource import is_local, resolve
+def _outlook(recipe: Recipe, file: Path, workspace: Path) -> list[str]:
+    """What the run would stumble over in its data, which the plan has fetched where it was not on this machine."""
+    from danlu.core.resource import Resolver, Site
+    from danlu.core.store import Workspace
     from danlu.data.outlook import outlook
 
-    places = [source.path for source in recipe.data.sources]
-    local = [place for place in places if place is not None and is_local(place)]
-    if len(local) < len(places):
-        return []
-    paths = [resolve(place, file.resolve().parent) for place in local]
-    return outlook(recipe.data, paths, classify=recipe.task == "classify")
+    root = Workspace(workspace).root
+    resolver = Resolver(site=Site(base=file.resolve().parent, cache=root / "cache" / "sources", workspace=root))
+    places = [getattr(source, source.place) for source in recipe.data.sources]
+    return outlook(recipe.data, [resolver.of(place) for place in places], task=recipe.task)

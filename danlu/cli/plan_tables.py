@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
-from danlu.cli.tables import table
-from danlu.report.numbers import MISSING, between, count, duration, mass, money, size
+from danlu.cli.tables import predicted, table
+from danlu.report.numbers import count, money, within
 from danlu.stages import STAGES
 
 _PLACES = {stage.name: place for place, stage in enumerate(STAGES)}
-
-#: Kind of a figure -> how it is told.
-_SHOW: dict[str, Callable[[float | None], str]] = {
-    "seconds": duration,
-    "bytes": size,
-    "usd": money,
-    "kilograms": mass,
-}
 
 #: The figures of a place by column: key in plan.json -> kind.
 _COLUMNS = {"seconds": "seconds", "memory_bytes": "bytes", "usd": "usd", "kg_co2": "kilograms"}
@@ -28,9 +19,8 @@ _COLUMNS = {"seconds": "seconds", "memory_bytes": "bytes", "usd": "usd", "kg_co2
 
 def span(score: dict[str, Any] | None, kind: str) -> str:
     """A prediction, and under it from where to where it may come out; short, so that four fit side by side."""
-    if score is None:
-        return MISSING
-    return "\n".join(_told(score, kind))
+    value, ends = within(score, kind)
+    return f"{value}\n[dim]{ends}[/]" if ends else value
 
 
 def draw_plan(screen: Console, plan: dict[str, Any], warnings: list[str]) -> None:
@@ -64,7 +54,7 @@ def draw_plan(screen: Console, plan: dict[str, Any], warnings: list[str]) -> Non
     screen.print()
     stages = table("stage", "time", "memory", numbers=2, title="By stage, on this machine")
     for stage, cost in sorted(plan["stages"].items(), key=lambda item: _PLACES.get(item[0], len(_PLACES))):
-        stages.add_row(stage, _line(cost["seconds"], "seconds"), _line(cost["memory_bytes"], "bytes"))
+        stages.add_row(stage, predicted(cost["seconds"], "seconds"), predicted(cost["memory_bytes"], "bytes"))
     screen.print(stages)
     screen.print()
     for note in plan["notes"]:
@@ -75,14 +65,3 @@ def draw_plan(screen: Console, plan: dict[str, Any], warnings: list[str]) -> Non
 
 def _cells(cost: dict[str, Any]) -> tuple[str, ...]:
     return tuple(span(cost[key], kind) for key, kind in _COLUMNS.items())
-
-
-def _line(score: dict[str, Any], kind: str) -> str:
-    value, *ends = _told(score, kind)
-    return value + "".join(f" ({end})" for end in ends)
-
-
-def _told(score: dict[str, Any], kind: str) -> list[str]:
-    """The value, and its interval where that says more."""
-    value, ends = _SHOW[kind](score["value"]), between(score["low"], score["high"], kind)
-    return [value] if ends == value else [value, f"[dim]{ends}[/]"]

@@ -12,6 +12,7 @@ import click
 from danlu.cli.output import json_option, name_argument, print_json, workspace_option
 from danlu.core.errors import UserError
 from danlu.core.machine import this_machine
+from danlu.engines.texts import blank_text
 
 if TYPE_CHECKING:
     from danlu.engines.base import Engine
@@ -68,9 +69,9 @@ def predict(
 def _texts(texts: Sequence[str], file: Path | None) -> list[str]:
     if texts and file is not None:
         raise UserError("Give texts or --file, not both.")
-    for number, text in enumerate(texts, 1):
-        if not text.strip():
-            raise UserError(f"Text {number} is empty; a model would answer it with nothing but a guess. Give a text.")
+    refused = blank_text(texts)
+    if refused is not None:
+        raise UserError(refused)
     if texts:
         return list(texts)
     # Not splitlines: form feeds and the like are in texts, and answers must match the file's lines.
@@ -123,12 +124,15 @@ def _classify(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool
     if as_json:
         print_json(rows)
         return
-    width = max(len(label) for label in labels)
+    from danlu.report.numbers import one_line
+
+    shown = {label: one_line(label) for label in labels}
+    width = max(map(len, shown.values()))
     for row in rows:
         if row["label"] is None:
             click.echo()
             continue
-        click.echo(f"{row['label']:{width}}  {row['probability']:7.2%}  {row['text']}")
+        click.echo(f"{shown[row['label']]:{width}}  {row['probability']:7.2%}  {row['text']}")
 
 
 def _generate(engine: Engine, prompts: Prompts, texts: list[str], as_json: bool, generation: dict[str, Any]) -> None:

@@ -12,11 +12,11 @@ from danlu.core.errors import UserError
 
 @click.command()
 @name_argument
-@click.argument("version", type=click.IntRange(min=1), required=False)
+@click.argument("version", default="candidate")
 @workspace_option
 @json_option
-def promote(name: str, version: int | None, workspace: Path, as_json: bool) -> None:
-    """Without VERSION the candidate is taken, the newest release that passed its gates.
+def promote(name: str, version: str, workspace: Path, as_json: bool) -> None:
+    """VERSION is a number, or candidate, which it is without one: the newest release that passed its gates.
 
     A running server changes over by itself, without a failed request.
     """

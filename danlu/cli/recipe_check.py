@@ -15,7 +15,7 @@ from danlu.core.config import resources
 from danlu.core.errors import DataError, UserError
 from danlu.core.lazy import need
 from danlu.core.resource import check, is_local, resolve
-from danlu.recipe import Recipe, line_of
+from danlu.recipe import HEEDED_BY_CLASSIC, Recipe, line_of
 from danlu.tune.config import OUTLANDISH, outlandish
 
 if TYPE_CHECKING:
@@ -124,6 +124,11 @@ def remarks(file: Path, recipe: Recipe) -> list[str]:
         if reason is not None:
             line = line_of(file, "train", name)
             told.append(f"{file}:{line}: train.{name} is {getattr(recipe.train, name)!r}, {reason}.")
+    if recipe.model.classic is not None:
+        # Values other than the defaults are refused; these look as if they counted.
+        for name in sorted(recipe.train.model_fields_set - set(HEEDED_BY_CLASSIC)):
+            line, heeded = line_of(file, "train", name), " and ".join(HEEDED_BY_CLASSIC)
+            told.append(f"{file}:{line}: train.{name} says nothing to model.classic, which heeds {heeded} of train.")
     return told
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape, render
 from rich.table import Table
 
 from danlu.report.numbers import (
-    between,
     count,
     duration,
     energy_known,
-    mass,
     milliseconds,
     money,
     number,
     percent,
     size,
+    within,
 )
 from danlu.report.sentences import NOT_COMPARABLE, gate_sentence, standing, training_notes
 from danlu.report.words import Language, stage_name, words
@@ -33,6 +34,28 @@ _COLOURS = {
 
 Words = dict[str, str]
 
+#: What a line of text is broken between: words and Chinese signs. A number keeps its unit or counter, and no line
+#: begins with a mark that closes or ends with one that opens.
+_HAN = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef"
+_WORD = rf"[^\s{_HAN}“”]"
+_NUMBER = rf"(?:[<=≤≥→] )?{_WORD}*\d{_WORD}*(?: (?:{_WORD}+|[\u4e00-\u9fff]))?"
+_PIECES = re.compile(rf"\s*[“（《]*(?:{_NUMBER}|{_WORD}+|[{_HAN}])?[，。；：、！？）》”]*")
+
+
+def say(screen: Console, text: str, style: str = "", before: str = "") -> None:
+    """Print `text`, which is no markup, behind the markup `before`, in lines that fit.
+
+    Rich breaks a line at every space and, where there is none, anywhere: between 3 and 道, and before a full stop.
+    """
+    lines = [""]
+    for piece in _PIECES.findall(text):
+        room = screen.width - (cell_len(render(before).plain) if len(lines) == 1 else 0)
+        if lines[-1] and cell_len(lines[-1] + piece) > room:
+            lines.append("")
+        lines[-1] += piece if lines[-1] else piece.lstrip()
+    told = escape("\n".join(lines))
+    screen.print(before + (f"[{style}]{told}[/]" if style else told))
+
 
 def badge(verdict: str, language: Language = "en") -> str:
     """A verdict, or a standing as `danlu.report.sentences.standing` has it, as a coloured word."""
@@ -44,7 +67,7 @@ def draw_advice(screen: Console, summary: dict[str, Any], language: Language = "
     if summary["advice"]:
         screen.print(f"[bold]{words(language)['advice_' + summary['verdict']]}[/]")
     for point in summary["advice"]:
-        screen.print(f"  [yellow]→[/] {escape(point[language])}")
+        say(screen, point[language], before="  [yellow]→[/] ")
 
 
 def table(*columns: str, numbers: int = 0, title: str | None = None) -> Table:
@@ -56,6 +79,12 @@ def table(*columns: str, numbers: int = 0, title: str | None = None) -> Table:
             column, justify="right" if right else "left", no_wrap=right, header_style="dim", overflow="fold"
         )
     return made
+
+
+def predicted(score: dict[str, Any] | None, kind: str) -> str:
+    """A prediction of a kind of `danlu.report.numbers.within`, and behind it its interval."""
+    value, ends = within(score, kind)
+    return f"{value} [dim]({ends})[/]" if ends else value
 
 
 def interval(score: dict[str, Any] | None) -> str:
@@ -76,10 +105,10 @@ def draw_summary(screen: Console, summary: dict[str, Any], language: Language = 
     version = f"{said['comma']}{said['version']} {summary['version']}" if summary["version"] is not None else ""
     doubt = f"  [yellow]{escape(summary['doubt'][language])}[/]" if summary["doubt"] else ""
     screen.print(f"{badge(standing(summary), language)}  [bold]{escape(summary['name'])}[/]{version}{doubt}")
-    screen.print(escape(summary["sentence"][language]))
+    say(screen, summary["sentence"][language])
     draw_advice(screen, summary, language)
     if summary["later_sentence"]:
-        screen.print(f"[yellow]{escape(summary['later_sentence'][language])}[/]")
+        say(screen, summary["later_sentence"][language], "yellow")
     if other:
         screen.print(escape(other), soft_wrap=True)
     for draw in (_gates, _scores, _forms, _data, _cost):
@@ -112,9 +141,9 @@ def _scores(screen: Console, summary: dict[str, Any], said: Words, language: Lan
     if every:
         screen.print(f"[dim]{said['all_rows_note']}[/]")
     if summary["folds_sentence"]:
-        screen.print(escape(summary["folds_sentence"][language]))
+        say(screen, summary["folds_sentence"][language])
     if summary["naive"]:
-        screen.print(f"[yellow]{escape(summary['naive_sentence'][language])}[/]")
+        say(screen, summary["naive_sentence"][language], "yellow")
 
 
 def _forms(screen: Console, summary: dict[str, Any], said: Words, _language: Language) -> None:
@@ -164,7 +193,7 @@ def _data(screen: Console, summary: dict[str, Any], said: Words, _language: Lang
     )
     screen.print(said["split"].format(parts=parts, leaked=count(data["leaked_rows"])))
     for note in training_notes(summary, said):
-        screen.print(escape(note))
+        say(screen, note)
 
 
 def _cost(screen: Console, summary: dict[str, Any], said: Words, language: Language) -> None:
@@ -174,28 +203,21 @@ def _cost(screen: Console, summary: dict[str, Any], said: Words, language: Langu
         seconds, memory = row["seconds"], row["peak_memory_bytes"]
         made.add_row(
             stage_name(row["stage"], language),
-            _predicted(seconds["predicted"], said["to"]),
+            predicted(seconds["predicted"], "seconds"),
             duration(seconds["actual"]),
             size(memory["actual"]),
             f"[dim]{said['reused']}[/]" if reused.get(row["stage"]) else "",
         )
     screen.print(f"\n[bold]{said['time_and_memory']}[/]", made, sep="\n")
     total = summary["plan"]["total"]
-    co2 = total["kg_co2"]["predicted"]
-    if total["kwh"]["actual"] is not None and total["kg_co2"]["actual"] is not None and co2:
+    co2 = total["kg_co2"]
+    if total["kwh"]["actual"] is not None and co2["actual"] is not None and co2["predicted"]:
+        took, ends = within({**co2["predicted"], "value": co2["actual"]}, "kilograms")
         line = said["energy_line"].format(
             kwh=number(total["kwh"]["actual"], 2),
             money=money(total["usd"]["actual"]),
-            co2=mass(total["kg_co2"]["actual"]),
+            co2=took,
             how=energy_known(summary["plan"]["kwh_by"], said),
-            predicted=between(co2["low"], co2["high"], "kilograms"),
+            predicted=ends or took,
         )
-        screen.print(f"[dim]{escape(line)}[/]")
-
-
-def _predicted(score: dict[str, Any] | None, to: str) -> str:
-    if score is None or score.get("value") is None:
-        return number(None)
-    if score.get("low") is None or score.get("high") is None:
-        return duration(score["value"])
-    return f"{duration(score['value'])} [dim]({duration(score['low'])} {to} {duration(score['high'])})[/]"
+        say(screen, line, "dim")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -27,21 +28,27 @@ def check_rows(rows: int, funnel: Funnel) -> None:
         return
     lost = funnel.lost()
     where = ", ".join(f"{count:,} {reason}" for reason, count in lost.most_common(5))
+    left = "row is" if rows == 1 else "rows are"
     raise DataError(
-        f"Only {rows:,} usable rows are left of {funnel.rows_read:,} read; at least {LEAST_ROWS} are needed."
+        f"Only {rows:,} usable {left} left of {funnel.rows_read:,} read; at least {LEAST_ROWS} are needed."
         + (f" Dropped: {where}." if where else "")
         + " Add data, or check data.text, data.label and data.min_characters."
     )
 
 
 def check_labels(keys: Keys, kept: Flags, config: CorpusConfig) -> list[str]:
-    """Warnings about the labels of the rows that stay.
+    """Warnings about the labels of the rows that stay; see `check_classes`."""
+    counts = np.bincount(keys.label[kept], minlength=len(keys.labels))
+    return check_classes(dict(zip(keys.labels, counts.tolist(), strict=True)), config)
+
+
+def check_classes(counts: Mapping[str, int], config: CorpusConfig) -> list[str]:
+    """Warnings about labels of which so many rows are usable.
 
     Raises `DataError` when there is one class only, or nearly as many labels as rows.
     """
-    counts = np.bincount(keys.label[kept], minlength=len(keys.labels))
-    present = {label: int(count) for label, count in zip(keys.labels, counts, strict=True) if count}
-    rows = int(kept.sum())
+    present = {label: count for label, count in counts.items() if count}
+    rows = sum(present.values())
     where = f"the column {config.label!r}" if config.label else "the sources"
     if len(present) == 1:
         raise DataError(

@@ -21,12 +21,11 @@ from danlu.data.checks import check_rows, spelling_warnings
 from danlu.data.config import CleanConfig, CleanStage
 from danlu.data.identity import IdentityKey, read_key
 from danlu.data.reader import Input, read_sources
-from danlu.data.rows import BROKEN, Columns
+from danlu.data.rows import BROKEN, Columns, columns_for
 from danlu.data.sample import sample
 from danlu.data.steps import SAMPLE, STEPS, Cleaner, clean
 from danlu.data.tables import CLEAN, NEAR_MISSES, SHARD_BYTES, Rejects, SortedPart, as_rejected
 from danlu.data.text import han_and_words, language_of
-from danlu.sources.shapes import Speakers
 
 #: Enough of a text to tell its language.
 _LANGUAGE_CHARACTERS = 500
@@ -64,20 +63,9 @@ def _inputs(ctx: Context, config: CleanConfig) -> list[Input]:
 
 
 def _columns(ctx: Context, config: CleanStage) -> Columns:
-    data, labelled = config.data, config.task == "classify"
-    mark = ctx.resources.get("data.identity_key")
-    return Columns(
-        text=data.text,
-        pair=data.pair if config.task == "embed" else None,
-        label=data.label if labelled else None,
-        subject=data.subject,
-        conversation=data.conversation,
-        time=data.time,
-        speaker=data.speaker,
-        shapes=not labelled,
-        speakers=Speakers(names=data.speakers, learn=frozenset(data.learn)),
-        key=None if mark is None or data.identity_key is None else _key(mark, data.identity_key.env),
-    )
+    mark, named = ctx.resources.get("data.identity_key"), config.data.identity_key
+    key = None if mark is None or named is None else _key(mark, named.env)
+    return columns_for(config.task, config.data, key)
 
 
 def _read(ctx: Context, data: CleanConfig, columns: Columns, out: Path, rejects: Rejects, card: CleanCard) -> None:

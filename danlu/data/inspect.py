@@ -6,7 +6,7 @@ import glob
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from danlu.core.errors import DataError
 from danlu.data.checks import fold, spelling_warnings
 from danlu.data.outlook import Texts
 from danlu.data.text import language_of, normalise
+from danlu.data.told import told
 from danlu.sources.files import File
 from danlu.sources.formats import open_file
 from danlu.sources.places import name_of, place_of
@@ -164,9 +165,16 @@ def inspect(*paths: Path) -> Inspection:
     files = [file for path in paths for file in _files(path)]
     first = name_of(paths[0]) or paths[0].resolve().name  # of the folder "."
     name = first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
-    looks, rows, bad, opened, shape = _columns(files)
+    try:
+        looks, rows, bad, opened, shape = _columns(files)
+    except DataError as error:
+        if len(files) == 1:
+            raise
+        raise DataError(f"Of the {len(files):,} data files in {name!r}, one cannot be read. {error}") from None
     if not rows:
-        raise DataError(f"{name} has no rows of data that can be read ({bad:,} are broken).")
+        why = f"{len(bad):,} broken; the first, {bad[0]}" if bad else "only a header, or blank lines"
+        kind = opened.format if opened.encoding is None else f"{opened.format} in {opened.encoding.name}"
+        raise DataError(f"{name}, read as {kind}, has no rows of data that can be read ({why}).")
     text = _text_column(looks, name) if shape is None else TEXT_COLUMN
     label = _label_column(looks, text, rows) if shape is None else None
     # A second pass: only now is it known which column to look into.
@@ -180,9 +188,9 @@ def inspect(*paths: Path) -> Inspection:
         files=len(files),
         format=opened.format,
         encoding=opened.encoding.name if opened.encoding else None,
-        rows=rows + bad,
-        whole=rows + bad < MAX_ROWS,
-        bad_rows=bad,
+        rows=rows + len(bad),
+        whole=rows + len(bad) < MAX_ROWS,
+        bad_rows=len(bad),
         columns=tuple(_column(name, look) for name, look in looks.items()),
         text=text,
         label=label,
@@ -197,7 +205,13 @@ def inspect(*paths: Path) -> Inspection:
         labels=labels,
         alike=alike,
         imbalance=max(labels.values()) / min(labels.values()) if len(labels) > 1 else None,
-        warnings=(*_warnings(bad, label, shape), *texts.warnings(rows), *_alike_warnings(alike), *spellings),
+        warnings=(
+            *_bad_rows(bad),
+            *_no_label(looks, text, label, shape),
+            *texts.warnings(rows),
+            *_alike_warnings(alike),
+            *spellings,
+        ),
     )
 
 
@@ -210,15 +224,15 @@ def _files(path: Path) -> tuple[File, ...]:
         raise DataError(f"No permission to read {str(path)!r}. Give yourself read access to it.") from None
 
 
-def _columns(files: Sequence[File]) -> tuple[dict[str, _Look], int, int, Opened, str | None]:
-    """The columns, the rows that can be read, those that cannot, the first file, and the shape of almost all rows."""
+def _columns(files: Sequence[File]) -> tuple[dict[str, _Look], int, list[str], Opened, str | None]:
+    """The columns, the rows that can be read, where and why others cannot, the first file, the shape of almost all."""
     shapes: Counter[str] = Counter()
     opened = open_file(files[0])
     looks: dict[str, _Look] = {name: _Look() for name in opened.columns}
-    rows = bad = 0
-    for row in _rows(files):
+    rows, bad = 0, list[str]()
+    for file, row in _rows(files):
         if row.values is None:
-            bad += 1
+            bad.append(f"{file.name}:{row.line}: {row.reason}")
             continue
         rows += 1
         shape = None if TEXT_COLUMN in row.values else recognise(row.values)
@@ -232,9 +246,9 @@ def _columns(files: Sequence[File]) -> tuple[dict[str, _Look], int, int, Opened,
     return looks, rows, bad, opened, common if count >= _SHAPED * rows else None
 
 
-def _rows(files: Sequence[File]) -> Iterator[Row]:
-    """The first `MAX_ROWS` records of all files together."""
-    every = (row for file in files for row in open_file(file).rows)
+def _rows(files: Sequence[File]) -> Iterator[tuple[File, Row]]:
+    """The first `MAX_ROWS` records of all files together, each with its file."""
+    every = ((file, row) for file in files for row in open_file(file).rows)
     return itertools.islice(every, MAX_ROWS)
 
 
@@ -293,7 +307,7 @@ def _named_column(
 
 def _texts(files: Sequence[File], text: str, label: str | None) -> Texts:
     texts = Texts()
-    for row in _rows(files):
+    for _, row in _rows(files):
         found = normalise(text_of(row.values, text, DEFAULT_SPEAKERS) or "") if row.values is not None else ""
         if not found or row.values is None:
             continue
@@ -339,8 +353,22 @@ def _alike_warnings(alike: dict[str, list[str]]) -> Iterator[str]:
             yield f"The labels {shown} look like one class; data.labels.merge makes them one."
 
 
-def _warnings(bad: int, label: str | None, shape: str | None) -> Iterable[str]:
+def _bad_rows(bad: Sequence[str]) -> Iterator[str]:
     if bad:
-        yield f"{bad:,} rows cannot be read; they will be rejected with a reason."
-    if label is None and shape is None:
-        yield "No column looks like a label, so the recipe trains a language model."
+        rows = "row cannot be read; it" if len(bad) == 1 else "rows cannot be read; they"
+        yield f"{len(bad):,} {rows} will be rejected with a reason, as {bad[0]}."
+
+
+def _no_label(looks: dict[str, _Look], text: str, label: str | None, shape: str | None) -> Iterator[str]:
+    """Why the recipe is one for a language model, where the data did not ask for it."""
+    if label is not None or shape is not None:
+        return
+    for name, look in looks.items():
+        one = {value.strip() for value in look.values or ()}
+        if name != text and _LABEL_NAMES.search(name) and len(one) == 1:
+            yield (
+                f"The column {name!r} has one value alone, {told(*one)}: there are no classes to tell apart, so the "
+                "recipe trains a language model. Add rows of another class."
+            )
+            return
+    yield "No column looks like a label, so the recipe trains a language model."

@@ -1,22 +1,29 @@
-"""What keeps data from training a classifier or a language model, seen from its texts and labels before a run."""
+"""What keeps data from training a model, seen from its texts and labels before a run."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from danlu.data.checks import LEAST_ROWS
-from danlu.data.config import DataConfig
+from danlu.core.errors import DataError
+from danlu.data.card import Funnel
+from danlu.data.checks import LEAST_ROWS, check_classes, check_rows
+from danlu.data.config import DataConfig, SourceConfig
+from danlu.data.keys import EXACT_DUPLICATE, LABEL_CONFLICT
 from danlu.data.labels.config import merged
-from danlu.data.text import han_and_words, language_of, normalise
+from danlu.data.rows import BROKEN, NO_LABEL, Columns, Unusable, columns_for, joined, read_label, read_text
+from danlu.data.steps import STEPS, Apply, Record
+from danlu.data.text import han_and_words, language_of
+from danlu.sources.files import File
 from danlu.sources.formats import open_file
 from danlu.sources.places import place_of
 from danlu.sources.records import TEXT_COLUMN, TEXT_FORMATS
-from danlu.sources.shapes import DEFAULT_SPEAKERS, text_of
-from danlu.sources.values import as_text
+from danlu.sources.shapes import recognise
 
 #: Rows of which the texts are compared; of a larger file there will be enough.
 _MOST_ROWS = 20_000
@@ -35,7 +42,7 @@ class Texts:
         """Take note of a text and its label; an empty label is none."""
         self.count += 1
         self.lengths[len(text)] += 1
-        digest = hashlib.blake2b(text.encode("utf-8"), digest_size=12).digest()
+        digest = _digest(text)
         self.duplicates += digest in self._labels
         if self._labels.setdefault(digest, label) != label:
             self._labels[digest] = None  # no label is true of it
@@ -50,44 +57,119 @@ class Texts:
 
     def warnings(self, rows: int) -> Iterator[str]:
         """What is wrong with them, of so many `rows`."""
-        torn = len(self._labels) - self.usable
-        if torn:
-            some = f"{torn:,} of {len(self._labels):,} texts occur{'s' if torn == 1 else ''}"
-            found = some if self.usable else "Every text occurs"
-            yield f"{found} with different labels; such rows are rejected (data.label_conflicts)."
+        yield from _torn(len(self._labels) - self.usable, len(self._labels))
         if rows < LEAST_ROWS:
-            yield f"Only {rows} rows: a run needs at least {LEAST_ROWS}."
+            yield f"Only {rows} row{'s' * (rows != 1)}: a run needs at least {LEAST_ROWS}."
         elif self.usable < LEAST_ROWS:
-            yield f"Only {self.usable} usable texts (different, with one label each): a run needs {LEAST_ROWS}."
+            many = "text" if self.usable == 1 else "texts"
+            yield f"Only {self.usable} usable {many} (different, with one label each): a run needs {LEAST_ROWS}."
 
 
-def outlook(config: DataConfig, paths: Sequence[Path], *, classify: bool) -> list[str]:
-    """What a run would stumble over in the sources at `paths`; nothing of data too large to compare here.
+def _torn(torn: int, texts: int) -> Iterator[str]:
+    """What is said of so many of `texts` that have more than one label."""
+    if torn:
+        some = f"{torn:,} of {texts:,} texts occur{'s' * (torn == 1)}"
+        found = some if torn < texts else "Every text occurs"
+        yield f"{found} with different labels; such rows are rejected (data.label_conflicts)."
 
-    Raises `DataError` for a source that cannot be read.
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=12).digest()
+
+
+def outlook(config: DataConfig, paths: Sequence[Path], *, task: str) -> list[str]:
+    """What people should know of the sources at `paths` before a run, which reads them in the same way.
+
+    Raises `DataError` for a source that cannot be read, and where the run would refuse the rows that are left or their
+    labels. Of data too large to compare here the first rows are looked at, and refuse nothing.
     """
-    texts, rows = Texts(), 0
-    for found in itertools.islice(_rows(config, paths, classify), _MOST_ROWS):
-        rows += 1
-        if found is not None:
-            texts.add(*found)
-    if rows == _MOST_ROWS:
-        return []
-    kept = config.label_conflicts != "drop"
-    return [told for told in texts.warnings(rows) if not (kept and "different labels" in told)]
+    lost: Counter[str] = Counter()
+    votes: dict[bytes, Counter[str]] = {}
+    for row in itertools.islice(_rows(config, paths, task), _MOST_ROWS):
+        lost[row.reason] += 1
+        if not row.reason:
+            votes.setdefault(_digest(row.text), Counter())[row.label] += 1
+    funnel = Funnel(lost.total())
+    whole = funnel.rows < _MOST_ROWS
+    del lost[""]
+    funnel.step("clean", lost)
+    if whole:
+        check_rows(funnel.rows, funnel)
+    kept = [(label, count) for labels in votes.values() for label, count in _KEPT[config.label_conflicts](labels)]
+    funnel.step("labels", Counter({LABEL_CONFLICT: funnel.rows - sum(count for _, count in kept)}))
+    funnel.step("exact_duplicates", Counter({EXACT_DUPLICATE: funnel.rows - len(kept)}))
+    torn = sum(len(labels) > 1 for labels in votes.values())
+    told = list(_torn(torn, len(votes))) if config.label_conflicts == "drop" else []
+    if (not kept and not whole) or config.labels.decisions is not None:
+        return told  # what people decided is not known here, and changes labels
+    if whole:
+        check_rows(len(kept), funnel)
+    if task != "classify":
+        return told
+    try:
+        return [*told, *check_classes(Counter(label for label, _ in kept), config)]
+    except DataError as error:
+        if whole:
+            raise
+        return [*told, f"Of the first {_MOST_ROWS:,} rows: {error}"]
 
 
-def _rows(config: DataConfig, paths: Sequence[Path], classify: bool) -> Iterator[tuple[str, str] | None]:
-    """Text and label of each record; None for one that has none of either."""
+def _clear(labels: Mapping[str, int]) -> list[tuple[str, int]]:
+    """The label that most of the equal texts carry; none where two are equally frequent."""
+    most = max(labels.values())
+    winners = [pair for pair in labels.items() if pair[1] == most]
+    return winners if len(winners) == 1 else []
+
+
+#: What `data.label_conflicts` keeps of the labels of one text, and of how many rows each.
+_KEPT: dict[str, Callable[[Mapping[str, int]], Sequence[tuple[str, int]]]] = {
+    "drop": lambda labels: list(labels.items()) if len(labels) == 1 else [],
+    "keep": lambda labels: list(labels.items()),
+    "majority": _clear,
+}
+
+
+class _Row(NamedTuple):
+    """One record: why it goes (empty where it stays), its clean text and its class."""
+
+    reason: str
+    text: str = ""
+    label: str = ""
+
+
+def _rows(config: DataConfig, paths: Sequence[Path], task: str) -> Iterator[_Row]:
+    columns = columns_for(task, config)
+    steps = [step.prepare(config, {}) for step in STEPS if step.name in ("normalise", "length")]
     for source, path in zip(config.sources, paths, strict=True):
         for file in place_of(path, source.format).files:
-            opened = open_file(file, format=source.format, encoding=source.encoding, sheet=source.sheet)
-            column = TEXT_COLUMN if opened.format in TEXT_FORMATS else config.text
-            for row in opened.rows:
-                values = row.values or {}
-                text = normalise(text_of(values, column, DEFAULT_SPEAKERS) or "", config.normalise)
-                label = source.label
-                if classify and label is None and config.label is not None:
-                    label = as_text(values.get(config.label)) or ""
-                label = merged(label or "", config.labels) if classify else ""
-                yield (text, label) if text and (label or not classify) else None
+            yield from _of_file(file, source, columns, steps, config)
+
+
+def _of_file(
+    file: File, source: SourceConfig, columns: Columns, steps: Sequence[Apply], config: DataConfig
+) -> Iterator[_Row]:
+    opened = open_file(file, format=source.format, encoding=source.encoding, sheet=source.sheet)
+    if opened.format in TEXT_FORMATS:
+        columns = replace(columns, text=TEXT_COLUMN)
+    for row in joined(opened.rows, columns) if columns.speaker else opened.rows:
+        values = row.values
+        if values is None or not (columns.text in values or (columns.shapes and recognise(values))):
+            yield _Row(BROKEN)
+            continue
+        try:
+            found = read_text(values, columns)
+            label = source.label
+            if columns.label is not None and label is None:
+                label = read_label(values, columns.label)
+        except Unusable as error:
+            yield _Row(error.kind)
+            continue
+        except KeyError:  # another column that is wanted is not there
+            yield _Row(BROKEN)
+            continue
+        if columns.label is not None and not (label or "").strip():
+            yield _Row(NO_LABEL)
+            continue
+        record = Record(parts=found["parts"] or [found["text"]])
+        reason = next(filter(None, (step(record) for step in steps)), "")
+        yield _Row(reason, record.text, merged(label or "", config.labels) if columns.label is not None else "")

@@ -118,8 +118,8 @@ def _model_and_training(found: Inspection, task: str) -> list[str]:
     english = found.languages.get("en", 0.0) >= 0.9
     if task == "classify" and english and importlib.util.find_spec(module) is not None:
         lines = ["model:", f"  base: {base} # a small pretrained encoder for English, already installed"]
-        return [*lines, f"  licence: {licence}", "", "train:", *_tuned(found.rows)]
-    return ["model:", *_MODEL[found.language], *_size(found.rows, task), "", "train:", *_from_nothing(found, task)]
+        return [*lines, f"  licence: {licence}", "", "train:", *_tuned(found.usable)]
+    return ["model:", *_MODEL[found.language], *_size(found.usable, task), "", "train:", *_from_nothing(found, task)]
 
 
 def _size(rows: int, task: str) -> list[str]:
@@ -142,20 +142,23 @@ def _tuned(rows: int) -> list[str]:
 
 def _from_nothing(found: Inspection, task: str) -> list[str]:
     """How to train a small model from nothing: of few rows more passes, in smaller steps."""
-    batch = _upto(_BATCHES, found.rows)
+    rows = found.usable
+    batch = _upto(_BATCHES, rows)
     longer = max(1.0, found.lengths["p50"] / _SAMPLE_CHARACTERS) if task == "generate" else 1.0
-    steps = max(1.0, found.rows * _TRAINED * longer / batch)
-    epochs = max(_upto(_EPOCHS, found.rows), math.ceil(_LEAST_STEPS / steps))
+    steps = max(1.0, rows * _TRAINED * longer / batch)
+    epochs = max(_upto(_EPOCHS, rows), math.ceil(_LEAST_STEPS / steps))
     rate = _RATES[task][batch == 32]
-    few = found.rows < 5_000
+    few = rows < 5_000
     why = f" # about {epochs * steps:,.0f} steps: few rows need many passes, if they start from nothing"
     lines = [f"  epochs: {epochs:.1f}{why if few else ''}"]
     lines += [f"  learning_rate: {rate:g} # a pretrained base wants about 0.00005, and 3 epochs"]
     if few:
-        patience = max(5, math.ceil(_PATIENCE_STEPS / steps))
+        # The first validation is always the best so far: patience must end well before the last one to spare anything.
+        looks = 1 if epochs >= 10 else 2
+        patience = max(5, math.ceil(_PATIENCE_STEPS * looks / steps))
         lines += [
             f"  batch_size: {batch}",
-            "  validations_per_epoch: 1",
+            f"  validations_per_epoch: {looks}",
             f"  early_stopping: {patience} # validations without a better score that end it; the best is kept",
         ]
     return lines

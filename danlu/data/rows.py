@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from danlu.data.config import CleanConfig
 from danlu.data.identity import IdentityKey
 from danlu.data.told import told_speaker
 from danlu.sources.records import Row
@@ -47,6 +48,22 @@ class Columns:
         """The columns beside text and label that must be there, by what they are."""
         named = {"subject": self.subject, "conversation": self.conversation, "time": self.time}
         return {what: name for what, name in named.items() if name is not None}
+
+
+def columns_for(task: str, data: CleanConfig, key: IdentityKey | None = None) -> Columns:
+    """What a model for `task` reads of a record, by the recipe's data section."""
+    return Columns(
+        text=data.text,
+        pair=data.pair if task == "embed" else None,
+        label=data.label if task == "classify" else None,
+        subject=data.subject,
+        conversation=data.conversation,
+        time=data.time,
+        speaker=data.speaker,
+        shapes=task != "classify",
+        speakers=Speakers(names=data.speakers, learn=frozenset(data.learn)),
+        key=key,
+    )
 
 
 class Unusable(Exception):

@@ -52,8 +52,8 @@ def _of_tokens(job: Job) -> Iterator[str]:
                 "others of them. The real one has seen all texts and makes fewer tokens."
             )
     if tokens.share_cut > 0 and not tokens.conversations:
-        what = "go on in a further example" if job.generates else "are cut"
-        yield f"{tokens.share_cut:.1%} of the texts are longer than {tokens.max_length} tokens: {what}."
+        what = "they go on in a further example" if job.generates else "their ends are cut off"
+        yield f"{tokens.share_cut:.1%} of the texts are longer than {tokens.max_length} tokens; {what}."
     for sentence in tokens.told:
         yield f"In the sample of {len(job.look.sample):,} rows: {sentence[0].lower()}{sentence[1:]}"
 
@@ -91,7 +91,7 @@ def _of_training(job: Job, plan: Training) -> Iterator[str]:
         )
     if train.compile:
         yield "Compiling takes minutes before the first step, and steps may be quicker; neither is counted."
-    if train.early_stopping:
+    if 0 < train.early_stopping < plan.validations - 1:  # the first validation is always the best so far
         yield "Early stopping may end the training sooner; the plan counts every step."
 
 

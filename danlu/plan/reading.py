@@ -158,9 +158,10 @@ def look(
             seen += opened.position.bytes
             read += share * sizes[file.name]
         if count == 0:
+            first = f" (the first, {reader.first_bad})" if reader.first_bad else ""
             raise DataError(
-                f"No row of {name_of(path)} could be read. Expected records with a column {config.text!r}; up to "
-                f"data.max_bad_rows ({config.max_bad_rows}) bad rows are passed over, but here every one is bad. "
+                f"No row of {name_of(path)} could be read{first}. Expected records with a column {config.text!r}; up "
+                f"to data.max_bad_rows ({config.max_bad_rows}) bad rows are passed over, but here every one is bad. "
                 "Check the file and data.sources[].format."
             )
         of_source = min(1.0, read / sum(sizes.values()))
@@ -241,6 +242,7 @@ class _Reader:
         self._speakers = Speakers(names=config.speakers, learn=frozenset(config.learn)) if shaped else None
         self._label = config.label if "label" in columns and source.label is None else None
         self._fixed = source.label or "" if "label" in columns else ""
+        self.first_bad = ""
 
     def rows(self, opened: Opened, name: str) -> Iterator[Found]:
         """The rows of a file whose text is not blank; raises `DataError` when no record has one."""
@@ -250,7 +252,7 @@ class _Reader:
             raise missing_column(name, column, opened)
         found = False
         names: dict[str, None] = {}
-        for values in self._records(opened.rows):
+        for values in self._records(opened.rows, name):
             shape = recognise(values) if column not in values and self._speakers is not None else None
             if column not in values and shape is None:
                 if not found and len(names) < _MOST_NAMES:
@@ -263,13 +265,14 @@ class _Reader:
         if names and not found:
             raise missing_column(name, column, opened, tuple(names))
 
-    def _records(self, rows: Iterator[Row]) -> Iterator[Mapping[str, Any]]:
+    def _records(self, rows: Iterator[Row], file: str) -> Iterator[Mapping[str, Any]]:
         """The values of each record; where each row is one turn, of each conversation, whose rows stand together."""
         speaker, conversation = self._config.speaker, self._config.conversation
         name, turns = None, list[dict[str, Any]]()
         for row in rows:
             values = row.values
             if values is None:
+                self.first_bad = self.first_bad or f"{file}:{row.line}: {row.reason}"
                 continue
             if self._speakers is None or speaker is None or conversation is None or speaker not in values:
                 yield values

@@ -144,13 +144,13 @@ class Registry:
             self._move("candidate", found.number, "register")
         return found
 
-    def promote(self, version: int | None = None) -> Version:
-        """Make `version` the champion; None takes the candidate. Promoting the champion changes nothing.
+    def promote(self, version: int | str = "candidate") -> Version:
+        """Make `version`, as `resolve` takes it, the champion. Promoting the champion changes nothing.
 
         Raises `UserError` when there is no such version, or its files are not those that were tested.
         """
         with self._lock():
-            target = self.resolve("candidate" if version is None else str(version))
+            target = self.resolve(str(version))
             verify(target)
             self._move("champion", target.number, "promote")
         return target

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from danlu.report.numbers import count, number, percent
+from danlu.report.numbers import count, number, one_line, percent
 
 Sentence = dict[str, str]
 Numbers = dict[str, Any]
@@ -46,7 +46,7 @@ def never_said(numbers: Numbers) -> Sentence | None:
     labels = never_answered(numbers)
     if not labels:
         return None
-    shown, more = [f"“{label}”" for label in labels[:_SHOWN_LABELS]], len(labels) - _SHOWN_LABELS
+    shown, more = [f"“{one_line(label)}”" for label in labels[:_SHOWN_LABELS]], len(labels) - _SHOWN_LABELS
     return {
         "en": f"never answers {' or '.join(shown)}" + (f" or {more} other labels" if more > 0 else ""),
         "zh": f"从不回答{'、'.join(shown)}" + (f"等 {len(labels)} 个标签" if more > 0 else ""),
@@ -102,14 +102,15 @@ def _not_learned(numbers: Numbers) -> Sentence | None:
     given = [label for place, label in enumerate(confusion["labels"]) if any(row[place] for row in confusion["matrix"])]
     if len(given) != 1 or len(confusion["labels"]) < 2:
         return None
+    label = one_line(given[0])
     steps = count(training["steps"])
     early = training["stopped_early"]
     return {
-        "en": f"It answers every text with “{given[0]}”: in {steps} steps it has learned nothing. Give it more steps "
+        "en": f"It answers every text with “{label}”: in {steps} steps it has learned nothing. Give it more steps "
         "(train.epochs, or a smaller train.batch_size)"
         + (", a larger train.early_stopping (training ended early)" if early else "")
         + ", or a higher train.learning_rate if the model is from nothing.",
-        "zh": f"它对所有文本都回答“{given[0]}”：{steps} 步里什么也没学到。多走几步（调大 train.epochs，或调小 "
+        "zh": f"它对所有文本都回答“{label}”：{steps} 步里什么也没学到。多走几步（调大 train.epochs，或调小 "
         "train.batch_size）" + ("，调大 train.early_stopping（这次提前停了）" if early else "") + "；"
         "从零训练的模型还可以把 train.learning_rate 调高。",
     }

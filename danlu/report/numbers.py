@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 MISSING = "–"
 MINUS = "−"
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SIZES = ("B", "KB", "MB", "GB", "TB")
+
+
+def one_line(text: str) -> str:
+    """A label as a line of text can show it: line breaks and other controls are written as escapes."""
+    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def count(value: float | None) -> str:
@@ -73,15 +80,6 @@ def money(usd: float | None) -> str:
     return f"${usd:,.0f}" if usd >= 100 or usd == 0 else f"${usd:.2f}"
 
 
-def mass(kilograms: float | None) -> str:
-    """Kilograms or grams: 1.2 kg, 40 g, < 0.1 g."""
-    if kilograms is None:
-        return MISSING
-    if 0 < kilograms < _LITTLE["kilograms"][0]:
-        return _LITTLE["kilograms"][1]
-    return f"{number(kilograms, 2)} kg" if kilograms >= 1 else f"{number(1e3 * kilograms, 2)} g"
-
-
 def energy_known(ways: Sequence[str], said: Mapping[str, str]) -> str:
     """How a run's energy is known, by the `kwh_by` of its stages: a part that was estimated makes the whole so."""
     return said["energy_estimated" if any("estimated" in way for way in ways) else "energy_read"]
@@ -90,34 +88,43 @@ def energy_known(ways: Sequence[str], said: Mapping[str, str]) -> str:
 #: Below this nobody cares how much it is: kind -> (how much, how it is told).
 _LITTLE = {"seconds": (0.1, "< 0.1 s"), "usd": (0.01, "< $0.01"), "kilograms": (1e-4, "< 0.1 g")}
 
-#: What an interval may be told in: kind -> (how much one is, its name), the smallest first.
+#: What a prediction may be told in: kind -> (how much one is, its name), the smallest first.
 _UNITS: dict[str, tuple[tuple[float, str], ...]] = {
     "seconds": ((1, "s"), (60, "min"), (3600, "h"), (86400, "days")),
     "bytes": tuple((1000.0**power, name) for power, name in enumerate(_SIZES)),
     "kilograms": ((1e-3, "g"), (1, "kg"), (1e3, "t")),
     "usd": ((1, ""),),
 }
-#: How many of a unit the high end must be for that unit to be used: 0.3–1.6 min says less than 18–95 s.
+#: How many of a unit the value must be for that unit to be used: 0.6 min says less than 36 s.
 _LEAST = {"seconds": 3.0, "bytes": 1.0, "kilograms": 1.0, "usd": 1.0}
 
 
-def between(low: float | None, high: float | None, kind: str) -> str:
-    """An interval in a few signs, in the unit that fits its high end: 4.6–15 min, 1.6–2.3 GB, $0.01–0.07.
+def within(score: Mapping[str, float | None] | None, kind: str) -> tuple[str, str]:
+    """A value and its interval in a few signs and in one unit, the one that fits the value: 40 s and 23–580 s.
 
-    `kind` is "seconds", "bytes", "kilograms" or "usd". Two digits, for no interval is known better; what is too little
-    to matter is 0 at the low end, and "< 0.1 s" where the high end is.
+    `kind` is "seconds", "bytes", "kilograms" or "usd"; `score` has `value`, `low` and `high`. Two digits or whole
+    numbers, for no prediction is known better; what is too little to matter is 0 at the low end, and "< 0.1 s"
+    elsewhere. The interval is empty where there is none or it says no more than the value.
     """
-    if low is None or high is None:
-        return MISSING
+    value = None if score is None else score.get("value")
+    if score is None or value is None or not math.isfinite(value):
+        return MISSING, ""
+    low, high = score.get("low"), score.get("high")
     least, little = _LITTLE.get(kind, (0.0, ""))
-    if 0 < high < least:
-        return little
-    low = 0.0 if low < least else low
     units = _UNITS[kind]
-    one, name = next((unit for unit in reversed(units) if high >= _LEAST[kind] * unit[0]), units[0])
-    if kind == "usd":
-        return f"${low:,.0f}–{high:,.0f}" if high >= 100 else f"${low:.2f}–{high:.2f}"
-    return f"{number(low / one, 2)}–{number(high / one, 2)} {name}"
+    one, name = next((unit for unit in reversed(units) if value >= _LEAST[kind] * unit[0]), units[0])
+
+    def told(*amounts: float) -> str:
+        if 0 < amounts[-1] < least:
+            return little
+        ends = [0.0 if amount < least else amount for amount in amounts]
+        if kind == "usd":
+            digits = 0 if max(value, high or 0.0) >= 100 else 2
+            return "$" + "–".join(f"{end:,.{digits}f}" for end in ends)
+        return "–".join(number(end / one, 2) for end in ends) + f" {name}"
+
+    said, ends = told(value), "" if low is None or high is None else told(low, high)
+    return said, "" if ends == said else ends
 
 
 def moment(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +106,6 @@ def _template() -> Any:
         "duration": show.duration,
         "milliseconds": show.milliseconds,
         "money": show.money,
-        "mass": show.mass,
         "score": _interval,
         "span": _span,
         "moment": show.moment,
@@ -129,25 +127,11 @@ def _interval(score: dict[str, Any] | None, metric: str = "accuracy") -> Any:
     )
 
 
-_UNITS: dict[str, Callable[[float | None], str]] = {
-    "duration": show.duration,
-    "size": show.size,
-    "money": show.money,
-    "mass": show.mass,
-}
-
-
-def _span(score: dict[str, Any] | None, unit: str) -> Any:
-    """A prediction with its interval, in one of `_UNITS`."""
+def _span(score: dict[str, Any] | None, kind: str) -> Any:
+    """A prediction with its interval, of a kind of `danlu.report.numbers.within`."""
     markup = need("markupsafe", extra="report").Markup
-    form = _UNITS[unit]
-    if score is None or score.get("value") is None:
-        return show.MISSING
-    if score.get("low") is None or score.get("high") is None:
-        return form(score["value"])
-    return markup('<span>{} <small class="interval">{} – {}</small></span>').format(
-        form(score["value"]), form(score["low"]), form(score["high"])
-    )
+    value, ends = show.within(score, kind)
+    return markup('<span>{} <small class="interval">{}</small></span>').format(value, ends) if ends else value
 
 
 def _tiles(summary: dict[str, Any], said: dict[str, str]) -> list[dict[str, Any]]:

@@ -5,11 +5,12 @@ Each function takes the summary and returns `{"en": ..., "zh": ...}`, or None wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from danlu.report.advice import is_cheap, never_said
-from danlu.report.numbers import count, milliseconds, moment, number, percent, size
+from danlu.report.numbers import count, milliseconds, moment, number, one_line, percent, size
 from danlu.report.words import stage_name, words
 
 Sentence = dict[str, str]
@@ -238,22 +239,26 @@ def is_leak(naive: dict[str, Any]) -> bool:
 
 
 def naive_sentence(numbers: Numbers) -> Sentence | None:
-    """What a naive split would have made you believe."""
+    """What a naive split would have made you believe, and of which model that is."""
     naive = numbers["naive"]
     if not naive:
         return None
     believed, real = naive["naive"]["value"], naive["clean"]["value"]
     if believed is None or real is None:
         return None
+    of = {
+        "en": f" Both are of {naive['model']}, fitted for this comparison alone.",
+        "zh": f"两个数都出自专为这一对比训练的 {naive['model']}。",
+    }
     if not is_leak(naive):
         return {
             "en": f"A naive split would have shown {percent(believed)}, an honest one shows {percent(real)}: "
-            "no more apart than chance allows.",
-            "zh": f"随手一分会得到 {percent(believed)}，老实分得到 {percent(real)}：差别没有超出偶然。",
+            f"no more apart than chance allows.{of['en']}",
+            "zh": f"随手一分会得到 {percent(believed)}，老实分得到 {percent(real)}：差别没有超出偶然。{of['zh']}",
         }
     return {
-        "en": f"Had we split naively, you would have believed {percent(believed)}; it is {percent(real)}.",
-        "zh": f"如果随手一分，你会以为是 {percent(believed)}；其实是 {percent(real)}。",
+        "en": f"Had we split naively, you would have believed {percent(believed)}; it is {percent(real)}.{of['en']}",
+        "zh": f"如果随手一分，你会以为是 {percent(believed)}；其实是 {percent(real)}。{of['zh']}",
     }
 
 
@@ -266,11 +271,11 @@ def naive_explanation(numbers: Numbers) -> Sentence | None:
     leaked = (numbers["data"] or {}).get("leaked_rows")
     return {
         "en": f"Split at random, {share} of the test texts have a duplicate or near duplicate among the training "
-        f"texts, so that a model can answer them from memory. Measured with {naive['model']} on {rows} rows, split "
+        f"texts, so that a model can answer them from memory. Measured on {rows} rows, split "
         "both ways. Danlu keeps duplicates on one side of the split; every other score on this page is from the "
         f"honest split ({count(leaked)} leaked rows counted afterwards).",
         "zh": f"随机划分时，{share} 的测试文本在训练集里有一模一样或几乎一样的副本，模型靠背就能答对。"
-        f"这是用 {naive['model']} 在 {rows} 行数据上按两种分法各测一次的结果。Danlu 把重复的文本放在同一边；"
+        f"这是在 {rows} 行数据上按两种分法各测一次的结果。Danlu 把重复的文本放在同一边；"
         f"本页其他分数都来自老实的划分（事后清点，泄漏 {count(leaked)} 行）。",
     }
 
@@ -329,7 +334,7 @@ def _confusion(numbers: Numbers) -> Sentence | None:
         return None
     labels, matrix = confusion["labels"], confusion["matrix"]
     wrong = [
-        (matrix[truth][said], labels[truth], labels[said])
+        (matrix[truth][said], one_line(labels[truth]), one_line(labels[said]))
         for truth in range(len(labels))
         for said in range(len(labels))
         if truth != said
@@ -418,14 +423,28 @@ def _speed_point(numbers: Numbers) -> Sentence | None:
 def gate_sentence(gate: dict[str, Any], numbers: Numbers) -> Sentence:
     """What was seen at a gate, and why it did not pass. The artifact's own words are English."""
     english = str(gate["reason"] or number(gate["observed"]))
-    function = gate["expression"].partition("(")[0].strip()
+    name = re.split(r"[^\w]", gate["expression"].strip())[0]
     if gate["observed"] is None:
         return {"en": english, "zh": "没有可用的测量结果"}
-    return {"en": english, "zh": _GATE_FUNCTIONS.get(function, _observed)(gate, numbers)}
+    return {"en": english, "zh": _GATES.get(name, _observed)(gate, numbers)}
+
+
+#: The end of a gate that compares: its sign and its number.
+_LIMIT = re.compile(r"([<>=!]=|[<>]) *(\S+)$")
+_SIGNS = {">=": "≥", "<=": "≤", "==": "=", "!=": "≠"}
 
 
 def _observed(gate: dict[str, Any], _numbers: Numbers) -> str:
-    return f"实际值 {number(gate['observed'], 4)}"
+    limit = _LIMIT.search(gate["expression"])
+    asked = "" if limit is None else f"，要求 {_SIGNS.get(limit[1], limit[1])} {limit[2]}"
+    return f"实际值 {number(gate['observed'], 4)}{asked}"
+
+
+def _parity(gate: dict[str, Any], numbers: Numbers) -> str:
+    """What was observed, and on how many texts, which are not those of the test."""
+    shipped: Numbers = next((form for form in numbers["forms"] or [] if form["shipped"]), {})
+    rows = (shipped.get("parity") or {}).get("rows")
+    return _observed(gate, numbers) + ("" if rows is None else f"（{count(rows)} 条留出文本）")
 
 
 def _beats(gate: dict[str, Any], numbers: Numbers) -> str:
@@ -445,4 +464,5 @@ def _beats(gate: dict[str, Any], numbers: Numbers) -> str:
     return f"比{name}好 {apart}（{by}）" + ("" if comparison["significant"] else "，可能是偶然")
 
 
-_GATE_FUNCTIONS: dict[str, Callable[[dict[str, Any], Numbers], str]] = {"beats": _beats, "not_worse": _beats}
+#: What a gate looks at, where more is to be said of it than a number and a limit.
+_GATES: dict[str, Callable[[dict[str, Any], Numbers], str]] = {"beats": _beats, "not_worse": _beats, "parity": _parity}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from danlu.core.tasks import TASKS, TaskName
+from danlu.engines.texts import blank_text, which_text
 from danlu.serve.config import ServeConfig
 from danlu.serve.errors import ApiError
 from danlu.serve.live import Served
@@ -19,13 +20,16 @@ def addresses(task: TaskName) -> tuple[str, ...]:
 
 
 def check_texts(texts: Sequence[str], config: ServeConfig, parameter: str = "texts") -> None:
-    """Raise `ApiError` for too many texts, and for one that is too long."""
+    """Raise `ApiError` for too many texts, and for one that is blank or too long."""
     if len(texts) > config.max_texts:
         message = f"{len(texts)} texts came; at most {config.max_texts} are taken a request."
         raise ApiError(400, "too_many_texts", message, parameter)
+    blank = blank_text(texts)
+    if blank is not None:
+        raise ApiError(400, "empty_text", blank, parameter)
     for index, text in enumerate(texts):
         if len(text) > config.max_characters:
-            which = f"Text {index + 1}" if len(texts) > 1 else "The text"
+            which = which_text(texts, index)
             message = f"{which} has {len(text):,} characters; at most {config.max_characters:,} are taken."
             raise ApiError(400, "text_too_long", message, parameter)
 

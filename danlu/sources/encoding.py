@@ -30,6 +30,9 @@ _GB2312_PAIR = re.compile(rb"[\xa1-\xf7][\xa1-\xfe]")
 #: A lead byte of GBK with a trail byte that is ASCII or a control: rare in Chinese, common where Latin-1 is misread.
 _OTHER_PAIR = re.compile(rb"[\x81-\xfe](?:[\x00-\xa0\xff]|$)")
 
+#: What `replace` puts in the place of a broken sequence.
+_MARK = "\ufffd"
+
 #: Broken sequences allowed for one well-formed sequence before an encoding is given up.
 _BROKEN_SHARE = 0.02
 
@@ -104,11 +107,13 @@ def _try_utf8(path: Readable) -> tuple[int, int, int, int]:
         size += len(chunk)
         text = decoder.decode(chunk)
         if not text.isascii():
-            bad = text.count("\ufffd")
+            bad = text.count(_MARK)
             broken += bad
             good += len(text.encode("utf-8")) - len(text) - 2 * bad
-    broken += decoder.decode(b"", True).count("\ufffd")
-    return nul_bytes, size, good, broken
+    broken += decoder.decode(b"", True).count(_MARK)
+    # A file may hold the mark itself: of texts that were damaged before they were saved as UTF-8.
+    real = _marks(path, "utf-8", "ignore") if broken else 0
+    return nul_bytes, size, good + 2 * real, broken - real
 
 
 def _count_gbk(path: Readable) -> tuple[int, int]:
@@ -121,9 +126,15 @@ def _count_gbk(path: Readable) -> tuple[int, int]:
 
 def _broken_in(path: Readable, name: str) -> int:
     """How many sequences of the file do not decode as `name`."""
-    decoder = codecs.getincrementaldecoder(name)("replace")
-    broken = sum(decoder.decode(chunk).count("\ufffd") for chunk in _chunks(path))
-    return broken + decoder.decode(b"", True).count("\ufffd")
+    marks = _marks(path, name, "replace")
+    return marks - _marks(path, name, "ignore") if marks else 0
+
+
+def _marks(path: Readable, name: str, errors: str) -> int:
+    """How many replacement characters the file decodes to: those in it and, with `replace`, one a broken sequence."""
+    decoder = codecs.getincrementaldecoder(name)(errors)
+    marks = sum(decoder.decode(chunk).count(_MARK) for chunk in _chunks(path))
+    return marks + decoder.decode(b"", True).count(_MARK)
 
 
 def _first_broken(path: Readable, name: str) -> tuple[int, int]:

@@ -94,7 +94,7 @@ def named_once(path: Readable, header: Iterable[Any]) -> tuple[str, ...]:
 
 def wrong_width(fields: int, columns: int) -> str:
     """Why a record of a table with too many or too few fields is refused."""
-    return f"{fields} fields where the header has {columns}"
+    return f"{fields} field{'s' * (fields != 1)} where the header has {columns}"
 
 
 def short(error: Exception) -> str:

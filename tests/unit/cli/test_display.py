@@ -46,17 +46,25 @@ def test_plain_has_a_line_a_stage_and_few_of_progress(capsys: pytest.CaptureFixt
     ]
 
 
-def test_plain_progress_has_rate_time_left_and_loss(
+def test_plain_says_how_far_a_long_stage_is_once_a_minute(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = iter(range(0, 1_000, 10))
-    monkeypatch.setattr(room.time, "monotonic", lambda: float(next(clock)))
+    seconds = [0.0]
+    monkeypatch.setattr(room.time, "monotonic", lambda: seconds[0])
+    unknown = EVENTS[2] | {"what": "looking for leaks", "done": 0, "total": None, "unit": "texts", "info": {}}
     with Plain() as shown:
-        for event in EVENTS[2:5]:
+        for now, event in ((10, EVENTS[2]), (59, EVENTS[3]), (60, EVENTS[4]), (119, EVENTS[4]), (121, unknown)):
+            seconds[0] = float(now)
             shown(event)
-    assert capsys.readouterr().out.splitlines()[-1] == (
-        "train: training 2,560/6,400 samples, 128 samples/s, 30 s left, loss 0.412"
-    )
+        seconds[0] = 170.0
+        shown(EVENTS[6])
+        seconds[0] = 200.0  # less than a minute after a line of another kind
+        shown(unknown | {"done": 40})
+    assert capsys.readouterr().out.splitlines() == [
+        "train: training 2,560/6,400 samples, loss 0.412",
+        "train: looking for leaks",
+        "train: best at step [180]",
+    ]
 
 
 def test_live_leaves_a_line_a_stage_and_shows_the_bar_meanwhile() -> None:
@@ -89,21 +97,3 @@ def test_the_display_fits_where_output_goes() -> None:
     assert isinstance(display(Console(file=io.StringIO()), quiet=False), Plain)
     assert isinstance(display(Console(file=io.StringIO(), force_terminal=True), quiet=False), Live)
     assert isinstance(display(Console(file=io.StringIO(), force_terminal=True), quiet=True), Silent)
-
-
-def test_plain_says_nothing_of_progress_that_has_only_begun(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seconds = [0.0]
-    monkeypatch.setattr(room.time, "monotonic", lambda: seconds[0])
-    event = EVENTS[2] | {"what": "looking for leaks", "done": 0, "total": None, "unit": "texts", "info": {}}
-    with Plain() as shown:
-        seconds[0] = 60.0
-        shown(event)
-        assert capsys.readouterr().out == ""
-        seconds[0] = 66.0
-        shown(event)
-        assert capsys.readouterr().out == "train: looking for leaks\n"
-        seconds[0] = 72.0
-        shown(event | {"done": 40})
-        assert capsys.readouterr().out == "train: looking for leaks 40 texts, 3.33 texts/s\n"

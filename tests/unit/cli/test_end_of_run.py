@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
 from danlu.api import RunResult, write_report
+from danlu.cli.main import cli, main
 from danlu.cli.run import _as_json, _draw, _summary
 from danlu.cli.serve import _config
 from danlu.core.artifact import RECORD, Artifact, list_files, write_json
@@ -121,6 +123,45 @@ def test_a_release_that_is_not_live_says_so_and_how_to_change_it(tmp_path: Path)
     said = drawn(replace(result, version=2), tmp_path)
     assert "Version 2 is the candidate; version 1 stays the champion, which is live." in said
     assert "danlu promote sentiment-en 2" in said
+
+
+def listed(workspace: Path, *options: str) -> str:
+    said = CliRunner().invoke(cli, ["list", "--workspace", str(workspace), *options])
+    assert said.exit_code == 0, said.output
+    return said.stdout
+
+
+def test_list_says_what_is_the_candidate_and_what_is_live(tmp_path: Path) -> None:
+    result = released(tmp_path)
+    assert "candidate" in listed(tmp_path)
+    Registry(Workspace(tmp_path), result.name).promote()
+    said = listed(tmp_path)
+    assert "champion" in said
+    assert "candidate" not in said
+    (version,) = json.loads(listed(tmp_path, "--json"))["releases"]
+    assert (version["champion"], version["candidate"]) == (True, True)
+
+
+def test_list_has_the_doubt_of_the_report(tmp_path: Path) -> None:
+    result = released(tmp_path)
+    assert "SHIP?" not in listed(tmp_path)
+    path = next((tmp_path / "artifacts" / "evaluate").glob("*/evidence.json"))
+    evidence = json.loads(path.read_text(encoding="utf-8"))
+    evidence["baseline"]["comparison"]["significant"] = False
+    write_json(path, evidence)
+    assert "SHIP?" in drawn(result, tmp_path)
+    assert "SHIP?" in listed(tmp_path)
+    (run,) = json.loads(listed(tmp_path, "--json"))["runs"]
+    assert (run["verdict"], run["standing"]) == ("ship", "doubted")
+
+
+def test_promote_and_the_registry_name_the_same_choices(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = released(tmp_path).name
+    for version in ("abc", "9"):
+        assert main(["promote", name, version, "--workspace", str(tmp_path)]) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert f"has no version '{version}'; write champion, candidate or a number. Versions: 1." in said
+    assert main(["promote", name, "candidate", "--workspace", str(tmp_path)]) == 0
 
 
 @pytest.mark.parametrize(("given", "port"), [({}, 8111), ({"port": 0}, 0)])

@@ -45,6 +45,21 @@ def test_data_that_a_run_would_refuse_is_told_at_once(tmp_path: Path) -> None:
     assert "danlu run" not in done.output
 
 
+def test_a_label_with_a_line_break_stays_on_its_line(tmp_path: Path) -> None:
+    rows = "".join(f'the lamp number {n} is here,"{("good", "bad" + chr(10) + "[red]")[n % 2]}"\n' for n in range(40))
+    (tmp_path / "a.csv").write_text("text,label\n" + rows, encoding="utf-8")
+    done = CliRunner().invoke(cli, ["init", str(tmp_path / "a.csv"), "--output", str(tmp_path / "recipe.yaml")])
+    assert "label (bad\\n[red] 20, good 20)" in done.stdout
+
+
+def test_what_is_no_text_is_refused_before_it_is_described(tmp_path: Path) -> None:
+    rows = "".join(f"some words {n},{'ab'[n % 2]}\n" for n in range(10))
+    (tmp_path / "a.csv").write_bytes(b"te\x01xt,label\n" + rows.encode())
+    done = CliRunner().invoke(cli, ["init", str(tmp_path / "a.csv"), "--output", "-"])
+    assert "does not look like texts" in str(done.exception)
+    assert done.output == ""
+
+
 def test_several_files_become_several_sources_of_one_recipe(tmp_path: Path) -> None:
     for name in ("a", "b"):
         lines = "".join(f"{name} lamp {row} is {word},{word}\n" for row in range(30) for word in ("good", "bad"))

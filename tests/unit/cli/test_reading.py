@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from rich.cells import cell_len
+from rich.console import Console
 
 from danlu.cli.main import cli, main
+from danlu.cli.tables import say
 from tests.unit.report.example import EVIL, make_run
 
 
@@ -134,6 +137,22 @@ def test_show_in_chinese_has_no_english_and_fits_80_columns(
     row = next(line for line in lines if line.startswith("准确率"))
     for number, title in ((row.index("]") + 1, "本模型"), (row.rindex("]") + 1, "基线")):
         assert cell_len(row[:number]) == cell_len(head[: head.index(title) + len(title)])
+
+
+@pytest.mark.parametrize("width", range(24, 100, 5))
+def test_a_line_is_not_broken_between_a_number_and_what_it_counts(width: int) -> None:
+    text = (
+        "可以上线：reviews 答对 77.6%（简单基线 73.5%），3 道门槛全部通过。“好评”说成“差评”[red]：22 个错误里有 12 个。"
+        "能耗 0.00012 kWh，< $0.01；计划预测 0–0.30 g。"
+    )
+    file = io.StringIO()
+    say(Console(file=file, width=width), text, "dim", before="  [yellow]→[/] ")
+    lines = file.getvalue().splitlines()
+    assert re.sub(r"\s", "", "".join(lines)) == "→" + re.sub(r"\s", "", text)
+    assert max(cell_len(line) for line in lines) <= width
+    for whole in ("3 道", "22 个", "12 个", "0.00012 kWh", "< $0.01", "0–0.30 g"):
+        assert any(whole in line for line in lines), whole
+    assert not [line for line in lines if line.lstrip()[0] in "，。；：）”"]
 
 
 def test_show_of_an_unknown_name_suggests_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -193,3 +193,15 @@ def test_check_warns_of_what_can_hardly_be_meant(tmp_path: Path, capsys: pytest.
     said = capsys.readouterr()
     assert "recipe.yaml:9: train.learning_rate is 500.0, which can hardly be meant" in said.err
     assert "a good recipe" in said.out
+
+
+def test_check_says_which_settings_a_model_without_a_network_does_not_heed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files(tmp_path, a_csv="text,label\nfine,good\n")
+    classic = GOOD.replace("scratch: {}", "classic: {kind: logistic}") + "train:\n  seed: 2\n  epochs: 3\n"
+    assert main(["recipe", "check", str(write(tmp_path, classic))]) == 0
+    said = capsys.readouterr()
+    told = "recipe.yaml:10: train.epochs says nothing to model.classic, which heeds class_weights and seed of train."
+    assert told in said.err
+    assert "train.seed" not in said.err

@@ -77,8 +77,43 @@ def test_files_without_text_or_rows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no column with text. Its columns: 'x', 'y'"):
         inspect(tmp_path / "numbers.csv")
     (tmp_path / "head.csv").write_text("text,label\n", encoding="utf-8")
-    with pytest.raises(DataError, match="no rows of data"):
+    with pytest.raises(DataError, match=r"head.csv, read as csv in utf-8, has no rows of data .* \(only a header"):
         inspect(tmp_path / "head.csv")
+    (tmp_path / "list.json").write_text("[1, [2], 3]", encoding="utf-8")
+    with pytest.raises(DataError, match=r"3 broken; the first, list\.json:1: a JSON number, not an object"):
+        inspect(tmp_path / "list.json")
+
+
+def test_of_a_folder_the_bad_file_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write_table(folder / "a.csv", "text,label", ["fine,good"])
+    (folder / "b.json").write_text('{"a":', encoding="utf-8")
+    with pytest.raises(DataError, match="Of the 2 data files in 'data', one cannot be read. b.json is not the JSON"):
+        inspect(folder)
+
+
+def test_the_first_bad_row_is_told(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "a.csv", "text,label", [*(f"re {n},{'ab'[n % 2]}" for n in range(30)), "bad"])
+    expected = "1 row cannot be read; it will be rejected with a reason, as a.csv:32: 1 field where the header has 2."
+    assert expected in inspect(path).warnings
+
+
+def test_a_label_column_of_one_value_is_said(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "a.csv", "text,label", (f"第{n}条评论,好" for n in range(40)))
+    found = inspect(path)
+    assert found.label is None
+    (told,) = found.warnings
+    assert told.startswith("The column 'label' has one value alone, '好': there are no classes to tell apart")
+    path = write_table(tmp_path / "b.csv", "text,who", (f"第{n}条评论,好" for n in range(40)))
+    assert inspect(path).warnings == ("No column looks like a label, so the recipe trains a language model.",)
+
+
+def test_repeats_are_no_steps(tmp_path: Path) -> None:
+    rows = [f"第{n}条评论说东西很好,{'是否'[n % 2]}" for n in range(300)]
+    once, thrice = (write_table(tmp_path / f"{n}.csv", "text,label", rows * n) for n in (1, 3))
+    proposed = [parse_recipe(recipe_text(inspect(path), path)).train for path in (once, thrice)]
+    assert proposed[0] == proposed[1]
 
 
 def write_table(path: Path, head: str, rows: Iterable[str]) -> Path:
@@ -86,7 +121,7 @@ def write_table(path: Path, head: str, rows: Iterable[str]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("rows", [60, 600, 3_000, 20_000])
+@pytest.mark.parametrize("rows", [60, 600, 1_000, 1_999, 2_000, 4_999, 20_000])
 def test_a_model_from_nothing_gets_enough_steps_whatever_the_number_of_rows(rows: int, tmp_path: Path) -> None:
     path = write_table(
         tmp_path / "a.csv", "text,label", (f"第{n}条评论说东西很好,{'是否'[n % 2]}" for n in range(rows))
@@ -97,6 +132,8 @@ def test_a_model_from_nothing_gets_enough_steps_whatever_the_number_of_rows(rows
     looks = train.epochs * train.validations_per_epoch
     # Patience of at least two hundred steps where steps are few: a model from nothing stands still at first.
     assert train.early_stopping * steps / looks >= 200
+    # The first look is always the best so far: patience that lasts to the end would end nothing.
+    assert train.early_stopping + 1 < looks or "early_stopping" not in train.model_fields_set
 
 
 @pytest.mark.parametrize("shape", ["alpaca", "messages"])
@@ -216,3 +253,5 @@ def test_two_rows_cannot_run(tmp_path: Path) -> None:
     found = inspect(path)
     assert found.usable == 2
     assert any("Only 2 rows: a run needs at least 20." in told for told in found.warnings)
+    path = write_table(tmp_path / "b.csv", "text,label", ["this is good,a"])
+    assert any("Only 1 row: a run needs at least 20." in told for told in inspect(path).warnings)

@@ -17,7 +17,7 @@ from danlu.data.config import SourceConfig
 from danlu.data.reader import Input, Labels, Tally, read_sources, row_id
 from danlu.data.rows import Columns
 from danlu.data.tables import Rejects
-from danlu.sources.encoding import detect
+from danlu.sources.encoding import check, detect
 from danlu.sources.formats import guess_format, open_file
 from danlu.sources.values import as_text
 
@@ -138,12 +138,21 @@ def test_delimiters_are_found(sign: str, name: str, tmp_path: Path) -> None:
         # One broken byte does not turn a Chinese file into something else.
         ("这家酒店的服务非常好，下次还来\n".encode() * 50 + b"\xff\n", "utf-8"),
         ("这家酒店的服务非常好，下次还来\n".encode("gbk") * 50 + b"\xff\n", "gb18030"),
+        # What was lost before a text was saved as UTF-8 is no broken byte of the file.
+        (("\ufffd" * 30 + "好\n").encode() * 50, "utf-8"),
+        (("\ufffd" * 30 + "好\n").encode() * 50 + b"\xff\n", "utf-8"),
     ],
 )
 def test_encodings_are_detected(data: bytes | str, expected: str, tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(data if isinstance(data, bytes) else data.encode("latin-1"))
     assert detect(path).name == expected
+
+
+def test_replacement_characters_of_the_texts_are_not_counted_as_broken(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("坏\ufffd的\n".encode() * 50 + b"\xff\n")
+    assert detect(tmp_path / "a.txt").broken == 1
+    assert check(tmp_path / "a.txt", "utf-8").broken == 1
 
 
 def test_broken_rows_are_rejected_with_their_line_and_reason(tmp_path: Path) -> None:
@@ -173,7 +182,7 @@ def test_ragged_csv_rows_are_rejected(tmp_path: Path) -> None:
     rows, rejected, tally, _ = read(tmp_path / "a.csv", tmp_path)
     assert [row["text"] for row in rows] == ["a", "d"]
     assert {row["origin"]: row["reason"] for row in rejected} == {
-        "a.csv:3": "broken: 1 fields where the header has 2",
+        "a.csv:3": "broken: 1 field where the header has 2",
         "a.csv:4": "broken: 3 fields where the header has 2",
     }
     assert tally.rows == 4
@@ -233,7 +242,7 @@ def test_a_missing_column_names_the_nearest(tmp_path: Path) -> None:
 
 def test_too_many_bad_rows_stop_the_run_and_show_examples(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,label\n" + "only one\n" * 30 + "a,x\n", encoding="utf-8")
-    with pytest.raises(DataError, match="More than 20 rows cannot be read.*a.csv:2: 1 fields where the header has 2"):
+    with pytest.raises(DataError, match="More than 20 rows cannot be read.*a.csv:2: 1 field where the header has 2"):
         read(tmp_path / "a.csv", tmp_path, max_bad_rows=20)
 
 

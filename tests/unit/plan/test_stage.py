@@ -397,6 +397,22 @@ def test_pieces_an_adversary_and_an_optimizer_change_the_plan(tmp_path: Path, mo
     assert [note for note in hard["notes"] if "2 forward and backward passes" in note]
 
 
+@pytest.mark.parametrize(("epochs", "said"), [(4.0, False), (5.0, True)])
+def test_early_stopping_is_told_where_it_can_end_the_training_sooner(
+    epochs: float, said: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = {"epochs": epochs, "early_stopping": 3, "validations_per_epoch": 1, "max_samples": None}
+    plan, _ = planned(tmp_path, monkeypatch, train=train)
+    assert plan["validations"] == epochs
+    assert any("Early stopping may end" in note for note in plan["notes"]) is said
+
+
+def test_texts_that_are_too_long_are_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for task, what in (("classify", "their ends are cut off"), ("generate", "they go on in a further example")):
+        plan, _ = planned(tmp_path / task, monkeypatch, task=task, model={"max_length": 8})
+        assert any(note.endswith(f"longer than 8 tokens; {what}.") for note in plan["notes"])
+
+
 def test_what_does_not_fit_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small, _ = planned(tmp_path / "a", monkeypatch)
     assert small["beyond"] == []
@@ -418,3 +434,11 @@ def test_a_length_that_the_base_cannot_take_is_refused(tmp_path: Path) -> None:
     paths = {"data.sources[0].path": tmp_path / "rows.jsonl", "model.base": folder}
     with pytest.raises(ModelError, match="takes at most 64 tokens"):
         run(make_context(tmp_path / "run", stage="plan", resources=paths), config)
+
+
+def test_where_no_row_can_be_read_the_first_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("[1]\n[2]\n", encoding="utf-8")
+    config = DataConfig.model_validate({"sources": [{"path": str(path)}]})
+    with pytest.raises(DataError, match=r"could be read \(the first, a.jsonl:1: a JSON list, not an object\)"):
+        look(config, [path])

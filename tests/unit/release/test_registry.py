@@ -87,8 +87,9 @@ def test_what_is_not_there_is_named(workspace: Workspace) -> None:
     for wanted in ("9", "newest", "-1", "1.5", "../1", "²"):
         with pytest.raises(UserError, match="champion, candidate or a number"):
             registry.resolve(wanted)
-    with pytest.raises(UserError, match="has no version '9'"):
-        registry.promote(9)
+    for wrong in (9, "abc", "0"):
+        with pytest.raises(UserError, match=f"has no version '{wrong}'; write champion, candidate or a number"):
+            registry.promote(wrong)
     (version.folder / "form" / "form.json").unlink()
     with pytest.raises(UserError, match="are gone"):
         registry.promote(1)

@@ -50,30 +50,27 @@ def test_money(usd: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kilograms", "text"), [(1.24, "1.2 kg"), (0.0049, "4.9 g"), (1.26e-4, "0.13 g"), (3.1e-6, "< 0.1 g"), (0, "0 g")]
-)
-def test_mass(kilograms: float, text: str) -> None:
-    assert numbers.mass(kilograms) == text
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "kind", "said"),
+    ("value", "low", "high", "kind", "said"),
     [
-        (18.0, 95.0, "seconds", "18–95 s"),
-        (276.0, 905.0, "seconds", "4.6–15 min"),
-        (0.15, 0.79, "seconds", "0.15–0.79 s"),
-        (3.6e5, 9e5, "seconds", "4.2–10 days"),
-        (6.81e8, 1.234e9, "bytes", "0.68–1.2 GB"),
-        (0.00015, 0.0023, "usd", "< $0.01"),
-        (0.00015, 0.023, "usd", "$0.00–0.02"),
-        (0.5, 123.0, "usd", "$0–123"),
-        (0.0, 0.02, "seconds", "< 0.1 s"),
-        (0.01, 0.4, "seconds", "0–0.40 s"),
-        (4.9e-4, 7.4e-3, "kilograms", "0.49–7.4 g"),
-        (0.0, 0.0, "kilograms", "0–0 g"),
-        (1e-5, 9e-5, "kilograms", "< 0.1 g"),
-        (None, 1.0, "usd", "–"),
+        (40.0, 23.4, 576.0, "seconds", ("40 s", "23–576 s")),
+        (600.0, 276.0, 905.0, "seconds", ("10 min", "4.6–15 min")),
+        (0.44, 0.15, 0.79, "seconds", ("0.44 s", "0.15–0.79 s")),
+        (6e5, 3.6e5, 9e5, "seconds", ("6.9 days", "4.2–10 days")),
+        (9.2e8, 6.81e8, 1.234e9, "bytes", ("920 MB", "681–1,234 MB")),
+        (1.62e9, 6.81e8, 2.34e9, "bytes", ("1.6 GB", "0.68–2.3 GB")),
+        (0.0004, 0.00015, 0.0023, "usd", ("< $0.01", "")),
+        (0.004, 0.00015, 0.023, "usd", ("< $0.01", "$0.00–0.02")),
+        (61.0, 0.5, 123.0, "usd", ("$61", "$0–123")),
+        (0.01, 0.0, 0.02, "seconds", ("< 0.1 s", "")),
+        (0.05, 0.01, 0.4, "seconds", ("< 0.1 s", "0–0.40 s")),
+        (1.9e-3, 4.9e-4, 7.4e-3, "kilograms", ("1.9 g", "0.49–7.4 g")),
+        (0.0, 0.0, 0.0, "kilograms", ("0 g", "0–0 g")),
+        (5e-5, 1e-5, 9e-5, "kilograms", ("< 0.1 g", "")),
+        (12.0, None, None, "seconds", ("12 s", "")),
+        (None, None, 1.0, "usd", ("–", "")),
     ],
 )
-def test_between(low: float | None, high: float, kind: str, said: str) -> None:
-    assert numbers.between(low, high, kind) == said
+def test_a_value_and_its_interval_have_one_unit(
+    value: float | None, low: float | None, high: float | None, kind: str, said: tuple[str, str]
+) -> None:
+    assert numbers.within({"value": value, "low": low, "high": high}, kind) == said

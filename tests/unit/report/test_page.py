@@ -11,6 +11,7 @@ import pytest
 from danlu.core.errors import UserError
 from danlu.core.store import Workspace
 from danlu.report.page import page, write_report
+from danlu.report.sentences import gate_sentence
 from danlu.report.summary import summary
 from danlu.report.words import _WORDS
 from tests.unit.report.example import EVIL, make_run
@@ -163,4 +164,11 @@ def test_what_was_seen_at_the_gates_is_chinese_on_a_chinese_page(tmp_path: Path)
     found = summary(make_run(tmp_path, refused=True), Workspace(tmp_path))
     assert "macro_f1 is 0.777" in page(found)
     assert "macro_f1 is 0.777" not in page(found, "zh")
-    assert "实际值 0.7770" in page(found, "zh")
+    assert "实际值 0.7770，要求 ≥ 0.70" in page(found, "zh")
+
+
+def test_a_gate_on_parity_says_on_how_many_texts_it_was_seen(tmp_path: Path) -> None:
+    found = summary(make_run(tmp_path), Workspace(tmp_path))
+    gate = {"expression": "parity.high <= 0.05", "passed": True, "observed": 0.012, "reason": ""}
+    rows = next(form for form in found["forms"] if form["shipped"])["parity"]["rows"]
+    assert gate_sentence(gate, found)["zh"] == f"实际值 0.01200，要求 ≤ 0.05（{rows} 条留出文本）"

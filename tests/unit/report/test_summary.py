@@ -111,7 +111,10 @@ def test_naive_split_is_only_called_a_leak_where_it_is_one(tmp_path: Path, naive
     card = json.loads(path.read_text(encoding="utf-8"))
     card["naive"]["naive"] = score(naive)
     path.write_text(json.dumps(card), encoding="utf-8")
-    assert words in summary(run, Workspace(tmp_path))["naive_sentence"]["en"]
+    told = summary(run, Workspace(tmp_path))["naive_sentence"]
+    assert words in told["en"]
+    assert told["en"].endswith("Both are of TF-IDF + logistic regression, fitted for this comparison alone.")
+    assert told["zh"].endswith("两个数都出自专为这一对比训练的 TF-IDF + logistic regression。")
 
 
 def with_energy(folder: Path, how: str) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from danlu.cli.main import cli
 from danlu.core.store import Workspace
 from danlu.serve.keys import open_keys
 from tests.unit.serve import toy
@@ -183,6 +185,27 @@ async def test_bad_requests_get_a_clear_4xx(workspace: Workspace) -> None:
         assert (await client.get("/v1/predict")).status_code == 405
         assert (await client.post("/nowhere")).json()["error"]["code"] == "not_found"
         assert (await client.post("/v1/completions", json={"prompt": "a"})).json()["error"]["code"] == "wrong_task"
+
+
+@asynchronous
+async def test_a_blank_text_is_refused_in_the_words_of_the_command_line(workspace: Workspace) -> None:
+    toy.publish(workspace, "toy", WORDS)
+    async with opened(workspace, max_characters=20) as (client, _):
+        for body, parameter, which in (
+            ({"text": ""}, "text", "The text"),
+            ({"text": " \n"}, "text", "The text"),
+            ({"texts": ["great", "  "]}, "texts", "Text 2"),
+        ):
+            answer = await client.post("/v1/predict", json=body)
+            error = answer.json()["error"]
+            assert (answer.status_code, error["code"], error["param"]) == (400, "empty_text", parameter)
+            said = CliRunner().invoke(
+                cli, ["predict", "toy", *body.get("texts", [body.get("text", "")]), "--workspace", str(workspace.root)]
+            )
+            assert error["message"] == str(said.exception)
+            assert error["message"].startswith(f"{which} is empty; a model would answer it with nothing but a guess")
+        long = (await client.post("/v1/predict", json={"texts": ["great", "a" * 21]})).json()["error"]
+        assert (long["param"], long["message"][:24]) == ("texts", "Text 2 has 21 characters")
 
 
 @asynchronous

@@ -241,7 +241,7 @@ CASES = [
         name="a.csv",
         data=rows(b"alone", b"a,b,c"),
         kept=2,
-        rejected={3: "broken: 1 fields where the header has 2", 4: "broken: 3 fields where the header has 2"},
+        rejected={3: "broken: 1 field where the header has 2", 4: "broken: 3 fields where the header has 2"},
     ),
     Case(
         id="a-quote-never-closed",
@@ -274,7 +274,7 @@ CASES = [
         name="a.csv",
         data=rows(*[b"alone"] * 30),
         most=20,
-        message="More than 20 rows cannot be read (data.max_bad_rows). The first in a.csv: a.csv:3: 1 fields",
+        message="More than 20 rows cannot be read (data.max_bad_rows). The first in a.csv: a.csv:3: 1 field",
     ),
     Case(
         id="csv-that-is-a-web-page",
@@ -522,7 +522,7 @@ CASES = [
         name="a.zip",
         data=archive({"a.csv": rows(b"alone"), "b.csv": rows()}),
         kept=4,
-        rejected={3: "broken: 1 fields where the header has 2"},
+        rejected={3: "broken: 1 field where the header has 2"},
     ),
     Case(id="7z", name="a.7z", data=b"7z\xbc\xaf\x27\x1c" + b"\0" * 50, message="a.7z is an archive (.7z, .rar)"),
     # Documents
