@@ -198,7 +198,8 @@ def test_a_cap_on_energy_saves_and_the_next_run_continues(tmp_path: Path) -> Non
     first.walk(slow, until="count")
     cap = (1.5 * watts_of_memory() + 2 * WATTS_PER_CORE) / JOULES_PER_KWH
     with pytest.raises(
-        BudgetReached, match=r"The cap budget\.kwh was reached during slow\. What was done is saved: run again to continue"
+        BudgetReached,
+        match=r"The cap budget\.kwh was reached during slow\. What was done is saved: run again to continue",
     ):
         runner(tmp_path, kwh=cap).walk(slow)
     done = list((tmp_path / "space" / "work").glob("slow-*/state/step-*"))
