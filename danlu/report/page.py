@@ -26,20 +26,6 @@ from danlu.report.sentences import (
 )
 from danlu.report.words import words
 
-_SHARES = frozenset(
-    (
-        "accuracy",
-        "macro_f1",
-        "weighted_f1",
-        "macro_precision",
-        "macro_recall",
-        "ece",
-        "recall_at_1",
-        "recall_at_5",
-        "recall_at_10",
-    )
-)
-
 #: The score on the first tile, by task.
 _HEADLINE = {"classify": "accuracy", "generate": "bits_per_character", "embed": "recall_at_1"}
 _TEXT_CHARACTERS = 400
@@ -119,7 +105,7 @@ def _template() -> Any:
 def _interval(score: dict[str, Any] | None, metric: str = "accuracy") -> Any:
     """A score and, smaller, its interval."""
     markup = need("markupsafe", extra="report").Markup
-    form = show.percent if metric in _SHARES else show.number
+    form = show.form_of(metric)
     if score is None or score.get("value") is None:
         return show.MISSING
     if score.get("low") is None or score.get("high") is None:
@@ -155,7 +141,7 @@ def _tiles(summary: dict[str, Any], said: dict[str, str]) -> list[dict[str, Any]
     evidence, baseline, speed = summary["evidence"], summary["baseline"], summary["speed"]
     tiles: list[dict[str, Any]] = []
     metric = _HEADLINE[summary["task"]]
-    form = show.percent if metric in _SHARES else show.number
+    form = show.form_of(metric)
     if evidence and evidence["scores"].get(metric):
         score = evidence["scores"][metric]
         tiles.append({"value": form(score["value"]), "what": said[f"tile_{metric}"], "more": _ends(score, form)})
@@ -209,7 +195,7 @@ def _comparison(summary: dict[str, Any], said: dict[str, str]) -> str | None:
         return None
     comparison = baseline["comparison"]
     difference, metric = comparison["difference"], comparison["metric"]
-    form = _points if metric in _SHARES else show.number
+    form = _points if metric in show.SHARES else show.number
     ends = _ends(difference, form, f" {said['to']} ")
     return said["comparison"].format(
         name=baseline["name"],
