@@ -53,7 +53,9 @@ def unfinished(workspace: Workspace, holders: Sequence[Holder]) -> list[Holder]:
 def not_searched(workspace: Workspace) -> list[Unsearched]:
     """What is there, may hold rows, and was not looked into."""
     found = [
-        Unsearched(path=str(folder), what=f"what {job['stage']} had read when it was stopped; the next run makes it anew")
+        Unsearched(
+            path=str(folder), what=f"what {job['stage']} had read when it was stopped; the next run makes it anew"
+        )
         for folder, job in _jobs(workspace)
         if not job["inputs"]
     ]

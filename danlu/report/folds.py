@@ -7,6 +7,7 @@ from typing import Any
 from danlu.report.numbers import count, form_of
 from danlu.report.words import words
 
+
 def folds_sentence(numbers: dict[str, Any]) -> dict[str, str] | None:
     """How the model's main score came out over the folds, and whether its test score is within what they saw."""
     folds = numbers["folds"]
