@@ -22,11 +22,10 @@ from danlu.core.urls import refuse_secret
 from danlu.data.config import DataConfig
 from danlu.evaluate.config import EvaluateConfig, SpeedConfig
 from danlu.folds.config import FoldsConfig, check_folds
-from danlu.learning.objectives.config import aim_of, check_pieces
 from danlu.plan.config import BudgetConfig
 from danlu.release.config import ReleaseConfig
 from danlu.serve.config import ServeConfig
-from danlu.train.config import ModelConfig, TrainConfig
+from danlu.train.config import ModelConfig, TrainConfig, check_training
 from danlu.tune.config import TuneConfig, check_space
 
 #: Settings of `train` that mean something to a model without a neural network.
@@ -122,10 +121,9 @@ class Recipe(Config):
     def _task_agrees(self) -> Recipe:
         if self.task == "classify" and self.data.label is None and any(s.label is None for s in self.data.sources):
             raise ValueError("task classify needs data.label (a column), or a label on every source")
-        aim = aim_of(self.task, self.train.objective)
-        check_pieces(aim, micro_batch=self.train.micro_batch, grow=self.train.batching.grow)
+        check_training(self.task, self.model, self.train)
         if self.tune is not None:
-            check_space(self.tune, self.model, self.train)
+            check_space(self.tune, self.task, self.model, self.train)
         if self.folds is not None:
             check_folds(self.folds, self.data.split.folds)
         if self.task == "generate" and "onnx-int8" in self.compress.forms:

@@ -1,4 +1,4 @@
-"""What a workspace holds beside whole artifacts: what a stopped run left, what was fetched, what was written for people.
+"""What a workspace holds beside whole artifacts: left by a stopped run, fetched, or written for people.
 
 A stopped stage has read its inputs, and may have their rows in its work folder (tokens, scratch files, the corpora of
 folds): it holds whom they hold. What has no inputs to go by is not searched, and is named instead.

@@ -64,9 +64,10 @@ def write_fold(corpus: Artifact, fold: int, folder: Path) -> dict[str, int]:
 
 
 def _without_echoes(train: pa.Table, held_out: pa.Table, threshold: float) -> pa.Table:
-    """Training rows without the added ones that say, also nearly, what a held-out row says; of a pair one text is enough.
+    """Training rows without the added ones that say, also nearly, what a held-out row says.
 
-    The data stage has compared them with validation and test alone, and here other rows are held out.
+    Of a pair one text is enough. The data stage has compared added rows with validation and test alone, and here other
+    rows are held out.
     """
     if _ADDED not in train.schema.names or not held_out.num_rows:
         return train

@@ -20,7 +20,6 @@ from danlu.recipe import Recipe
 from danlu.stages import stages_of
 from tests.support import as_artifact
 
-
 SCHEMA = pa.schema(
     [("id", pa.string()), ("text", pa.string()), ("pair", pa.string()), ("fold", pa.int8()), ("operation", pa.string())]
 )
