@@ -13,13 +13,13 @@ from danlu.core.store import write_atomically
 from danlu.report import numbers as show
 from danlu.report.files import report_file
 from danlu.report.folds import fold_rows
+from danlu.report.meaning import meaning
 from danlu.report.plots import PLOTS
 from danlu.report.sentences import (
     LOWER_IS_BETTER,
     NOT_COMPARABLE,
     gate_sentence,
     is_leak,
-    meaning,
     naive_explanation,
     standing,
     training_notes,

@@ -12,8 +12,8 @@ from rich.console import Console
 from danlu.cli.tables import draw_summary
 from danlu.core.store import Workspace
 from danlu.report.folds import fold_rows, folds_sentence
+from danlu.report.meaning import meaning
 from danlu.report.page import page
-from danlu.report.sentences import meaning
 from danlu.report.summary import summary
 from tests.unit.report.example import SECONDS, make_run, score
 
