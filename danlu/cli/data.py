@@ -205,7 +205,7 @@ def find(subject: str | None, text: str | None, name: str | None, rows: int, wor
             "the key is lost, remove them, and run their recipes again."
         )
     for one in unsearched:
-        click.echo(f"Not looked into: {one.path} ({one.what}). `rm -r` it to be sure.")
+        click.echo(f"Not looked into: {one.path} ({one.what}). Remove it to be sure.")
 
 
 def _draw_holders(found: list[Holder], live: list[dict[str, Any]], store: Workspace) -> None:
@@ -222,7 +222,10 @@ def _draw_holders(found: list[Holder], live: list[dict[str, Any]], store: Worksp
     console().print(made)
     for holder in found:
         if holder.unfinished:
-            click.echo(f"  {holder.folder} is what a stopped run left: run its recipe to its end, or `rm -r` it.")
+            click.echo(
+                f"  {holder.folder} is of a run that was stopped, or is going on: run its recipe to its end, or, while "
+                "none is running, remove the folder."
+            )
     for holder in found:
         for row in holder.listed:
             why = f" ({row['reason']})" if row.get("reason") else ""

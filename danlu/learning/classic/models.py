@@ -191,7 +191,8 @@ def _grow(
 ) -> Any:
     lightgbm = need("lightgbm", extra="classic")
     data = lightgbm.Dataset(rows.features, label=rows.labels, weight=rows.weights, free_raw_data=False)
-    held_out, callbacks = [], [lambda _: check()]
+    held_out: list[Any] = []
+    callbacks: list[Any] = [lambda _: check()]
     if config.patience > 0:
         held_out.append(
             lightgbm.Dataset(validation.features, label=validation.labels, weight=validation.weights, reference=data)
