@@ -26,7 +26,7 @@ _NOT_SEARCHED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Unsearched:
-    """A file or folder of the workspace in which nobody was looked for, and what it holds."""
+    """A place in the workspace in which nobody was looked for, and what it holds. `path` may be a pattern."""
 
     path: str
     what: str
@@ -60,11 +60,12 @@ def not_searched(workspace: Workspace) -> list[Unsearched]:
         if not job["inputs"]
     ]
     for place, what in _NOT_SEARCHED.items():
-        found += [Unsearched(path=str(path), what=what) for path in sorted(workspace.root.glob(place)) if _any(path)]
+        if any(_holds_something(path) for path in workspace.root.glob(place)):
+            found.append(Unsearched(path=str(workspace.root / place), what=what))
     return found
 
 
-def _any(path: Path) -> bool:
+def _holds_something(path: Path) -> bool:
     return path.is_file() or any(path.iterdir())
 
 
