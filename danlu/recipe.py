@@ -9,9 +9,9 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
 
 from danlu.compress.config import CompressConfig
 from danlu.core.config import Config
@@ -22,11 +22,11 @@ from danlu.core.urls import refuse_secret
 from danlu.data.config import DataConfig
 from danlu.evaluate.config import EvaluateConfig, SpeedConfig
 from danlu.folds.config import FoldsConfig, check_folds
-from danlu.learning.objectives.config import aim_of, check_pieces
 from danlu.plan.config import BudgetConfig
+from danlu.recipe_mistakes import explain, line_in
 from danlu.release.config import ReleaseConfig
 from danlu.serve.config import ServeConfig
-from danlu.train.config import ModelConfig, TrainConfig
+from danlu.train.config import ModelConfig, TrainConfig, check_training
 from danlu.tune.config import TuneConfig, check_space
 
 #: Settings of `train` that mean something to a model without a neural network.
@@ -122,10 +122,9 @@ class Recipe(Config):
     def _task_agrees(self) -> Recipe:
         if self.task == "classify" and self.data.label is None and any(s.label is None for s in self.data.sources):
             raise ValueError("task classify needs data.label (a column), or a label on every source")
-        aim = aim_of(self.task, self.train.objective)
-        check_pieces(aim, micro_batch=self.train.micro_batch, grow=self.train.batching.grow)
+        check_training(self.task, self.model, self.train)
         if self.tune is not None:
-            check_space(self.tune, self.model, self.train)
+            check_space(self.tune, self.task, self.model, self.train)
         if self.folds is not None:
             check_folds(self.folds, self.data.split.folds)
         if self.task == "generate" and "onnx-int8" in self.compress.forms:
@@ -175,12 +174,12 @@ def parse_recipe(text: str, name: str = "recipe") -> Recipe:
     try:
         return kind.model_validate(_as_plain(tree))
     except ValidationError as error:
-        raise RecipeError(_explain(error, tree, name, kind)) from None
+        raise RecipeError(explain(error, tree, name, kind)) from None
 
 
 def line_of(path: Path, *location: str | int) -> int | None:
     """The line of a recipe file where `location` stands, such as `"data", "sources", 0`; else of what is around it."""
-    return _line_of(_parse_yaml(_read(path), str(path)), location)
+    return line_in(_parse_yaml(_read(path), str(path)), location)
 
 
 def _with_extensions(tree: Any, name: str) -> type[Recipe]:
@@ -202,7 +201,7 @@ def _with_extensions(tree: Any, name: str) -> type[Recipe]:
         if section not in known:
             near = difflib.get_close_matches(str(section), known, n=1, cutoff=0.5)
             hint = f" Did you mean {near[0]!r}?" if near else f" Installed: {', '.join(known) or 'none'}."
-            where = f"{name}:{_line_of(tree, ('extensions', section))}"
+            where = f"{name}:{line_in(tree, ('extensions', section))}"
             unknown.append(f"{where}: no installed distribution brings a section 'extensions.{section}'.{hint}")
             unknown += [str(error) for error in found.broken]
     if unknown:
@@ -250,168 +249,3 @@ def _as_plain(value: Any) -> Any:
         if isinstance(value, kind):
             return kind(value)
     return value
-
-
-def _explain(error: ValidationError, tree: Any, name: str, kind: type[Recipe]) -> str:
-    """Every mistake on a line of its own, in the order of the file."""
-    told: list[tuple[int, str]] = []
-    for problem in error.errors():
-        location = _as_written(problem, tree)
-        explain = _EXPLAIN.get(problem["type"], _explain_value)
-        # A rule over several settings tells each breach of it on a line.
-        for said in explain(problem, location, kind).split("\n"):
-            line = _line_of(tree, (*location, *_named_first(said, location)))
-            told.append((line or 0, f"{name}:{line}: {said}" if line else f"{name}: {said}"))
-    return "\n".join(dict.fromkeys(text for _, text in sorted(told, key=lambda pair: pair[0])))
-
-
-Location = tuple[int | str, ...]
-
-
-def _as_written(problem: Any, tree: Any) -> Location:
-    """The place of a problem as the file has it: pydantic also names the member of a union that it tried."""
-    location: Location = problem["loc"]
-    absent = problem["type"] in ("missing", "extra_forbidden")
-    kept: list[int | str] = []
-    here: Any = tree
-    for place, part in enumerate(location):
-        inside = isinstance(here, dict) and part in here
-        if inside or (isinstance(here, list) and isinstance(part, int) and part < len(here)):
-            here = here[part]
-        elif not (absent and place == len(location) - 1):
-            continue
-        kept.append(part)
-    return tuple(kept)
-
-
-def _named_first(said: str, location: Location) -> Location:
-    """Where a message is about, from `location` on: `tune.space: epochs cannot be 0` begins with it.
-
-    Parts that the file does not have may be among them; `_line_of` passes over those.
-    """
-    said = said.removeprefix(_dotted(location)).removeprefix(": ")
-    found = re.match(r"(?P<path>[a-z]\w*(?:[.][a-z]\w*)*)(?:: (?P<word>[\w.]+)(?:[^']*'(?P<quoted>[\w.]+)')?)?", said)
-    if found is None:
-        return ()
-    return (*found["path"].split("."), *(name for name in (found["word"], found["quoted"]) if name))
-
-
-def _dotted(location: Location) -> str:
-    return ".".join(str(part) for part in location)
-
-
-def _explain_unknown(_problem: Any, location: Location, kind: type[Recipe]) -> str:
-    return f"there is no key {_dotted(location)!r}.{_nearest(location, kind)}"
-
-
-def _explain_missing(_problem: Any, location: Location, kind: type[Recipe]) -> str:
-    return f"{_dotted(location)!r} is missing. {_description(location, kind)}"
-
-
-def _explain_rule(problem: Any, location: Location, _kind: type[Recipe]) -> str:
-    said = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    dotted = _dotted(location)
-    return "\n".join(
-        f"{dotted + ': ' if dotted else ''}{line.rstrip('.')}{'' if line.endswith('?') else '.'}"
-        for line in said.splitlines()
-    )
-
-
-def _explain_value(problem: Any, location: Location, kind: type[Recipe]) -> str:
-    got = problem["input"]
-    shown = repr(got) if not isinstance(got, dict | list) else f"a {type(got).__name__}"
-    expected = _EXPECTED.get(problem["type"], "{msg}").format(msg=problem["msg"], **problem.get("ctx", {}))
-    return f"{_dotted(location)} is {shown}. {expected}. {_description(location, kind)}".rstrip()
-
-
-#: pydantic's type of error -> what was expected, where pydantic's own words are about Python
-_EXPECTED = {
-    "model_type": "Expected a section: keys with their values",
-    "model_attributes_type": "Expected a section: keys with their values",
-    "dict_type": "Expected a section: keys with their values",
-    "too_short": "Expected {min_length} items at least; {actual_length} came",
-    "too_long": "Expected {max_length} items at most; {actual_length} came",
-}
-
-
-def _explain_kind(problem: Any, location: Location, _kind: type[Recipe]) -> str:
-    got, expected = str(problem["ctx"]["tag"]), problem["ctx"]["expected_tags"]
-    near = difflib.get_close_matches(got, [each.strip(" '") for each in expected.split(",")], n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"{_dotted(location)}.kind is {got!r}. Expected one of {expected}.{hint}"
-
-
-#: pydantic's type of error -> how it is told
-_EXPLAIN = {
-    "union_tag_invalid": _explain_kind,
-    "extra_forbidden": _explain_unknown,
-    "missing": _explain_missing,
-    "value_error": _explain_rule,
-    "assertion_error": _explain_rule,
-}
-
-
-def _line_of(tree: Any, location: Location) -> int | None:
-    """The 1-based line of the deepest part of `location` that the file has."""
-    line = None
-    here = tree
-    for part in location:
-        marks = getattr(here, "lc", None)
-        try:
-            if isinstance(here, dict) and part in here and marks is not None:
-                line = marks.key(part)[0] + 1
-                here = here[part]
-            elif isinstance(here, list) and isinstance(part, int) and part < len(here) and marks is not None:
-                line = marks.item(part)[0] + 1
-                here = here[part]
-            else:
-                continue
-        except (KeyError, TypeError, AttributeError):
-            break
-    return line
-
-
-def _section(location: Location, kind: type[Recipe]) -> type[BaseModel] | None:
-    """The configuration class that holds the last key of `location`."""
-    here: type[BaseModel] | None = kind
-    free = False  # whether the next part is a name of the user's own
-    for part in location[:-1]:
-        if isinstance(part, int) or free:
-            free = False
-            continue
-        if here is None or part not in here.model_fields:
-            return None
-        annotation = here.model_fields[part].annotation
-        here, free = _model_in(annotation), get_origin(annotation) is dict
-    return here
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in get_args(annotation):
-        found = _model_in(inner)
-        if found is not None:
-            return found
-    return None
-
-
-def _nearest(location: Location, kind: type[Recipe]) -> str:
-    section = _section(location, kind)
-    if section is None:
-        return ""
-    near = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1, cutoff=0.5)
-    if near:
-        return f" Did you mean {near[0]!r}?"
-    for other in Recipe.model_fields:
-        inner = _model_in(Recipe.model_fields[other].annotation)
-        if inner is not None and location[-1] in inner.model_fields:
-            return f" It belongs under {other!r}."
-    return f" Known here: {', '.join(section.model_fields)}."
-
-
-def _description(location: Location, kind: type[Recipe]) -> str:
-    section = _section(location, kind)
-    if section is None or not location or location[-1] not in section.model_fields:
-        return ""
-    return str(section.model_fields[str(location[-1])].description or "")

@@ -16,6 +16,11 @@ from danlu.release.config import ReleaseStage
 from danlu.train.config import TrainStage
 from danlu.tune.config import TuneStage
 
+#: What decides how a text reads after cleaning, and what is masked in it: of the rows, and of benchmarks.
+_CLEANING = ("ftfy", "opencc", "selectolax", "presidio-analyzer", "spacy", "torch", "transformers")
+#: What reads texts out of files that are none themselves.
+_READING = ("openpyxl", "markitdown", "pypdfium2")
+
 STAGES: tuple[Stage, ...] = in_order(
     (
         Stage(
@@ -36,7 +41,7 @@ STAGES: tuple[Stage, ...] = in_order(
             reads=(),
             writes="Texts",
             version=17,
-            libraries=("daft", "ftfy"),
+            libraries=("daft", *_CLEANING, *_READING, "ahocorasick-rs"),
             example="danlu.examples:EXAMPLE",
         ),
         Stage(
@@ -55,7 +60,7 @@ STAGES: tuple[Stage, ...] = in_order(
             reads=("clean", "duplicates"),
             writes="Corpus",
             version=21,
-            libraries=("scikit-learn",),
+            libraries=(*_CLEANING, *_READING, "scikit-learn", "scipy", "rjieba", "pypinyin"),
             example="danlu.examples:EXAMPLE",
         ),
         Stage(
@@ -86,6 +91,7 @@ STAGES: tuple[Stage, ...] = in_order(
                 "tokenizers",
                 "accelerate",
                 "peft",
+                "bitsandbytes",
                 "lightgbm",
                 "scikit-learn",
                 "scipy",

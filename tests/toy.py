@@ -103,6 +103,7 @@ def fault_rust(ctx: Context) -> None:
 
 
 def fault_deaf(ctx: Context) -> None:
+    ctx.say("from now on I hear nothing")
     time.sleep(600)
 
 

@@ -164,8 +164,8 @@ def find(subject: str | None, text: str | None, name: str | None, rows: int, wor
     """Say where a person (or a text) is: cleaned texts, corpora, and every model and release made from them.
 
     What data.subject names is kept as a hash under a secret key (data.identity_key); X is hashed in the same way.
-    Rows that could not be read, or were dropped while cleaning, keep no subject. Files outside the workspace and its
-    cache are not looked at.
+    Rows that could not be read, or were dropped while cleaning, keep no subject. What a stopped run left is listed
+    too; what else in the workspace may hold rows and was not looked into is named. Nothing outside it is looked at.
 
     \b
     Examples:
@@ -173,7 +173,7 @@ def find(subject: str | None, text: str | None, name: str | None, rows: int, wor
       $ danlu data find --text "order 7731" --in reviews-zh
     """
     from danlu.core.store import Workspace
-    from danlu.data import holders
+    from danlu.data import elsewhere, holders
 
     if bool((subject or "").strip()) == bool(text):
         raise click.UsageError("Name one of --subject and --text.")
@@ -182,10 +182,12 @@ def find(subject: str | None, text: str | None, name: str | None, rows: int, wor
     keys, locked = holders.keys_of(store, only) if subject else ([], [])
     wanted = holders.of_subject(subject, keys) if subject else holders.with_text(text or "")
     found = holders.find(store, wanted, only, rows)
+    found += elsewhere.unfinished(store, found)
+    unsearched = elsewhere.not_searched(store)
     live = _versions(found, store)
     blind = holders.without_subjects(store, only) if subject else []
     if as_json:
-        told = {"without_subjects": blind, "without_key": locked}
+        told = {"without_subjects": blind, "without_key": locked, "not_searched": [vars(one) for one in unsearched]}
         print_json({"holders": [holder.as_json() for holder in found], "versions": live, **told})
         return
     _draw_holders(found, live, store)
@@ -202,6 +204,8 @@ def find(subject: str | None, text: str | None, name: str | None, rows: int, wor
             f"{store.root / 'keys' / 'identity'} or set the variable of data.identity_key.env, and ask again; where "
             "the key is lost, remove them, and run their recipes again."
         )
+    for one in unsearched:
+        click.echo(f"Not looked into: {one.path} ({one.what}). Remove it to be sure.")
 
 
 def _draw_holders(found: list[Holder], live: list[dict[str, Any]], store: Workspace) -> None:
@@ -213,8 +217,15 @@ def _draw_holders(found: list[Holder], live: list[dict[str, Any]], store: Worksp
     made = table("stage", "fingerprint", "rows")
     for holder in found:
         rows = ", ".join(f"{count:,} in {part}" for part, count in holder.rows.items())
-        made.add_row(holder.stage, holder.fingerprint[:12], rows or f"made from {', '.join(holder.of)}")
+        how = "stopped, has read" if holder.unfinished else "made from"
+        made.add_row(holder.stage, holder.fingerprint[:12], rows or f"{how} {', '.join(holder.of)}")
     console().print(made)
+    for holder in found:
+        if holder.unfinished:
+            click.echo(
+                f"  {holder.folder} is of a run that was stopped, or is going on: run its recipe to its end, or, while "
+                "none is running, remove the folder."
+            )
     for holder in found:
         for row in holder.listed:
             why = f" ({row['reason']})" if row.get("reason") else ""

@@ -19,7 +19,7 @@ from danlu.recipe import HEEDED_BY_CLASSIC, Recipe, line_of
 from danlu.tune.config import OUTLANDISH, outlandish
 
 if TYPE_CHECKING:
-    from danlu.data.config import SourceConfig
+    from danlu.sources.config import SourceConfig
     from danlu.sources.records import Row
 
 #: So much of a text file is looked at: its header, or its first records, are there.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from danlu.core.energy import Meter
@@ -23,16 +24,19 @@ def meter(pid: int, job: Job) -> Meter:
 class Attempts:
     """Counts the attempts at a stage, their time and their energy, so that a killed attempt's are not forgotten.
 
-    `meter` measures this attempt, once it has begun; `joules` is what it took so far.
+    `meter` measures this attempt, once it has begun; `joules` is what it took so far. `warn` is told once of each
+    counter that can no longer be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, warn: Callable[[str], None]) -> None:
         self._path = path
+        self._warn = warn
+        self._told: set[str] = set()
         self._before = 0.0
         self._joules_before: float | None = 0.0
         self.count = 1
         self.meter: Meter | None = None
-        self.joules: float | None = 0.0
+        self.joules = 0.0
         self.how = ""
         if path.exists():
             known = json.loads(path.read_text(encoding="utf-8"))
@@ -44,11 +48,8 @@ class Attempts:
     def beat(self) -> tuple[float, float | None]:
         """Write down time and energy so far; returns both, in seconds and joules."""
         seconds = self._before + time.monotonic() - self._start
-        if self.meter is not None:
-            self.joules = self.meter.joules()
-            # An attempt that was estimated makes the sum an estimate, whatever could be read later.
-            self.how = self.how if "estimated" in self.how else self.meter.how
-        whole = None if self.joules is None or self._joules_before is None else self._joules_before + self.joules
+        self._measure()
+        whole = None if self._joules_before is None else self._joules_before + self.joules
         kept = {"attempts": self.count, "seconds": seconds, "joules": whole, "how": self.how}
         write_json_atomically(self._path, kept)
         self._last = time.monotonic()
@@ -60,7 +61,18 @@ class Attempts:
 
     def over(self, joules: float) -> bool:
         """Whether this attempt took more; looked at once a second."""
-        if self.meter is not None and time.monotonic() - self._read > _SECONDS_BETWEEN_READINGS:
+        if time.monotonic() - self._read > _SECONDS_BETWEEN_READINGS:
             self._read = time.monotonic()
-            self.joules = self.meter.joules()
-        return self.joules is not None and self.joules > joules
+            self._measure()
+        return self.joules > joules
+
+    def _measure(self) -> None:
+        if self.meter is None:
+            return
+        self.joules = self.meter.joules()
+        # An attempt that was estimated makes the sum an estimate, whatever could be read later.
+        self.how = self.how if "estimated" in self.how else self.meter.how
+        for name in self.meter.lost:
+            if name not in self._told:
+                self._told.add(name)
+                self._warn(f"The energy counter {name} can no longer be read; what is used from here on is estimated.")

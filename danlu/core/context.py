@@ -25,7 +25,7 @@ _CAPS: dict[StopReason, str] = {
     "hours": "budget.hours was reached during {stage}. What was done is saved: run again to continue.",
     "memory": "budget.memory_gib was reached during {stage}. What was done is saved. Raise the cap, or lower "
     "train.batch_size or model.max_length, and run again.",
-    "energy": "{energy} was reached during {stage}. What was done is saved: raise it and run again to continue.",
+    "energy": "{energy} was reached during {stage}. What was done is saved: run again to continue.",
 }
 
 

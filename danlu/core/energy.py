@@ -21,7 +21,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 #: Power of one busy core and of a GB of memory (Lannelongue et al. 2021, doi:10.1002/advs.202100707: 12 W where the
 #: CPU is not known, 0.3725 W/GB), without what cooling takes.
@@ -35,44 +35,66 @@ _PROCESSES = Path("/proc")
 _NVML = "libnvidia-ml.so.1"
 
 
-class Source(Protocol):
-    """Energy since it was made. `name` says how it is known."""
-
-    name: str
-
-    def joules(self) -> float | None:
-        """In joules; None where it can no longer be read."""
-        ...
-
-
 class Meter:
     """Energy since it was made, of one process and all that it starts, or of the machine where it has counters.
 
     `threads`: what the process may use, for systems that do not tell CPU time. `memory_bytes`: of the machine.
+
+    A counter may vanish on the way (a driver that is reloaded, a right that is taken away). Then what it read last
+    counts, and what came after is estimated, so that a cap on energy still holds; `lost` names it.
     """
 
     def __init__(self, pid: int, *, threads: int, memory_bytes: int, watts_per_core: float = WATTS_PER_CORE) -> None:
         self._processor = Processor(pid, threads=threads, memory_bytes=memory_bytes, watts_per_core=watts_per_core)
-        counted = Rapl.find()
-        self._sources: list[Source] = [counted or self._processor]
-        boards = Boards.find()
-        if boards is not None:
-            self._sources.append(boards)
+        packages, boards = Rapl.find(), Boards.find()
+        self._cpu = None if packages is None else _Counted(packages)
+        self._boards = None if boards is None else _Counted(boards)
 
-    def joules(self) -> float | None:
-        """In joules; None when a counter that was there at the start is gone."""
-        read = [source.joules() for source in self._sources]
-        known = [joules for joules in read if joules is not None]
-        return sum(known) if len(known) == len(read) else None
+    def joules(self) -> float:
+        """In joules."""
+        estimate = self._processor.joules()
+        cpu = estimate if self._cpu is None else self._cpu.joules(estimate)
+        return cpu if self._boards is None else cpu + self._boards.joules()
 
     def ended(self, cpu_seconds: float) -> None:
         """The process is over, and took so much CPU time in all, with all it started."""
         self._processor.ended(cpu_seconds)
 
     @property
+    def lost(self) -> list[str]:
+        """Names of the counters that were there at the start and can no longer be read."""
+        return [part.name for part in (self._cpu, self._boards) if part is not None and part.lost]
+
+    @property
     def how(self) -> str:
-        """`rapl`, `rapl+nvml`, `estimated` or `estimated+nvml`."""
-        return "+".join(source.name for source in self._sources)
+        """`rapl`, `rapl+nvml`, `estimated` or `estimated+nvml`; with a lost counter it is estimated too."""
+        counted = [part.name for part in (self._cpu, self._boards) if part is not None]
+        estimated = self._cpu is None or bool(self.lost)
+        return "+".join([Processor.name, *counted] if estimated else counted)
+
+
+class _Counted:
+    """A counter, and what stands for it from the moment on when it can no longer be read."""
+
+    def __init__(self, counter: Rapl | Boards) -> None:
+        self.name = counter.name
+        self.lost = False
+        self._counter = counter
+        self._began = self._at = time.monotonic()
+        self._read = 0.0
+        self._estimate: float | None = None
+
+    def joules(self, estimate: float | None = None) -> float:
+        """In joules. `estimate`: of the same parts since the start; None takes the mean power that was read."""
+        read = None if self.lost else self._counter.joules()
+        if read is not None:
+            self._read, self._at, self._estimate = read, time.monotonic(), estimate
+            return read
+        self.lost = True
+        if estimate is not None:
+            return self._read + estimate - (self._estimate or 0.0)
+        mean = self._read / max(self._at - self._began, 1e-9)
+        return self._read + mean * (time.monotonic() - self._at)
 
 
 class Rapl:
@@ -86,7 +108,9 @@ class Rapl:
     @classmethod
     def find(cls, folder: Path = _POWERCAP) -> Rapl | None:
         """None where there are no counters, or this user may not read them."""
-        packages = [zone for zone in sorted(folder.glob("intel-rapl:*")) if zone.name.count(":") == 1]
+        # Beside the packages laptops have `psys`, the whole platform, which counts the packages once more.
+        outer = [zone for zone in sorted(folder.glob("intel-rapl:*")) if zone.name.count(":") == 1]
+        packages = [zone for zone in outer if _name_of(zone).startswith("package")]
         memory = [zone for zone in sorted(folder.glob("intel-rapl:*:*")) if _name_of(zone) == "dram"]
         try:
             return cls([*packages, *memory]) if packages else None

@@ -244,7 +244,9 @@ class Runner:
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         Path(job.state).mkdir(exist_ok=True)
-        attempts = Attempts(work / "attempts.json")
+        attempts = Attempts(
+            work / "attempts.json", lambda text: self.observer({"type": "warn", "stage": stage.name, "text": text})
+        )
         started = _now()
         try:
             if self.in_process:
@@ -256,7 +258,7 @@ class Runner:
                 peak = StageProcess(job, work, self.observer, self.lock, interrupted, attempts, allowed).wait()
         finally:
             seconds, joules = attempts.beat()
-            self._joules += attempts.joules or 0.0
+            self._joules += attempts.joules
         log = work / "log.txt"
         if log.exists() and log.stat().st_size:
             (out / LOGS).mkdir(exist_ok=True)

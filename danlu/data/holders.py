@@ -30,7 +30,8 @@ _TOLD = ("id", "content", "label", "origin", "source", "licence", "consent", "re
 class Holder:
     """An artifact that holds what was looked for: how many rows in each of its folders, and some of these rows.
 
-    For what was made of a corpus, `rows` is empty and `of` names the stages it has them from.
+    For what was made of a corpus, `rows` is empty and `of` names the stages it has them from. `unfinished`: it is no
+    artifact, but the work folder of a stage that was stopped or is running.
     """
 
     stage: str
@@ -39,6 +40,12 @@ class Holder:
     rows: dict[str, int] = field(default_factory=dict)
     listed: list[dict[str, Any]] = field(default_factory=list)
     of: list[str] = field(default_factory=list)
+    unfinished: bool = False
+
+    @property
+    def handed_on(self) -> bool:
+        """Whether who reads it reads the rows: what lies in a corpus's rejected/ alone was never learned from."""
+        return self.stage != "data" or any(part in PARTS for part in self.rows)
 
     def as_json(self) -> dict[str, Any]:
         """The holder as plain values."""
@@ -107,13 +114,12 @@ def find(workspace: Workspace, wanted: Wanted, only: Collection[str] | None, mos
                 holder = _search(artifact, wanted, ids, most)
                 if holder.rows:
                     holders[artifact.fingerprint] = holder
-    # What lies in rejected/ alone was never learned from.
     held = {
         artifact.content: "data"
         for artifact in every
-        if artifact.fingerprint in holders
-        and artifact.record.stage == "data"
-        and any(part in PARTS for part in holders[artifact.fingerprint].rows)
+        if artifact.record.stage == "data"
+        and artifact.fingerprint in holders
+        and holders[artifact.fingerprint].handed_on
     }
     return [*holders.values(), *_made_of(every, held)]
 

@@ -13,12 +13,13 @@ from typing import NamedTuple
 from danlu.core.errors import DataError
 from danlu.data.card import Funnel
 from danlu.data.checks import LEAST_ROWS, check_classes, check_rows
-from danlu.data.config import DataConfig, SourceConfig
+from danlu.data.config import DataConfig
 from danlu.data.keys import EXACT_DUPLICATE, LABEL_CONFLICT
 from danlu.data.labels.config import merged
 from danlu.data.rows import BROKEN, NO_LABEL, Columns, Unusable, columns_for, joined, read_label, read_text
 from danlu.data.steps import STEPS, Apply, Record
 from danlu.data.text import han_and_words, language_of
+from danlu.sources.config import SourceConfig
 from danlu.sources.files import File
 from danlu.sources.formats import open_file
 from danlu.sources.places import place_of

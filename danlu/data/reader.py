@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from danlu.core.errors import DataError
-from danlu.data.config import SourceConfig
 from danlu.data.licences import remark
 from danlu.data.rows import BROKEN, NO_LABEL, Columns, Unusable, joined, read_label, read_others, read_text
 from danlu.data.tables import BATCH_CHARACTERS, BATCH_ROWS, RAW, Files, Rejects
+from danlu.sources.config import SourceConfig
 from danlu.sources.files import File
 from danlu.sources.formats import open_file
 from danlu.sources.places import Place, digests_of, name_of, place_of

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
 from danlu.core.artifact import Artifact, write_json
 from danlu.core.errors import DataError
+from danlu.metrics.leaks import HeldOut
 
 _FOLD = "fold"
 #: What made a row that is not of the data itself; null for the others.
@@ -36,13 +39,18 @@ def write_fold(corpus: Artifact, fold: int, folder: Path) -> dict[str, int]:
 
     Train and validation are those of the corpus without the fold's rows, so that early stopping looks at none of them;
     test is the fold's real rows of both: what was added for training (rewritten texts, repeats) is no evidence. Groups
-    of near duplicates lie in one fold, so none is on two sides.
+    of near duplicates lie in one fold, so none is on two sides; an added row lies in its parent's fold, whatever it
+    says, and one that says what a held-out row says does not come along.
     """
     parts = {part: _read(corpus / part, [(_FOLD, "!=", fold)]) for part in _DEALT}
     held_out = pa.concat_tables([_read(corpus / part, [(_FOLD, "=", fold)]) for part in _DEALT])
     if _ADDED in held_out.schema.names:
         held_out = held_out.filter(pc.is_null(held_out[_ADDED]))
     parts["test"] = held_out.sort_by("id")
+    card = corpus.json("card.json")
+    # Where near duplicates were not looked for there is no threshold; then equal texts alone are the same.
+    threshold = (card.get("duplicates") or {}).get("threshold") or 1.0
+    parts["train"] = _without_echoes(parts["train"], parts["test"], threshold)
     for part, rows in parts.items():
         if not rows.num_rows:
             raise DataError(
@@ -51,9 +59,33 @@ def write_fold(corpus: Artifact, fold: int, folder: Path) -> dict[str, int]:
             )
         (folder / part).mkdir(parents=True)
         parquet.write_table(rows, folder / part / "part-00000.parquet", compression="zstd")
-    card = corpus.json("card.json")
     write_json(folder / "card.json", {key: card.get(key) for key in ("labels", "language", "duplicates")})
     return {part: rows.num_rows for part, rows in parts.items()}
+
+
+def _without_echoes(train: pa.Table, held_out: pa.Table, threshold: float) -> pa.Table:
+    """Training rows without the added ones that say, also nearly, what a held-out row says.
+
+    Of a pair one text is enough. The data stage has compared added rows with validation and test alone, and here other
+    rows are held out.
+    """
+    if _ADDED not in train.schema.names or not held_out.num_rows:
+        return train
+    added = np.flatnonzero(pc.is_valid(train[_ADDED]).to_numpy())
+    if not len(added):
+        return train
+    _, said = _texts(held_out)
+    places, texts = _texts(train.take(added))
+    stays = np.ones(train.num_rows, dtype=bool)
+    stays[added[places[HeldOut(said, threshold).leaks(texts)[:, 0]]]] = False
+    return train.filter(pa.array(stays))
+
+
+def _texts(rows: pa.Table) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """`(places, texts)`: every text of the rows, of a pair both, and the place of the row that it is of."""
+    columns = [rows[name].to_pylist() for name in ("text", "pair") if name in rows.schema.names]
+    found = [(place, text) for column in columns for place, text in enumerate(column) if text]
+    return np.array([place for place, _ in found], dtype=np.int64), [text for _, text in found]
 
 
 def _read(folder: Path, filters: list[tuple[str, str, int]]) -> pa.Table:

@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from danlu.core.baseline import PENALTY, SOLVER
 from danlu.core.tasks import TASKS
 from danlu.metrics.bootstrap import Floats
 
@@ -30,15 +31,6 @@ _HAN_SHARE = 0.3
 
 #: An n-gram of one text alone teaches nothing about others, but a small corpus has little else.
 _SMALL_ROWS = 1_000
-
-#: Inverse strength of the L2 penalty. Measured on one held-out tenth each of 37,000 English short messages and 17,000
-#: Chinese reviews: from 2 to 10 accuracy moves by less than one point, its interval being 1.4 to 1.8 wide each way.
-_PENALTY = 4.0
-
-#: When the solver stops. A baseline that stops early flatters every model compared with it: at 1e-3 Chinese reviews
-#: lost 1.7 points and the result jumped with the penalty; 1e-5 gives what 1e-4 gives, within half a point.
-_ITERATIONS = 400
-_TOLERANCE = 1e-4
 
 #: Up to this many texts, spaced scripts also get character n-grams, meant for misspellings. On English messages they
 #: gained nothing that can be told from chance (6,400 texts: 72.7 % against 72.2 %; 33,000: 76.7 % against 76.4 %), and
@@ -96,11 +88,11 @@ class TextBaseline:
             TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **options) for options in options_for(texts)
         ]
         features = hstack([vectorizer.fit_transform(texts) for vectorizer in self._vectorizers], format="csr")
-        self._model = LogisticRegression(C=_PENALTY, max_iter=_ITERATIONS, tol=_TOLERANCE)
+        self._model = LogisticRegression(C=PENALTY, **SOLVER)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # said by `converged`
             self._model.fit(features, list(labels))
-        self.converged = int(np.max(self._model.n_iter_)) < _ITERATIONS
+        self.converged = int(np.max(self._model.n_iter_)) < SOLVER["max_iter"]
         return self
 
     def probabilities(self, texts: Sequence[str], labels: Sequence[str] | None = None) -> Floats:

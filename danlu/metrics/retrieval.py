@@ -150,6 +150,7 @@ class TextSearch:
         """Learn which n-grams are rare. Raises `ValueError` without texts."""
         if not texts:
             raise ValueError("Expected at least one text to count n-grams in, got none")
+        # Not `options_for`, which leaves out n-grams of one text alone: in a search it is they that find that text.
         self._vectorizers = [
             TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **options).fit(texts)
             for options in FEATURES[features_for(texts)]

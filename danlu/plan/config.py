@@ -12,11 +12,12 @@ from danlu.core.energy import WATTS_PER_CORE
 from danlu.core.tasks import TaskName
 from danlu.data.augment.config import AugmentConfig, Selection
 from danlu.data.balance.config import BalanceConfig
-from danlu.data.config import DataConfig, SourceConfig
+from danlu.data.config import DataConfig
 from danlu.data.labels.config import merged
 from danlu.data.mix.config import MixConfig
 from danlu.evaluate.config import EvaluateConfig
 from danlu.folds.config import FoldsConfig
+from danlu.sources.config import SourceConfig
 from danlu.train.config import ModelConfig, ScratchConfig, TrainConfig
 from danlu.tune.config import TuneConfig
 

@@ -125,63 +125,81 @@ def look(
     Raises `DataError` for an empty or unreadable file, an encoding that does not exist or does not fit, a text
     column that is not there, and sources without a single readable row.
     """
-    rows = distinct = 0.0
-    bytes_ = 0
-    whole = True
     sample = _Sample(config, sides)
-    cells: dict[tuple[int, str], float] = {}
-    characters: dict[int, float] = {}
-    for number, (source, path) in enumerate(zip(config.sources, paths, strict=True)):
-        place = place_of(path, source.format)
-        sizes = {file.name: file.packed_bytes() for file in place.files}
-        bytes_ += sum(sizes.values())
-        reader = _Reader(config, source, number, columns)
-        count = seen = 0
-        new: Counter[str] = Counter()
-        letters = 0
-        read = 0.0
-        # In an order drawn at random, for the first files of a folder may differ from the last.
-        for file in _in_random_order(place, config.seed):
-            if seen > _MOST_BYTES:
-                break
-            opened = open_file(file, format=source.format, encoding=source.encoding, sheet=source.sheet)
-            share = 1.0
-            for row in reader.rows(opened, file.name):
-                if seen + opened.position.bytes > _MOST_BYTES:
-                    # This row is the first behind what is looked at.
-                    share = min(1.0, opened.position.bytes / max(1, file.unpacked_bytes()))
-                    break
-                count += 1
-                if sample.add(row):
-                    new[row.label] += 1
-                    letters += len(row.whole)
-            seen += opened.position.bytes
-            read += share * sizes[file.name]
-        if count == 0:
-            first = f" (the first, {reader.first_bad})" if reader.first_bad else ""
-            raise DataError(
-                f"No row of {name_of(path)} could be read{first}. Expected records with a column {config.text!r}; up "
-                f"to data.max_bad_rows ({config.max_bad_rows}) bad rows are passed over, but here every one is bad. "
-                "Check the file and data.sources[].format."
-            )
-        of_source = min(1.0, read / sum(sizes.values()))
-        rows += count / of_source
-        distinct += new.total() / of_source
-        cells |= {(number, label): found / of_source for label, found in sorted(new.items())}
-        characters[number] = letters / of_source
-        whole = whole and read >= sum(sizes.values())
+    seen = [_look_at(config, number, path, columns, sample) for number, path in enumerate(paths)]
     return Look(
-        rows=round(rows),
-        distinct=round(distinct),
+        rows=round(sum(source.rows / source.share for source in seen)),
+        distinct=round(sum(source.distinct.total() / source.share for source in seen)),
         sample=sample.rows,
         characters=sample.characters / max(1, sample.count),
-        bytes=bytes_,
-        whole=whole,
+        bytes=sum(source.bytes for source in seen),
+        whole=all(source.whole for source in seen),
         copies=Counter(sample.known.values()),
-        cells=cells,
-        source_characters=characters,
+        cells={
+            (number, label): found / source.share
+            for number, source in enumerate(seen)
+            for label, found in sorted(source.distinct.items())
+        },
+        source_characters={number: source.characters / source.share for number, source in enumerate(seen)},
         known=(sample.sides[0], sample.sides[1], sample.sides[2]),
     )
+
+
+@dataclass(kw_only=True)
+class _Seen:
+    """What was seen of one source. `bytes`: of all its files as they lie there; `read`: of these, what was looked at.
+
+    `distinct`: new texts by class, `characters`: of them together.
+    """
+
+    bytes: int
+    rows: int = 0
+    distinct: Counter[str] = field(default_factory=Counter)
+    characters: int = 0
+    read: float = 0.0
+
+    @property
+    def whole(self) -> bool:
+        return self.read >= self.bytes
+
+    @property
+    def share(self) -> float:
+        return min(1.0, self.read / self.bytes)
+
+
+def _look_at(config: DataConfig, number: int, path: Path, columns: Collection[str], sample: _Sample) -> _Seen:
+    """Read the source of this number until enough was seen of it; raises `DataError` where no row can be read."""
+    source = config.sources[number]
+    place = place_of(path, source.format)
+    sizes = {file.name: file.packed_bytes() for file in place.files}
+    reader = _Reader(config, source, number, columns)
+    found = _Seen(bytes=sum(sizes.values()))
+    unpacked = 0
+    # In an order drawn at random, for the first files of a folder may differ from the last.
+    for file in _in_random_order(place, config.seed):
+        if unpacked > _MOST_BYTES:
+            break
+        opened = open_file(file, format=source.format, encoding=source.encoding, sheet=source.sheet)
+        share = 1.0
+        for row in reader.rows(opened, file.name):
+            if unpacked + opened.position.bytes > _MOST_BYTES:
+                # This row is the first behind what is looked at.
+                share = min(1.0, opened.position.bytes / max(1, file.unpacked_bytes()))
+                break
+            found.rows += 1
+            if sample.add(row):
+                found.distinct[row.label] += 1
+                found.characters += len(row.whole)
+        unpacked += opened.position.bytes
+        found.read += share * sizes[file.name]
+    if found.rows == 0:
+        first = f" (the first, {reader.first_bad})" if reader.first_bad else ""
+        raise DataError(
+            f"No row of {name_of(path)} could be read{first}. Expected records with a column {config.text!r}; up "
+            f"to data.max_bad_rows ({config.max_bad_rows}) bad rows are passed over, but here every one is bad. "
+            "Check the file and data.sources[].format."
+        )
+    return found
 
 
 def _in_random_order(place: Place, seed: int) -> list[File]:

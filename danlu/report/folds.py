@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from danlu.report.numbers import count, number, percent
+from danlu.report.numbers import count, form_of
 from danlu.report.words import words
-
-#: Scores that are shares; the others are plain numbers.
-_SHARES = frozenset({"accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall", "roc_auc", "ece"})
-
-
-def shown(metric: str, value: float | None, digits: int = 1) -> str:
-    """A score as people read it."""
-    return percent(value, digits) if metric in _SHARES else number(value)
 
 
 def folds_sentence(numbers: dict[str, Any]) -> dict[str, str] | None:
@@ -23,8 +15,7 @@ def folds_sentence(numbers: dict[str, Any]) -> dict[str, str] | None:
     if not seen:
         return None
     metric, runs = folds["primary"], len(folds["folds"])
-    mean, low, high = (shown(metric, seen[key]) for key in ("mean", "low", "high"))
-    deviation = shown(metric, seen["deviation"])
+    mean, low, high, deviation = (form_of(metric)(seen[key]) for key in ("mean", "low", "high", "deviation"))
     said = {language: words(language).get(metric, metric) for language in ("en", "zh")}
     sentence = {
         "en": f"Over {count(runs)} folds {said['en']} is {mean} on average, from {low} to {high} (standard deviation "
@@ -33,7 +24,7 @@ def folds_sentence(numbers: dict[str, Any]) -> dict[str, str] | None:
     }
     tested = (((numbers["evidence"] or {}).get("scores") or {}).get(metric) or {}).get("value")
     if tested is not None and not seen["low"] <= tested <= seen["high"]:
-        test = shown(metric, tested)
+        test = form_of(metric)(tested)
         sentence["en"] += f" The test score, {test}, is outside of that: look at both before you trust either."
         sentence["zh"] += f"测试分数 {test} 不在这个范围里：先弄清原因，再相信其中任何一个。"
     return sentence
@@ -45,6 +36,6 @@ def fold_rows(numbers: dict[str, Any]) -> list[dict[str, str]]:
     if not folds:
         return []
     return [
-        {"metric": metric} | {key: shown(metric, seen[key]) for key in ("mean", "deviation", "low", "high")}
+        {"metric": metric} | {key: form_of(metric)(seen[key]) for key in ("mean", "deviation", "low", "high")}
         for metric, seen in folds["scores"].items()
     ]

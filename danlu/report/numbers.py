@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 MISSING = "–"
 MINUS = "−"
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+#: Scores that are shares, told in per cent wherever they stand; the others are plain numbers.
+SHARES = frozenset(
+    (
+        "accuracy",
+        "macro_f1",
+        "weighted_f1",
+        "macro_precision",
+        "macro_recall",
+        "ece",
+        "recall_at_1",
+        "recall_at_5",
+        "recall_at_10",
+    )
+)
+
 _SIZES = ("B", "KB", "MB", "GB", "TB")
 
 
@@ -37,6 +53,11 @@ def number(value: float | None, digits: int = 3) -> str:
     if magnitude < -4:
         return f"{value:.{digits - 1}e}"
     return f"{value:,.{max(0, digits - 1 - magnitude)}f}".replace("-", MINUS)
+
+
+def form_of(metric: str) -> Callable[[float | None], str]:
+    """How a score is told: a share in per cent, another one as a plain number."""
+    return percent if metric in SHARES else number
 
 
 def size(value: float | None) -> str:

@@ -12,32 +12,18 @@ from danlu.core.store import write_atomically
 from danlu.report import numbers as show
 from danlu.report.files import report_file
 from danlu.report.folds import fold_rows
+from danlu.report.meaning import meaning
 from danlu.report.plots import PLOTS
 from danlu.report.sentences import (
     LOWER_IS_BETTER,
     NOT_COMPARABLE,
     gate_sentence,
     is_leak,
-    meaning,
     naive_explanation,
     standing,
     training_notes,
 )
 from danlu.report.words import words
-
-_SHARES = frozenset(
-    (
-        "accuracy",
-        "macro_f1",
-        "weighted_f1",
-        "macro_precision",
-        "macro_recall",
-        "ece",
-        "recall_at_1",
-        "recall_at_5",
-        "recall_at_10",
-    )
-)
 
 #: The score on the first tile, by task.
 _HEADLINE = {"classify": "accuracy", "generate": "bits_per_character", "embed": "recall_at_1"}
@@ -117,7 +103,7 @@ def _template() -> Any:
 def _interval(score: dict[str, Any] | None, metric: str = "accuracy") -> Any:
     """A score and, smaller, its interval."""
     markup = need("markupsafe", extra="report").Markup
-    form = show.percent if metric in _SHARES else show.number
+    form = show.form_of(metric)
     if score is None or score.get("value") is None:
         return show.MISSING
     if score.get("low") is None or score.get("high") is None:
@@ -139,7 +125,7 @@ def _tiles(summary: dict[str, Any], said: dict[str, str]) -> list[dict[str, Any]
     evidence, baseline, speed = summary["evidence"], summary["baseline"], summary["speed"]
     tiles: list[dict[str, Any]] = []
     metric = _HEADLINE[summary["task"]]
-    form = show.percent if metric in _SHARES else show.number
+    form = show.form_of(metric)
     if evidence and evidence["scores"].get(metric):
         score = evidence["scores"][metric]
         tiles.append({"value": form(score["value"]), "what": said[f"tile_{metric}"], "more": _ends(score, form)})
@@ -193,7 +179,7 @@ def _comparison(summary: dict[str, Any], said: dict[str, str]) -> str | None:
         return None
     comparison = baseline["comparison"]
     difference, metric = comparison["difference"], comparison["metric"]
-    form = _points if metric in _SHARES else show.number
+    form = _points if metric in show.SHARES else show.number
     ends = _ends(difference, form, f" {said['to']} ")
     return said["comparison"].format(
         name=baseline["name"],

@@ -10,14 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from danlu.report.advice import is_cheap, never_said
-from danlu.report.numbers import count, milliseconds, moment, number, one_line, percent, size
+from danlu.report.numbers import count, moment, number, percent
 from danlu.report.words import stage_name, words
 
 Sentence = dict[str, str]
 Numbers = dict[str, Any]
-
-#: Expected calibration error up to which a stated confidence may be taken at its word.
-_CALIBRATED = 0.05
 
 
 def verdict_sentence(numbers: Numbers) -> Sentence:
@@ -277,146 +274,6 @@ def naive_explanation(numbers: Numbers) -> Sentence | None:
         "zh": f"随机划分时，{share} 的测试文本在训练集里有一模一样或几乎一样的副本，模型靠背就能答对。"
         f"这是在 {rows} 行数据上按两种分法各测一次的结果。Danlu 把重复的文本放在同一边；"
         f"本页其他分数都来自老实的划分（事后清点，泄漏 {count(leaked)} 行）。",
-    }
-
-
-def meaning(numbers: Numbers) -> list[Sentence]:
-    """What the verdict means for the people who will use the model, a point each."""
-    points = (_expect, _perplexity, _found, _confusion, _confidence, _baseline_point, _speed_point)
-    return [said for point in points if (said := point(numbers)) is not None]
-
-
-def _expect(numbers: Numbers) -> Sentence | None:
-    score = ((numbers["evidence"] or {}).get("scores") or {}).get("accuracy")
-    if not score or score["value"] is None:
-        return None
-    right = round(100 * score["value"])
-    rows = count(numbers["evidence"]["rows"])
-    return {
-        "en": f"Of 100 new texts like yours, expect about {right} right and {100 - right} wrong. "
-        f"That was measured on {rows} texts that the model had never seen.",
-        "zh": f"100 条和你的数据类似的新文本里，大约对 {right} 条、错 {100 - right} 条。"
-        f"这是在模型从没见过的 {rows} 条文本上测出来的。",
-    }
-
-
-def _perplexity(numbers: Numbers) -> Sentence | None:
-    score = ((numbers["evidence"] or {}).get("scores") or {}).get("perplexity")
-    if not score or score["value"] is None:
-        return None
-    shown, rows = number(score["value"]), count(numbers["evidence"]["rows"])
-    return {
-        "en": f"At each token it hesitates as if among {shown} equally likely ones (its perplexity), measured on "
-        f"{rows} texts that it had never seen.",
-        "zh": f"每写一个词元，它的犹豫相当于在 {shown} 个同样可能的词元里选一个（困惑度），"
-        f"在没见过的 {rows} 条文本上测得。",
-    }
-
-
-def _found(numbers: Numbers) -> Sentence | None:
-    score = ((numbers["evidence"] or {}).get("scores") or {}).get("recall_at_10")
-    if not score or score["value"] is None:
-        return None
-    queries, pool = count(numbers["evidence"]["queries"]), count(numbers["evidence"]["pool"])
-    share = percent(score["value"])
-    return {
-        "en": f"Whoever reads the first ten hits finds {share} of what belongs to a query, measured with {queries} "
-        f"queries that the model had never seen, in {pool} texts that it had not seen either. In a larger collection "
-        "expect less.",
-        "zh": f"看前十条结果，能找到查询对应文本的 {share}；这是用模型从没见过的 {queries} 条查询、"
-        f"在同样没见过的 {pool} 条文本里测出来的。文本更多时会低一些。",
-    }
-
-
-def _confusion(numbers: Numbers) -> Sentence | None:
-    confusion = (numbers["evidence"] or {}).get("confusion")
-    if not confusion:
-        return None
-    labels, matrix = confusion["labels"], confusion["matrix"]
-    wrong = [
-        (matrix[truth][said], one_line(labels[truth]), one_line(labels[said]))
-        for truth in range(len(labels))
-        for said in range(len(labels))
-        if truth != said
-    ]
-    rows, truth, said = max(wrong, default=(0, "", ""))
-    if not rows:
-        return None
-    total = sum(entry[0] for entry in wrong)
-    return {
-        "en": f"Its most common mistake is to call “{truth}” “{said}”: {count(rows)} of {count(total)} mistakes.",
-        "zh": f"最常见的错误是把“{truth}”当成“{said}”：{count(total)} 个错误里有 {count(rows)} 个。",
-    }
-
-
-def _confidence(numbers: Numbers) -> Sentence | None:
-    calibration = (numbers["evidence"] or {}).get("calibration")
-    value = ((calibration or {}).get("ece") or {}).get("value")
-    if calibration is None or value is None:
-        return None
-    if value <= _CALIBRATED:
-        return {
-            "en": f"Its confidence can be taken at its word: on average it is off by {percent(value)}.",
-            "zh": f"它说的把握可以当真：平均只偏 {percent(value)}。",
-        }
-    bins = [entry for entry in calibration["bins"] if entry["rows"]]
-    over = sum(entry["rows"] * (entry["confidence"] - entry["accuracy"]) for entry in bins) > 0
-    return {
-        "en": f"It is {'surer' if over else 'less sure'} than it should be: its confidence is off by "
-        f"{percent(value)} on average. Do not set thresholds on it without looking at the curve below.",
-        "zh": f"它{'过于自信' if over else '不够自信'}：说的把握平均偏 {percent(value)}。"
-        "先看下面的曲线，再用它设阈值。",
-    }
-
-
-def _baseline_point(numbers: Numbers) -> Sentence | None:
-    """What the baseline on all rows says: whether a large model is needed at all."""
-    baseline, evidence = numbers["baseline"], numbers["evidence"]
-    every = ((baseline or {}).get("all_rows") or {}).get("scores") or {}
-    metric = next((name for name in ("accuracy", "recall_at_1") if name in every), "bits_per_character")
-    theirs = (every.get(metric) or {}).get("value")
-    ours = (((evidence or {}).get("scores") or {}).get(metric) or {}).get("value")
-    if theirs is None or ours is None or is_cheap(numbers):
-        return None
-    show = number if metric == "bits_per_character" else percent
-    ahead = ours < theirs if metric in LOWER_IS_BETTER else ours > theirs
-    test = baseline["all_rows"].get("comparison")
-    if ahead and (test is None or test["significant"]):
-        return {
-            "en": f"Even when the cheap baseline ({baseline['name']}) learns from all the training rows it reaches "
-            f"{show(theirs)}, so the model earns its place.",
-            "zh": f"就算让简单基线（{baseline['name']}）学完全部训练数据，也只到 {show(theirs)}，这个模型值得用。",
-        }
-    instead = {"en": "", "zh": ""}
-    if metric == "accuracy":
-        setting = "model: {classic: {kind: logistic}}"
-        instead = {"en": f" To release the baseline itself: {setting}.", "zh": f"要发布基线本身：{setting}。"}
-    return {
-        "en": f"The cheap baseline ({baseline['name']}) reaches {show(theirs)} when it learns from all the training "
-        f"rows: you may not need this model, or it needs more of your data.{instead['en']}",
-        "zh": f"简单基线（{baseline['name']}）学完全部训练数据能到 {show(theirs)}："
-        f"也许不需要这个模型，或者它还要多学些数据。{instead['zh']}",
-    }
-
-
-def _speed_point(numbers: Numbers) -> Sentence | None:
-    speed = numbers["speed"]
-    if not speed or speed.get("p50_ms") is None:
-        return None
-    shipped = next((form for form in numbers["forms"] or [] if form["shipped"]), None)
-    weight = size(shipped["bytes"] if shipped else None)
-    if speed.get("tokens_per_second") is not None:
-        rate, first = number(speed["tokens_per_second"]), milliseconds(speed.get("first_token_ms"))
-        return {
-            "en": f"On this machine it writes {rate} tokens a second, the first after {first}; "
-            f"the model is {weight} on disk.",
-            "zh": f"在这台机器上每秒写 {rate} 个词元，第一个要等 {first}；模型文件 {weight}。",
-        }
-    half, most = milliseconds(speed["p50_ms"]), milliseconds(speed["p95_ms"])
-    return {
-        "en": f"On this machine half of the answers take less than {half} and 95 of 100 less than {most}; "
-        f"the model is {weight} on disk.",
-        "zh": f"在这台机器上，一半的回答快于 {half}，100 次里有 95 次快于 {most}；模型文件 {weight}。",
     }
 
 

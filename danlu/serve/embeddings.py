@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Annotated, Any, Literal
 
@@ -73,7 +74,8 @@ async def embeddings(live: Live, config: ServeConfig, body: EmbeddingsRequest) -
             message = f"dimensions is {body.dimensions}; the vectors of {served.name!r} have {have} numbers."
             raise ApiError(400, "invalid_request", message, "dimensions")
         rows = await served.batcher.predict(texts)
-        tokens = sum(served.texts.count(text) for text in texts)
+        # Of long texts it takes a while: other requests are not to wait for it.
+        tokens = await asyncio.to_thread(served.texts.count_all, texts)
     encode = _ENCODINGS[body.encoding_format]
     data = [{"object": "embedding", "index": index, "embedding": encode(row)} for index, row in enumerate(rows)]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from danlu.core.context import Context
 from danlu.core.errors import DataError
 from danlu.core.machine import peak_resident_bytes
 from danlu.learning.batching import pack_rows
+from danlu.learning.classic.models import Fitting
 from danlu.learning.classic.text_model import TextModel
 from danlu.learning.corpus import read_part
 from danlu.metrics.baseline import options_for
@@ -42,68 +44,65 @@ def run(ctx: Context, config: TrainStage) -> None:
             ngrams=options_for(train[0]),
             config=config.model.classic,
             balanced=config.train.class_weights == "balanced",
-            seed=config.train.seed,
-            threads=ctx.threads,
+            how=Fitting(seed=config.train.seed, threads=ctx.threads, check=ctx.check, warn=ctx.warn),
         )
     seconds = time.perf_counter() - started
     model.save(ctx.out)
-    losses = {name: _scored(model, part) for name, part in (("train", train), ("validation", validation))}
-    score = losses["validation"][1]
+    loss, _ = _scored(model, train)
+    validation_loss, score = _scored(model, validation)
     ctx.say(
-        f"{model.name}: {model.features:,} n-grams, {model.parameters:,} numbers learned; train loss "
-        f"{losses['train'][0]:.3f}, validation loss {losses['validation'][0]:.3f}, macro_f1 {score:.4g}."
+        f"{model.name}: {model.features:,} n-grams, {model.parameters:,} numbers learned; train loss {loss:.3f}, "
+        f"validation loss {validation_loss:.3f}, macro_f1 {score:.4g}."
     )
-    write_json(
-        ctx.out / "danlu.json",
-        {
-            "task": config.task,
-            "labels": labels,
-            "max_length": None,
-            "architecture": model.name,
-            "parameters": model.parameters,
-            "trainable_parameters": model.parameters,
-            "method": config.model.classic.kind,
-            "base": None,
-            "licence": config.model.licence,
-        },
-    )
-    known = len(train[0])
-    write_json(
-        ctx.out / "training.json",
-        {
-            "steps": 1,
-            "planned_steps": 1,
-            "epochs": 1.0,
-            "samples": known,
-            "tokens": None,
-            "precision": "float64",
-            "best": {"step": 1, "metric": "macro_f1", "value": score},
-            "stopped_early": False,
-            "history": [
-                {
-                    "step": 1,
-                    "epoch": 1.0,
-                    "train_loss": losses["train"][0],
-                    "validation_loss": losses["validation"][0],
-                    "validation_score": score,
-                }
-            ],
-            "rows": pack_rows(np.ones(known, dtype=bool)),
-            "seed": config.train.seed,
-            "method": config.model.classic.model_dump(),
-            "parameters": {"trainable": model.parameters, "total": model.parameters},
-            "merge": None,
-        },
-    )
+    write_json(ctx.out / "danlu.json", _facts(config, model))
+    course = {"train_loss": loss, "validation_loss": validation_loss, "validation_score": score}
+    write_json(ctx.out / "training.json", _training(config, model, len(train[0]), course))
     write_json(
         ctx.out / LOGS / "speed.json",
         {
-            "samples_per_second": known / max(seconds, 1e-9),
+            "samples_per_second": len(train[0]) / max(seconds, 1e-9),
             "seconds": seconds,
             "adversarial_seconds": 0.0,
             "peak_memory_bytes": peak_resident_bytes(),
         },
     )
+
+
+def _facts(config: TrainStage, model: TextModel) -> dict[str, Any]:
+    """What the later stages ask of a checkpoint: `danlu.json`."""
+    assert config.model.classic is not None
+    return {
+        "task": config.task,
+        "labels": list(model.labels),
+        "max_length": None,
+        "architecture": model.name,
+        "parameters": model.parameters,
+        "trainable_parameters": model.parameters,
+        "method": config.model.classic.kind,
+        "base": None,
+        "licence": config.model.licence,
+    }
+
+
+def _training(config: TrainStage, model: TextModel, rows: int, course: dict[str, float]) -> dict[str, Any]:
+    """How it came about, as a training of one step over all `rows`: `training.json`."""
+    assert config.model.classic is not None
+    return {
+        "steps": 1,
+        "planned_steps": 1,
+        "epochs": 1.0,
+        "samples": rows,
+        "tokens": None,
+        "precision": "float64",
+        "best": {"step": 1, "metric": "macro_f1", "value": course["validation_score"]},
+        "stopped_early": False,
+        "history": [{"step": 1, "epoch": 1.0, **course}],
+        "rows": pack_rows(np.ones(rows, dtype=bool)),
+        "seed": config.train.seed,
+        "method": config.model.classic.model_dump(),
+        "parameters": {"trainable": model.parameters, "total": model.parameters},
+        "merge": None,
+    }
 
 
 def _scored(model: TextModel, part: tuple[list[str], list[str]]) -> tuple[float, float]:

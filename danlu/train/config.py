@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 from danlu.core.bases import OptionalModelResource, with_licence
 from danlu.core.config import Config, NotFingerprinted
 from danlu.core.tasks import TaskName
-from danlu.learning.adapters.config import FullMethod, MethodConfig
+from danlu.learning.adapters.config import FullMethod, MethodConfig, check_start
 from danlu.learning.classic.config import ClassicConfig
-from danlu.learning.objectives.config import ObjectiveConfig
+from danlu.learning.objectives.config import ObjectiveConfig, aim_of, check_pieces
 from danlu.learning.optimizers.config import AdamWOptimizer, CosineSchedule, OptimizerConfig, ScheduleConfig
 from danlu.learning.regularizers.config import RegularizeConfig
 
@@ -174,6 +174,13 @@ class TrainConfig(Config):
         "bfloat16.",
     )
     seed: int = Field(1, ge=0, description="Seed of initial weights, order and dropout.")
+
+
+def check_training(task: TaskName, model: ModelConfig, train: TrainConfig) -> None:
+    """Raise `ValueError` for settings that cannot be had together, whatever the data and the machine."""
+    aim = aim_of(task, train.objective)
+    check_pieces(aim, micro_batch=train.micro_batch, grow=train.batching.grow)
+    check_start(train.method, has_base=model.scratch is None)
 
 
 class TrainStage(Config):

@@ -98,7 +98,6 @@ def train(ctx: Context, training: Training, state: TrainingState) -> Progress:
     memory lacks for a single sample.
     """
     settings, order = training.settings, training.order
-    guard.check(settings, training.objective)
     model = training.accelerator.prepare(training.model)
     progress = Progress()
     with Board(ctx, progress.metrics) as board, ctx.progress("train", order.samples, "samples") as bar:

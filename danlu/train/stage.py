@@ -102,6 +102,7 @@ def run(ctx: Context, config: TrainStage) -> None:
         warn=_warner(ctx),
     )
     objective = make_objective(aim, facts)
+    _refuse(ctx, config, kind, objective, has_base=base is not None)
     max_length = _max_length(config, base, objective, parts["train"])
     model, adapted = _model(config, kind, base, tokenizer, labels, max_length)
     if chat is not None:
@@ -116,6 +117,15 @@ def run(ctx: Context, config: TrainStage) -> None:
     if chat is not None:
         chat.save(ctx.out)
     _write_facts(ctx, config, training, adapted, merged, progress, labels, max_length)
+
+
+def _refuse(ctx: Context, config: TrainStage, kind: Kind, objective: Objective, *, has_base: bool) -> None:
+    """Raise `UserError` or `ModelError` now for settings that are refused later, when time was spent on the data."""
+    settings = config.train
+    guard.check(settings, objective)
+    check_method(settings.method, has_base=has_base)
+    choose_packing(settings.batching.packing, packable=kind.packable)
+    choose_precision(settings.precision, ctx.machine)
 
 
 def _part(folder: Path, name: str, kind: Kind, labels: list[str], config: TrainStage) -> Part:

@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError, field_validator
 from danlu.core.config import Config, NotFingerprinted, resources
 from danlu.core.tasks import TaskName
 from danlu.core.urls import refuse_secret
-from danlu.train.config import ModelConfig, TrainConfig, TrainStage
+from danlu.train.config import ModelConfig, TrainConfig, TrainStage, check_training
 
 
 class Range(Config):
@@ -132,9 +132,23 @@ def put(values: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
 
 
 def trained(sections: dict[str, Any]) -> TrainStage:
-    """The sections that the train stage is given. Raises pydantic's `ValidationError`, a `ValueError`."""
+    """The sections that the train stage is given. Raises `ValueError` for settings that it refuses.
+
+    What depends on the data or the machine, the train stage says.
+    """
     given = {name: sections[name] for name in TrainStage.model_fields}
-    return TrainStage.model_validate_json(json.dumps(given))
+    try:
+        found = TrainStage.model_validate_json(json.dumps(given))
+    except ValidationError as error:
+        raise ValueError(_first(error)) from None
+    check_training(found.task, found.model, found.train)
+    return found
+
+
+def _first(error: ValidationError) -> str:
+    """The first mistake that pydantic found, as the second half of a sentence."""
+    said = error.errors()[0]["msg"].removeprefix("Value error, ")
+    return f"{said[:1].lower()}{said[1:]}"
 
 
 #: Settings and the largest value that anybody can mean, with what is common.
@@ -153,13 +167,13 @@ def outlandish(name: str, value: Any) -> str | None:
     return f"which can hardly be meant: {common}"
 
 
-def check_space(config: TuneConfig, model: ModelConfig, train: TrainConfig) -> None:
+def check_space(config: TuneConfig, task: TaskName, model: ModelConfig, train: TrainConfig) -> None:
     """Refuse a search for what is no setting, or over values that it cannot have. Raises `ValueError`.
 
-    Settings are tried one by one at the ends of their range; what only a combination forbids, a trial says. Every
-    mistake stands on a line of its own.
+    Settings are tried one by one, at the ends of their range, beside the recipe's own values of all others; what only
+    several drawn ones forbid together, a trial says. Every mistake stands on a line of its own.
     """
-    sections = {"model": model.model_dump(mode="json"), "train": train.model_dump(mode="json")}
+    sections = {"task": task, "model": model.model_dump(mode="json"), "train": train.model_dump(mode="json")}
     told = [problem for name, space in config.space.items() for problem in _mistakes(name, space, sections)]
     if told:
         raise ValueError("\n".join(told))
@@ -185,11 +199,23 @@ def _mistakes(name: str, space: Range | Choice, sections: dict[str, Any]) -> Ite
             given = kind.model_validate_json(json.dumps(sections[section]))
             if resources(found) != resources(given):
                 raise ValueError(f"{name!r} names a model or a file; a search is over settings of one model")
+            refused = _refused(put(sections, {name: value}))
+            if refused is not None:
+                yield f"tune.space: {name} cannot be {value!r}: {refused}"
+                return
         except ValidationError as error:
-            said = error.errors()[0]["msg"].removeprefix("Value error, ")
-            yield f"tune.space: {name} cannot be {value!r}: {said[:1].lower()}{said[1:]}"
+            yield f"tune.space: {name} cannot be {value!r}: {_first(error)}"
             return
         except ValueError as error:
             near = difflib.get_close_matches(name, TrainConfig.model_fields, n=1)
             yield f"tune.space: {error}" + (f"; did you mean {near[0]!r}?" if near else "")
             return
+
+
+def _refused(sections: dict[str, Any]) -> str | None:
+    """Why training refuses these settings together, or None."""
+    try:
+        trained(sections)
+    except ValueError as error:
+        return str(error)
+    return None

@@ -8,8 +8,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import ValidationError
-
 from danlu.core.children import Child, Enough, forget
 from danlu.core.context import Context
 from danlu.core.errors import DanluError, DataError, ModelError, UserError
@@ -42,7 +40,7 @@ class Trial(threading.Thread):
             self._child: Child | None = Child(
                 ctx, TRAIN, trained(sections), observe=self._on_event, threads=threads, share=config.tune.workers
             )
-        except (ValidationError, ValueError) as error:
+        except ValueError as error:
             self._child = None
             self._fails(str(error))
 

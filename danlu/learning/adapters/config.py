@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -12,11 +12,15 @@ from danlu.core.config import Config
 class FullMethod(Config):
     """Every weight is trained."""
 
+    needs_base: ClassVar[bool] = False
+
     kind: Literal["full"] = Field("full", description="Train every weight.")
 
 
 class FreezeMethod(Config):
     """The part next to the text stays as it is, the part next to the answer is trained."""
+
+    needs_base: ClassVar[bool] = True
 
     kind: Literal["freeze"] = Field("freeze", description="Train only the upper part of the model.")
     layers: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
@@ -28,6 +32,8 @@ class FreezeMethod(Config):
 
 class _LowRank(Config):
     """What LoRA and its kin have in common. Their learning rate is about ten times that of full training."""
+
+    needs_base: ClassVar[bool] = True
 
     rank: int = Field(16, ge=1, le=1024, description="Rank of what is added to each weight matrix.")
     alpha: int = Field(32, ge=1, description="What is added is scaled by alpha / rank.")
@@ -65,3 +71,12 @@ class QloraMethod(_LowRank):
 
 
 MethodConfig = Annotated[FullMethod | FreezeMethod | LoraMethod | DoraMethod | QloraMethod, Field(discriminator="kind")]
+
+
+def check_start(method: MethodConfig, *, has_base: bool) -> None:
+    """Raise `ValueError` for a method that keeps weights as they are where nobody has trained them yet."""
+    if method.needs_base and not has_base:
+        raise ValueError(
+            f"train.method.kind {method.kind} keeps most weights as they are, but model.scratch starts from weights "
+            "that have learned nothing. Give model.base, or set train.method to {kind: full}"
+        )

@@ -8,7 +8,7 @@ from typing import Any
 
 from danlu.core.errors import ModelError
 from danlu.learning.adapters.base import Adapted
-from danlu.learning.adapters.config import MethodConfig
+from danlu.learning.adapters.config import MethodConfig, check_start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,16 +16,15 @@ class Kind:
     """One method. `adapt`: "module:function" of `(model, config) -> Adapted`.
 
     `load`: "module:function" of `() -> settings` for the `from_pretrained` of the base; it refuses a machine on which
-    the method cannot run. `needs_base`: whether weights that nobody trained yet make it pointless.
+    the method cannot run.
     """
 
     adapt: str
     load: str | None = None
-    needs_base: bool = True
 
 
 METHODS: dict[str, Kind] = {
-    "full": Kind(adapt="danlu.learning.adapters.part:full", needs_base=False),
+    "full": Kind(adapt="danlu.learning.adapters.part:full"),
     "freeze": Kind(adapt="danlu.learning.adapters.part:freeze"),
     "lora": Kind(adapt="danlu.learning.adapters.low_rank:lora"),
     "dora": Kind(adapt="danlu.learning.adapters.low_rank:dora"),
@@ -34,13 +33,12 @@ METHODS: dict[str, Kind] = {
 
 
 def check_method(config: MethodConfig, *, has_base: bool) -> dict[str, Any]:
-    """The settings that the base is loaded with. Raises `UserError` where the method cannot do anything."""
+    """The settings that the base is loaded with. Raises `ModelError` where the method cannot do anything."""
+    try:
+        check_start(config, has_base=has_base)
+    except ValueError as error:
+        raise ModelError(f"{error}.") from None
     kind = METHODS[config.kind]
-    if kind.needs_base and not has_base:
-        raise ModelError(
-            f"train.method.kind {config.kind} keeps most weights as they are, but model.scratch starts from weights "
-            "that have learned nothing. Give model.base, or set train.method to {kind: full}."
-        )
     settings: dict[str, Any] = _find(kind.load)() if kind.load is not None else {}
     return settings
 

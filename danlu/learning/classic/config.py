@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from danlu.core.baseline import PENALTY
 from danlu.core.config import Config
 
 
@@ -16,7 +17,7 @@ class LogisticConfig(Config):
     features: int | None = Field(
         None, ge=1, description="Most n-grams of each kind, the most frequent ones; empty is all."
     )
-    penalty: float = Field(4.0, gt=0.0, description="Inverse strength of the L2 penalty; smaller holds back more.")
+    penalty: float = Field(PENALTY, gt=0.0, description="Inverse strength of the L2 penalty; smaller holds back more.")
 
 
 class GradientBoostingConfig(Config):

@@ -17,7 +17,7 @@ from danlu.core.errors import DataError, ModelError
 from danlu.learning.classic.config import ClassicConfig
 from danlu.learning.classic.features import Ngrams
 from danlu.learning.classic.files import FILES, MODEL
-from danlu.learning.classic.models import KINDS, Learned, Rows
+from danlu.learning.classic.models import KINDS, Fitting, Learned, Rows
 
 
 class TextModel:
@@ -39,14 +39,13 @@ class TextModel:
         ngrams: Sequence[Mapping[str, Any]],
         config: ClassicConfig,
         balanced: bool,
-        seed: int,
-        threads: int,
+        how: Fitting,
     ) -> Self:
         """Learn from texts and their labels, every one of them among `labels`.
 
         `ngrams` are sets of options of scikit-learn's `TfidfVectorizer`. `balanced` weighs each class by the inverse of
         its share of the training rows. The same rows, settings and seed give the same model. Raises `DataError` where
-        the training rows have one label alone, or no n-gram.
+        the training rows have one label alone, or no n-gram, and what `how.check` raises.
         """
         if len(set(train[1])) < 2:
             raise DataError(
@@ -58,6 +57,7 @@ class TextModel:
             found = Ngrams.fit(train[0], [{**options, **limit} for options in ngrams])
         except ValueError as error:
             raise DataError(f"The training texts have no n-gram to learn from ({error}). Look at the texts.") from error
+        how.check()
         places = {label: place for place, label in enumerate(labels)}
 
         def rows(part: tuple[Sequence[str], Sequence[str]]) -> Rows:
@@ -66,7 +66,7 @@ class TextModel:
 
         counts = np.bincount([places[label] for label in train[1]], minlength=len(labels))
         class_weights = len(train[1]) / (len(labels) * np.maximum(counts, 1))
-        learned = KINDS[config.kind].fit(rows(train), rows(validation), len(labels), config, seed, threads)
+        learned = KINDS[config.kind].fit(rows(train), rows(validation), len(labels), config, how)
         return cls(config.kind, labels, found, learned)
 
     @property

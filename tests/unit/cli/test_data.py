@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from danlu.cli.main import cli
 from danlu.core.artifact import Artifact
 from danlu.core.store import Workspace, write_json_atomically
+from danlu.core.worker import Job
 from danlu.data.identity import folder_of, read_key
 from tests.unit.data.labels.example import publish
 from tests.unit.data.test_stage import distinct, make, write
@@ -111,6 +112,7 @@ def test_find_says_plainly_when_there_is_nothing(workspace: Workspace) -> None:
         "versions": [],
         "without_subjects": [],
         "without_key": [],
+        "not_searched": [],
     }
     assert ask(workspace, "find").exit_code == 2
 
@@ -125,6 +127,29 @@ def test_find_gives_no_all_clear_for_a_corpus_that_knows_no_subjects(tmp_path: P
     assert sum(found["rows"].values()) == 3, "the same rows of the same file"
     assert len(told["without_subjects"]) == 1
     assert "cannot be said" in ask(store, "find", "--subject", "nobody").stdout
+
+
+def test_find_tells_what_stopped_runs_left_and_what_was_not_looked_into(tmp_path: Path) -> None:
+    store = Workspace(tmp_path / ".danlu").open()
+    rows = [{**row, "who": PERSON if number < 3 else f"P{number}"} for number, row in enumerate(distinct(60))]
+    corpus = walk(store, tmp_path / "one", rows, "20260101")
+    other = walk(store, tmp_path / "two", rows[3:], "20260102")
+    jobs = (("folds", {"data": corpus.fingerprint}), ("tune", {"data": other.fingerprint}), ("clean", {}))
+    for stage, inputs in jobs:
+        job = {"stage": stage, "fingerprint": "f" * 64, "inputs": inputs}
+        assert job.keys() <= Job.model_fields.keys(), "as a stage's process is told"
+        write_json_atomically(store.work_of(stage, "f" * 64) / "job.json", job)
+    (store.root / "cache" / "sources").mkdir(parents=True)
+    told = values(store, "find", "--subject", PERSON)
+    (left,) = [holder for holder in told["holders"] if holder["unfinished"]]
+    assert (left["stage"], left["of"], left["folder"]) == ("folds", ["data"], str(store.work_of("folds", "f" * 64)))
+    assert [one["path"] for one in told["not_searched"]] == [str(store.work_of("clean", "f" * 64))]
+    (store.root / "cache" / "sources" / "rows.parquet").write_bytes(b"PAR1")
+    said = ask(store, "find", "--subject", PERSON).stdout.replace("\n", "")
+    assert "stopped, has read data" in said
+    assert f"Not looked into: {store.root / 'cache' / 'sources'}" in said
+    nobody = ask(store, "find", "--subject", "nobody").stdout
+    assert "folds" not in nobody and "Not looked into" in nobody
 
 
 def test_find_by_words(workspace: Workspace) -> None:

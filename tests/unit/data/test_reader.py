@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from danlu.core.errors import DataError
-from danlu.data.config import SourceConfig
 from danlu.data.reader import Input, Labels, Tally, read_sources, row_id
 from danlu.data.rows import Columns
 from danlu.data.tables import Rejects
+from danlu.sources.config import SourceConfig
 from danlu.sources.encoding import check, detect
 from danlu.sources.formats import guess_format, open_file
 from danlu.sources.values import as_text

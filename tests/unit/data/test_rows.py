@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from danlu.core.errors import DataError
-from danlu.data.config import SourceConfig
 from danlu.data.identity import IdentityKey
 from danlu.data.reader import Input, Tally, read_sources
 from danlu.data.rows import Columns
 from danlu.data.tables import Rejects
+from danlu.sources.config import SourceConfig
 from danlu.sources.shapes import Speakers
 
 KEY = IdentityKey(b"a key that is not secret")

@@ -20,16 +20,29 @@ from danlu.recipe import Recipe
 from danlu.stages import stages_of
 from tests.support import as_artifact
 
+SCHEMA = pa.schema(
+    [("id", pa.string()), ("text", pa.string()), ("pair", pa.string()), ("fold", pa.int8()), ("operation", pa.string())]
+)
 
-def corpus(folder: Path, *, folds: int | None = 3, validation: int = 6) -> Artifact:
+#: What one row of fold 0 says.
+SAID = "the parcel came on Monday and the lid was broken in two"
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    parquet.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path)
+
+
+def corpus(folder: Path, *, folds: int | None = 3, validation: int = 6, said_in: str = "text") -> Artifact:
     """Rows whose ids say part and fold; the test part is in no fold."""
     for part, rows in (("train", 12), ("validation", validation), ("test", 4)):
         of = [None if part == "test" or folds is None else row % folds for row in range(rows)]
-        table = {"id": [f"{row:02}-{part}-{fold}" for row, fold in enumerate(of)], "text": ["t"] * rows}
+        names = [f"{row:02}-{part}-{fold}" for row, fold in enumerate(of)]
+        written = [{"id": name, "text": f"row {name}", "fold": fold} for name, fold in zip(names, of, strict=True)]
+        if part == "train":
+            written[0] |= {said_in: SAID}
         (folder / part).mkdir(parents=True)
-        written = pa.table(table | {"fold": pa.array(of, pa.int8())})
-        for start in (0, 5):  # a part may be several files
-            parquet.write_table(written.slice(start, 5 if not start else None), folder / part / f"part-{start}.parquet")
+        write_rows(folder / part / "part-0.parquet", written[:5])  # a part may be several files
+        write_rows(folder / part / "part-5.parquet", written[5:])
     (folder / "card.json").write_text(json.dumps({"labels": ["a", "b"], "naive": 1, "duplicates": {"threshold": 0.8}}))
     return as_artifact(folder, "data")
 
@@ -59,18 +72,33 @@ def test_each_row_is_held_out_once_and_then_nowhere_else(tmp_path: Path) -> None
     assert card["labels"] == ["a", "b"] and "naive" not in card
 
 
+def add(whole: Artifact, *rows: tuple[str, int, str, str]) -> None:
+    """Rows that the data stage added for training: id, fold, what they say, and how they were made."""
+    found = [dict(zip(("id", "fold", "text", "operation"), row, strict=True)) for row in rows]
+    write_rows(whole.folder / "train" / "part-added-00000.parquet", found)
+
+
 def test_rows_that_were_added_for_training_are_no_evidence(tmp_path: Path) -> None:
     whole = corpus(tmp_path / "corpus")
-    table = {"id": ["99-train-0", "99-train-1"], "text": ["t"] * 2, "fold": pa.array([0, 1], pa.int8())}
-    added = pa.table(table | {"operation": ["repeat", "eda"]})
-    parquet.write_table(added, whole.folder / "train" / "part-added-00000.parquet")
-    for part in whole.folder.glob("*/part-[05].parquet"):
-        rows = parquet.read_table(part)
-        parquet.write_table(rows.append_column("operation", pa.nulls(len(rows), pa.string())), part)
+    add(whole, ("99-train-0", 0, "a row", "repeat"), ("99-train-1", 1, "another row", "eda"))
     write_fold(whole, 0, tmp_path / "0")
     found = ids(tmp_path / "0")
     assert "99-train-0" not in found["train"] + found["validation"] + found["test"]
     assert "99-train-1" in found["train"]
+
+
+@pytest.mark.parametrize("said_in", ["text", "pair"])
+def test_what_was_added_elsewhere_does_not_say_what_is_held_out(tmp_path: Path, said_in: str) -> None:
+    whole = corpus(tmp_path / "corpus", said_in=said_in)
+    texts = [SAID, SAID.upper(), f"{SAID}.", "another parcel came in June, whole and dry", "row 03-train-0"]
+    add(whole, *((f"9{place}-train-1", 1, text, "eda") for place, text in enumerate(texts)))
+
+    def added(fold: int) -> list[str]:
+        write_fold(whole, fold, tmp_path / str(fold))
+        return [name for name in ids(tmp_path / str(fold))["train"] if name.startswith("9")]
+
+    assert added(0) == ["93-train-1"], "equal, in capitals, with a full stop, and equal to another row go"
+    assert len(added(2)) == 5, "where fold 0 is learned from, they stay"
 
 
 def test_a_corpus_that_cannot_be_dealt_out_is_refused(tmp_path: Path) -> None:

@@ -102,6 +102,25 @@ def test_frozen_weights_get_no_gradient_and_a_second_backward_pass_is_refused(
         loss.backward()
 
 
+@pytest.mark.parametrize("unwatched", [torch.no_grad, torch.inference_mode])
+def test_a_validation_makes_no_gradient(
+    in_chunks: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, unwatched: Callable[[], Any]
+) -> None:
+    in_chunks(4)
+    hidden, head, targets = problem(bias=True)
+    found = States(hidden=hidden, head=head, dtype=torch.float32)
+    learned = mean_loss(found, targets)
+
+    def product(*_: object) -> None:
+        raise AssertionError("a gradient of the output layer was made for a loss that nobody learns from")
+
+    monkeypatch.setattr(chunked, "_add_product", product)
+    with unwatched():
+        torch.testing.assert_close(mean_loss(found, targets), learned.detach())
+    with pytest.raises(AssertionError, match="nobody learns from"):
+        mean_loss(found, targets)
+
+
 def llama(*, tied: bool, **settings: Any) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 

@@ -11,10 +11,13 @@ from pydantic import TypeAdapter
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from danlu.core.errors import DataError, ModelError
+from danlu.core.baseline import SOLVER
+from danlu.core.errors import DataError, Interrupted, ModelError
 from danlu.examples import tiny_rows
-from danlu.learning.classic.config import ClassicConfig
+from danlu.learning.classic.config import ClassicConfig, LogisticConfig
+from danlu.learning.classic.models import Fitting
 from danlu.learning.classic.text_model import TextModel
+from danlu.metrics.baseline import TextBaseline, options_for
 
 WORDS: dict[str, Any] = {"analyzer": "word", "ngram_range": (1, 2), "min_df": 1}
 KINDS = ("logistic", "gradient_boosting")
@@ -26,7 +29,14 @@ def columns(rows: list[dict[str, str]]) -> tuple[list[str], list[str]]:
     return [row["text"] for row in rows], [row["label"] for row in rows]
 
 
-def fitted(kind: str, rows: list[dict[str, str]] = TRAIN, *, balanced: bool = False, **settings: Any) -> TextModel:
+def fitted(
+    kind: str,
+    rows: list[dict[str, str]] = TRAIN,
+    *,
+    balanced: bool = False,
+    how: Fitting | None = None,
+    **settings: Any,
+) -> TextModel:
     labels = sorted({row["label"] for row in rows})
     held_out = [row for row in VALIDATION if row["label"] in labels] or VALIDATION
     return TextModel.fit(
@@ -36,8 +46,7 @@ def fitted(kind: str, rows: list[dict[str, str]] = TRAIN, *, balanced: bool = Fa
         ngrams=[WORDS],
         config=TypeAdapter(ClassicConfig).validate_python({"kind": kind, **settings}),
         balanced=balanced,
-        seed=3,
-        threads=1,
+        how=how or Fitting(seed=3, threads=1),
     )
 
 
@@ -85,13 +94,50 @@ def test_each_text_is_answered_by_itself(kind: str) -> None:
 def test_logistic_is_scikit_learns() -> None:
     texts, labels = columns(three_labels())
     vectorizer = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **WORDS)
-    plain = LogisticRegression(C=4.0, max_iter=1_000).fit(vectorizer.fit_transform(texts), labels)
+    plain = LogisticRegression(C=4.0, max_iter=400).fit(vectorizer.fit_transform(texts), labels)
     ours = fitted("logistic", three_labels())
     assert list(ours.labels) == list(plain.classes_)
     held_out = columns(TEST)[0]
     np.testing.assert_allclose(
         ours.probabilities(held_out), plain.predict_proba(vectorizer.transform(held_out)), atol=1e-5
     )
+
+
+@pytest.mark.parametrize("steps", [SOLVER["max_iter"], 3], ids=["to its end", "stopped early"])
+def test_logistic_is_the_baseline_itself(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    monkeypatch.setitem(SOLVER, "max_iter", steps)
+    texts, labels = columns(three_labels())
+    baseline = TextBaseline().fit(texts, labels)
+    said: list[str] = []
+    model = TextModel.fit(
+        (texts, labels),
+        (texts, labels),
+        labels=baseline.labels,
+        ngrams=options_for(texts),
+        config=LogisticConfig(),
+        balanced=False,
+        how=Fitting(seed=3, threads=1, warn=said.append),
+    )
+    held_out = columns(TEST)[0]
+    np.testing.assert_allclose(model.probabilities(held_out), baseline.probabilities(held_out), atol=1e-5)
+    assert bool(said) == (not baseline.converged) == (steps == 3)
+    assert not said or "stopped after 3 steps before it had converged" in said[0]
+
+
+def test_a_wish_to_stop_is_heard_between_rounds() -> None:
+    asked = 0
+
+    def check() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 4:
+            raise Interrupted("Ctrl-C")
+
+    with pytest.raises(Interrupted):
+        fitted("gradient_boosting", how=Fitting(seed=3, threads=1, check=check))
+    with pytest.raises(Interrupted):
+        asked = 3
+        fitted("logistic", how=Fitting(seed=3, threads=1, check=check))
 
 
 @pytest.mark.parametrize("kind", KINDS)

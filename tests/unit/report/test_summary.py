@@ -11,9 +11,9 @@ from rich.console import Console
 
 from danlu.cli.tables import draw_summary
 from danlu.core.store import Workspace
-from danlu.report.folds import folds_sentence
+from danlu.report.folds import fold_rows, folds_sentence
+from danlu.report.meaning import meaning
 from danlu.report.page import page
-from danlu.report.sentences import meaning
 from danlu.report.summary import summary
 from tests.unit.report.example import SECONDS, make_run, score
 
@@ -154,3 +154,15 @@ def test_folds_are_told_beside_the_test_score(tmp_path: Path) -> None:
         assert "Over 5 folds accuracy is" in said["en"] and "(standard deviation 1.0%)" in said["en"]
         assert ("outside of that" in said["en"]) is outside is ("不在这个范围里" in said["zh"])
         assert "Cross-validation" in page(numbers | {"folds_sentence": said}, "en")
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "recall_at_1", "ndcg_at_10", "roc_auc", "log_loss"])
+def test_a_score_is_told_over_folds_as_it_is_in_the_table_of_scores(tmp_path: Path, metric: str) -> None:
+    found = summarise(tmp_path)
+    found["evidence"]["scores"] = {metric: {"value": 0.4321}}
+    spread = {"mean": 0.4321, "deviation": 0.01, "low": 0.42, "high": 0.44}
+    found["folds"] = {"primary": metric, "folds": [{}] * 5, "scores": {metric: spread}}
+    found["folds_sentence"] = folds_sentence(found)
+    told = fold_rows(found)[0]["mean"]
+    assert told in found["folds_sentence"]["en"]
+    assert page(found, "en").count(f">{told}<") >= 2, "once among the scores, once among the folds"

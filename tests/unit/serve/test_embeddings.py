@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import threading
+from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 from danlu.core.errors import ModelError
 from danlu.core.store import Workspace
@@ -47,6 +50,29 @@ async def test_waiting_texts_are_answered_together_and_alone_where_the_form_need
     async with opened(workspace, "alone") as (client, live):
         await asyncio.gather(*(client.post("/v1/embeddings", json={"input": ["north", "east"]}) for _ in range(4)))
         assert set(live.current.engine.calls) == {1}
+
+
+@asynchronous
+async def test_tokens_are_counted_beside_the_event_loop(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy.publish(workspace, "toy", WORDS, task="embed")
+    threads: list[threading.Thread] = []
+
+    class Watched:
+        """A tokenizer that notes where it is asked."""
+
+        def __init__(self, tokenizer: Tokenizer) -> None:
+            self._tokenizer = tokenizer
+
+        def encode_batch_fast(self, texts: list[str], **settings: Any) -> Any:
+            threads.append(threading.current_thread())
+            return self._tokenizer.encode_batch_fast(texts, **settings)
+
+    async with opened(workspace) as (client, live):
+        texts = live.current.texts
+        monkeypatch.setattr(texts, "_tokenizer", Watched(texts._tokenizer))
+        answer = (await client.post("/v1/embeddings", json={"input": ["north east", "north"]})).json()
+    assert answer["usage"]["prompt_tokens"] == 3
+    assert threads and threading.current_thread() not in threads
 
 
 @asynchronous

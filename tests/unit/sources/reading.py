@@ -12,10 +12,10 @@ import openpyxl
 import pyarrow.parquet as pq
 
 from danlu.core.resource import Digests
-from danlu.data.config import SourceConfig
 from danlu.data.reader import Input, Tally, read_sources
 from danlu.data.rows import Columns
 from danlu.data.tables import Rejects
+from danlu.sources.config import SourceConfig
 
 
 @dataclass(frozen=True, kw_only=True)

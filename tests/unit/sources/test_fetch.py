@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from danlu.core.errors import MissingDependency, UserError
 from danlu.core.resource import Digests, Resolver, Site, check, listed, resolve
-from danlu.data.config import SourceConfig
+from danlu.sources.config import SourceConfig
 from danlu.sources.snapshots import origin_of
 from tests.unit.sources.reading import read
 

@@ -21,9 +21,10 @@ from danlu.core.config import resources
 from danlu.core.errors import DataError, UserError
 from danlu.core.fingerprint import plain
 from danlu.core.resource import Digests, Resolver, Site
-from danlu.data.config import DataConfig, SourceConfig, SqlConfig
+from danlu.data.config import DataConfig
 from danlu.data.reader import Input
 from danlu.plan.reading import look
+from danlu.sources.config import SourceConfig, SqlConfig
 from danlu.sources.snapshots import origin_of
 from tests.unit.sources.reading import read
 

@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 import torch
 
 import danlu.train.loop as loop
 import danlu.train.stage as stage
-from danlu.core.errors import Interrupted, UserError
+from danlu.core.errors import Interrupted, ModelError, UserError
 from danlu.learning.batching import Batch
 from danlu.learning.step import StepResult, lacks_memory, make_accelerator
 from danlu.train import guard
 from danlu.train.config import TrainConfig
 from danlu.train.state import Progress, TrainingState
-from tests.unit.train.conftest import Attempt
+from tests.unit.train.conftest import Attempt, write_corpus
 from tests.unit.train.test_resume import content, steps_logged
 
 PLAIN = loop.train_step
@@ -289,3 +290,33 @@ def test_a_scaled_loss_resumes_with_its_scale(attempt: Attempt, monkeypatch: pyt
     with pytest.raises(Interrupted):
         attempt("resumed", "generate", stop_after=9)
     assert content(attempt("resumed", "generate").out) == content(whole.out)
+
+
+@pytest.mark.parametrize(
+    ("task", "settings", "said"),
+    [
+        ("embed", {"micro_batch": 2}, "train.micro_batch is given, but this objective compares"),
+        ("embed", {"batching": {"grow": True}}, "train.batching.grow is given"),
+        ("classify", {"batching": {"packing": True}}, "train.batching.packing is true"),
+        ("classify", {"method": {"kind": "lora"}}, "train.method.kind lora keeps most weights"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_time_is_spent_on_the_data(
+    attempt: Attempt,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    task: str,
+    settings: dict[str, Any],
+    said: str,
+) -> None:
+    corpus = write_corpus(tmp_path / "pairs", "classify")
+    for path in corpus.glob("*/*.parquet"):
+        rows = parquet.read_table(path)
+        parquet.write_table(rows.append_column("pair", rows["text"]), path)
+
+    def measured(*_: Any) -> int:
+        raise AssertionError("the texts were measured first")
+
+    monkeypatch.setattr(stage, "_max_length", measured)
+    with pytest.raises((UserError, ModelError), match=said):
+        attempt("early", task, corpus=corpus, **settings)

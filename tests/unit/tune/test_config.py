@@ -68,3 +68,29 @@ def test_another_base_is_no_setting(tmp_path: Path) -> None:
 def test_mistakes_are_told_before_anything_runs(tmp_path: Path, space: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         recipe(tmp_path, **space)
+
+
+@pytest.mark.parametrize(
+    ("task", "sections", "said"),
+    [
+        (
+            "embed",
+            {"micro_batch": {"choices": [None, 4]}},
+            "micro_batch cannot be 4: .*contrastive compares each sample",
+        ),
+        ("embed", {"batching.grow": {"choices": [True, False]}}, "batching.grow cannot be True: "),
+        ("classify", {"method.kind": {"choices": ["full", "lora"]}}, "method.kind cannot be 'lora': .*model.scratch"),
+    ],
+)
+def test_what_training_refuses_beside_the_other_settings_is_told(
+    tmp_path: Path, task: str, sections: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValidationError, match=f"tune.space: {said}"):
+        Recipe.model_validate(tiny_recipe(tmp_path, task) | {"tune": {"space": sections}})
+
+
+def test_fixed_settings_that_training_refuses_end_before_the_search(tmp_path: Path) -> None:
+    sections = tiny_recipe(tmp_path) | {"tune": {"space": {"learning_rate": {"low": 1e-5, "high": 1e-3}}}}
+    sections["train"]["method"] = {"kind": "lora"}
+    with pytest.raises(ValidationError, match=r"train.method.kind lora keeps most weights .* Give model\.base"):
+        Recipe.model_validate(sections)

@@ -9,8 +9,11 @@ import pytest
 
 from danlu.core.context import Context
 from danlu.core.errors import UserError
-from danlu.tune.config import TuneConfig
+from danlu.examples import tiny_recipe
+from danlu.recipe import Recipe
+from danlu.tune.config import TuneConfig, TuneStage
 from danlu.tune.study import Study
+from danlu.tune.trial import Trial
 from tests.support import make_context
 
 SPACE = {"learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}, "batch_size": {"choices": [8, 16, 32]}}
@@ -133,3 +136,18 @@ def test_a_password_of_any_signs_reaches_the_database_and_no_message(monkeypatch
 def test_a_storage_that_cannot_be_used_is_told(tmp_path: Path, storage: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         Study.open(make_context(tmp_path), config(storage=storage), higher_is_better=True)
+
+
+def test_drawn_settings_that_training_refuses_together_fail_with_the_reason(tmp_path: Path) -> None:
+    recipe = Recipe.model_validate(tiny_recipe(tmp_path))
+    widths = {"model.scratch.width": {"choices": [64, 96]}, "model.scratch.heads": {"choices": [2, 3]}}
+    search = TuneConfig.model_validate({"space": widths, "trials": 2})
+    stage = TuneStage(task=recipe.task, model=recipe.model, train=recipe.train, tune=search)
+    ctx = make_context(tmp_path / "work")
+    study = Study.open(ctx, search, higher_is_better=True)
+    study.propose_first({"model.scratch.width": 64, "model.scratch.heads": 3})
+    trial = Trial(ctx, stage, study, number=1, threads=1)
+    trial.start()
+    trial.result()
+    assert trial.said.startswith("Trial 1: failed: width is 64, which is not a multiple of heads, which is 3")
+    assert study.last_failure() == "width is 64, which is not a multiple of heads, which is 3"

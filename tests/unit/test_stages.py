@@ -1,0 +1,51 @@
+"""The rows of the corridor: a library that decides what a stage yields is a part of its fingerprint."""
+
+from __future__ import annotations
+
+import ast
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+import danlu
+from danlu.stages import STAGES
+
+ROOT = Path(danlu.__file__).parent
+
+#: Libraries that fetch bytes, whose content is in the fingerprint, and decide nothing themselves.
+ONLY_FETCH = {"httpx", "sqlalchemy", "huggingface_hub", "modelscope", "modelscope_hub"}
+
+#: Part of Danlu -> the stage that runs it.
+WHERE = {
+    "sources": "clean",
+    "data/text.py": "clean",
+    "data/markup.py": "clean",
+    "data/mask": "clean",
+    "data/filters/blocked.py": "clean",
+    "data/augment": "data",
+    "learning/adapters": "train",
+    "learning/classic": "train",
+    "learning/optimizers": "train",
+    "tune": "tune",
+}
+
+
+def lazily(path: Path) -> set[str]:
+    """The libraries that the files below ask `need` for, by the name they are imported with."""
+    files = [path] if path.suffix else sorted(path.rglob("*.py"))
+    calls = [
+        node for file in files for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)
+    ]
+    needed = [call.args[0] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "need"]
+    return {str(name.value).partition(".")[0] for name in needed if isinstance(name, ast.Constant)}
+
+
+@pytest.mark.parametrize("place", WHERE)
+def test_every_library_that_is_asked_for_is_in_the_fingerprint(place: str) -> None:
+    (stage,) = [stage for stage in STAGES if stage.name == WHERE[place]]
+    named = packages_distributions()
+    distributions = [named.get(name, [name])[0] for name in lazily(ROOT / place) - ONLY_FETCH]
+    needed = {name.lower().replace("_", "-") for name in distributions}
+    assert needed, "there is something to look at"
+    assert needed <= set(stage.libraries)
