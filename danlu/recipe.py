@@ -122,6 +122,8 @@ class Recipe(Config):
     def _task_agrees(self) -> Recipe:
         if self.task == "classify" and self.data.label is None and any(s.label is None for s in self.data.sources):
             raise ValueError("task classify needs data.label (a column), or a label on every source")
+        if self.evaluate.slices and self.task != "classify":
+            raise ValueError(f"evaluate.slices are of a classifier's answers; the task is {self.task}")
         aim = aim_of(self.task, self.train.objective)
         check_pieces(aim, micro_batch=self.train.micro_batch, grow=self.train.batching.grow)
         if self.tune is not None:

@@ -16,6 +16,7 @@ from danlu.core.context import Context
 from danlu.core.errors import UserError
 from danlu.engines.table import load
 from danlu.evaluate.config import EvaluateConfig
+from danlu.evaluate.decisions import decisions
 from danlu.evaluate.rows import Part
 from danlu.metrics.baseline import NAME, TextBaseline
 from danlu.metrics.paired import compare_classifiers
@@ -42,7 +43,8 @@ class ClassifyEvidence:
 
     def evidence(self, probabilities: np.ndarray) -> dict[str, Any]:
         """The evidence about the form that answered all test rows with `probabilities` [N, K]."""
-        return self._scored(probabilities) | {"worst": self._worst(probabilities)}
+        evidence = self._scored(probabilities) | {"worst": self._worst(probabilities)}
+        return evidence | decisions(self._ctx, self._config, self._test, probabilities, self._truth)
 
     def brief(self, probabilities: np.ndarray) -> dict[str, Any]:
         """The headline scores of a form from its answers to the first rows, to compare forms on the same ones."""

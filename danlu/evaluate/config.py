@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from danlu.core.config import Config
 from danlu.core.tasks import TaskName
+
+
+def _slice(text: str) -> str:
+    """`text`, once it can be read; each slice for itself, so that all mistakes are told at once with their lines."""
+    from danlu.evaluate.query import parse
+
+    parse(text)
+    return text
 
 
 class EvaluateConfig(Config):
@@ -16,6 +26,19 @@ class EvaluateConfig(Config):
     worst_rows: int = Field(20, ge=0, description="How many of the most confidently wrong texts to show.")
     max_rows: int | None = Field(None, ge=20, description="Score at most this many test rows; empty means all.")
     seed: int = Field(1, ge=0, description="Seed of the bootstrap.")
+    slices: list[Annotated[str, AfterValidator(_slice)]] = Field(
+        default_factory=list,
+        description="Parts of the test rows that a classifier is scored on by themselves, such as 'length > 200' or "
+        "'source == \"app\" and digits == 0'. Columns: length (characters), digits, text, label, source, origin, "
+        "licence, consent, subject, conversation, time.",
+    )
+    slice_rows: int = Field(30, ge=5, description="Test rows that a slice must have before anything is said of it.")
+    worst_slices: int = Field(
+        5,
+        ge=0,
+        description="How many of the worst slices that a search finds to show, by length, digits, source, licence and "
+        "consent and two of them together; corrected for how many it tried. 0 searches none.",
+    )
 
 
 class SpeedConfig(Config):

@@ -265,3 +265,25 @@ def test_the_ngram_baseline_foresees_the_same_events(read: tuple[Context, Any], 
     # Random weights: the model needs more bits, and clearly so.
     assert baseline["comparison"]["difference"]["low"] > 0
     assert baseline["rows"] == baseline["all_rows"]["rows"] == 200
+
+
+def test_slices_and_abstention_are_of_the_same_answers(
+    tmp_path: Path, corpus: Artifact, classify_export: Artifact
+) -> None:
+    asked = ["length > 40", 'label == "good"', "time > 3"]
+    config = settings("classify", slices=asked, slice_rows=5, baseline=False)
+    context, evidence = evaluated(tmp_path, corpus, classify_export, config)
+    table = parquet.read_table(context.out / "predictions.parquet").to_pydict()
+    hits = np.array(table["label"]) == np.array(table["predicted"])
+    test = read_part(corpus, "test")
+    long, good, timed = evidence["slices"]["asked"]
+    mask = np.array([len(text) > 40 for text in test.texts])
+    assert (long["slice"], long["rows"]) == ("length > 40", mask.sum())
+    assert long["accuracy"]["value"] == pytest.approx(hits[mask].mean())
+    assert good["accuracy"]["value"] == pytest.approx(evidence["per_class"]["good"]["recall"]["value"])
+    assert (timed["rows"], timed["accuracy"]) == (0, None)
+    assert any("'time'" in text for text in context.emit.texts("warn"))  # type: ignore[attr-defined]
+    assert evidence["slices"]["searched"] > 0
+    last = evidence["abstention"][-1]
+    assert (last["coverage"], last["rows"]) == (1.0, 90)
+    assert last["accuracy"]["value"] == pytest.approx(evidence["scores"]["accuracy"]["value"])
