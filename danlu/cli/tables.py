@@ -27,6 +27,7 @@ _COLOURS = {
     "ship": "white on green",
     "doubted": "black on yellow",
     "refused": "white on red",
+    "undecided": "black on yellow",
     "stopped": "black on yellow",
     "asked": "white on green",
 }

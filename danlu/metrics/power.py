@@ -22,7 +22,7 @@ _REACH = _INTERVAL + float(norm.ppf(POWER))
 _HOPELESS = 1e6
 
 #: Beyond this many further rows nobody should be sent for more: the difference is too small to matter.
-MOST_FURTHER = 1_000_000
+MOST_FURTHER = 100_000
 
 
 def rows_needed(gap: float, half_width: float, rows: int) -> int | None:

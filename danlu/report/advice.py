@@ -75,7 +75,7 @@ def advice(numbers: Numbers) -> list[Sentence]:
 def _still_learning(numbers: Numbers) -> Sentence | None:
     """The best weights are the last ones, and the score before them was worse."""
     training = numbers["training"]
-    if numbers["verdict"] != "refused" or not training or training["stopped_early"]:
+    if numbers["verdict"] not in ("refused", "undecided") or not training or training["stopped_early"]:
         return None
     history, best = training["history"], training["best"]
     if len(history) < 2 or not best or best["step"] != history[-1]["step"]:

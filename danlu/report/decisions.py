@@ -1,0 +1,108 @@
+"""What helps to decide about a classifier, in words: the version that is live, when to ask a person, which texts.
+
+Each function takes the summary; sentences are `{"en": ..., "zh": ...}`, or None where there is nothing to say.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from danlu.report.numbers import count, percent
+
+Sentence = dict[str, str]
+Numbers = dict[str, Any]
+
+#: The share of texts that the model answers itself in the sentence about it.
+_COVERAGE = 0.8
+
+
+def compared_with(gate: dict[str, Any], numbers: Numbers) -> tuple[Sentence, dict[str, Any] | None]:
+    """What a gate such as `beats(champion)` compares with, as it is called, and the comparison."""
+    if "champion" in gate["expression"].partition("(")[2]:
+        champion = numbers.get("champion") or {}
+        number = (champion.get("version") or {}).get("number")
+        called = {"en": f"the champion (version {number})", "zh": f"现役版本（第 {number} 版）"}
+        return called, champion.get("comparison")
+    baseline = numbers["baseline"] or {}
+    name = baseline.get("name")
+    return {"en": f"the baseline ({name})", "zh": f"基线（{name}）"}, baseline.get("comparison")
+
+
+def no_measure(gate: dict[str, Any]) -> str:
+    """Chinese for a gate that looked at no number."""
+    return "还没有现役版本，不用比" if gate["passed"] else "没有可用的测量结果"
+
+
+def champion_sentence(numbers: Numbers) -> Sentence | None:
+    """How the model does beside the version that is live, on the same rows."""
+    champion = numbers.get("champion")
+    if not champion:
+        return None
+    if champion["missing"]:
+        return {"en": f"Not compared: {champion['missing']}", "zh": f"没有比较：{champion['missing']}"}
+    comparison = champion["comparison"]
+    if not comparison:
+        return {"en": "No version is live yet.", "zh": "还没有现役版本。"}
+    found = comparison["accuracy"]["difference"]
+    ours, theirs = (champion["scores"][who]["accuracy"]["value"] for who in ("model", "champion"))
+    number, rows = champion["version"]["number"], count(comparison["rows"])
+    low, high = (percent(found[end]).removesuffix("%") for end in ("low", "high"))
+    sentence = {
+        "en": f"On the same {rows} texts it gets {percent(ours)} right and version {number}, which is live, "
+        f"{percent(theirs)} (difference {low} to {high} points).",
+        "zh": f"同样的 {rows} 条文本，它答对 {percent(ours)}，现役的第 {number} 版答对 {percent(theirs)}"
+        f"（差 {low} 到 {high} 个百分点）。",
+    }
+    seen = champion["seen_rows"]
+    if seen:
+        sentence["en"] += f" {count(seen)} test texts are left out: version {number} has learned from them."
+        sentence["zh"] += f"另有 {count(seen)} 条测试文本不算在内：第 {number} 版学过它们。"
+    return sentence
+
+
+def abstention_sentence(numbers: Numbers) -> Sentence | None:
+    """What it gains to hand the unsure texts to a person."""
+    points = (numbers["evidence"] or {}).get("abstention") or []
+    part = next((point for point in points if point["coverage"] >= _COVERAGE), None)
+    if part is None or part is points[-1]:
+        return None
+    every, kept = points[-1]["accuracy"]["value"], part["accuracy"]
+    share, low, high = percent(part["coverage"], 0), percent(kept["low"]), percent(kept["high"])
+    return {
+        "en": f"Let it answer the {share} that it is surest of (confidence from {percent(part['threshold'])}), and "
+        f"hand the rest to a person: of its answers {percent(kept['value'])} are right ({low} to {high}), instead of "
+        f"{percent(every)}.",
+        "zh": f"只让它回答最有把握的 {share}（把握不低于 {percent(part['threshold'])}），其余交给人："
+        f"它的回答有 {percent(kept['value'])} 是对的（{low} 到 {high}），而不是 {percent(every)}。",
+    }
+
+
+def slices_sentence(numbers: Numbers) -> Sentence | None:
+    """What the search for texts that the model is worse at has found."""
+    slices = (numbers["evidence"] or {}).get("slices")
+    if not slices or not slices["searched"]:
+        return None
+    searched, fewest = count(slices["searched"]), count(slices["fewest_rows"])
+    if not slices["found"]:
+        return {
+            "en": f"Of {searched} groups of texts that were tried ({fewest} texts or more each), it is clearly worse "
+            "at none.",
+            "zh": f"试了 {searched} 组文本（每组至少 {fewest} 条），没有哪一组明显更差。",
+        }
+    first = slices["found"][0]
+    right, elsewhere = percent(first["accuracy"]["value"]), percent(first["elsewhere"])
+    return {
+        "en": f"It is clearly worse where {first['slice']}: {right} right, elsewhere {elsewhere}. {searched} groups of "
+        "texts were tried; that is allowed for.",
+        "zh": f"{first['slice']} 的文本上明显更差：答对 {right}，其余 {elsewhere}。"
+        f"一共试了 {searched} 组文本，已经为此做了校正。",
+    }
+
+
+def slice_rows(numbers: Numbers) -> list[dict[str, Any]]:
+    """The slices for the page's table: those asked for, then those found; `found` tells them apart."""
+    slices = (numbers["evidence"] or {}).get("slices") or {"asked": [], "found": []}
+    asked = {row["slice"] for row in slices["asked"]}
+    return [row | {"was_found": False} for row in slices["asked"]] + [
+        row | {"was_found": True} for row in slices["found"] if row["slice"] not in asked
+    ]
