@@ -114,6 +114,9 @@ def _scores(screen: Console, summary: dict[str, Any], said: Words, language: Lan
         screen.print(f"[dim]{said['all_rows_note']}[/]")
     if summary["folds_sentence"]:
         screen.print(escape(summary["folds_sentence"][language]))
+    for key in ("champion_sentence", "abstention_sentence", "slices_sentence"):
+        if summary[key]:
+            screen.print(escape(summary[key][language]))
     if summary["naive"]:
         screen.print(f"[yellow]{escape(summary['naive_sentence'][language])}[/]")
 

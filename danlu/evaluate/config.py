@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from danlu.core.config import Config
+from danlu.core.config import ComposedResource, Config, ResourceMarker
 from danlu.core.tasks import TaskName
 
 
@@ -53,6 +53,22 @@ class EvaluateStage(Config):
 
     task: TaskName = Field(description="What the model is for.")
     evaluate: EvaluateConfig = Field(description="The recipe's evaluate section.")
+
+
+class ChampionConfig(ComposedResource):
+    """A comparison with the version that is live. What it holds, and so its fingerprint, is which versions were."""
+
+    resolver: ClassVar[str] = "danlu.release.champion:locate"
+
+    name: str = Field(description="Name of the model whose champion is compared with; empty means the recipe's own.")
+
+
+class ChampionStage(Config):
+    """The recipe's sections that the champion stage is given."""
+
+    task: TaskName = Field(description="What the model is for.")
+    evaluate: EvaluateConfig = Field(description="The recipe's evaluate section.")
+    champion: Annotated[ChampionConfig, ResourceMarker()] = Field(description="The recipe's champion section.")
 
 
 class SpeedStage(Config):

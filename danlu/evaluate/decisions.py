@@ -5,6 +5,7 @@ Shapes: N test rows, K labels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from danlu.metrics.slices import scored, worst
 _SEARCHED = ("length", "digits", "source", "licence", "consent")
 
 #: What is counted of a text rather than read from the corpus.
-_COUNTED = {"length": len, "digits": lambda text: sum(map(str.isdigit, text))}
+_COUNTED: dict[str, Callable[[str], int]] = {"length": len, "digits": lambda text: sum(map(str.isdigit, text))}
 
 
 def decisions(

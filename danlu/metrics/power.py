@@ -8,15 +8,14 @@ verdict on this one: the estimate itself may be off (Hoenig and Heisey 2001, The
 from __future__ import annotations
 
 import math
-
-from scipy.stats import norm
+from statistics import NormalDist
 
 #: How often the larger test would come to a decision, if the estimate is right.
 POWER = 0.8
 
 #: How many standard errors a 95 % interval reaches to each side, and how many more are needed for `POWER`.
-_INTERVAL = float(norm.ppf(0.975))
-_REACH = _INTERVAL + float(norm.ppf(POWER))
+_INTERVAL = NormalDist().inv_cdf(0.975)
+_REACH = _INTERVAL + NormalDist().inv_cdf(POWER)
 
 #: How much narrower an interval can be made at all: this takes 10**12 times the rows.
 _HOPELESS = 1e6
@@ -49,5 +48,5 @@ def further_rows(gap: float, half_width: float, rows: int) -> int | None:
 
 
 def _up_to_two_digits(count: int) -> int:
-    unit = 10 ** max(0, len(str(count)) - 2)
+    unit = int(10 ** max(0, len(str(count)) - 2))
     return -(-count // unit) * unit

@@ -232,11 +232,15 @@ class _Paired:
     absent: bool = False
 
 
+#: What a recipe lacks where there is no comparison.
+_WHERE = {"baseline": "is evaluate.baseline switched off?", "champion": "has the recipe a champion section?"}
+
+
 def _paired(facts: Facts, other: str, margin: float = 0.0) -> _Paired:
     """`least` is the low end of the gain's interval; `further` the rows that bring it above -`margin`."""
     comparison = facts.get("comparisons", {}).get(other)
     if not isinstance(comparison, Mapping):
-        return _Paired(missing=f"the model was not compared with the {other} (is evaluate.{other} switched off?)")
+        return _Paired(missing=f"the model was not compared with the {other} ({_WHERE[other]})")
     if comparison.get("absent") or comparison.get("missing"):
         return _Paired(absent=comparison.get("absent") is True, missing=str(comparison.get("missing") or ""))
     metric = str(comparison.get("metric"))
@@ -311,7 +315,7 @@ def _without(found: _Paired, other: str) -> Found:
     return False, None, found.missing, None
 
 
-_RIVALS = frozenset({"baseline", "champion"})
+_RIVALS = frozenset(_WHERE)
 
 FUNCTIONS: dict[str, Function] = {
     "beats": Function(example="beats(baseline)", arguments=(_RIVALS,), evaluate=beats),

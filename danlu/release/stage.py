@@ -30,7 +30,8 @@ def run(ctx: Context, config: ReleaseStage) -> None:
     evidence = ctx.inputs["evaluate"].json("evidence.json")
     speed = ctx.inputs["speed"].json("speed.json")
 
-    facts = gather(card=card, export=export, evidence=evidence, speed=speed)
+    champion = ctx.inputs["champion"].json("champion.json") if "champion" in ctx.inputs else None
+    facts = gather(card=card, export=export, evidence=evidence, speed=speed, champion=champion)
     expressions = config.release.gates or gates.defaults(config.task, str(export["ship"]))
     results = [gates.evaluate(gates.parse(text), facts) for text in expressions]
     verdict = gates.verdict_of(results)

@@ -42,7 +42,7 @@ def champion_sentence(numbers: Numbers) -> Sentence | None:
         return {"en": f"Not compared: {champion['missing']}", "zh": f"没有比较：{champion['missing']}"}
     comparison = champion["comparison"]
     if not comparison:
-        return {"en": "No version is live yet.", "zh": "还没有现役版本。"}
+        return {"en": "No other version is live yet.", "zh": "还没有别的现役版本。"}
     found = comparison["accuracy"]["difference"]
     ours, theirs = (champion["scores"][who]["accuracy"]["value"] for who in ("model", "champion"))
     number, rows = champion["version"]["number"], count(comparison["rows"])

@@ -107,6 +107,21 @@ _WORDS: dict[str, tuple[str, str]] = {
     "plot_loss": ("How training went", "训练过程"),
     "plot_confusion": ("What it mistakes for what", "把什么当成了什么"),
     "plot_reliability": ("Can its confidence be believed?", "它说的把握可信吗？"),
+    "plot_abstention": ("What if a person takes the unsure ones?", "没把握的交给人会怎样？"),
+    "caption_abstention": (
+        "The share of answers that are right, when the model answers only the texts it is surest of. The band is the "
+        "95% interval of each point.",
+        "模型只答最有把握的那部分文本时，回答对的比例。色带是每个点的 95% 区间。",
+    ),
+    "coverage_axis": ("share that it answers itself", "自己回答的比例"),
+    "all_answered": ("when it answers all", "全部回答时"),
+    "slices": ("Where it is worse", "哪里更差"),
+    "slice": ("texts with", "哪些文本"),
+    "elsewhere": ("elsewhere", "其余文本"),
+    "slice_few": ("too few texts", "文本太少"),
+    "slice_worse": ("worse", "更差"),
+    "slice_chance": ("not clearly worse", "没有明显更差"),
+    "stage_champion": ("champion", "对比现役版本"),
     "plot_found": ("How far down the right text is", "对的文本排在第几"),
     "caption_found": (
         "Of all queries the share whose right text is among the first so many hits.",
