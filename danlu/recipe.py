@@ -140,6 +140,10 @@ class Recipe(Config):
     def _task_agrees(self) -> Recipe:
         if self.task == "classify" and self.data.label is None and any(s.label is None for s in self.data.sources):
             raise ValueError("task classify needs data.label (a column), or a label on every source")
+        if self.compress.calibrate and self.task != "classify":
+            raise ValueError(
+                f"compress.calibrate: only a classifier has probabilities of labels; the task is {self.task}"
+            )
         if self.champion is not None and self.task != "classify":
             raise ValueError(f"champion: only classifiers are compared with the champion; the task is {self.task}")
         if self.evaluate.slices and self.task != "classify":

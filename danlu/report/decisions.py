@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from danlu.report.numbers import count, percent
+from danlu.report.numbers import count, number, percent
 
 Sentence = dict[str, str]
 Numbers = dict[str, Any]
@@ -74,6 +74,21 @@ def abstention_sentence(numbers: Numbers) -> Sentence | None:
         f"{percent(every)}.",
         "zh": f"只让它回答最有把握的 {share}（把握不低于 {percent(part['threshold'])}），其余交给人："
         f"它的回答有 {percent(kept['value'])} 是对的（{low} 到 {high}），而不是 {percent(every)}。",
+    }
+
+
+def calibration_hint(calibration: dict[str, Any]) -> Sentence:
+    """What the temperature of the form has done, or that there could be one; with a space before the English."""
+    without = (calibration.get("ece_without") or {}).get("value")
+    if without is None:
+        return {
+            "en": " `compress.calibrate: true` may mend it.",
+            "zh": "可以试试 compress.calibrate: true。",
+        }
+    temperature = number(calibration["temperature"])
+    return {
+        "en": f" Without the temperature fitted on validation rows ({temperature}) it would be {percent(without)}.",
+        "zh": f"如果没有用验证集调的温度（{temperature}），会偏 {percent(without)}。",
     }
 
 

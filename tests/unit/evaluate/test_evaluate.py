@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ def test_evidence_has_everything_that_later_rooms_read(classified: tuple[Context
     assert evidence["leaked_rows"] == 0
     assert set(evidence["per_class"]) == set(tiny.LABELS)
     assert evidence["calibration"]["ece"] == evidence["scores"]["ece"]
+    assert (evidence["calibration"]["temperature"], evidence["calibration"]["ece_without"]) == (1.0, None)
     assert set(evidence["forms"]) == {"torch", "onnx", "onnx-int8"}
     for form in evidence["forms"].values():
         assert set(form["scores"]) == {"accuracy", "macro_f1"}
@@ -287,3 +289,18 @@ def test_slices_and_abstention_are_of_the_same_answers(
     last = evidence["abstention"][-1]
     assert (last["coverage"], last["rows"]) == (1.0, 90)
     assert last["accuracy"]["value"] == pytest.approx(evidence["scores"]["accuracy"]["value"])
+
+
+def test_a_temperature_of_the_form_is_evaluated_and_what_it_would_be_without(
+    tmp_path: Path, corpus: Artifact, classify_export: Artifact, classified: tuple[Context, Any]
+) -> None:
+    """The evidence is about the probabilities that are served; those without the temperature are found again."""
+    shutil.copytree(classify_export.folder, tmp_path / "export")
+    form = tmp_path / "export" / "forms" / "torch" / "form.json"
+    write_json(form, json.loads(form.read_text(encoding="utf-8")) | {"temperature": 2.0})
+    config = settings("classify", worst_rows=5)
+    _, evidence = evaluated(tmp_path, corpus, as_artifact(tmp_path / "export", "compress"), config)
+    plain = classified[1]
+    assert evidence["scores"]["accuracy"] == plain["scores"]["accuracy"]
+    assert evidence["scores"]["ece"]["value"] != pytest.approx(plain["scores"]["ece"]["value"], abs=1e-3)
+    assert evidence["calibration"]["ece_without"]["value"] == pytest.approx(plain["scores"]["ece"]["value"], abs=1e-4)

@@ -11,7 +11,7 @@ from danlu.core.artifact import write_json
 from danlu.core.store import Workspace
 from danlu.report.decisions import champion_sentence
 from danlu.report.page import page
-from danlu.report.sentences import gate_sentence
+from danlu.report.sentences import gate_sentence, meaning
 from danlu.report.summary import summary
 from tests.unit.report.example import make_run, score
 
@@ -91,3 +91,16 @@ def test_the_champion_is_told_with_what_was_left_out(undecided: dict[str, Any]) 
     told = gate_sentence(gate, undecided | {"champion": compared()})["zh"]
     assert "比现役版本（第 3 版）好 0.012" in told
     assert "900" in told
+
+
+def test_a_temperature_is_told_or_offered(tmp_path: Path) -> None:
+    found = summary(make_run(tmp_path), Workspace(tmp_path))
+    calibration = found["evidence"]["calibration"]
+
+    def said(**changes: Any) -> str:
+        evidence = found["evidence"] | {"calibration": calibration | changes}
+        return "".join(point["en"] for point in meaning(found | {"evidence": evidence}))
+
+    assert "temperature" not in said() and "calibrate" not in said()
+    assert "`compress.calibrate: true` may mend it" in said(ece=score(0.09))
+    assert "fitted on validation rows (1.80) it would be 9.0%" in said(temperature=1.8, ece_without=score(0.09))
