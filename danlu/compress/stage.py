@@ -89,8 +89,8 @@ def _temperature(ctx: Context, engine: Engine, known: np.ndarray) -> float:
     found = fit_temperature(probabilities[truth >= 0], truth[truth >= 0])
     if found == 1.0:
         ctx.warn(
-            f"compress.calibrate needs {FEWEST_ROWS} validation rows and {FEWEST_MISTAKES} mistakes among them; there are "
-            f"fewer in {int((truth >= 0).sum()):,} rows, so the probabilities stay as they are."
+            f"compress.calibrate needs {FEWEST_ROWS} validation rows and {FEWEST_MISTAKES} mistakes among them; there "
+            f"are fewer in {int((truth >= 0).sum()):,} rows, so the probabilities stay as they are."
         )
     else:
         ctx.say(f"temperature {found:.3g}: the model was {'surer' if found > 1 else 'less sure'} than it should be")

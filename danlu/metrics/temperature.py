@@ -33,8 +33,7 @@ def fit_temperature(probabilities: NDArray[np.floating], truth: NDArray[np.integ
     """The temperature with the least log loss of `probabilities` [N, K] against `truth` [N], positions of labels.
 
     The rows must be none that the scores are taken on. 1 where there are fewer than `FEWEST_ROWS`, or fewer mistakes
-    among them than `FEWEST_MISTAKES`. The log loss is
-    convex in 1 / temperature, so there is one such value.
+    among them than `FEWEST_MISTAKES`. The log loss is convex in 1 / temperature, so there is one such value.
     """
     right = np.asarray(truth, dtype=np.int64)
     answers = np.asarray(probabilities, dtype=np.float64)
