@@ -112,7 +112,9 @@ class Recipe(Config):
         if asked is None and not (isinstance(gates, list) and any(_names_champion(gate) for gate in gates)):
             return values
         given = {} if asked is None else asked
-        return {**values, "champion": {"name": values.get("name"), **given}} if isinstance(given, dict) else values
+        if not isinstance(given, dict):
+            return values
+        return {**values, "champion": {**given, "name": given.get("name") or values.get("name")}}
 
     @model_validator(mode="after")
     def _classic_agrees(self) -> Recipe:

@@ -60,7 +60,7 @@ class ChampionConfig(ComposedResource):
 
     resolver: ClassVar[str] = "danlu.release.champion:locate"
 
-    name: str = Field(description="Name of the model whose champion is compared with; empty means the recipe's own.")
+    name: str = Field("", description="Name of the model whose champion is compared with; empty is the recipe's own.")
 
 
 class ChampionStage(Config):
