@@ -148,8 +148,9 @@ class Recipe(Config):
             )
         if self.champion is not None and self.task != "classify":
             raise ValueError(f"champion: only classifiers are compared with the champion; the task is {self.task}")
-        if self.evaluate.slices and self.task != "classify":
-            raise ValueError(f"evaluate.slices are of a classifier's answers; the task is {self.task}")
+        if (self.evaluate.slices or self.evaluate.costs is not None) and self.task != "classify":
+            named = "slices" if self.evaluate.slices else "costs"
+            raise ValueError(f"evaluate.{named}: these are of a classifier's answers; the task is {self.task}")
         aim = aim_of(self.task, self.train.objective)
         check_pieces(aim, micro_batch=self.train.micro_batch, grow=self.train.batching.grow)
         if self.tune is not None:

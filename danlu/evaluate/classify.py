@@ -47,7 +47,7 @@ class ClassifyEvidence:
         """The evidence about the form that answered all test rows with `probabilities` [N, K]."""
         evidence = self._scored(probabilities) | {"worst": self._worst(probabilities)}
         evidence["calibration"] |= self._calibrated(probabilities)
-        return evidence | decisions(self._ctx, self._config, self._test, probabilities, self._truth)
+        return evidence | decisions(self._ctx, self._config, self._test, self._labels, probabilities, self._truth)
 
     def _calibrated(self, probabilities: np.ndarray) -> dict[str, Any]:
         """The temperature of the form that answered, and what its calibration error would be without it."""

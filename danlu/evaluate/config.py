@@ -18,6 +18,18 @@ def _slice(text: str) -> str:
     return text
 
 
+class CostsConfig(Config):
+    """What answers cost, in any unit, to find out when a person should be asked."""
+
+    mistake: float = Field(gt=0.0, description="What a wrong answer costs.")
+    person: float = Field(gt=0.0, description="What it costs that a person answers a text instead of the model.")
+    mistakes: dict[str, dict[str, Annotated[float, Field(ge=0.0)]]] = Field(
+        default_factory=dict,
+        description="Mistakes that cost more or less than others: true label, answer, cost, such as "
+        "{complaint: {praise: 20}}.",
+    )
+
+
 class EvaluateConfig(Config):
     """How the evidence is gathered."""
 
@@ -38,6 +50,11 @@ class EvaluateConfig(Config):
         ge=0,
         description="How many of the worst slices that a search finds to show, by length, digits, source, licence and "
         "consent and two of them together; corrected for how many it tried. 0 searches none.",
+    )
+    costs: CostsConfig | None = Field(
+        None,
+        description="What a classifier's mistakes and a person cost: then the confidence from which on it should answer "
+        "is chosen on validation rows, and what that saves is measured on test rows. Empty is none.",
     )
 
 

@@ -77,6 +77,28 @@ def abstention_sentence(numbers: Numbers) -> Sentence | None:
     }
 
 
+def costs_sentence(numbers: Numbers) -> Sentence | None:
+    """From which confidence on the model should answer, and what that costs."""
+    costs = (numbers["evidence"] or {}).get("costs")
+    if not costs:
+        return None
+    person, all_ = number(costs["person"]), number(costs["model"]["value"])
+    if costs["threshold"] is None:
+        return {
+            "en": f"With a person at {person} a text, it should answer nothing: its mistakes cost more ({all_}).",
+            "zh": f"人工每条 {person}，它什么都不该答：它的错误更贵（每条 {all_}）。",
+        }
+    cost, low, high = (number(costs["cost"][end]) for end in ("value", "low", "high"))
+    share, threshold = percent(costs["coverage"], 0), percent(costs["threshold"])
+    return {
+        "en": f"At the costs that were given it should answer from a confidence of {threshold} on ({share} of the "
+        f"texts, chosen on validation rows): {cost} a text ({low} to {high}), instead of {all_} if it answers all and "
+        f"{person} if a person does.",
+        "zh": f"按给定的成本，把握不低于 {threshold} 时由它回答（占 {share}，在验证集上选定）："
+        f"每条 {cost}（{low} 到 {high}）；全由它答是 {all_}，全由人答是 {person}。",
+    }
+
+
 def calibration_hint(calibration: dict[str, Any]) -> Sentence:
     """What the temperature of the form has done, or that there could be one; with a space before the English."""
     without = (calibration.get("ece_without") or {}).get("value")

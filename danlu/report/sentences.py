@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from danlu.report.advice import is_cheap, never_said
-from danlu.report.decisions import abstention_sentence, calibration_hint, compared_with, no_measure
+from danlu.report.decisions import abstention_sentence, calibration_hint, compared_with, costs_sentence, no_measure
 from danlu.report.numbers import count, milliseconds, moment, number, percent, size
 from danlu.report.words import stage_name, words
 
@@ -294,7 +294,17 @@ def naive_explanation(numbers: Numbers) -> Sentence | None:
 
 def meaning(numbers: Numbers) -> list[Sentence]:
     """What the verdict means for the people who will use the model, a point each."""
-    points = (_expect, _perplexity, _found, _confusion, _confidence, abstention_sentence, _baseline_point, _speed_point)
+    points = (
+        _expect,
+        _perplexity,
+        _found,
+        _confusion,
+        _confidence,
+        abstention_sentence,
+        costs_sentence,
+        _baseline_point,
+        _speed_point,
+    )
     return [said for point in points if (said := point(numbers)) is not None]
 
 

@@ -41,6 +41,7 @@ _EVIDENCE_KEYS = (
     "confusion",
     "calibration",
     "abstention",
+    "costs",
     "slices",
     "worst",
     "queries",

@@ -304,3 +304,24 @@ def test_a_temperature_of_the_form_is_evaluated_and_what_it_would_be_without(
     assert evidence["scores"]["accuracy"] == plain["scores"]["accuracy"]
     assert evidence["scores"]["ece"]["value"] != pytest.approx(plain["scores"]["ece"]["value"], abs=1e-3)
     assert evidence["calibration"]["ece_without"]["value"] == pytest.approx(plain["scores"]["ece"]["value"], abs=1e-4)
+
+
+def test_when_to_ask_a_person_is_chosen_on_validation_rows(
+    tmp_path: Path, corpus: Artifact, classify_export: Artifact
+) -> None:
+    costs = {"mistake": 2.0, "person": 1.5, "mistakes": {"good": {"bad": 3.0}}}
+    config = settings("classify", costs=costs, baseline=False)
+    context, evidence = evaluated(tmp_path / "a", corpus, classify_export, config)
+    found = evidence["costs"]
+    table = parquet.read_table(context.out / "predictions.parquet").to_pydict()
+    paid = [
+        0.0 if truth == said else 3.0 if (truth, said) == ("good", "bad") else 2.0
+        for truth, said in zip(table["label"], table["predicted"], strict=True)
+    ]
+    assert found["validation_rows"] == 30
+    assert found["model"]["value"] == pytest.approx(np.mean(paid))
+    sure = [found["threshold"] is not None and max(row) >= found["threshold"] for row in table["probabilities"]]
+    assert found["cost"]["value"] == pytest.approx(np.mean(np.where(sure, paid, 1.5)))
+    wrong = settings("classify", costs={"mistake": 1.0, "person": 1.0, "mistakes": {"god": {"bad": 1.0}}})
+    with pytest.raises(UserError, match="'god' is no label here"):
+        evaluated(tmp_path / "b", corpus, classify_export, wrong)

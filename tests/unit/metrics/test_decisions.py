@@ -10,6 +10,7 @@ from scipy import stats
 
 from danlu.engines.sampling import at_temperature
 from danlu.metrics.abstention import abstention
+from danlu.metrics.costs import best_threshold, matrix, what_it_costs
 from danlu.metrics.multiple import holm
 from danlu.metrics.paired import compare_classifiers
 from danlu.metrics.power import further_rows, rows_needed
@@ -75,7 +76,7 @@ def test_a_planted_gain_of_2_points_is_mostly_found_with_the_rows_asked_for() ->
 
 @pytest.mark.slow
 def test_a_planted_gain_of_2_points_is_found_at_the_stated_power() -> None:
-    assert share_found(worlds=2_000, rows=rows_for(0.02), gain=0.02, resamples=500) == pytest.approx(0.8, abs=0.03)
+    assert share_found(worlds=2_000, rows=rows_for(0.02), gain=0.02, resamples=300) == pytest.approx(0.8, abs=0.03)
 
 
 @pytest.mark.slow
@@ -226,3 +227,34 @@ def test_shuffled_labels_raise_no_alarm() -> None:
     truth, answers = random.integers(0, 2, 1_000), random.integers(0, 2, 1_000)
     shuffled = random.permuted(np.tile(truth, (500, 1)), axis=1) != answers
     assert (holm(p_values(masks, shuffled)) < 0.05).any(axis=1).mean() <= 0.05
+
+
+def test_the_threshold_is_the_cheapest_of_all() -> None:
+    random = np.random.default_rng(43)
+    confidence = np.round(random.uniform(0.5, 1.0, 400), 2)
+    losses = 8.0 * (random.random(400) > confidence)
+    found = best_threshold(confidence, losses, person=1.0)
+    assert found is not None
+
+    def cost(line: float) -> float:
+        return float(np.where(confidence >= line, losses, 1.0).mean())
+
+    assert cost(found) == pytest.approx(min(cost(line) for line in [*np.unique(confidence), 2.0]))
+    assert best_threshold(confidence, np.full(400, 3.0), person=1.0) is None
+    assert best_threshold(confidence, np.zeros(400), person=1.0) == confidence.min()
+    assert best_threshold(np.zeros(0), np.zeros(0), person=1.0) is None
+
+
+def test_costs_are_counted_by_true_label_and_answer() -> None:
+    costs = matrix(["no", "yes"], 2.0, {"yes": {"no": 10.0}})
+    assert costs.tolist() == [[0.0, 2.0], [10.0, 0.0]]
+    with pytest.raises(ValueError, match="'maybe' is no label here"):
+        matrix(["no", "yes"], 2.0, {"yes": {"maybe": 1.0}})
+    answers = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.45, 0.55]])
+    found = what_it_costs(answers, np.array([0, 1, 1, 0]), costs, 1.0, 0.7, resamples=200)
+    assert found["coverage"] == 0.5
+    assert found["cost"]["value"] == pytest.approx((0 + 10 + 1 + 1) / 4)
+    assert found["model"]["value"] == pytest.approx((0 + 10 + 0 + 2) / 4)
+    assert found["saved"]["value"] == pytest.approx(1.0 - 3.0)
+    never = what_it_costs(answers, np.array([0, 1, 1, 0]), costs, 1.0, None, resamples=200)
+    assert (never["cost"]["value"], never["coverage"], never["saved"]["value"]) == (1.0, 0.0, 0.0)

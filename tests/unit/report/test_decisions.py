@@ -104,3 +104,15 @@ def test_a_temperature_is_told_or_offered(tmp_path: Path) -> None:
     assert "temperature" not in said() and "calibrate" not in said()
     assert "`compress.calibrate: true` may mend it" in said(ece=score(0.09))
     assert "fitted on validation rows (1.80) it would be 9.0%" in said(temperature=1.8, ece_without=score(0.09))
+
+
+def test_costs_are_told_in_the_unit_that_was_given(tmp_path: Path) -> None:
+    found = summary(make_run(tmp_path), Workspace(tmp_path))
+    costs = {"threshold": 0.83, "coverage": 0.7, "cost": score(0.31, 0.06), "model": score(0.69), "person": 1.0}
+
+    def said(**changes: Any) -> str:
+        return "".join(p["en"] for p in meaning(found | {"evidence": found["evidence"] | {"costs": costs | changes}}))
+
+    assert "from a confidence of 83.0% on (70% of the texts" in said()
+    assert "0.310 a text (0.250 to 0.370), instead of 0.690 if it answers all and 1.00 if a person does" in said()
+    assert "it should answer nothing" in said(threshold=None)
