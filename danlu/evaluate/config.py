@@ -53,8 +53,8 @@ class EvaluateConfig(Config):
     )
     costs: CostsConfig | None = Field(
         None,
-        description="What a classifier's mistakes and a person cost: then the confidence from which on it should answer "
-        "is chosen on validation rows, and what that saves is measured on test rows. Empty is none.",
+        description="What a classifier's mistakes and a person cost: then the confidence from which on it should "
+        "answer is chosen on validation rows, and what that saves is measured on test rows. Empty is none.",
     )
 
 

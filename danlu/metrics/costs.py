@@ -1,8 +1,8 @@
 """From which confidence on a model should answer, when a mistake costs this much and a person that much.
 
 The rule is Chow's: hand over what is likely to cost more than a person does (Chow 1970, IEEE Transactions on
-Information Theory 16, 41-46). Where the line runs is chosen on validation rows rather than taken from the probabilities, which need
-not be calibrated; what it saves is measured on test rows.
+Information Theory 16, 41-46). Where the line runs is chosen on validation rows rather than taken from the
+probabilities, which need not be calibrated; what it saves is measured on test rows.
 
 Shapes: N rows, K labels.
 """
