@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from danlu.report.decisions import more_rows
 from danlu.report.numbers import count, number, percent
 
 Sentence = dict[str, str]
@@ -68,7 +69,13 @@ def doubt(numbers: Numbers) -> Sentence | None:
 
 def advice(numbers: Numbers) -> list[Sentence]:
     """What to do next, the surest first; empty where nothing needs to be done."""
-    points: tuple[Callable[[Numbers], Sentence | None], ...] = (_still_learning, _not_learned, _from_nothing, _few_rows)
+    points: tuple[Callable[[Numbers], Sentence | None], ...] = (
+        more_rows,
+        _still_learning,
+        _not_learned,
+        _from_nothing,
+        _few_rows,
+    )
     return [said for point in points if (said := point(numbers)) is not None]
 
 

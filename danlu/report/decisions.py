@@ -33,6 +33,23 @@ def no_measure(gate: dict[str, Any]) -> str:
     return "还没有现役版本，不用比" if gate["passed"] else "没有可用的测量结果"
 
 
+def more_rows(numbers: Numbers) -> Sentence | None:
+    """What it takes to get the test rows that an open verdict lacks."""
+    lacking = [gate["further"] for gate in numbers["gates"] or [] if gate.get("further") and not gate["passed"]]
+    splits = (numbers["data"] or {}).get("splits") or {}
+    rows = sum(part["rows"] for part in splits.values())
+    if numbers["verdict"] != "undecided" or not lacking or not splits.get("test", {}).get("rows"):
+        return None
+    share, further = splits["test"]["rows"] / rows, max(lacking)
+    in_all = count(float(f"{further / share:.2g}"))
+    return {
+        "en": f"Label more texts: {percent(share, 0)} of the rows go to the test part, so {count(further)} more there "
+        f"are about {in_all} more in all, or fewer with a larger data.split.test.",
+        "zh": f"多标一些文本：{percent(share, 0)} 的数据进测试集，要在那里多 {count(further)} 条，"
+        f"总共大约要多标 {in_all} 条；把 data.split.test 调大就可以少标一些。",
+    }
+
+
 def champion_sentence(numbers: Numbers) -> Sentence | None:
     """How the model does beside the version that is live, on the same rows."""
     champion = numbers.get("champion")

@@ -55,6 +55,9 @@ def test_the_first_sentence_says_how_many_texts_are_lacking(undecided: dict[str,
     assert sentence["zh"].startswith("数据不够")
     assert "再加大约 4,200 条测试文本" in sentence["zh"]
     assert "4,200" in gate_sentence(OPEN, undecided)["zh"]
+    assert (
+        "10% of the rows go to the test part, so 4,200 more there are about 42,000 more" in undecided["advice"][0]["en"]
+    )
     for language, badge in (("en", "Not enough data"), ("zh", "数据不够")):
         drawn = page(undecided, language)
         assert f'<span class="badge">{badge}</span>' in drawn
