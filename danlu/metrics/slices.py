@@ -36,14 +36,17 @@ _GROUPS = 5
 #: Parts that are tried at most: those of single columns first, then of two together, the largest first.
 _MOST_PARTS = 400
 
+#: Rows that a search looks at: what more would show is too small to matter, and memory grows with it (a byte a part).
+_MOST_ROWS = 50_000
+
 
 def p_values(masks: Flags, wrong: Flags) -> Floats:
     """How probable so many mistakes or more in each part are by chance, [S] or [D, S].
 
     `masks` [S, N]; `wrong` [N], or [D, N] for several draws at once.
     """
-    mistakes = wrong.astype(np.float64)
-    inside = np.rint(mistakes @ masks.T.astype(np.float64)).astype(np.int64)
+    # Counts of up to 2^24 are exact in float32.
+    inside = np.rint(wrong.astype(np.float32) @ masks.T.astype(np.float32)).astype(np.int64)
     totals = np.broadcast_to(wrong.sum(axis=-1, keepdims=True), inside.shape)
     sizes = np.broadcast_to(masks.sum(axis=1), inside.shape)
     kinds, which = np.unique(np.stack([sizes.ravel(), totals.ravel()]), axis=1, return_inverse=True)
@@ -85,11 +88,13 @@ def scored(masks: Mapping[str, Flags], wrong: Flags, fewest_rows: int) -> list[d
 def worst(columns: Mapping[str, Sequence[Any]], wrong: Flags, fewest_rows: int, most: int) -> dict[str, Any]:
     """The parts in which the model is worse than elsewhere beyond doubt: `{"searched", "found"}`.
 
-    `columns` are what rows can be divided by; `found` is as `scored` gives it, the most needless mistakes first, at
-    most `most`. A part of two columns is told only where it is worse than each of the two alone.
+    `columns` are what rows can be divided by, of which the first `_MOST_ROWS` are looked at; `found` is as `scored`
+    gives it, the most needless mistakes first, at most `most`. A part of two columns is told only where it is worse
+    than each of the two alone.
     """
+    columns = {name: values[:_MOST_ROWS] for name, values in columns.items()}
     masks = parts(columns, fewest_rows)
-    rows = scored({_query(conditions): mask for conditions, mask in masks.items()}, wrong, fewest_rows)
+    rows = scored({_query(conditions): mask for conditions, mask in masks.items()}, wrong[:_MOST_ROWS], fewest_rows)
     found = {conditions: row for conditions, row in zip(masks, rows, strict=True) if row["significant"]}
     told = [row for conditions, row in found.items() if _adds(conditions, found)]
     told.sort(key=lambda row: (-row["rows"] * (row["elsewhere"] - row["accuracy"]["value"]), row["slice"]))
@@ -106,16 +111,21 @@ def parts(columns: Mapping[str, Sequence[Any]], fewest_rows: int) -> dict[Condit
     for column, values in columns.items():
         divide = _by_number if _is_numeric(values) else _by_value
         single += [(column, query, mask) for query, mask in divide(column, values) if _fits(mask, fewest_rows)]
-    double = [
-        ((query, other), mask & another)
-        for place, (column, query, mask) in enumerate(single)
-        for column_too, other, another in single[place + 1 :]
-        if column != column_too
+    found: dict[Conditions, Flags] = {(query,): mask for _, query, mask in single[:_MOST_PARTS]}
+    if not single:
+        return found
+    stacked = np.stack([mask for _, _, mask in single])
+    sizes = np.rint(stacked.astype(np.float32) @ stacked.T.astype(np.float32)).astype(np.int64)
+    pairs = [
+        (-int(sizes[first, second]), first, second)
+        for first in range(len(single))
+        for second in range(first + 1, len(single))
+        if single[first][0] != single[second][0]
+        and fewest_rows <= sizes[first, second] <= len(stacked[0]) - fewest_rows
     ]
-    double = [(queries, mask) for queries, mask in double if _fits(mask, fewest_rows)]
-    double.sort(key=lambda pair: (-int(pair[1].sum()), pair[0]))
-    found: dict[Conditions, Flags] = {(query,): mask for _, query, mask in single}
-    return dict([*found.items(), *double][:_MOST_PARTS])
+    for _, first, second in sorted(pairs)[: _MOST_PARTS - len(found)]:
+        found[single[first][1], single[second][1]] = stacked[first] & stacked[second]
+    return found
 
 
 def _query(conditions: Conditions) -> str:
