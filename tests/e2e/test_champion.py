@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from danlu import api
+from danlu.core.runner import Runner
 from danlu.core.store import Workspace
 from danlu.examples import tiny_recipe
 from danlu.release.registry import Registry
@@ -38,7 +40,10 @@ class Project:
         if seed is not None:
             sections["data"]["seed"] = seed
         (self.folder / "recipe.yaml").write_text(json.dumps(sections), encoding="utf-8")
-        result = api.run(self.folder / "recipe.yaml", workspace=self.folder / ".danlu")
+        # Processes are not what is tested here, and seven walks would start fifty.
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(api, "Runner", functools.partial(Runner, in_process=True))
+            result = api.run(self.folder / "recipe.yaml", workspace=self.folder / ".danlu")
         folder = next(stage.folder for stage in result.stages if stage.stage == "champion")
         return result, json.loads((folder / "champion.json").read_text(encoding="utf-8"))
 
