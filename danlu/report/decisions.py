@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from danlu.report.numbers import count, number, percent
+from danlu.report.numbers import MINUS, count, number, percent
 
 Sentence = dict[str, str]
 Numbers = dict[str, Any]
@@ -63,7 +63,7 @@ def champion_sentence(numbers: Numbers) -> Sentence | None:
     found = comparison["accuracy"]["difference"]
     ours, theirs = (champion["scores"][who]["accuracy"]["value"] for who in ("model", "champion"))
     number, rows = champion["version"]["number"], count(comparison["rows"])
-    low, high = (percent(found[end]).removesuffix("%") for end in ("low", "high"))
+    low, high = (percent(found[end]).removesuffix("%").replace("-", MINUS) for end in ("low", "high"))
     sentence = {
         "en": f"On the same {rows} texts it gets {percent(ours)} right and version {number}, which is live, "
         f"{percent(theirs)} (difference {low} to {high} points).",

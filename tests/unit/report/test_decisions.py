@@ -80,7 +80,7 @@ def test_the_page_tells_when_to_ask_a_person_and_where_it_is_worse(tmp_path: Pat
 def test_the_champion_is_told_with_what_was_left_out(undecided: dict[str, Any]) -> None:
     said = champion_sentence(undecided | {"champion": compared(seen_rows=637)})
     assert said is not None
-    assert "gets 77.3% right and version 3, which is live, 76.3% (difference -0.2 to 2.2 points)" in said["en"]
+    assert "gets 77.3% right and version 3, which is live, 76.3% (difference −0.2 to 2.2 points)" in said["en"]
     assert "637 test texts are left out" in said["en"]
     assert "637" in said["zh"]
     none = compared(version=None, comparison=None, scores=None)
