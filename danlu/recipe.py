@@ -139,18 +139,23 @@ class Recipe(Config):
         return self
 
     @model_validator(mode="after")
+    def _decisions_are_of_classifiers(self) -> Recipe:
+        """What else is asked for would be ignored; it is refused instead."""
+        asked = {
+            "compress.calibrate": self.compress.calibrate,
+            "champion": self.champion is not None,
+            "evaluate.slices": bool(self.evaluate.slices),
+            "evaluate.costs": self.evaluate.costs is not None,
+        }
+        for name, is_asked in asked.items():
+            if is_asked and self.task != "classify":
+                raise ValueError(f"{name} is of a classifier's answers; the task is {self.task}")
+        return self
+
+    @model_validator(mode="after")
     def _task_agrees(self) -> Recipe:
         if self.task == "classify" and self.data.label is None and any(s.label is None for s in self.data.sources):
             raise ValueError("task classify needs data.label (a column), or a label on every source")
-        if self.compress.calibrate and self.task != "classify":
-            raise ValueError(
-                f"compress.calibrate: only a classifier has probabilities of labels; the task is {self.task}"
-            )
-        if self.champion is not None and self.task != "classify":
-            raise ValueError(f"champion: only classifiers are compared with the champion; the task is {self.task}")
-        if (self.evaluate.slices or self.evaluate.costs is not None) and self.task != "classify":
-            named = "slices" if self.evaluate.slices else "costs"
-            raise ValueError(f"evaluate.{named}: these are of a classifier's answers; the task is {self.task}")
         aim = aim_of(self.task, self.train.objective)
         check_pieces(aim, micro_batch=self.train.micro_batch, grow=self.train.batching.grow)
         if self.tune is not None:

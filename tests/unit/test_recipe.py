@@ -168,7 +168,7 @@ def test_a_gate_that_names_the_champion_asks_for_the_comparison() -> None:
     assert other.champion is not None and other.champion.name == "other"
     again = Recipe.model_validate_json(found.model_dump_json())
     assert again == found
-    with pytest.raises(RecipeError, match="only classifiers are compared with the champion"):
+    with pytest.raises(RecipeError, match="champion is of a classifier's answers; the task is generate"):
         parse_recipe(CHAMPION.replace("classify", "generate") + asked)
     with pytest.raises(RecipeError, match="evaluate.slices"):
         parse_recipe(CHAMPION.replace("classify", "generate") + "evaluate: {slices: [length > 3]}\n")
