@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from danlu.tracking.project import Projected
 
 Observer = Callable[[dict[str, Any]], None]
-Verdict = Literal["ship", "refused", "stopped"]
+Verdict = Literal["ship", "refused", "undecided", "stopped"]
 DEFAULT_WORKSPACE = Path(".danlu")
 _GIB = 1 << 30
 
@@ -38,7 +38,8 @@ _NO_SIGNS = str.maketrans("", "", "-:.")
 class RunResult:
     """How a run ended.
 
-    `verdict`: "ship" (every gate passed), "refused" (a gate failed), "stopped" (it did not come to the gates).
+    `verdict`: "ship" (every gate passed), "refused" (a gate failed), "undecided" (the test rows are too few to tell
+    whether one passes), "stopped" (it did not come to the gates).
     `version` is the release's number in the registry, `report` the HTML page; both None where there is none.
     """
 
@@ -194,8 +195,9 @@ def _settle(runner: Runner, store: Workspace, recipe: Recipe) -> tuple[Verdict, 
     artifact = runner.artifacts.get("release")
     if artifact is None:
         return "stopped", None
-    if artifact.json("release.json")["verdict"] != "ship":
-        return "refused", None
+    verdict: Verdict = artifact.json("release.json")["verdict"]
+    if verdict != "ship":
+        return verdict, None
     from danlu.release.registry import Registry
 
     registry = Registry(store, recipe.name)

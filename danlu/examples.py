@@ -87,11 +87,11 @@ EXAMPLE = Example(prepare=tiny_recipe)
 
 
 def tuned_recipe(folder: Path) -> dict[str, Any]:
-    """`tiny_recipe` with what a recipe may leave out: a search and folds, the fewest there can be."""
+    """`tiny_recipe` with what a recipe may leave out: a search, folds, the fewest there can be, and a champion."""
     space = {"learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}}
     sections = tiny_recipe(folder)
     sections["data"]["split"] = {"folds": 2}
-    return sections | {"tune": {"space": space, "trials": 1}, "folds": {}}
+    return sections | {"tune": {"space": space, "trials": 1}, "folds": {}, "champion": {}}
 
 
 TUNED = Example(prepare=tuned_recipe)

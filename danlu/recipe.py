@@ -20,7 +20,7 @@ from danlu.core.plugins import installed
 from danlu.core.tasks import TaskName
 from danlu.core.urls import refuse_secret
 from danlu.data.config import DataConfig
-from danlu.evaluate.config import EvaluateConfig, SpeedConfig
+from danlu.evaluate.config import ChampionConfig, EvaluateConfig, SpeedConfig
 from danlu.folds.config import FoldsConfig, check_folds
 from danlu.plan.config import BudgetConfig
 from danlu.recipe_mistakes import explain, line_in
@@ -60,6 +60,11 @@ class Recipe(Config):
         description="Cross-validation: the training once for each fold of data.split.folds, scored on rows that it has "
         "not seen; empty is none.",
     )
+    champion: ChampionConfig | None = Field(
+        None,
+        description="A comparison with the version that is live, on the same test rows; made where a gate names the "
+        "champion. Empty is none.",
+    )
     speed: SpeedConfig = Field(SpeedConfig(), description="How speed is measured.")
     release: ReleaseConfig = Field(ReleaseConfig(), description="What must be true before the model may go live.")
     tracking: str | None = Field(
@@ -96,6 +101,21 @@ class Recipe(Config):
             return values
         return {**values, "compress": {"forms": ["classic"], "ship": "classic", **asked}}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _champion_that_gates_name(cls, values: Any) -> Any:
+        """A gate that names the champion asks for the comparison: with this recipe's own where no other is named."""
+        if not isinstance(values, dict):
+            return values
+        asked, release = values.get("champion"), values.get("release")
+        gates = (release.get("gates") or []) if isinstance(release, dict) else []
+        if asked is None and not (isinstance(gates, list) and any(_names_champion(gate) for gate in gates)):
+            return values
+        given = {} if asked is None else asked
+        if not isinstance(given, dict):
+            return values
+        return {**values, "champion": {**given, "name": given.get("name") or values.get("name")}}
+
     @model_validator(mode="after")
     def _classic_agrees(self) -> Recipe:
         classic, forms = self.model.classic is not None, self.compress.forms
@@ -119,6 +139,20 @@ class Recipe(Config):
         return self
 
     @model_validator(mode="after")
+    def _decisions_are_of_classifiers(self) -> Recipe:
+        """What else is asked for would be ignored; it is refused instead."""
+        asked = {
+            "compress.calibrate": self.compress.calibrate,
+            "champion": self.champion is not None,
+            "evaluate.slices": bool(self.evaluate.slices),
+            "evaluate.costs": self.evaluate.costs is not None,
+        }
+        for name, is_asked in asked.items():
+            if is_asked and self.task != "classify":
+                raise ValueError(f"{name} is of a classifier's answers; the task is {self.task}")
+        return self
+
+    @model_validator(mode="after")
     def _task_agrees(self) -> Recipe:
         if self.task == "classify" and self.data.label is None and any(s.label is None for s in self.data.sources):
             raise ValueError("task classify needs data.label (a column), or a label on every source")
@@ -130,6 +164,12 @@ class Recipe(Config):
         if self.task == "generate" and "onnx-int8" in self.compress.forms:
             raise ValueError("compress.forms: onnx-int8 is for classify; generate has torch and onnx")
         return self
+
+
+def _names_champion(gate: Any) -> bool:
+    from danlu.release.gates import asks_for
+
+    return isinstance(gate, str) and asks_for(gate, "champion")
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -9,7 +9,7 @@ from danlu.core.errors import UserError
 from danlu.core.plugins import installed
 from danlu.core.stage import Stage, in_order
 from danlu.data.config import CleanStage, DataStage, DuplicatesStage
-from danlu.evaluate.config import EvaluateStage, SpeedStage
+from danlu.evaluate.config import ChampionStage, EvaluateStage, SpeedStage
 from danlu.folds.config import FoldsStage
 from danlu.plan.config import PlanStage
 from danlu.release.config import ReleaseStage
@@ -131,6 +131,18 @@ STAGES: tuple[Stage, ...] = in_order(
             example="danlu.examples:EXAMPLE",
         ),
         Stage(
+            name="champion",
+            config=ChampionStage,
+            run="danlu.evaluate.champion:run",
+            reads=("data", "compress", "evaluate"),
+            writes="Comparison",
+            version=1,
+            numeric=True,
+            libraries=("torch", "tokenizers", "onnxruntime", "lightgbm", "scikit-learn", "scipy", "numpy"),
+            when="champion",
+            example="danlu.examples:TUNED",
+        ),
+        Stage(
             name="folds",
             config=FoldsStage,
             run="danlu.folds.stage:run",
@@ -159,6 +171,7 @@ STAGES: tuple[Stage, ...] = in_order(
             config=ReleaseStage,
             run="danlu.release.stage:run",
             reads=("data", "train", "compress", "evaluate", "speed"),
+            may_read=("champion",),
             writes="Release",
             version=6,
             example="danlu.examples:EXAMPLE",

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _WAIT_SECONDS = 7 * 24 * 3600.0
 
+#: Verdicts that let nothing be released.
+_HELD_BACK = ("refused", "undecided")
+
 
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
@@ -42,7 +45,8 @@ def run(
 ) -> None:
     """Stages whose inputs did not change are reused. A run that was stopped or killed continues where it was.
 
-    Ends with exit code 0 when the release passed its gates, 3 when a gate refused it, 4 at a cap of the budget.
+    Ends with exit code 0 when the release passed its gates, 3 when a gate refused it or needs more test rows to tell,
+    4 at a cap of the budget.
     """
     from danlu import api
     from danlu.cli.display import display
@@ -62,7 +66,7 @@ def run(
         print_json(_as_json(result, summary))
     else:
         _draw(console(), result, summary, workspace, recipe)
-    if result.verdict == "refused":
+    if result.verdict in _HELD_BACK:
         ctx.exit(Refused.exit_code)
 
 
@@ -139,7 +143,7 @@ def _champion(result: RunResult, workspace: Path) -> int | None:
 def _standing(result: RunResult, champion: int | None) -> str | None:
     """What is live after a run that did not change it, in a sentence; None where there is nothing to say."""
     live = "no version is live yet" if champion is None else f"version {champion} stays the champion, which is live"
-    if result.verdict == "refused":
+    if result.verdict in _HELD_BACK:
         return f"Nothing was released; {live}. Change the data or the recipe and run again; the rest is reused."
     if result.verdict == "ship" and result.version != champion:
         return f"Version {result.version} is the candidate; {live}."
@@ -156,7 +160,7 @@ def _next(result: RunResult, summary: dict[str, Any], champion: int | None, reci
         return (look, f'danlu predict {name} "..."', f"danlu serve {name}")
     if result.verdict == "ship":
         return (look, f'danlu predict {name} "..." --version {version}', f"danlu promote {name} {version}")
-    if result.verdict == "refused":
+    if result.verdict in _HELD_BACK:
         return (look, go_on)
     if standing(summary) == "asked":
         made = {stage.stage for stage in result.stages}

@@ -28,6 +28,7 @@ _COLOURS = {
     "ship": "white on green",
     "doubted": "black on yellow",
     "refused": "white on red",
+    "undecided": "black on yellow",
     "stopped": "black on yellow",
     "asked": "white on green",
 }
@@ -142,6 +143,9 @@ def _scores(screen: Console, summary: dict[str, Any], said: Words, language: Lan
         screen.print(f"[dim]{said['all_rows_note']}[/]")
     if summary["folds_sentence"]:
         say(screen, summary["folds_sentence"][language])
+    for key in ("champion_sentence", "abstention_sentence", "slices_sentence"):
+        if summary[key]:
+            say(screen, summary[key][language])
     if summary["naive"]:
         say(screen, summary["naive_sentence"][language], "yellow")
 

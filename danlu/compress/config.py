@@ -30,6 +30,12 @@ class CompressConfig(Config):
         1_000, ge=1, description="Held-out texts (validation part) on which every form is compared with the checkpoint."
     )
 
+    calibrate: bool = Field(
+        False,
+        description="Fit a temperature on the validation rows, by which a classifier's logits are divided in every "
+        "form, so that a stated probability is as often right as it says. Labels stay what they are.",
+    )
+
     @model_validator(mode="after")
     def _ship_is_made(self) -> CompressConfig:
         if self.ship not in self.forms:

@@ -33,7 +33,8 @@ _TOKENIZER_SETTINGS = ("tokenizer_config.json", "chat_template.jinja", "special_
 class Source:
     """A checkpoint to be exported. `scratch` is a folder that may survive a kill: what is whole in it is reused.
 
-    `pooling` and `dimensions` are those of an embedding model's vectors, None for other tasks.
+    `pooling` and `dimensions` are those of an embedding model's vectors, None for other tasks; `temperature` is that of
+    a classifier's answers.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class Source:
     max_length: int
     pooling: str | None = None
     dimensions: int | None = None
+    temperature: float = 1.0
 
     @property
     def engine(self) -> str:
@@ -149,6 +151,7 @@ def write_form(name: FormName, source: Source, folder: Path) -> Form:
         end_ids=source.end_ids,
         pooling=source.pooling,
         dimensions=source.dimensions,
+        temperature=source.temperature,
     )
     write_json(folder / FORM, form.as_json())
     return form

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from danlu.compress.config import CompressStage
@@ -12,11 +14,16 @@ from danlu.compress.forms import Source, write_form
 from danlu.compress.parity import COMPARED, answers, parity
 from danlu.core.artifact import write_json
 from danlu.core.context import Context
-from danlu.engines.base import Form
+from danlu.engines.base import Engine, Form
+from danlu.engines.sampling import at_temperature
 from danlu.engines.table import load, open_form
 from danlu.learning.corpus import read_part
+from danlu.metrics.temperature import FEWEST_MISTAKES, FEWEST_ROWS, fit_temperature
 
 _TRAINING = "training.json"
+
+#: One number is fitted; more validation rows than this would move it little.
+_MOST_ROWS_TO_CALIBRATE = 5_000
 
 
 def run(ctx: Context, config: CompressStage) -> None:
@@ -40,6 +47,9 @@ def run(ctx: Context, config: CompressStage) -> None:
     with ctx.progress("exporting and comparing forms", total=1 + 2 * len(config.compress.forms), unit="steps") as bar:
         reference_engine = open_form(source.folder, _as_form(source), ctx.threads)
         reference = answers(reference_engine, texts)
+        if config.compress.calibrate:
+            source = replace(source, temperature=_temperature(ctx, reference_engine, reference))
+            reference = at_temperature(reference, source.temperature)
         reference_engine.close()
         bar.advance(1)
         for name in config.compress.forms:
@@ -62,6 +72,29 @@ def run(ctx: Context, config: CompressStage) -> None:
             )
     write_json(ctx.out / "export.json", {"ship": config.compress.ship, "forms": entries})
     shutil.copyfile(checkpoint / _TRAINING, ctx.out / _TRAINING)
+
+
+def _temperature(ctx: Context, engine: Engine, known: np.ndarray) -> float:
+    """The temperature that suits the checkpoint's answers to validation rows; `known` are those to the first ones.
+
+    All forms have that of the checkpoint, so that parity and evaluation see what else a form changes. Test rows take no
+    part: whether it helps is for evaluate to say.
+    """
+    rows = read_part(ctx.inputs["data"].folder, "validation", ["text", "label"])
+    rest = rows["text"][len(known) : _MOST_ROWS_TO_CALIBRATE]
+    probabilities = np.concatenate([known, answers(engine, rest)]) if rest else known
+    labels = list(engine.form.labels or ())
+    places = [labels.index(label) if label in labels else -1 for label in rows["label"][: len(probabilities)]]
+    truth = np.array(places, dtype=np.int64)
+    found = fit_temperature(probabilities[truth >= 0], truth[truth >= 0])
+    if found == 1.0:
+        ctx.warn(
+            f"compress.calibrate needs {FEWEST_ROWS} validation rows and {FEWEST_MISTAKES} mistakes among them; there "
+            f"are fewer in {int((truth >= 0).sum()):,} rows, so the probabilities stay as they are."
+        )
+    else:
+        ctx.say(f"temperature {found:.3g}: the model was {'surer' if found > 1 else 'less sure'} than it should be")
+    return found
 
 
 def _as_form(source: Source) -> Form:

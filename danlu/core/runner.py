@@ -137,7 +137,8 @@ class Runner:
         config = stage.config.model_validate(sections)
         paths = {name: resolver.of(value) for name, value in resources_of(config).items()}
         contents = {name: digests.of(path) for name, path in paths.items()}
-        inputs = {name: self.artifacts[name] for name in stage.reads}
+        there = [name for name in stage.may_read if name in self.artifacts]
+        inputs = {name: self.artifacts[name] for name in (*stage.reads, *there)}
         environment = self._environment(stage)
         print_ = fingerprint(
             stage=stage.name,

@@ -29,6 +29,7 @@ class Stage:
     `config`: a Config class whose fields are named like the recipe's sections that the stage is given.
     `run`: "module:function", called as `run(ctx, config)` in a process of its own.
     `reads`: names of earlier stages; their artifacts come as `ctx.inputs[name]`.
+    `may_read`: names of stages that not every recipe has; their artifacts come likewise where they are there.
     `writes`: what kind of artifact it leaves, for people.
     `version`: raise it when the stage's code yields something else for the same configuration.
     `numeric`: its result depends on library versions, threads and instruction set.
@@ -53,6 +54,7 @@ class Stage:
     libraries: tuple[str, ...] = ()
     when: str | None = None
     starts: tuple[str, ...] = ()
+    may_read: tuple[str, ...] = ()
 
     @property
     def config_class(self) -> str:
@@ -75,7 +77,9 @@ def in_order(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     ordered: list[Stage] = []
     done: set[str] = set()
     while len(ordered) < len(stages):
-        ready = next((s for s in stages if s.name not in done and set(s.reads) <= done), None)
+        ready = next(
+            (s for s in stages if s.name not in done and {*s.reads, *by_name.keys() & set(s.may_read)} <= done), None
+        )
         if ready is None:
             raise ValueError("The stages read each other in a circle")
         ordered.append(ready)
@@ -90,5 +94,5 @@ def as_values(stage: Stage) -> dict[str, Any]:
 
 def from_values(values: Mapping[str, Any], config: type[BaseModel]) -> Stage:
     """The reverse of `as_values`; `config` is the class that the row names."""
-    lists = {name: tuple(values[name]) for name in ("reads", "libraries", "starts")}
+    lists = {name: tuple(values[name]) for name in ("reads", "libraries", "starts", "may_read")}
     return Stage(**{**values, **lists, "config": config})

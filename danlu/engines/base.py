@@ -7,6 +7,7 @@ is served goes through the same engine and the same form, so that the model that
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +30,8 @@ class Form:
     generate the whole context, prompt and answer together. `batch_invariant`: whether the answer to one text is the
     same (to 1e-5) whatever else is in its batch. `precision`: of the weights. `bytes`: size of the form's files on
     disk. `end_ids`: tokens that end a generated text. `pooling`: how the vectors of a text's tokens become its own
-    (embed), which has length 1 and `dimensions` numbers; None for other tasks.
+    (embed), which has length 1 and `dimensions` numbers; None for other tasks. `temperature`: what the logits of a
+    classifier are divided by before they become probabilities (`danlu.engines.sampling.at_temperature`).
     """
 
     name: str
@@ -43,6 +45,7 @@ class Form:
     end_ids: tuple[int, ...] = ()
     pooling: str | None = None
     dimensions: int | None = None
+    temperature: float = 1.0
 
     def as_json(self) -> dict[str, Any]:
         """The content of `form.json`."""
@@ -71,6 +74,7 @@ def read_form(folder: Path) -> Form:
             end_ids=tuple(values.get("end_ids", ())),
             pooling=values.get("pooling"),
             dimensions=values.get("dimensions"),
+            temperature=float(values.get("temperature", 1.0)),
         )
     except OSError as error:
         raise ModelError(
@@ -83,6 +87,8 @@ def read_form(folder: Path) -> Form:
         raise ModelError(f"{path} is for the task {form.task!r}; this version knows {', '.join(TASKS)}.")
     if form.task == "embed" and not (form.pooling and form.dimensions):
         raise ModelError(f"{path} names no pooling or dimensions, which an embedding model needs. Export it again.")
+    if not (form.temperature > 0 and math.isfinite(form.temperature)):
+        raise ModelError(f"{path} has the temperature {form.temperature}; it must be above 0. Export the model again.")
     if form.task == "classify" and not form.labels:
         raise ModelError(f"{path} names no labels, which a classifier needs. Export the model again with `danlu run`.")
     return form

@@ -11,6 +11,7 @@ import numpy as np
 from danlu.core.errors import UserError
 from danlu.core.tasks import TASKS
 from danlu.engines.base import Form
+from danlu.engines.sampling import at_temperature
 from danlu.learning.classic.text_model import TextModel
 
 
@@ -23,7 +24,8 @@ class ClassicEngine:
 
     def predict(self, texts: Sequence[str]) -> np.ndarray:
         """See `danlu.engines.base.Engine.predict`."""
-        return self._model.probabilities([text.encode("utf-8", "replace").decode("utf-8") for text in texts])
+        answers = self._model.probabilities([text.encode("utf-8", "replace").decode("utf-8") for text in texts])
+        return at_temperature(answers, self.form.temperature)
 
     def _refuse(self, *_arguments: object, **_named: object) -> NoReturn:
         """What language models answer, this one does not."""

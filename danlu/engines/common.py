@@ -16,7 +16,7 @@ import numpy as np
 from danlu.core.errors import UserError
 from danlu.core.tasks import TASKS, TaskName
 from danlu.engines.base import Ending, Form, Spans, TextScore
-from danlu.engines.sampling import choose, log_softmax, pieces, softmax
+from danlu.engines.sampling import at_temperature, choose, log_softmax, pieces, softmax
 from danlu.learning.text import (
     encode,
     encode_documents,
@@ -65,7 +65,7 @@ class LocalEngine(ABC):
         answers = np.empty((len(rows), len(self.form.labels or ())), dtype=np.float32)
         for indices in self._batches([len(row) for row in rows], _TOKENS_IN_BATCH):
             answers[indices] = softmax(self._forward(*self._rectangle([rows[index] for index in indices])))
-        return answers
+        return at_temperature(answers, self.form.temperature)
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """See `danlu.engines.base.Engine.embed`."""

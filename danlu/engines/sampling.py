@@ -20,6 +20,18 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return probabilities
 
 
+def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities float32 [..., K] whose logits are divided by `temperature`; the most probable one stays so.
+
+    Temperature scaling (Guo et al. 2017, arXiv:1706.04599); softmax forgets a constant, so logarithms of probabilities
+    are logits as good as any. At 1 they come back as they are, bit for bit; what is 0 stays 0.
+    """
+    if temperature == 1.0:
+        return probabilities
+    with np.errstate(divide="ignore"):
+        return softmax(np.log(probabilities.astype(np.float64)) / temperature)
+
+
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Natural logarithms of the probabilities over the last axis, `[..., V]`, in the precision of `logits`."""
     shifted: np.ndarray = logits - logits.max(axis=-1, keepdims=True)

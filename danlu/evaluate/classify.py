@@ -14,8 +14,11 @@ import pyarrow as pa
 
 from danlu.core.context import Context
 from danlu.core.errors import UserError
+from danlu.engines.base import read_form
+from danlu.engines.sampling import at_temperature
 from danlu.engines.table import load
 from danlu.evaluate.config import EvaluateConfig
+from danlu.evaluate.decisions import decisions
 from danlu.evaluate.rows import Part
 from danlu.metrics.baseline import NAME, TextBaseline
 from danlu.metrics.paired import compare_classifiers
@@ -42,7 +45,18 @@ class ClassifyEvidence:
 
     def evidence(self, probabilities: np.ndarray) -> dict[str, Any]:
         """The evidence about the form that answered all test rows with `probabilities` [N, K]."""
-        return self._scored(probabilities) | {"worst": self._worst(probabilities)}
+        evidence = self._scored(probabilities) | {"worst": self._worst(probabilities)}
+        evidence["calibration"] |= self._calibrated(probabilities)
+        return evidence | decisions(self._ctx, self._config, self._test, self._labels, probabilities, self._truth)
+
+    def _calibrated(self, probabilities: np.ndarray) -> dict[str, Any]:
+        """The temperature of the form that answered, and what its calibration error would be without it."""
+        export = self._ctx.inputs["compress"]
+        temperature = read_form(export / "forms" / str(export.json("export.json")["ship"])).temperature
+        if temperature == 1.0:
+            return {"temperature": 1.0, "ece_without": None}
+        without = self._scored(at_temperature(probabilities, 1.0 / temperature))["scores"]["ece"]
+        return {"temperature": temperature, "ece_without": without}
 
     def brief(self, probabilities: np.ndarray) -> dict[str, Any]:
         """The headline scores of a form from its answers to the first rows, to compare forms on the same ones."""

@@ -98,7 +98,8 @@ def _held_out(ctx: Context, config: FoldsStage, corpus: Artifact, fold: int) -> 
 def _road(config: FoldsStage) -> dict[str, BaseModel]:
     """The stages that a fold walks, and what each is told: nothing that costs time and does not bear on the scores."""
     form: FormName = "torch" if config.model.classic is None else "classic"
-    evaluate = config.evaluate.model_copy(update={"baseline": False, "worst_rows": 0})
+    spared = {"baseline": False, "worst_rows": 0, "worst_slices": 0, "slices": [], "costs": None}
+    evaluate = config.evaluate.model_copy(update=spared)
     return {
         "train": TrainStage(task=config.task, model=config.model, train=config.train),
         "compress": CompressStage(task=config.task, compress=CompressConfig(forms=[form], ship=form, parity_rows=1)),

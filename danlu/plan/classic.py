@@ -20,7 +20,7 @@ from danlu.plan.predict import StageCost, of_data, release, rough
 from danlu.plan.reading import look
 from danlu.plan.training import Amounts
 
-_START = {"train": 3.0, "compress": 4.0, "evaluate": 4.0, "speed": 2.0}
+_START = {"train": 3.0, "compress": 4.0, "evaluate": 4.0, "champion": 3.0, "speed": 2.0}
 _NGRAM_SECONDS_PER_CHARACTER = 4e-7
 #: 4.5e-6 on 20,000 English messages, 6.7e-6 on 12,000 Chinese reviews, n-grams included.
 _LOGISTIC_SECONDS_PER_CHARACTER = 6e-6
@@ -28,7 +28,7 @@ _LOGISTIC_SECONDS_PER_CHARACTER = 6e-6
 #: labels) and 5.1e-5 on the Chinese reviews (two labels).
 _ROUND_SECONDS_PER_CHARACTER = 1e-7
 _BOOTSTRAP_SECONDS_PER_ROW = 5e-7
-_BYTES = {"train": 0.35e9, "compress": 0.6e9, "evaluate": 0.5e9, "speed": 0.3e9}
+_BYTES = {"train": 0.35e9, "compress": 0.6e9, "evaluate": 0.5e9, "champion": 0.3e9, "speed": 0.3e9}
 _BYTES_PER_CHARACTER = 60.0
 
 _METHOD = (
@@ -70,9 +70,13 @@ def _of_model(amounts: Amounts, model: ClassicConfig) -> dict[str, StageCost]:
     scored += _BOOTSTRAP_SECONDS_PER_ROW * settings.resamples * amounts.test_rows
     if settings.baseline:
         scored += _LOGISTIC_SECONDS_PER_CHARACTER * learned
+    answered = _NGRAM_SECONDS_PER_CHARACTER * amounts.test_rows * characters
     seconds = {"train": fit, "compress": 2 * _NGRAM_SECONDS_PER_CHARACTER * compared, "evaluate": scored, "speed": 0.5}
+    seconds["champion"] = answered + 2 * _BOOTSTRAP_SECONDS_PER_ROW * settings.resamples * amounts.test_rows
     held = _BYTES_PER_CHARACTER * learned
     costs = {stage: rough(_START[stage] + seconds[stage], _BYTES[stage] + held) for stage in _START}
+    if amounts.config.champion is None:
+        del costs["champion"]
     folds = amounts.config.folds
     if folds is not None:
         times = folds.runs or amounts.config.data.split.folds or 1

@@ -15,7 +15,7 @@ from danlu.data.balance.config import BalanceConfig
 from danlu.data.config import DataConfig
 from danlu.data.labels.config import merged
 from danlu.data.mix.config import MixConfig
-from danlu.evaluate.config import EvaluateConfig
+from danlu.evaluate.config import ChampionConfig, EvaluateConfig
 from danlu.folds.config import FoldsConfig
 from danlu.sources.config import SourceConfig
 from danlu.train.config import ModelConfig, ScratchConfig, TrainConfig
@@ -95,3 +95,4 @@ class PlanStage(Config):
     folds: FoldsConfig | None = Field(description="The recipe's folds section.")
     compress: CompressConfig = Field(description="The recipe's compress section.")
     evaluate: EvaluateConfig = Field(description="The recipe's evaluate section.")
+    champion: ChampionConfig | None = Field(None, description="The recipe's champion section.")

@@ -73,6 +73,7 @@ _START = {
     "train": 5.0,
     "compress": 4.0,
     "evaluate": 4.0,
+    "champion": 3.0,
     "speed": 4.0,
     "release": 0.3,
 }
@@ -107,12 +108,13 @@ def predict_stages(job: Job, plan: Training, rates: Rates) -> dict[str, StageCos
         "train": lambda: _train(job, plan, rates) if _trains_anew(job) else rough(0.0, 0.0),
         "compress": lambda: _compress(job, rates),
         "evaluate": lambda: _evaluate(job, plan, rates),
+        "champion": lambda: _champion(job, rates),
         "folds": lambda: _folds(job, plan, rates),
         "speed": lambda: _speed(job, rates),
         "release": release,
     }
     costs = of_data(job)
-    left_out = {name for name in ("tune", "folds") if getattr(job.config, name) is None}
+    left_out = {name for name in ("tune", "champion", "folds") if getattr(job.config, name) is None}
     costs |= {stage: make() for stage, make in makers.items() if stage not in left_out}
     return {stage: stretched(cost, rates.share) for stage, cost in costs.items()}
 
@@ -224,6 +226,14 @@ def _evaluate(job: Job, plan: Training, rates: Rates) -> StageCost:
         learned = job.train_rows + min(job.train_rows, plan.samples)
         seconds += _BASELINE_SECONDS_PER_CHARACTER[job.generates] * learned * job.look.characters
     return rough(seconds, FRAMEWORK_BYTES + _EVIDENCE_BYTES + 12.0 * job.parameters)
+
+
+def _champion(job: Job, rates: Rates) -> StageCost:
+    """The version that is live is taken to be of this model's size; where none is yet, the stage takes a moment."""
+    rows = job.test_rows
+    seconds = _START["champion"] + _scoring(job, rows, rates)
+    seconds += 2 * _RESAMPLE_SECONDS_PER_ROW * job.config.evaluate.resamples * rows
+    return rough(seconds, FRAMEWORK_BYTES + _ENGINE_BYTES + 12.0 * job.parameters)
 
 
 def _speed(job: Job, rates: Rates) -> StageCost:

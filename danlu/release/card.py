@@ -163,6 +163,12 @@ def base_model(base: str | None) -> str | None:
 
 def _verdict(release: Json) -> str:
     failed = [gate["expression"] for gate in release["gates"] if not gate["passed"]]
+    if release["verdict"] == "undecided":
+        further = max(gate["further"] for gate in release["gates"] if gate["further"] is not None)
+        return (
+            f"**Not enough data.** The test rows do not decide {_code(failed)}; about {further:,} more would. Do not "
+            "use it yet."
+        )
     if failed:
         return f"**Refused.** {len(failed)} of {len(release['gates'])} gates failed: {_code(failed)}. Do not use it."
     return f"**Released.** All {len(release['gates'])} gates passed on the form that is served."

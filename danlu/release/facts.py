@@ -11,11 +11,17 @@ _FROM_SPEED = ("p50_ms", "p95_ms", "throughput_per_second", "tokens_per_second",
 
 
 def gather(
-    *, card: Mapping[str, Any], export: Mapping[str, Any], evidence: Mapping[str, Any], speed: Mapping[str, Any]
+    *,
+    card: Mapping[str, Any],
+    export: Mapping[str, Any],
+    evidence: Mapping[str, Any],
+    speed: Mapping[str, Any],
+    champion: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The facts about the shipped form, by the names of `gates.FACTS`; what was not measured is None.
 
-    `card`, `export`, `evidence` and `speed` are the JSON files of the stages data, compress, evaluate and speed.
+    `card`, `export`, `evidence`, `speed` and `champion` are the JSON files of the stages data, compress, evaluate,
+    speed and champion; the last one is None where the recipe does not ask for it.
     Raises `DanluError` when evidence or speed is about another form than the one that ships: a gate must never
     pass on the numbers of a model that is not served.
     """
@@ -39,7 +45,18 @@ def gather(
     baseline = evidence.get("baseline") or {}
     comparison = baseline.get("comparison")
     facts["comparisons"] = {"baseline": {**comparison, "name": baseline.get("name")}} if comparison else {}
+    if champion is not None:
+        facts["comparisons"]["champion"] = _champion(champion)
     return facts
+
+
+def _champion(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The comparison with the champion; `absent` while nothing is live, `missing` the reason why there is none."""
+    if found["missing"]:
+        return {"missing": found["missing"]}
+    if found["version"] is None:
+        return {"absent": True}
+    return {**found["comparison"], "name": f"version {found['version']['number']}"}
 
 
 def _parity(parity: Mapping[str, Any]) -> Mapping[str, Any] | None:

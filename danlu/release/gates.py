@@ -4,6 +4,8 @@ macro_f1 >= 0.70            a fact against a number
 macro_f1.low >= 0.65        the low (or high) end of its 95 % interval instead of the point estimate
 beats(baseline)             better than the baseline, and significantly so in the paired test
 not_worse(baseline)         not significantly worse than the baseline
+beats(champion)             the same against the version that is live; passes while none is
+not_worse(champion, 0.005)  worse by less than 0.005 beyond doubt: the whole interval of the difference lies above that
 
 A gate is matched against two patterns and looked up in two tables; nothing is executed. A fact that is missing,
 null or NaN fails its gate: what was not measured is not taken for good.
@@ -17,9 +19,11 @@ import difflib
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from danlu.metrics.power import further_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +104,9 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
 }
 
+#: The end of an interval that a sign asks for on the safe side.
+_BOUNDS = {">=": "low", ">": "low", "<=": "high", "<": "high"}
+
 _LONGEST = 200
 _COMPARISON = re.compile(r"(?P<name>[A-Za-z_]\w*)(?:\.(?P<end>\w+))?\s*(?P<sign>[<>=!]=|[<>])\s*(?P<number>\S+)", re.A)
 _CALL = re.compile(r"(?P<name>[A-Za-z_]\w*)\s*\((?P<arguments>[^()]*)\)", re.A)
@@ -109,12 +116,17 @@ _EXAMPLES = "write for instance 'macro_f1 >= 0.70', 'macro_f1.low >= 0.65', 'par
 
 @dataclass(frozen=True, kw_only=True)
 class GateResult:
-    """Whether a gate passed, the number it looked at (None where there is none), and why, in one sentence."""
+    """Whether a gate passed, the number it looked at (None where there is none), and why, in one sentence.
+
+    `further`: of a gate that the estimate passes and its interval does not, how many more test rows would mostly decide
+    it (`danlu.metrics.power`); None for any other: more rows are not what it lacks.
+    """
 
     expression: str
     passed: bool
     observed: float | None
     reason: str
+    further: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -122,6 +134,7 @@ class GateResult:
             "passed": self.passed,
             "observed": self.observed,
             "reason": self.reason,
+            "further": self.further,
         }
 
 
@@ -143,7 +156,25 @@ class Comparison:
         name = self.fact if self.end == "value" else f"{self.fact}.{self.end}"
         says = "as asked" if passed else "but must be"
         reason = f"{name} is {_show(observed)}{_measured_on(facts[self.fact])}, {says} {self.sign} {_show(self.number)}"
-        return GateResult(expression=self.expression, passed=passed, observed=observed, reason=reason)
+        further = None if passed else self._further(facts)
+        return GateResult(
+            expression=self.expression,
+            passed=passed,
+            observed=observed,
+            reason=reason + _wanted(further),
+            further=further,
+        )
+
+    def _further(self, facts: Facts) -> int | None:
+        """How many more test rows a bound lacks whose estimate would pass; only of what the test rows measure."""
+        value, rows = facts[self.fact], facts.get("rows")
+        if self.end != _BOUNDS.get(self.sign) or "rows" in value or not isinstance(rows, int):
+            return None
+        estimate, _ = _observe(facts, self.fact, "value")
+        if estimate is None:
+            return None
+        gap = self.number - estimate if self.end == "high" else estimate - self.number
+        return further_rows(gap, abs(value[self.end] - estimate), rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,24 +186,35 @@ class Call:
     arguments: tuple[str | float, ...]
 
     def evaluate(self, facts: Facts) -> GateResult:
-        passed, observed, reason = FUNCTIONS[self.function].evaluate(facts, *self.arguments)
-        return GateResult(expression=self.expression, passed=passed, observed=observed, reason=reason)
+        passed, observed, reason, further = FUNCTIONS[self.function].evaluate(facts, *self.arguments)
+        return GateResult(
+            expression=self.expression,
+            passed=passed,
+            observed=observed,
+            reason=reason + _wanted(further),
+            further=further,
+        )
 
 
 Gate = Comparison | Call
+
+#: Passed, observed, reason, further: see `GateResult`.
+Found = tuple[bool, float | None, str, int | None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Function:
     """A gate that is more than one comparison.
 
-    `arguments`: what each argument is: the names allowed, or the word "number". `evaluate(facts, *arguments)`
-    returns whether the gate passed, the number it looked at, and the reason.
+    `arguments`: what each argument is: the names allowed, or the word "number"; the last `optional` of them may be left
+    out. `evaluate(facts, *arguments)` returns whether the gate passed, the number it looked at, the reason, and how
+    many further test rows would decide it, as `GateResult` has them.
     """
 
     example: str
     arguments: tuple[frozenset[str] | str, ...]
-    evaluate: Callable[..., tuple[bool, float | None, str]]
+    evaluate: Callable[..., Found]
+    optional: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,60 +223,120 @@ class _Paired:
 
     difference: float | None = None
     gain: float = 0.0
+    least: float | None = None
+    further: int | None = None
     significant: bool = False
     called: str = ""
     by: str = ""
     missing: str = ""
+    absent: bool = False
 
 
-def _paired(facts: Facts, other: str) -> _Paired:
+#: What a recipe lacks where there is no comparison.
+_WHERE = {"baseline": "is evaluate.baseline switched off?", "champion": "has the recipe a champion section?"}
+
+
+def _paired(facts: Facts, other: str, margin: float = 0.0) -> _Paired:
+    """`least` is the low end of the gain's interval; `further` the rows that bring it above -`margin`."""
     comparison = facts.get("comparisons", {}).get(other)
     if not isinstance(comparison, Mapping):
-        return _Paired(missing=f"the model was not compared with the {other} (is evaluate.{other} switched off?)")
+        return _Paired(missing=f"the model was not compared with the {other} ({_WHERE[other]})")
+    if comparison.get("absent") or comparison.get("missing"):
+        return _Paired(absent=comparison.get("absent") is True, missing=str(comparison.get("missing") or ""))
     metric = str(comparison.get("metric"))
     difference, why_not = _observe({"difference": comparison.get("difference")}, "difference", "value")
     if difference is None:
         return _Paired(missing=f"the comparison with the {other} has no result: {why_not}")
-    gain = -difference if metric in LOWER_IS_BETTER else difference
+    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
     chance = comparison.get("p_value")
+    ends = sorted(
+        sign * end for end in (comparison["difference"].get(name) for name in ("low", "high")) if end is not None
+    )
+    least, half = (ends[0], (ends[1] - ends[0]) / 2.0) if len(ends) == 2 else (None, 0.0)
+    rows = comparison.get("rows", facts.get("rows"))
     return _Paired(
         difference=difference,
-        gain=gain,
+        gain=sign * difference,
+        least=least,
+        further=further_rows(sign * difference + margin, half, rows) if isinstance(rows, int) else None,
         significant=comparison.get("significant") is True,
         called=f"the {other} ({comparison['name']})" if comparison.get("name") else f"the {other}",
-        by=f"{_show(abs(gain))} in {metric}" + (f" (p = {_show(chance)})" if isinstance(chance, int | float) else ""),
+        by=f"{_show(abs(difference))} in {metric}"
+        + (f" (p = {_show(chance)})" if isinstance(chance, int | float) else ""),
     )
 
 
-def beats(facts: Facts, other: str) -> tuple[bool, float | None, str]:
+def beats(facts: Facts, other: str) -> Found:
     """Whether the paired difference (model - other) favours the model and is significant."""
     found = _paired(facts, other)
     if found.difference is None:
-        return False, None, found.missing
+        return _without(found, other)
     if found.gain <= 0.0:
         verb = f"is better by {found.by}" if found.gain < 0.0 else f"is as good: {found.by}"
-        return False, found.difference, f"{found.called} {verb}"
+        return False, found.difference, f"{found.called} {verb}", None
     if not found.significant:
-        return False, found.difference, f"better than {found.called} by {found.by}, which may be chance"
-    return True, found.difference, f"better than {found.called} by {found.by}"
+        return False, found.difference, f"better than {found.called} by {found.by}, which may be chance", found.further
+    return True, found.difference, f"better than {found.called} by {found.by}", None
 
 
-def not_worse(facts: Facts, other: str) -> tuple[bool, float | None, str]:
-    """Whether the paired difference does not speak against the model: it is not significantly worse."""
-    found = _paired(facts, other)
+def not_worse(facts: Facts, other: str, margin: float | None = None) -> Found:
+    """Whether the paired difference does not speak against the model.
+
+    Without a margin: it is not significantly worse. With one it must be shown, not only not disproved: the low end of
+    the 95 % interval of the gain lies above -`margin` (a non-inferiority test at 2.5 %; Piaggio and others 2012, JAMA
+    308, 2594-2604).
+    """
+    found = _paired(facts, other, margin or 0.0)
     if found.difference is None:
-        return False, None, found.missing
+        return _without(found, other)
+    if margin is not None:
+        return _within(found, margin)
     if found.gain < 0.0 and found.significant:
-        return False, found.difference, f"{found.called} is better by {found.by}"
+        return False, found.difference, f"{found.called} is better by {found.by}", None
     if found.gain < 0.0:
-        return True, found.difference, f"{found.called} is better by {found.by}, which may be chance"
-    return True, found.difference, f"no worse than {found.called}: better by {found.by}"
+        return True, found.difference, f"{found.called} is better by {found.by}, which may be chance", None
+    return True, found.difference, f"no worse than {found.called}: better by {found.by}", None
 
+
+def _within(found: _Paired, margin: float) -> Found:
+    if found.least is None:
+        return False, found.difference, f"the difference to {found.called} has no interval", None
+    side = f"{'better' if found.gain >= 0.0 else 'worse'} than {found.called} by {found.by}"
+    if found.least > -margin:
+        return True, found.difference, f"{side}; worse by less than {_show(margin)} beyond doubt", None
+    may_be = f"{side}, and may be worse by {_show(-found.least)}, more than {_show(margin)}"
+    return False, found.difference, may_be, found.further
+
+
+def _without(found: _Paired, other: str) -> Found:
+    """There is nothing to compare with. While nothing is live, there is nothing that a release could make worse."""
+    if found.absent:
+        return True, None, f"there is no {other} yet, so nothing to be compared with", None
+    return False, None, found.missing, None
+
+
+_RIVALS = frozenset(_WHERE)
 
 FUNCTIONS: dict[str, Function] = {
-    "beats": Function(example="beats(baseline)", arguments=(frozenset({"baseline"}),), evaluate=beats),
-    "not_worse": Function(example="not_worse(baseline)", arguments=(frozenset({"baseline"}),), evaluate=not_worse),
+    "beats": Function(example="beats(baseline)", arguments=(_RIVALS,), evaluate=beats),
+    "not_worse": Function(
+        example="not_worse(champion, 0.005)", arguments=(_RIVALS, "number"), evaluate=not_worse, optional=1
+    ),
 }
+
+
+def asks_for(text: str, name: str) -> bool:
+    """Whether a gate has `name` among its arguments; one that cannot be read does not."""
+    call = _CALL.fullmatch(" ".join(text.split()))
+    return call is not None and name in [part.strip() for part in call["arguments"].split(",")]
+
+
+def verdict_of(results: Sequence[GateResult]) -> str:
+    """ "ship", "refused", or "undecided" where nothing but more test rows is lacking."""
+    failed = [result for result in results if not result.passed]
+    if not failed:
+        return "ship"
+    return "undecided" if all(result.further is not None for result in failed) else "refused"
 
 
 def parse(text: str) -> Gate:
@@ -285,18 +387,18 @@ def _parse_call(expression: str, name: str, arguments: str) -> Call:
         raise ValueError(f"the gate {expression!r} uses {name!r}, which is not known.{_nearest(name, FUNCTIONS)}")
     function = FUNCTIONS[name]
     given = [part.strip() for part in arguments.split(",")] if arguments.strip() else []
-    if len(given) != len(function.arguments):
+    if not len(function.arguments) - function.optional <= len(given) <= len(function.arguments):
         raise ValueError(f"the gate {expression!r} has {len(given)} arguments; write it like {function.example!r}")
     read: list[str | float] = []
-    for argument, kind in zip(given, function.arguments, strict=True):
+    for argument, kind in zip(given, function.arguments, strict=False):
         if isinstance(kind, frozenset):
             if argument not in kind:
                 raise ValueError(f"the gate {expression!r} names {argument!r}; known: {', '.join(sorted(kind))}")
             read.append(argument)
-        elif _NUMBER.fullmatch(argument) and math.isfinite(float(argument)):
+        elif _NUMBER.fullmatch(argument) and math.isfinite(float(argument)) and float(argument) >= 0.0:
             read.append(float(argument))
         else:
-            raise ValueError(f"the gate {expression!r} gives {argument!r} where a number is expected")
+            raise ValueError(f"the gate {expression!r} gives {argument!r} where a number of at least 0 is expected")
     return Call(expression=expression, function=name, arguments=tuple(read))
 
 
@@ -327,6 +429,10 @@ def _measured_on(value: object) -> str:
     """On how many texts, for a fact that says so because they are not the test rows."""
     rows = value.get("rows") if isinstance(value, Mapping) else None
     return f" on {rows:,} held-out texts" if isinstance(rows, int) else ""
+
+
+def _wanted(further: int | None) -> str:
+    return "" if further is None else f"; about {further:,} more test rows would tell"
 
 
 def _show(number: float) -> str:

@@ -173,6 +173,12 @@ class Registry:
         """The version that is live, or None before the first promotion."""
         return self.alias("champion")
 
+    def line(self) -> list[Version]:
+        """The champion and those that were champions before it, newest first; a rollback takes one away."""
+        state = self._alias("champion")
+        numbers = [] if state is None else [state["version"], *reversed(state["previous"])]
+        return [self._version(number) for number in numbers]
+
     def alias(self, alias: Alias) -> Version | None:
         """The version that `alias` points at, or None where it points nowhere yet."""
         state = self._alias(alias)

@@ -21,7 +21,8 @@ FORM = "form"
 def run(ctx: Context, config: ReleaseStage) -> None:
     """Write `release.json`, `README.md` (the model card) and `form/`.
 
-    A refused release ends the stage like one that ships: the verdict is its result.
+    A release that is refused, or for which the test rows are too few, ends the stage like one that ships: the verdict
+    is its result.
     """
     card = ctx.inputs["data"].json("card.json")
     checkpoint = ctx.inputs["train"].json("danlu.json")
@@ -29,10 +30,11 @@ def run(ctx: Context, config: ReleaseStage) -> None:
     evidence = ctx.inputs["evaluate"].json("evidence.json")
     speed = ctx.inputs["speed"].json("speed.json")
 
-    facts = gather(card=card, export=export, evidence=evidence, speed=speed)
+    champion = ctx.inputs["champion"].json("champion.json") if "champion" in ctx.inputs else None
+    facts = gather(card=card, export=export, evidence=evidence, speed=speed, champion=champion)
     expressions = config.release.gates or gates.defaults(config.task, str(export["ship"]))
     results = [gates.evaluate(gates.parse(text), facts) for text in expressions]
-    verdict = "ship" if all(result.passed for result in results) else "refused"
+    verdict = gates.verdict_of(results)
     for result in results:
         ctx.say(f"{'passed' if result.passed else 'FAILED'}  {result.expression}: {result.reason}")
 

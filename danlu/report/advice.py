@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from danlu.report.decisions import more_rows
 from danlu.report.numbers import count, number, one_line, percent
 
 Sentence = dict[str, str]
@@ -68,14 +69,20 @@ def doubt(numbers: Numbers) -> Sentence | None:
 
 def advice(numbers: Numbers) -> list[Sentence]:
     """What to do next, the surest first; empty where nothing needs to be done."""
-    points: tuple[Callable[[Numbers], Sentence | None], ...] = (_still_learning, _not_learned, _from_nothing, _few_rows)
+    points: tuple[Callable[[Numbers], Sentence | None], ...] = (
+        more_rows,
+        _still_learning,
+        _not_learned,
+        _from_nothing,
+        _few_rows,
+    )
     return [said for point in points if (said := point(numbers)) is not None]
 
 
 def _still_learning(numbers: Numbers) -> Sentence | None:
     """The best weights are the last ones, and the score before them was worse."""
     training = numbers["training"]
-    if numbers["verdict"] != "refused" or not training or training["stopped_early"]:
+    if numbers["verdict"] not in ("refused", "undecided") or not training or training["stopped_early"]:
         return None
     history, best = training["history"], training["best"]
     if len(history) < 2 or not best or best["step"] != history[-1]["step"]:

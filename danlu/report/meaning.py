@@ -6,6 +6,7 @@ Each point takes the summary and returns `{"en": ..., "zh": ...}`, or None where
 from __future__ import annotations
 
 from danlu.report.advice import is_cheap
+from danlu.report.decisions import abstention_sentence, calibration_hint, costs_sentence
 from danlu.report.numbers import count, milliseconds, number, one_line, percent, size
 from danlu.report.sentences import LOWER_IS_BETTER, Numbers, Sentence
 
@@ -15,7 +16,17 @@ _CALIBRATED = 0.05
 
 def meaning(numbers: Numbers) -> list[Sentence]:
     """What the verdict means for the people who will use the model, a point each."""
-    points = (_expect, _perplexity, _found, _confusion, _confidence, _baseline_point, _speed_point)
+    points = (
+        _expect,
+        _perplexity,
+        _found,
+        _confusion,
+        _confidence,
+        abstention_sentence,
+        costs_sentence,
+        _baseline_point,
+        _speed_point,
+    )
     return [said for point in points if (said := point(numbers)) is not None]
 
 
@@ -87,18 +98,20 @@ def _confidence(numbers: Numbers) -> Sentence | None:
     value = ((calibration or {}).get("ece") or {}).get("value")
     if calibration is None or value is None:
         return None
+    mend = calibration_hint(calibration)
     if value <= _CALIBRATED:
+        mend = mend if calibration.get("ece_without") else {"en": "", "zh": ""}
         return {
-            "en": f"Its confidence can be taken at its word: on average it is off by {percent(value)}.",
-            "zh": f"它说的把握可以当真：平均只偏 {percent(value)}。",
+            "en": f"Its confidence can be taken at its word: on average it is off by {percent(value)}.{mend['en']}",
+            "zh": f"它说的把握可以当真：平均只偏 {percent(value)}。{mend['zh']}",
         }
     bins = [entry for entry in calibration["bins"] if entry["rows"]]
     over = sum(entry["rows"] * (entry["confidence"] - entry["accuracy"]) for entry in bins) > 0
     return {
         "en": f"It is {'surer' if over else 'less sure'} than it should be: its confidence is off by "
-        f"{percent(value)} on average. Do not set thresholds on it without looking at the curve below.",
+        f"{percent(value)} on average. Do not set thresholds on it without looking at the curve below.{mend['en']}",
         "zh": f"它{'过于自信' if over else '不够自信'}：说的把握平均偏 {percent(value)}。"
-        "先看下面的曲线，再用它设阈值。",
+        f"先看下面的曲线，再用它设阈值。{mend['zh']}",
     }
 
 

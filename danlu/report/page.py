@@ -10,6 +10,7 @@ from typing import Any
 from danlu.core.lazy import need
 from danlu.core.store import write_atomically
 from danlu.report import numbers as show
+from danlu.report.decisions import slice_rows
 from danlu.report.files import report_file
 from danlu.report.folds import fold_rows
 from danlu.report.meaning import meaning
@@ -66,6 +67,7 @@ def page(summary: dict[str, Any], language: str = "en") -> str:
             training=_training(summary, said),
             study=_study(summary, said),
             fold_rows=fold_rows(summary),
+            slice_rows=slice_rows(summary),
             form_metrics=_form_metrics(summary),
             dropped=_dropped(summary),
             notes=training_notes(summary, said),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from danlu.core.lazy import need
-from danlu.report import found, search
+from danlu.report import abstained, found, search
 from danlu.report.drawing import (
     ACCENT,
     BAD,
@@ -288,6 +288,7 @@ PLOTS: dict[str, Callable[[dict[str, Any], Words], Plot | None]] = {
     "loss": loss,
     "confusion": confusion,
     "reliability": reliability,
+    "abstention": abstained.abstention,
     "scores": scores,
     "found": found.found,
     "cost": cost,

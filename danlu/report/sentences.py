@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from danlu.report.advice import is_cheap, never_said
+from danlu.report.decisions import compared_with, no_measure
 from danlu.report.numbers import count, moment, number, percent
 from danlu.report.words import stage_name, words
 
@@ -50,6 +51,22 @@ def _refused(numbers: Numbers) -> Sentence:
         f"{never['en']}",
         "zh": f"先别上线：{numbers['name']} 的 {len(gates)} 道门槛有 {len(failed)} 道没过（{'；'.join(failed)}）。"
         f"它{quality['zh']}{against['zh']}。{never['zh']}",
+    }
+
+
+def _undecided(numbers: Numbers) -> Sentence:
+    """Nothing speaks against it, but the test rows are too few to speak for it."""
+    open_ = [gate for gate in numbers["gates"] or [] if not gate["passed"]]
+    named, further = [gate["expression"] for gate in open_], count(max(gate["further"] for gate in open_))
+    quality, never = _quality(numbers), _never(numbers)
+    rows = count((numbers["evidence"] or {}).get("rows"))
+    return {
+        "en": f"Not enough data to decide: {numbers['name']} {quality['en']}, but {rows} test texts are too few to "
+        f"show that it passes {'; '.join(named)}. If it is as good as it looks, about {further} more would show it."
+        f"{never['en']}",
+        "zh": f"数据不够，还下不了结论：{numbers['name']} {quality['zh']}，但 {rows} 条测试文本太少，"
+        f"证明不了它过得了 {'；'.join(named)}。如果它真有看上去这么好，再加大约 {further} 条测试文本就能看清。"
+        f"{never['zh']}",
     }
 
 
@@ -147,7 +164,7 @@ def later_sentence(numbers: Numbers) -> Sentence | None:
     }
 
 
-_BY_VERDICT = {"ship": _ship, "refused": _refused, "stopped": _stopped}
+_BY_VERDICT = {"ship": _ship, "refused": _refused, "undecided": _undecided, "stopped": _stopped}
 
 
 def _quality(numbers: Numbers) -> Sentence:
@@ -282,8 +299,9 @@ def gate_sentence(gate: dict[str, Any], numbers: Numbers) -> Sentence:
     english = str(gate["reason"] or number(gate["observed"]))
     name = re.split(r"[^\w]", gate["expression"].strip())[0]
     if gate["observed"] is None:
-        return {"en": english, "zh": "没有可用的测量结果"}
-    return {"en": english, "zh": _GATES.get(name, _observed)(gate, numbers)}
+        return {"en": english, "zh": no_measure(gate)}
+    wanted = f"；再加大约 {count(gate['further'])} 条测试文本才看得清" if gate.get("further") else ""
+    return {"en": english, "zh": _GATES.get(name, _observed)(gate, numbers) + wanted}
 
 
 #: The end of a gate that compares: its sign and its number.
@@ -305,15 +323,14 @@ def _parity(gate: dict[str, Any], numbers: Numbers) -> str:
 
 
 def _beats(gate: dict[str, Any], numbers: Numbers) -> str:
-    baseline = numbers["baseline"] or {}
-    comparison = baseline.get("comparison")
+    called, comparison = compared_with(gate, numbers)
     if not comparison:
         return _observed(gate, numbers)
     metric = comparison["metric"]
     gain = -gate["observed"] if metric in LOWER_IS_BETTER else gate["observed"]
     chance = comparison.get("p_value")
     by = words("zh").get(metric, metric) + ("" if chance is None else f"，p = {number(chance)}")
-    name, apart = f"基线（{baseline['name']}）", number(abs(gain))
+    name, apart = called["zh"], number(abs(gain))
     if gain < 0:
         return f"{name}反而好 {apart}（{by}）"
     if gain == 0:

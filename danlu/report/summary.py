@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from danlu.core.artifact import RECORD, Artifact, Record
 from danlu.core.store import Workspace
 from danlu.report.advice import advice, doubt
+from danlu.report.decisions import abstention_sentence, champion_sentence, slices_sentence
 from danlu.report.folds import folds_sentence
 from danlu.report.sentences import is_better, later_sentence, naive_sentence, verdict_sentence
 
@@ -39,6 +40,9 @@ _EVIDENCE_KEYS = (
     "per_class",
     "confusion",
     "calibration",
+    "abstention",
+    "costs",
+    "slices",
     "worst",
     "queries",
     "pool",
@@ -81,6 +85,7 @@ def summary(run: dict[str, Any], workspace: Workspace, later: dict[str, Any] | N
     export = _json(found, "compress", "export.json")
     evidence = _json(found, "evaluate", "evidence.json")
     speed = _json(found, "speed", "speed.json")
+    champion = _json(found, "champion", "champion.json")
     release = _json(found, "release", "release.json")
     numbers: dict[str, Any] = {
         "name": run["name"],
@@ -96,6 +101,7 @@ def summary(run: dict[str, Any], workspace: Workspace, later: dict[str, Any] | N
         "data": _only(card, _DATA_KEYS, splits=_PARTS),
         "evidence": _only(evidence, _EVIDENCE_KEYS, scores=_SCORES),
         "baseline": evidence and evidence.get("baseline"),
+        "champion": champion,
         "naive": (evidence or {}).get("naive") or (card or {}).get("naive"),
         "speed": speed,
         "forms": _forms(export, evidence, speed),
@@ -113,6 +119,9 @@ def summary(run: dict[str, Any], workspace: Workspace, later: dict[str, Any] | N
         "advice": advice(numbers),
         "sentence": verdict_sentence(numbers),
         "naive_sentence": naive_sentence(numbers),
+        "champion_sentence": champion_sentence(numbers),
+        "abstention_sentence": abstention_sentence(numbers),
+        "slices_sentence": slices_sentence(numbers),
         "folds_sentence": folds_sentence(numbers),
         "later_sentence": later_sentence(numbers),
     }

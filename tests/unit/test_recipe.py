@@ -157,3 +157,27 @@ def test_a_recipe_that_is_not_there_is_not_taken_for_one_that_only_ends_alike(tm
         load_recipe(tmp_path / "nothing.yaml")
     with pytest.raises(RecipeError, match=r"Did you mean '.*profile\.yaml'"):
         load_recipe(tmp_path / "profil.yaml")
+
+
+def test_a_gate_that_names_the_champion_asks_for_the_comparison() -> None:
+    asked = 'release: {gates: ["not_worse(champion, 0.005)"]}\n'
+    found = parse_recipe(CHAMPION + asked)
+    assert found.champion is not None and found.champion.name == "mine"
+    assert parse_recipe(CHAMPION).champion is None
+    other = parse_recipe(CHAMPION + asked + "champion: {name: other}\n")
+    assert other.champion is not None and other.champion.name == "other"
+    again = Recipe.model_validate_json(found.model_dump_json())
+    assert again == found
+    with pytest.raises(RecipeError, match="champion is of a classifier's answers; the task is generate"):
+        parse_recipe(CHAMPION.replace("classify", "generate") + asked)
+    with pytest.raises(RecipeError, match="evaluate.slices"):
+        parse_recipe(CHAMPION.replace("classify", "generate") + "evaluate: {slices: [length > 3]}\n")
+    with pytest.raises(RecipeError, match=r"5: .*Did you mean 'length'"):
+        parse_recipe(CHAMPION + "evaluate: {slices: [lenght > 3]}\n")
+
+
+CHAMPION = """name: mine
+task: classify
+data: {sources: [{path: a.csv}], label: label}
+model: {scratch: {}}
+"""

@@ -12,6 +12,8 @@ from typing import get_args
 
 import numpy as np
 import onnx
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 
 from danlu.compress.config import FormName
@@ -169,3 +171,38 @@ def test_parity_counts_changed_labels_and_differences() -> None:
     assert none["disagreement_high"] == pytest.approx(1 - 0.025 ** (1 / 4))  # no difference seen is not none there
     assert got["max_difference"] == pytest.approx(0.2)
     assert got["mean_difference"] == pytest.approx((0.1 + 0.2) / 4)
+
+
+def test_a_calibrated_export_divides_logits_by_a_temperature_fitted_on_validation_rows(
+    classify_export: Path, tmp_path: Path
+) -> None:
+    """Each form has it, answers by it, keeps its labels, and is still compared with the checkpoint as it is served."""
+    rows = tiny.texts(300, seed=9)
+    plain = load(classify_export / "forms" / "torch", 1)
+    before = plain.predict(rows)
+    # Labels that come true by the square root of what the model says: it is twice too sure, in logits.
+    honest = before**0.5 / (before**0.5).sum(axis=1, keepdims=True)
+    draws = np.random.default_rng(3).random((len(rows), 1))
+    truth = [tiny.LABELS[k] for k in np.minimum((honest.cumsum(axis=1) < draws).sum(axis=1), 2)]
+    folder = tmp_path / "corpus" / "validation"
+    folder.mkdir(parents=True)
+    ids = [f"{place:03}" for place in range(len(rows))]
+    parquet.write_table(pa.table({"id": ids, "text": rows, "label": truth}), folder / "part-0.parquet")
+    checkpoint = classify_export.parent / "checkpoint"
+    made = tiny.run_compress(tmp_path, checkpoint, tmp_path / "corpus", ["torch", "onnx"], calibrate=True)
+    temperature = read(made / "forms" / "torch" / "form.json")["temperature"]
+    assert temperature == pytest.approx(2.0, rel=0.25)
+    assert read(made / "forms" / "onnx" / "form.json")["temperature"] == temperature
+    after = load(made / "forms" / "onnx", 1).predict(rows)
+    expected = before ** (1 / temperature)
+    assert after == pytest.approx(expected / expected.sum(axis=1, keepdims=True), abs=1e-5)
+    assert (after.argmax(axis=1) == before.argmax(axis=1)).all()
+    for form in read(made / "export.json")["forms"].values():
+        assert form["parity"]["disagreement"] == 0
+        assert form["parity"]["max_difference"] < 1e-5
+
+
+def test_too_few_validation_rows_change_nothing(classify_export: Path, tmp_path: Path) -> None:
+    corpus = classify_export.parent / "corpus"
+    made = tiny.run_compress(tmp_path, classify_export.parent / "checkpoint", corpus, ["torch"], calibrate=True)
+    assert read(made / "forms" / "torch" / "form.json")["temperature"] == 1.0

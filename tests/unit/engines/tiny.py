@@ -127,12 +127,12 @@ def write_corpus(folder: Path, rows: list[str]) -> Path:
     return folder
 
 
-def run_compress(folder: Path, checkpoint: Path, corpus: Path, forms: list[str]) -> Path:
+def run_compress(folder: Path, checkpoint: Path, corpus: Path, forms: list[str], **more: Any) -> Path:
     """Run the compress stage; returns its artifact's folder."""
     task = json.loads((checkpoint / "danlu.json").read_text(encoding="utf-8"))["task"]
     inputs = {"train": as_artifact(checkpoint, "train"), "data": as_artifact(corpus, "data")}
     context = make_context(folder, stage="compress", inputs=inputs)
-    compress = {"forms": forms, "ship": forms[0], "parity_rows": 40}
+    compress = {"forms": forms, "ship": forms[0], "parity_rows": 40} | more
     run(context, CompressStage.model_validate({"task": task, "compress": compress}))
     return context.out
 

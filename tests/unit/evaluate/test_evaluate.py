@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ def test_evidence_has_everything_that_later_rooms_read(classified: tuple[Context
     assert evidence["leaked_rows"] == 0
     assert set(evidence["per_class"]) == set(tiny.LABELS)
     assert evidence["calibration"]["ece"] == evidence["scores"]["ece"]
+    assert (evidence["calibration"]["temperature"], evidence["calibration"]["ece_without"]) == (1.0, None)
     assert set(evidence["forms"]) == {"torch", "onnx", "onnx-int8"}
     for form in evidence["forms"].values():
         assert set(form["scores"]) == {"accuracy", "macro_f1"}
@@ -265,3 +267,61 @@ def test_the_ngram_baseline_foresees_the_same_events(read: tuple[Context, Any], 
     # Random weights: the model needs more bits, and clearly so.
     assert baseline["comparison"]["difference"]["low"] > 0
     assert baseline["rows"] == baseline["all_rows"]["rows"] == 200
+
+
+def test_slices_and_abstention_are_of_the_same_answers(
+    tmp_path: Path, corpus: Artifact, classify_export: Artifact
+) -> None:
+    asked = ["length > 40", 'label == "good"', "time > 3"]
+    config = settings("classify", slices=asked, slice_rows=5, baseline=False)
+    context, evidence = evaluated(tmp_path, corpus, classify_export, config)
+    table = parquet.read_table(context.out / "predictions.parquet").to_pydict()
+    hits = np.array(table["label"]) == np.array(table["predicted"])
+    test = read_part(corpus, "test")
+    long, good, timed = evidence["slices"]["asked"]
+    mask = np.array([len(text) > 40 for text in test.texts])
+    assert (long["slice"], long["rows"]) == ("length > 40", mask.sum())
+    assert long["accuracy"]["value"] == pytest.approx(hits[mask].mean())
+    assert good["accuracy"]["value"] == pytest.approx(evidence["per_class"]["good"]["recall"]["value"])
+    assert (timed["rows"], timed["accuracy"]) == (0, None)
+    assert any("'time'" in text for text in context.emit.texts("warn"))  # type: ignore[attr-defined]
+    assert evidence["slices"]["searched"] > 0
+    last = evidence["abstention"][-1]
+    assert (last["coverage"], last["rows"]) == (1.0, 90)
+    assert last["accuracy"]["value"] == pytest.approx(evidence["scores"]["accuracy"]["value"])
+
+
+def test_a_temperature_of_the_form_is_evaluated_and_what_it_would_be_without(
+    tmp_path: Path, corpus: Artifact, classify_export: Artifact, classified: tuple[Context, Any]
+) -> None:
+    """The evidence is about the probabilities that are served; those without the temperature are found again."""
+    shutil.copytree(classify_export.folder, tmp_path / "export")
+    form = tmp_path / "export" / "forms" / "torch" / "form.json"
+    write_json(form, json.loads(form.read_text(encoding="utf-8")) | {"temperature": 2.0})
+    config = settings("classify", worst_rows=5)
+    _, evidence = evaluated(tmp_path, corpus, as_artifact(tmp_path / "export", "compress"), config)
+    plain = classified[1]
+    assert evidence["scores"]["accuracy"] == plain["scores"]["accuracy"]
+    assert evidence["scores"]["ece"]["value"] != pytest.approx(plain["scores"]["ece"]["value"], abs=1e-3)
+    assert evidence["calibration"]["ece_without"]["value"] == pytest.approx(plain["scores"]["ece"]["value"], abs=1e-4)
+
+
+def test_when_to_ask_a_person_is_chosen_on_validation_rows(
+    tmp_path: Path, corpus: Artifact, classify_export: Artifact
+) -> None:
+    costs = {"mistake": 2.0, "person": 1.5, "mistakes": {"good": {"bad": 3.0}}}
+    config = settings("classify", costs=costs, baseline=False)
+    context, evidence = evaluated(tmp_path / "a", corpus, classify_export, config)
+    found = evidence["costs"]
+    table = parquet.read_table(context.out / "predictions.parquet").to_pydict()
+    paid = [
+        0.0 if truth == said else 3.0 if (truth, said) == ("good", "bad") else 2.0
+        for truth, said in zip(table["label"], table["predicted"], strict=True)
+    ]
+    assert found["validation_rows"] == 30
+    assert found["model"]["value"] == pytest.approx(np.mean(paid))
+    sure = [found["threshold"] is not None and max(row) >= found["threshold"] for row in table["probabilities"]]
+    assert found["cost"]["value"] == pytest.approx(np.mean(np.where(sure, paid, 1.5)))
+    wrong = settings("classify", costs={"mistake": 1.0, "person": 1.0, "mistakes": {"god": {"bad": 1.0}}})
+    with pytest.raises(UserError, match="'god' is no label here"):
+        evaluated(tmp_path / "b", corpus, classify_export, wrong)

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from danlu.core.tasks import TASKS
-from danlu.release.gates import DEFAULTS, FACTS, FUNCTIONS, defaults, evaluate, parse
+from danlu.release.gates import DEFAULTS, FACTS, FUNCTIONS, asks_for, defaults, evaluate, parse, verdict_of
 
 SCORE = {"value": 0.72, "low": 0.64, "high": 0.80}
 FACTS_HERE: dict[str, Any] = {
@@ -126,7 +126,10 @@ def test_beats_without_a_comparison_fails_and_says_why() -> None:
         ("macrof1 >= 0.7", "Did you mean 'macro_f1'"),
         ("xyz >= 0.7", "Known: accuracy, macro_f1"),
         ("beat(baseline)", "Did you mean 'beats'"),
-        ("beats(champion)", "known: baseline"),
+        ("beats(challenger)", "known: baseline, champion"),
+        ("not_worse(champion, five)", "a number of at least 0"),
+        ("not_worse(champion, -0.1)", "a number of at least 0"),
+        ("not_worse(champion, 0.1, 0.2)", r"write it like 'not_worse\(champion, 0\.005\)'"),
         ("beats()", r"write it like 'beats\(baseline\)'"),
         ("macro_f1 >= 70", r"did you mean 0\.7\?"),
         ("macro_f1 >= 70%", "not a plain number"),
@@ -145,6 +148,91 @@ def test_beats_without_a_comparison_fails_and_says_why() -> None:
 def test_a_mistake_is_named(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse(text)
+
+
+def paired(difference: float, half: float, metric: str = "macro_f1", **more: Any) -> dict[str, Any]:
+    score = {"value": difference, "low": difference - half, "high": difference + half}
+    significant = abs(difference) > half
+    found = {"metric": metric, "difference": score, "p_value": 0.5, "significant": significant, "name": "version 3"}
+    return {"rows": 400, "comparisons": {"champion": found | more}}
+
+
+@pytest.mark.parametrize(
+    ("difference", "half", "metric", "passed"),
+    [
+        (0.01, 0.012, "macro_f1", True),
+        (-0.001, 0.003, "macro_f1", True),
+        (-0.001, 0.0045, "macro_f1", False),
+        (-0.02, 0.001, "macro_f1", False),
+        (0.001, 0.003, "bits_per_character", True),
+        (0.004, 0.003, "bits_per_character", False),
+    ],
+)
+def test_not_worse_by_a_margin_must_be_shown(difference: float, half: float, metric: str, passed: bool) -> None:
+    result = evaluate(parse("not_worse(champion, 0.005)"), paired(difference, half, metric))
+    assert result.passed is passed
+    assert "version 3" in result.reason
+    # Data are what lacks where the difference itself is within the margin.
+    assert (result.further is not None) == (not passed and abs(difference) < 0.005)
+
+
+def test_while_nothing_is_live_there_is_nothing_to_beat() -> None:
+    for text in ("beats(champion)", "not_worse(champion)", "not_worse(champion, 0.005)"):
+        result = evaluate(parse(text), {"comparisons": {"champion": {"absent": True}}})
+        assert (result.passed, result.observed) == (True, None)
+        assert "no champion yet" in result.reason
+        refused = evaluate(parse(text), {"comparisons": {"champion": {"missing": "its files are gone"}}})
+        assert (refused.passed, refused.reason, refused.further) == (False, "its files are gone", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "further"),
+    [
+        ("macro_f1.low >= 0.70", True),
+        ("macro_f1.low > 0.70", True),
+        ("macro_f1.low >= 0.73", False),  # the estimate fails as well
+        ("macro_f1 >= 0.73", False),
+        ("macro_f1.high <= 0.75", True),
+        ("parity.high <= 0.01", False),  # not measured on the test rows
+        ("leaked_rows != 0", False),
+    ],
+)
+def test_what_only_more_rows_can_tell_says_how_many(text: str, further: bool) -> None:
+    here = FACTS_HERE | {"rows": 300, "parity": {"value": 0.0, "low": 0.0, "high": 0.02, "rows": 200}}
+    result = evaluate(parse(text), here)
+    assert not result.passed
+    assert (result.further is not None) is further
+    assert ("more test rows" in result.reason) is further
+    assert evaluate(parse(text), here | {"rows": None}).further is None
+
+
+def test_the_rows_that_a_bound_lacks_are_those_of_the_power_analysis() -> None:
+    result = evaluate(parse("macro_f1.low >= 0.70"), FACTS_HERE | {"rows": 300})
+    needed = 300 * (0.08 / 0.02 * (1.959964 + 0.841621) / 1.959964) ** 2
+    assert result.further == pytest.approx(needed - 300, rel=0.02)
+    beats = evaluate(parse("beats(champion)"), paired(0.01, 0.02))
+    assert beats.further == pytest.approx(400 * (2 * 2.801585 / 1.959964) ** 2 - 400, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("texts", "verdict"),
+    [
+        (["macro_f1 >= 0.7"], "ship"),
+        (["macro_f1 >= 0.7", "macro_f1.low >= 0.7"], "undecided"),
+        (["leaked_rows != 0", "macro_f1.low >= 0.7"], "refused"),
+        (["macro_f1 >= 0.8"], "refused"),
+        ([], "ship"),
+    ],
+)
+def test_the_verdict_is_open_only_where_nothing_but_rows_is_lacking(texts: list[str], verdict: str) -> None:
+    facts = FACTS_HERE | {"rows": 300}
+    assert verdict_of([evaluate(parse(text), facts) for text in texts]) == verdict
+
+
+def test_which_gates_ask_for_the_champion() -> None:
+    assert asks_for("not_worse( champion , 0.005)", "champion")
+    assert not asks_for("beats(baseline)", "champion")
+    assert not asks_for("champion >= 3", "champion")
 
 
 PIECES = st.sampled_from(

@@ -171,14 +171,24 @@ def test_where_there_are_no_hard_links_the_form_is_copied(tmp_path: Path, monkey
 
 
 def test_one_gate_that_fails_refuses_and_the_card_says_so(tmp_path: Path) -> None:
-    made = release(tmp_path, artifacts(), ["macro_f1 >= 0.70", "macro_f1.low >= 0.74", "worst_class_f1 >= 0.6"])
+    made = release(tmp_path, artifacts(), ["macro_f1 >= 0.70", "macro_f1.low >= 0.76", "worst_class_f1 >= 0.6"])
     verdict = made.json("release.json")
     assert verdict["verdict"] == "refused"
     assert [gate["passed"] for gate in verdict["gates"]] == [True, False, True]
     assert verdict["gates"][2]["observed"] == 0.65
-    assert "**Refused.** 1 of 3 gates failed: `macro_f1.low >= 0.74`" in (made / "README.md").read_text(
+    assert "**Refused.** 1 of 3 gates failed: `macro_f1.low >= 0.76`" in (made / "README.md").read_text(
         encoding="utf-8"
     )
+
+
+def test_where_only_test_rows_are_lacking_the_verdict_is_open_and_the_card_says_how_many(tmp_path: Path) -> None:
+    made = release(tmp_path, artifacts(), ["macro_f1.low >= 0.74", "parity <= 0.01"])
+    verdict = made.json("release.json")
+    assert verdict["verdict"] == "undecided"
+    further = verdict["gates"][0]["further"]
+    assert further == pytest.approx(100 * (2 * 2.801585 / 1.959964) ** 2 - 100, rel=0.02)
+    text = (made / "README.md").read_text(encoding="utf-8")
+    assert f"**Not enough data.** The test rows do not decide `macro_f1.low >= 0.74`; about {further:,} more" in text
 
 
 def test_parity_has_an_interval_and_says_on_how_many_texts(tmp_path: Path) -> None:

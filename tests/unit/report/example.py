@@ -102,6 +102,23 @@ def classify_evidence(labels: list[str]) -> dict[str, Any]:
                 for index in range(10)
             ],
         },
+        "abstention": [
+            {"coverage": 0.5, "rows": 1_818, "threshold": 0.97, "accuracy": score(0.93)},
+            {"coverage": 0.8, "rows": 2_910, "threshold": 0.71, "accuracy": score(0.861)},
+            {"coverage": 1.0, "rows": 3_637, "threshold": 0.34, "accuracy": score(0.773)},
+        ],
+        "slices": {
+            "fewest_rows": 30,
+            "searched": 61,
+            "asked": [
+                {"slice": 'source == "<b>"', "rows": 12, "accuracy": None, "elsewhere": None}
+                | {"p_value": None, "significant": False},
+            ],
+            "found": [
+                {"slice": "length <= 20", "rows": 700, "accuracy": score(0.64), "elsewhere": 0.8}
+                | {"p_value": 0.0002, "significant": True},
+            ],
+        },
         "baseline": {
             "name": "TF-IDF + logistic regression",
             "rows": 6_400,

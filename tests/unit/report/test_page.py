@@ -84,7 +84,7 @@ def test_texts_and_labels_are_escaped(whole: tuple[dict[str, Any], str]) -> None
 
 def test_has_all_plots_and_no_id_twice(whole: tuple[dict[str, Any], str]) -> None:
     read = Reader(whole[1])
-    assert read.tags["svg"] == 6
+    assert read.tags["svg"] == 7
     assert [name for name, times in read.ids.items() if times > 1] == []
 
 
@@ -124,7 +124,7 @@ def test_generate_has_a_page(tmp_path: Path) -> None:
 
 def test_many_and_long_labels(tmp_path: Path) -> None:
     labels = [f"标签 {index} " + "x" * 40 for index in range(24)]
-    assert Reader(drawn(tmp_path, labels=labels)).tags["svg"] == 6
+    assert Reader(drawn(tmp_path, labels=labels)).tags["svg"] == 7
 
 
 def test_written_where_the_run_is(tmp_path: Path) -> None:
