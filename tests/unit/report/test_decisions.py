@@ -10,8 +10,9 @@ import pytest
 from danlu.core.artifact import write_json
 from danlu.core.store import Workspace
 from danlu.report.decisions import champion_sentence
+from danlu.report.meaning import meaning
 from danlu.report.page import page
-from danlu.report.sentences import gate_sentence, meaning
+from danlu.report.sentences import gate_sentence
 from danlu.report.summary import summary
 from tests.unit.report.example import make_run, score
 
