@@ -29,12 +29,15 @@ _RELEASE = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]{0,63})(?:@(?P<version>champ
 _OPENAI = "https://api.openai.com/v1"
 
 #: What an entrant may be, for messages.
-EXPECTED = "Expected NAME, NAME@champion, NAME@2, endpoint:URL#MODEL, openai:MODEL, or a file of predictions such as answers.csv."
+EXPECTED = (
+    "Expected NAME, NAME@champion, NAME@2, endpoint:URL#MODEL, openai:MODEL, or a file of predictions such as "
+    "answers.csv."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """A released model. `corpus` is what it was trained on, None where that is gone; `facts` are what is known of it."""
+    """A released model. `corpus` is what it was trained on, None where that is gone; `facts`: what else is known."""
 
     name: str
     version: Version

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from danlu.compare.config import CompareConfig
-from danlu.compare.entrants import Entrant, EndpointModel, Kind, Release
+from danlu.compare.entrants import EndpointModel, Entrant, Kind, Release
 from danlu.compare.local import Rates, Used
 from danlu.compare.notes import Note, note
 from danlu.core.context import Context

@@ -19,7 +19,7 @@ Answers = TypeVar("Answers")
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """What energy and this machine cost. `kwh_price`: USD. `machine_price`: USD an hour; None counts electricity alone."""
+    """What a kWh costs in USD, and what this machine costs an hour, where None counts electricity alone."""
 
     kwh_price: float
     watts_per_core: float
@@ -74,5 +74,6 @@ def must_be_numbers(name: str, values: np.ndarray) -> None:
     wrong = int((~np.isfinite(values).reshape(len(values), -1)).any(axis=1).sum())
     if wrong:
         raise UserError(
-            f"{name} answers {wrong:,} of {len(values):,} rows with something that is no number, and cannot be compared."
+            f"{name} answers {wrong:,} of {len(values):,} rows with something that is no number; such a model cannot "
+            "be compared."
         )

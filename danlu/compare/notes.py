@@ -22,8 +22,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "不知道 {name} 是否拿这些行训练过。",
     ),
     "chosen_on": (
-        "{rows} of {total} rows, or ones nearly equal, were in the validation part by which the checkpoint of {name} was "
-        "chosen.",
+        "{rows} of {total} rows, or ones nearly equal, were in the validation part that the checkpoint of {name} was "
+        "chosen by.",
         "{total} 行里有 {rows} 行（或几乎相同的）在 {name} 用来挑选检查点的验证部分里。",
     ),
     "corpus_gone": (

@@ -133,7 +133,7 @@ def _nothing(file: File, rows: int, key: str, part: Part, by_id: bool) -> str:
     ours = (part.ids if by_id else part.texts)[:_SHOWN]
     shown = ", ".join(repr(value[:40]) for value in ours)
     return (
-        f"None of the {rows:,} rows of {file.name} is among the {len(part):,} rows to compare on: its column {key!r} was "
-        f"matched with values such as {shown}. `danlu compare --on RUN --rows-out rows.csv` writes the rows to be "
+        f"None of the {rows:,} rows of {file.name} is among the {len(part):,} rows to compare on: its column {key!r} "
+        f"was matched with values such as {shown}. `danlu compare --on RUN --rows-out rows.csv` writes the rows to be "
         "answered, with their ids."
     )

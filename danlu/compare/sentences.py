@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -76,10 +77,10 @@ def _p(chance: float | None) -> str:
 
 
 def dollars(usd: float | None) -> str:
-    """US dollars in two digits, also where that is a tiny part of a cent: $1.8, $0.00012."""
+    """US dollars in two digits, also where that is a tiny part of a cent: $1.80, $0.000012."""
     if usd is None or usd == 0 or usd >= 0.01:
         return show.money(usd)
-    return f"${usd:.2g}" if usd >= 1e-4 else f"${usd:.1e}"
+    return f"${usd:.{1 - math.floor(math.log10(usd))}f}"
 
 
 def headline(table: Mapping[str, Any]) -> dict[str, str]:

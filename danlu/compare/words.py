@@ -39,8 +39,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     "notes": ("What was not comparable, and what to know", "哪些无法比较，以及须知"),
     "plot": ("{metric} with 95% intervals", "{metric}及 95% 区间"),
     "plot_caption": (
-        "A dot is a score, its line the 95% interval. The band is the interval of {first}. Whether two differ is told by "
-        "the paired difference, not by whether their lines overlap.",
+        "A dot is a score, its line the 95% interval. The band is the interval of {first}. Whether two differ is told "
+        "by the paired difference, not by whether their lines overlap.",
         "点是分数，线是 95% 区间，色带是 {first} 的区间。两者是否不同要看成对差异，而不是看线是否重叠。",
     ),
     "lower": ("less is better", "越小越好"),
@@ -48,8 +48,8 @@ _WORDS: dict[str, tuple[str, str]] = {
         "Differences are paired: all models answered the same rows. Intervals are 95 % bootstrap intervals of one "
         "comparison each; p-values are corrected by Holm for {many} of them, and below {level} a difference is called "
         "clear.",
-        "差异是成对的：所有模型回答的是同样的行。区间是单次比较的 95% 自助法区间；p 值按 Holm 法对 {many} 次比较作了校正，"
-        "低于 {level} 才称为明显。",
+        "差异是成对的：所有模型回答的是同样的行。区间是单次比较的 95% 自助法区间；p 值按 Holm 法对 {many} 次比较"
+        "作了校正，低于 {level} 才称为明显。",
     ),
 }
 

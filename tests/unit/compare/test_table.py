@@ -1,4 +1,4 @@
-"""Releases and files side by side: numbers that can be counted by hand, and what is said of rows that do not compare."""
+"""Releases and files side by side: numbers counted by hand, and what is said of rows that do not compare."""
 
 from __future__ import annotations
 
