@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from danlu.cli.output import complete_names, console, json_option, print_json, workspace_option
-from danlu.core.errors import UserError, first_line
+from danlu.core.errors import Interrupted, UserError, first_line
 
 if TYPE_CHECKING:
     from danlu.compare.config import CompareConfig
@@ -92,8 +92,11 @@ def compare(
         return
     from danlu.cli.display import display
 
-    with display(console(stderr=True), quiet=as_json) as shown:
-        table = api.compare(models, on=run, workspace=workspace, config=config, observer=shown)
+    try:
+        with display(console(stderr=True), quiet=as_json) as shown:
+            table = api.compare(models, on=run, workspace=workspace, config=config, observer=shown)
+    except KeyboardInterrupt:
+        raise Interrupted("Stopped. The answers that came are kept: the same command asks for the others.") from None
     if out is not None:
         api.write_comparison(table, out, language=lang)
         click.echo(f"Page: {out}", err=as_json)

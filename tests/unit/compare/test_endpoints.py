@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -190,3 +195,28 @@ def test_two_endpoints_may_be_compared_without_a_release(
     names = [f"endpoint:{server.url}#m", f"endpoint:{server.url}#n"]
     table = api.compare(names, on="shop", workspace=workspace.root, config=config())
     assert table["entrants"][1]["comparison"]["difference"]["value"] == 0.0
+
+
+def test_ctrl_c_loses_no_answer(workspace: Workspace, server: ChatServer) -> None:
+    def slowly(body: dict[str, Any]) -> tuple[str, str]:
+        time.sleep(0.05)
+        return knows_great(body)
+
+    server.rule = slowly
+    names = [f"endpoint:{server.url}#m", f"endpoint:{server.url}#n"]
+    command = [sys.executable, "-m", "danlu", "compare", *names, "--on", "shop", "--workspace", str(workspace.root)]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ}
+    ) as run:
+        until = time.monotonic() + 120
+        while len(server.requests) < 20 and time.monotonic() < until:
+            time.sleep(0.01)
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=60)
+    assert run.returncode == 130, said
+    assert "The answers that came are kept" in said and "Traceback" not in said
+    before = len(server.requests)
+    assert 20 <= before < 120
+    table = api.compare(names, on="shop", workspace=workspace.root, config=config())
+    assert len(server.requests) == 120
+    assert table["rows"] == 60
