@@ -332,7 +332,7 @@ def compare(
     from danlu.compare.table import compare as made
 
     run = judged_run(on, workspace=workspace)
-    return made(models, run, Workspace(Path(workspace)), config or CompareConfig.model_validate({}), observer or ignore)
+    return made(models, run, Workspace(Path(workspace)), config or CompareConfig(), observer or ignore)
 
 
 def write_compare_rows(
@@ -343,7 +343,7 @@ def write_compare_rows(
     from danlu.compare.table import write_rows
 
     run = judged_run(on, workspace=workspace)
-    return write_rows(run, Workspace(Path(workspace)), config or CompareConfig.model_validate({}), Path(path))
+    return write_rows(run, Workspace(Path(workspace)), config or CompareConfig(), Path(path))
 
 
 def write_comparison(comparison: dict[str, Any], path: str | Path, *, language: Language = "en") -> Path:

@@ -38,13 +38,15 @@ class ClassifyJudge:
     takes: frozenset[Kind] = frozenset(("release", "endpoint", "file"))
 
     def __init__(self, setting: Setting) -> None:
+        """Raises `UserError` for a release that knows none of the run's labels."""
         self._setting = setting
         known = {label for entrant in setting.entrants for label in _labels_of(entrant)}
         self._labels = [*setting.labels, *sorted(known - set(setting.labels))]
         self._truth = np.array([self._labels.index(label) for label in setting.rows.labels], dtype=np.int64)
+        self._notes = {each.name: self._other_labels(each) for each in setting.entrants if isinstance(each, Release)}
 
     def answered(self, entrant: Entrant) -> Answered:
-        """Ask, and score. Raises `UserError` for a release that knows none of the run's labels."""
+        """Ask, and score."""
         found: Answered = _ASK[entrant.kind](self, entrant)
         scores = classification(
             found.answers,
@@ -69,7 +71,7 @@ class ClassifyJudge:
 
     def _release(self, entrant: Release) -> Answered:
         setting = self._setting
-        notes = self._other_labels(entrant)
+        notes = self._notes[entrant.name]
         engine = load(entrant.folder, setting.ctx.threads)
         engine.predict(setting.rows.texts[:1])  # what a library sets up at its first call is no part of an answer
         blocks, used = answered(

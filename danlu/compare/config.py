@@ -78,6 +78,4 @@ class CompareConfig(Config):
     )
     resamples: int = Field(1_000, ge=100, description="Bootstrap resamples behind every interval.")
     seed: int = Field(1, ge=0, description="Seed of the bootstrap and of the rows drawn.")
-    endpoints: EndpointsConfig = Field(
-        default_factory=lambda: EndpointsConfig.model_validate({}), description="How endpoints are asked."
-    )
+    endpoints: EndpointsConfig = Field(EndpointsConfig(), description="How endpoints are asked.")

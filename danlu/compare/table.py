@@ -101,7 +101,7 @@ def compare(
         cache=cache_folder(workspace.root),
     )
     judge = kind(setting)
-    answered = [judge.answered(entrant) for entrant in entrants]
+    answered = _answered(judge, entrants)
     compared = _compared(judge, entrants, answered, notes)
     table = {
         "run": run["name"],
@@ -250,6 +250,13 @@ def _comparable(
             f"No row is left that all can be compared on. {why} --keep-seen keeps rows that were trained on."
         )
     return keep, notes
+
+
+def _answered(judge: Judge, entrants: Sequence[Entrant]) -> list[Answered]:
+    """What came of each, in their order. Endpoints are asked first: what they refuse is told before time is spent."""
+    order = sorted(range(len(entrants)), key=lambda place: entrants[place].kind != "endpoint")
+    found = {place: judge.answered(entrants[place]) for place in order}
+    return [found[place] for place in range(len(entrants))]
 
 
 def _compared(
