@@ -99,15 +99,15 @@ def headline(table: Mapping[str, Any]) -> dict[str, str]:
         groups.setdefault(standing(entrant, table), []).append(entrant)
     told = {
         "en": {
-            "better": "clearly better is {names}",
-            "worse": "clearly worse is {names}",
-            "chance": "no clear difference to {names}",
+            "better": "clearly better: {names}",
+            "worse": "clearly worse: {names}",
+            "chance": "no clear difference: {names}",
             "not_comparable": "not comparable: {names}",
         },
         "zh": {
-            "better": "明显更好的有 {names}",
-            "worse": "明显更差的有 {names}",
-            "chance": "与 {names} 没有明显差别",
+            "better": "明显更好：{names}",
+            "worse": "明显更差：{names}",
+            "chance": "没有明显差别：{names}",
             "not_comparable": "无法比较：{names}",
         },
     }

@@ -120,4 +120,4 @@ def test_embedding_models_by_what_they_find(tmp_path: Path) -> None:
     second = told(table, "search@2")
     assert 0.4 < second["scores"]["recall_at_1"]["value"] < 0.7
     assert second["comparison"]["difference"]["value"] == pytest.approx(second["scores"]["mrr_at_10"]["value"] - 1.0)
-    assert second["comparison"]["significant"] and "clearly worse is search@2" in table["sentence"]["en"]
+    assert second["comparison"]["significant"] and "clearly worse: search@2" in table["sentence"]["en"]

@@ -76,10 +76,10 @@ def test_headlines() -> None:
         "entrants": [entrant("a", None), *others],
     }  # fmt: skip
     assert headline(made)["en"] == (
-        "On 1,200 test rows of shop, a reaches macro F1 80.0%; clearly better is b (+5.2 pp); clearly worse is c "
-        "(−20.0 pp); no clear difference to d (+1.0 pp); not comparable: e."
+        "On 1,200 test rows of shop, a reaches macro F1 80.0%; clearly better: b (+5.2 pp); clearly worse: c "
+        "(−20.0 pp); no clear difference: d (+1.0 pp); not comparable: e."
     )
-    assert "明显更好的有 b (+5.2 pp)" in headline(made)["zh"]
+    assert "明显更好：b (+5.2 pp)" in headline(made)["zh"]
 
 
 @pytest.mark.parametrize(

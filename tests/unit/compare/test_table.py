@@ -71,7 +71,7 @@ def test_two_versions_and_a_file(workspace: Workspace, tmp_path: Path) -> None:
     assert theirs["scores"]["log_loss"] is None and strong["scores"]["log_loss"] is not None
     assert kinds(table, "theirs.csv") == {"seen_unknown", "no_probabilities"}
     assert kinds(table, "") == {"few_rows", "electricity_alone"}
-    assert "clearly worse is" in table["sentence"]["en"] and "明显更差" in table["sentence"]["zh"]
+    assert "clearly worse:" in table["sentence"]["en"] and "明显更差" in table["sentence"]["zh"]
 
 
 def test_the_machines_price_is_added(workspace: Workspace) -> None:
