@@ -16,9 +16,9 @@ from danlu.compare.config import ANY, DEFAULT_KEY, EndpointsConfig, PriceConfig
 from danlu.core.artifact import RECORD, Artifact
 from danlu.core.errors import UserError
 from danlu.core.store import Workspace
+from danlu.core.urls import endpoint_address, without_secrets
 from danlu.data.card import trained_rows
 from danlu.engines.base import Form, read_form
-from danlu.engines.endpoint import address
 from danlu.release.registry import Registry, Version, verify
 
 Kind = Literal["release", "endpoint", "file"]
@@ -114,16 +114,14 @@ def _entrant(text: str, workspace: Workspace, config: EndpointsConfig, environme
 def _endpoint(rest: str) -> tuple[str, str]:
     url, _, model = rest.partition("#")
     if not model:
-        raise UserError(f"endpoint:{rest} names no model; write endpoint:URL#MODEL, such as endpoint:{url}#qwen3-8b.")
+        raise UserError(
+            f"endpoint:{without_secrets(url)} names no model; write endpoint:URL#MODEL, such as "
+            "endpoint:http://localhost:8000/v1#qwen3-8b."
+        )
     try:
-        return address(url), model
+        return endpoint_address(url), model
     except ValueError as error:
-        raise UserError(f"endpoint:{_shown(rest)} cannot be used: {error}.") from None
-
-
-def _shown(url: str) -> str:
-    """An address without what may be a password."""
-    return re.sub(r"//[^/@]*@", "//…@", url)
+        raise UserError(f"The endpoint of {model} cannot be used: {error}.") from None
 
 
 def _openai(rest: str) -> tuple[str, str]:

@@ -19,7 +19,6 @@ from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
 
 from danlu.core.errors import BudgetReached, DataError, UserError
 from danlu.core.lazy import need
@@ -230,7 +229,7 @@ class ChatEndpoint:
         """The reply, and how many tries broke off after they were sent."""
         lost = tried = 0
         settings = self._server.settings
-        while True:
+        while not stop.is_set():
             last = tried >= self._server.retries
             wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2**tried)
             began = perf_counter()
@@ -253,10 +252,10 @@ class ChatEndpoint:
                 if response.status_code not in _MAY_PASS or last:
                     raise self._refused(response, tried + 1)
                 wait = _asked_to_wait(response.headers.get("Retry-After"), wait)
-            if stop.wait(wait):
-                # Nobody sees this one: it is what stopped the others that is told.
-                raise UserError("Stopped, because another question to the endpoint failed.")
+            stop.wait(wait)
             tried += 1
+        # Nobody sees this one: it is what stopped the others that is told.
+        raise UserError("Stopped, because another question to the endpoint failed.")
 
     def _spelt(self, body: dict[str, Any]) -> dict[str, Any]:
         if not self._newer_name:
@@ -270,19 +269,6 @@ class ChatEndpoint:
             f"The endpoint {self._server.base_url} refused with status {response.status_code} after {tries} "
             f"{'try' if tries == 1 else 'tries'} and said: {said}. {hint.format_map(self._server.settings)}"
         )
-
-
-def address(value: str) -> str:
-    """The base of an endpoint's address, without /chat/completions at its end.
-
-    Raises `ValueError` for what is no address, and for one that holds a password.
-    """
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{value!r} is no address; expected one such as https://host/v1")
-    if parts.username or parts.password:
-        raise ValueError("the address holds a user name or password; put the key into an environment variable instead")
-    return value.rstrip("/").removesuffix("/chat/completions")
 
 
 def _asked_to_wait(header: str | None, otherwise: float) -> float:

@@ -116,6 +116,19 @@ def test_a_file_by_text_that_lacks_rows_and_has_others(workspace: Workspace, tmp
     assert "theirs.csv lacks 5 of 60 rows; nobody is scored on them." in [note["en"] for note in table["notes"]]
 
 
+def test_a_file_with_texts_as_they_were_before_cleaning_and_masking(workspace: Workspace, tmp_path: Path) -> None:
+    rows = world.rows(20, 900)
+    given = [f"{row['text']}  mail jane{place}@example.com\u200b" for place, row in enumerate(rows)]
+    for row in rows:
+        row["text"] += " mail [EMAIL]"
+    world.write_run(workspace, "masked", world.write_corpus(workspace, {"test": rows}))
+    answers = [f"{text},{row['label']}" for text, row in zip(given, rows, strict=True)]
+    path = world.write_csv(tmp_path / "theirs.csv", "text,predicted", *answers)
+    table = compared(workspace, "shop@2", str(path), on="masked")
+    assert table["rows"] == 20
+    assert told(table, "theirs.csv")["scores"]["accuracy"]["value"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("header", "lines", "message"),
     [

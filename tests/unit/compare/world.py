@@ -13,6 +13,7 @@ import pyarrow.parquet as parquet
 
 from danlu.core.artifact import RECORD, Artifact, write_json
 from danlu.core.store import Workspace
+from danlu.data.config import CleanConfig
 from danlu.release.registry import Registry, Version
 from tests.support import as_artifact
 from tests.unit.serve import toy
@@ -68,8 +69,19 @@ def write_corpus(
         "duplicates": {"threshold": 0.8},
     }
     write_json(out / "card.json", card)
-    record = as_artifact(out, "data").record.model_copy(update={"config": {"task": task}})
+    record = as_artifact(out, "data").record.model_copy(update={"config": {"task": task}, "inputs": made_by(workspace)})
     return workspace.publish(out, record)
+
+
+def made_by(workspace: Workspace) -> dict[str, list[str]]:
+    """The inputs of a corpus whose texts were cleaned, and masked, as a recipe does by default."""
+    out = workspace.root / "work" / "clean"
+    out.mkdir(parents=True)
+    write_json(out / "clean.json", {})
+    section = CleanConfig.model_validate({"sources": [{"path": "rows.csv"}]}).model_dump(mode="json")
+    record = as_artifact(out, "clean").record.model_copy(update={"config": {"data": section}})
+    cleaned = workspace.publish(out, record)
+    return {"clean": [cleaned.fingerprint, cleaned.content]}
 
 
 def write_run(workspace: Workspace, name: str, corpus: Artifact, task: str = "classify") -> None:

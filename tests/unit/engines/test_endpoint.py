@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from danlu.core.errors import BudgetReached, UserError
-from danlu.engines.endpoint import ChatEndpoint, Price, Purse, Server, address
+from danlu.core.urls import endpoint_address
+from danlu.engines.endpoint import ChatEndpoint, Price, Purse, Server
 from tests.unit.engines.chat_server import ChatServer, chat_server
 
 SETTINGS = {
@@ -121,9 +122,11 @@ def test_a_refusal_names_the_callers_settings(server: ChatServer, tmp_path: Path
 
 
 def test_addresses() -> None:
-    assert address("https://host/v1/chat/completions") == "https://host/v1"
-    assert address("http://127.0.0.1:8000/v1/") == "http://127.0.0.1:8000/v1"
+    assert endpoint_address("https://host/v1/chat/completions") == "https://host/v1"
+    assert endpoint_address("http://127.0.0.1:8000/v1/") == "http://127.0.0.1:8000/v1"
     with pytest.raises(ValueError, match="is no address"):
-        address("host:8000")
-    with pytest.raises(ValueError, match="password"):
-        address("https://me:pass@host/v1")
+        endpoint_address("host:8000")
+    for secret in ("https://me:s3cret@host/v1", "https://host/v1?api_key=s3cret", "ftp://me:s3cret@host/v1"):
+        with pytest.raises(ValueError, match="password|no address") as refused:
+            endpoint_address(secret)
+        assert "s3cret" not in str(refused.value)
