@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     "--max-tokens", type=click.IntRange(1), metavar="N", help="Longest answer of an endpoint.  [default: 512]"
 )
 @click.option("--concurrency", type=click.IntRange(1, 64), metavar="N", help="Requests at a time.  [default: 4]")
+@click.option("--retries", type=click.IntRange(0, 20), metavar="N", help="New tries of a request.  [default: 5]")
 @click.option("--own-temperature", is_flag=True, help="Do not ask endpoints for temperature 0, which some refuse.")
 @click.option(
     "--prompt", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
@@ -117,7 +118,7 @@ def _config(asked: dict[str, Any]) -> CompareConfig:
         "key_env": dict(map(_named, asked["keys"])),
         "prompt": None if prompt is None else _read(prompt),
         "max_usd": asked["max_usd"],
-        **{name: asked[name] for name in ("max_tokens", "concurrency") if asked[name] is not None},
+        **{name: asked[name] for name in ("max_tokens", "concurrency", "retries") if asked[name] is not None},
         **({"temperature": None} if asked["own_temperature"] else {}),
     }
     names = ("part", "rows", "predicted", "keep_seen", "machine_price")

@@ -148,6 +148,8 @@ def _endpoint_model(
             f"(export {variable}=...), or name another with --key-env."
         )
     price = config.prices.get(model, config.prices.get(ANY))
+    if price is None and config.max_usd is not None:
+        raise UserError(f"--max-usd caps what {model} may cost, but its price is not known: --price {model}=IN/OUT.")
     return EndpointModel(name=f"{model} at {host}", base_url=base_url, model=model, key=key, price=price)
 
 

@@ -143,6 +143,8 @@ def test_a_key_goes_to_whom_it_was_named_for(workspace: Workspace) -> None:
         key("endpoint:https://rival.example/v1#m", {}, key_env={"": "THEIRS"})
     with pytest.raises(UserError, match="--price names the model 'n', but the endpoints' models are m"):
         key("endpoint:https://rival.example/v1#m", ours, prices={"n": {"prompt": 1.0, "completion": 1.0}})
+    with pytest.raises(UserError, match="--max-usd caps what m may cost, but its price is not known: --price m=IN/OUT"):
+        key("endpoint:http://localhost/v1#m", ours, prices={"n": {"prompt": 1.0, "completion": 1.0}}, max_usd=1.0)
 
 
 @pytest.mark.parametrize(
