@@ -5,6 +5,7 @@ N rows, K labels: those of the run, and those that a release knows besides; one 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from danlu.compare.notes import Note, note
 from danlu.core.errors import UserError
 from danlu.core.tasks import TASKS
 from danlu.engines.table import load
+from danlu.evaluate.rows import Part
 from danlu.metrics.paired import compare_classifiers
 from danlu.metrics.scores import classification
 
@@ -44,6 +46,11 @@ class ClassifyJudge:
         self._labels = [*setting.labels, *sorted(known - set(setting.labels))]
         self._truth = np.array([self._labels.index(label) for label in setting.rows.labels], dtype=np.int64)
         self._notes = {each.name: self._other_labels(each) for each in setting.entrants if isinstance(each, Release)}
+
+    @staticmethod
+    def labels(known: Sequence[str], rows: Part) -> list[str]:
+        """Those of the card and of the rows, sorted."""
+        return sorted({*known, *rows.labels})
 
     def answered(self, entrant: Entrant) -> Answered:
         """Ask, and score."""

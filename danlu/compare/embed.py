@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from danlu.compare.notes import Note
 from danlu.core.tasks import TASKS
 from danlu.engines.table import load
 from danlu.evaluate.embed import EmbedEvidence
+from danlu.evaluate.rows import Part
 from danlu.metrics.retrieval import compare_searches
 
 _TEXTS_AT_ONCE = 64
@@ -25,10 +27,16 @@ class EmbedJudge:
     primary = TASKS["embed"].quality
     shown = ("recall_at_1", "recall_at_10", "mrr_at_10")
     lower_is_better = False
-    takes: frozenset[Kind] = frozenset(("release", "endpoint"))
+    takes: frozenset[Kind] = frozenset(("release",))
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
+
+    @staticmethod
+    def labels(known: Sequence[str], rows: Part) -> list[str]:
+        """None."""
+        del known, rows
+        return []
 
     def answered(self, entrant: Entrant) -> Answered:
         """Embed all texts of the rows, search, and score."""

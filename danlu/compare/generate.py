@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from danlu.compare.notes import Note, note
 from danlu.engines.base import TextScore
 from danlu.engines.table import load
 from danlu.evaluate.generate import GenerateEvidence
+from danlu.evaluate.rows import Part
 from danlu.learning.chat import read_chat
 from danlu.metrics.paired import compare_language_models
 
@@ -26,10 +28,16 @@ class GenerateJudge:
     primary = "bits_per_character"
     shown = ("perplexity", "bits_per_character")
     lower_is_better = True
-    takes: frozenset[Kind] = frozenset(("release", "endpoint"))
+    takes: frozenset[Kind] = frozenset(("release",))
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
+
+    @staticmethod
+    def labels(known: Sequence[str], rows: Part) -> list[str]:
+        """None."""
+        del known, rows
+        return []
 
     def answered(self, entrant: Entrant) -> Answered:
         """Let a release foresee the rows, and score it."""

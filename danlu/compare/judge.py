@@ -57,7 +57,9 @@ class Answered:
 
 
 class Judge(Protocol):
-    """One task. `primary` is the score that is compared, `shown` are those in the table, `takes` who can be asked."""
+    """One task. `primary` is the score that is compared, `shown` are those in the table, `takes` who can be scored: an
+    endpoint that cannot is told so, a file is refused.
+    """
 
     primary: str
     shown: tuple[str, ...]
@@ -65,6 +67,11 @@ class Judge(Protocol):
     takes: frozenset[Kind]
 
     def __init__(self, setting: Setting) -> None: ...
+
+    @staticmethod
+    def labels(known: Sequence[str], rows: Part) -> list[str]:
+        """The labels that answers have, of those that the data card knows and the rows; empty where there are none."""
+        ...
 
     def answered(self, entrant: Any) -> Answered:
         """Ask, and score."""

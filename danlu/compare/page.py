@@ -9,6 +9,7 @@ from typing import Any
 
 import danlu.report
 from danlu.compare.lines import lines
+from danlu.compare.sentences import SHARES
 from danlu.compare.words import words
 from danlu.core.lazy import need
 from danlu.core.store import write_atomically
@@ -18,9 +19,6 @@ from danlu.report.words import Language
 
 _HERE = Path(__file__).parent
 _STYLE = Path(next(iter(danlu.report.__path__))) / "page.css"
-
-#: Scores between 0 and 1 that are told in percent.
-_SHARES = frozenset(("macro_f1", "accuracy"))
 
 
 def write_page(table: Mapping[str, Any], path: Path, language: Language = "en") -> Path:
@@ -91,7 +89,7 @@ def plot(table: Mapping[str, Any], said: Mapping[str, str]) -> str | None:
                 axes.plot([score["low"], score["high"]], [row, row], color=colour, linewidth=1.6)
             axes.plot([score["value"]], [row], marker="o", markersize=5, color=colour)
         axes.grid(axis="x")
-        if metric in _SHARES:
+        if metric in SHARES:
             axes.xaxis.set_major_formatter(lambda value, _: as_share(value))
         axes.locator_params(axis="x", nbins=5)
         label_rows(canvas, [name for name, _ in scored])

@@ -11,7 +11,7 @@ from danlu.report import numbers as show
 Standing = Literal["first", "better", "worse", "chance", "not_comparable"]
 
 #: Scores that are shares, told in percent; their differences in points of a hundred.
-_SHARES = frozenset(("accuracy", "macro_f1", "weighted_f1", "recall_at_1", "recall_at_5", "recall_at_10"))
+SHARES = frozenset(("accuracy", "macro_f1", "weighted_f1", "recall_at_1", "recall_at_5", "recall_at_10"))
 
 #: metric -> (English, Chinese), as the headline calls it.
 _METRICS = {
@@ -35,7 +35,7 @@ def standing(entrant: Mapping[str, Any], table: Mapping[str, Any]) -> Standing:
 
 def value(score: Mapping[str, Any] | None, metric: str) -> str:
     """A score without its interval."""
-    form = show.percent if metric in _SHARES else show.number
+    form = show.percent if metric in SHARES else show.number
     return form(None if score is None else score["value"])
 
 
@@ -43,15 +43,15 @@ def ends(score: Mapping[str, Any] | None, metric: str) -> str:
     """The interval of a score; empty where it has none."""
     if score is None or score["low"] is None or score["high"] is None:
         return ""
-    form = show.percent if metric in _SHARES else show.number
+    form = show.percent if metric in SHARES else show.number
     return f"{form(score['low'])}–{form(score['high'])}"
 
 
 def difference(comparison: Mapping[str, Any]) -> tuple[str, str]:
     """A difference and its interval: `+2.1 pp` and `+0.3 to +4.0`."""
-    form = _points if comparison["metric"] in _SHARES else _signed
+    form = _points if comparison["metric"] in SHARES else _signed
     found = comparison["difference"]
-    unit = " pp" if comparison["metric"] in _SHARES else ""
+    unit = " pp" if comparison["metric"] in SHARES else ""
     if found["low"] is None:
         return form(found["value"]) + unit, ""
     return form(found["value"]) + unit, f"{form(found['low'])} … {form(found['high'])}"

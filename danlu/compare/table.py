@@ -11,7 +11,7 @@ import numpy as np
 
 from danlu.compare.asked import cache_folder
 from danlu.compare.config import CompareConfig
-from danlu.compare.entrants import EndpointModel, Entrant, File, Release, read_entrants
+from danlu.compare.entrants import Entrant, File, Release, read_entrants
 from danlu.compare.judge import JUDGES, Answered, Judge, Setting
 from danlu.compare.local import Rates
 from danlu.compare.notes import Note, note
@@ -82,13 +82,11 @@ def compare(
     card = corpus.json("card.json")
     ctx = _context(workspace, observer)
     whole = part_of(corpus, config.part)
-    labels = sorted({*(card.get("labels") or []), *whole.labels}) if task == "classify" else []
+    labels = kind.labels(card.get("labels") or [], whole)
     given = _predictions(entrants, whole, labels, run, corpus, workspace, config)
     keep, notes = _comparable(ctx, entrants, whole, given, (card.get("duplicates") or {}).get("threshold"), config)
     rows = whole.where(keep).first(config.rows)
     chosen = np.flatnonzero(keep)[: len(rows)].tolist()
-    if len(rows) < _FEW_ROWS:
-        notes.append(note("few_rows", rows=len(rows)))
     setting = Setting(
         ctx=ctx,
         config=config,
@@ -103,27 +101,11 @@ def compare(
     judge = kind(setting)
     answered = _answered(judge, entrants)
     compared = _compared(judge, entrants, answered, notes)
-    table = {
-        "run": run["name"],
-        "task": task,
-        "part": config.part,
-        "rows": len(rows),
-        "rows_in_part": len(whole),
-        "primary": judge.primary,
-        "lower_is_better": judge.lower_is_better,
-        "shown": list(judge.shown),
-        "level": LEVEL,
-        "resamples": config.resamples,
-        "machine": ctx.machine.as_dict(),
-        "threads": ctx.threads,
-        "kwh_price": setting.rates.kwh_price,
-        "machine_price": config.machine_price,
-        "entrants": [
-            _told(entrant, found, comparison)
-            for entrant, found, comparison in zip(entrants, answered, compared, strict=True)
-        ],
-    }
+    told = [_told(*each) for each in zip(entrants, answered, compared, strict=True)]
+    table = {"run": run["name"], "task": task, "rows_in_part": len(whole), **_about(setting, judge), "entrants": told}
     notes += [each for found in answered for each in found.notes]
+    if len(rows) < _FEW_ROWS:
+        notes.append(note("few_rows", rows=len(rows)))
     if config.machine_price is None:
         notes += _about_cost(answered)
     return table | {"sentence": headline(table), "notes": [each.as_json() for each in notes]}
@@ -135,11 +117,12 @@ def _check(entrants: Sequence[Entrant], task: str, kind: type[Judge]) -> None:
             raise UserError(
                 f"{entrant.name} is for {entrant.form.task}, the run is for {task}: they have no question in common."
             )
-        if entrant.kind not in kind.takes:
+        if isinstance(entrant, File) and "file" not in kind.takes:
             raise UserError(
-                f"A file of predictions ({entrant.name}) can be compared for classify only; the run is for {task}."
+                f"A file of predictions ({entrant.name}) holds labels, and the run is for {task}, which has none: it "
+                "cannot be compared."
             )
-    if all(isinstance(entrant, EndpointModel) for entrant in entrants) and task != "classify":
+    if not any(entrant.kind in kind.takes for entrant in entrants):
         raise UserError(f"Endpoints alone cannot be compared for {task}; name a release of this workspace.")
 
 
@@ -279,6 +262,24 @@ def _compared(
 def _with_holm(comparison: dict[str, Any], adjusted: float | None) -> dict[str, Any]:
     clear = adjusted is not None and adjusted < LEVEL and comparison["difference"]["value"] != 0.0
     return comparison | {"p_holm": adjusted, "significant": clear}
+
+
+def _about(setting: Setting, judge: Judge) -> dict[str, Any]:
+    """What holds for all entrants."""
+    config = setting.config
+    return {
+        "part": config.part,
+        "rows": len(setting.rows),
+        "primary": judge.primary,
+        "lower_is_better": judge.lower_is_better,
+        "shown": list(judge.shown),
+        "level": LEVEL,
+        "resamples": config.resamples,
+        "machine": setting.ctx.machine.as_dict(),
+        "threads": setting.ctx.threads,
+        "kwh_price": setting.rates.kwh_price,
+        "machine_price": config.machine_price,
+    }
 
 
 def _told(entrant: Entrant, found: Answered, comparison: dict[str, Any] | None) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_language_models_by_bits_per_character_and_no_endpoint(texts: Workspace)
 
 def test_a_file_is_for_classify_only(texts: Workspace, tmp_path: Path) -> None:
     path = world.write_csv(tmp_path / "theirs.csv", "text,predicted", "a,b")
-    with pytest.raises(UserError, match="can be compared for classify only; the run is for generate"):
+    with pytest.raises(UserError, match="holds labels, and the run is for generate, which has none"):
         api.compare(["plain", str(path)], on="texts", workspace=texts.root, config=FAST)
 
 
