@@ -98,13 +98,13 @@ def compare(
             table = api.compare(models, on=run, workspace=workspace, config=config, observer=shown)
     except KeyboardInterrupt:
         raise Interrupted("Stopped. The answers that came are kept: the same command asks for the others.") from None
-    if out is not None:
-        api.write_comparison(table, out, language=lang)
-        click.echo(f"Page: {out}", err=as_json)
     if as_json:
         print_json(table)
     else:
         _draw(table, lang)
+    if out is not None:
+        api.write_comparison(table, out, language=lang)
+        click.echo(f"Page: {out}", err=as_json)
 
 
 def _config(asked: dict[str, Any]) -> CompareConfig:
