@@ -7,7 +7,7 @@ import datetime
 import difflib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,7 +22,9 @@ from danlu.recipe import Recipe, load_recipe
 from danlu.stages import stages_of
 
 if TYPE_CHECKING:
+    from danlu.compare.config import CompareConfig
     from danlu.engines.base import Engine
+    from danlu.report.words import Language
     from danlu.tracking.project import Projected
 
 Observer = Callable[[dict[str, Any]], None]
@@ -312,3 +314,42 @@ def released(name: str, *, workspace: str | Path = DEFAULT_WORKSPACE, version: s
     found = Registry(Workspace(Path(workspace)), name).resolve(version)
     verify(found)
     return found.folder / "form"
+
+
+def compare(
+    models: Sequence[str],
+    *,
+    on: str,
+    workspace: str | Path = DEFAULT_WORKSPACE,
+    config: CompareConfig | None = None,
+    observer: Observer | None = None,
+) -> dict[str, Any]:
+    """The same rows of the run `on` through every model, each compared with the first; as plain values.
+
+    `models` are named as `danlu compare` has them: "reviews@2", "endpoint:URL#MODEL", "openai:MODEL", "answers.csv".
+    Raises `UserError` and what is below it for what cannot be compared, and `BudgetReached` at an endpoint's cap: the
+    answers that came are kept, and the same call goes on.
+    """
+    from danlu.compare.config import CompareConfig
+    from danlu.compare.table import compare as made
+
+    run = judged_run(on, workspace=workspace)
+    return made(models, run, Workspace(Path(workspace)), config or CompareConfig(), observer or ignore)
+
+
+def write_compare_rows(
+    path: str | Path, *, on: str, workspace: str | Path = DEFAULT_WORKSPACE, config: CompareConfig | None = None
+) -> int:
+    """Write the rows of the run `on` that a model elsewhere is to answer as CSV; returns how many there are."""
+    from danlu.compare.config import CompareConfig
+    from danlu.compare.table import write_rows
+
+    run = judged_run(on, workspace=workspace)
+    return write_rows(run, Workspace(Path(workspace)), config or CompareConfig(), Path(path))
+
+
+def write_comparison(comparison: dict[str, Any], path: str | Path, *, language: Language = "en") -> Path:
+    """Write what `compare` returned as one HTML page, in English ("en") or Chinese ("zh"); returns its path."""
+    from danlu.compare.page import write_page
+
+    return write_page(comparison, Path(path), language)

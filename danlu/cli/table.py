@@ -52,6 +52,11 @@ ROADS: dict[str, dict[str, Entry]] = {
             help="Ask a released model about some texts.",
             example='danlu predict sentiment-en "what a lovely day"',
         ),
+        "compare": Entry(
+            target="danlu.cli.compare:compare",
+            help="Compare releases, endpoints and files of answers on the same rows.",
+            example="danlu compare reviews@2 reviews@1 answers.csv --on reviews",
+        ),
     },
     "Know your data": {
         "data": Entry(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from danlu.core.errors import UserError
 
@@ -53,6 +53,19 @@ def refuse_secret(url: str | None) -> str | None:
             "write ${NAME} in its place"
         )
     return url
+
+
+def endpoint_address(value: str) -> str:
+    """The base of an OpenAI-compatible endpoint's address, without /chat/completions at its end.
+
+    Raises `ValueError` for what is no address, and for one that holds a secret, which it does not repeat.
+    """
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{without_secrets(value)!r} is no address; expected one such as https://host/v1")
+    if parts.username or parts.password or secret_in(value):
+        raise ValueError("the address holds a user name or password; put the key into an environment variable instead")
+    return value.rstrip("/").removesuffix("/chat/completions")
 
 
 def without_secrets(url: str) -> str:

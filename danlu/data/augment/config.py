@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from danlu.core.config import Config, NotFingerprinted, OptionalResource
+from danlu.core.urls import endpoint_address
 
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -110,12 +110,7 @@ class EndpointConfig(Config):
     @field_validator("base_url")
     @classmethod
     def _address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{value!r} is no address; expected one such as https://host/v1")
-        if parts.username or parts.password:
-            raise ValueError("base_url holds a user name or password; put the key into an environment variable instead")
-        return value.rstrip("/").removesuffix("/chat/completions")
+        return endpoint_address(value)
 
 
 class GenerateConfig(Selection):

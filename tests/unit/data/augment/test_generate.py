@@ -14,11 +14,11 @@ import pytest
 from pydantic import ValidationError
 
 from danlu.core.errors import DataError, UserError
-from danlu.data.augment import endpoint as module
 from danlu.data.augment.config import AugmentConfig, EndpointConfig, GenerateConfig
 from danlu.data.augment.endpoint import Endpoint
 from danlu.data.augment.generate import prompt_for, refuse_unmasked, text_of
 from danlu.data.augment.table import augment
+from danlu.engines import endpoint as module
 
 
 class Server(ThreadingHTTPServer):
