@@ -28,8 +28,8 @@ from danlu.core.store import Workspace
 from danlu.data.labels.corpus import cleaning_of
 from danlu.data.steps import Cleaner
 from danlu.evaluate.rows import Part
+from danlu.metrics.multiple import holm
 from danlu.metrics.paired import LEVEL
-from danlu.metrics.several import holm
 
 Observer = Callable[[dict[str, Any]], None]
 
@@ -255,7 +255,11 @@ def _compared(
         comparison, said = judge.compared(entrant.name, other.answers, name, first.answers)
         notes += said
         found.append(comparison)
-    adjusted = holm([None if each is None else each["p_value"] for each in found])
+    # A comparison without a p-value was not made.
+    values = np.array([np.nan if each is None or each["p_value"] is None else each["p_value"] for each in found])
+    made = ~np.isnan(values)
+    values[made] = holm(values[made])
+    adjusted = [value if known else None for value, known in zip(values.tolist(), made.tolist(), strict=True)]
     return [None if each is None else _with_holm(each, p) for each, p in zip(found, adjusted, strict=True)]
 
 

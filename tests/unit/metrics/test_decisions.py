@@ -212,11 +212,9 @@ def test_nothing_is_found_where_mistakes_are_everywhere_alike() -> None:
     assert len(masks) > 40
     mistakes = np.zeros((2_000, 1_000), dtype=bool)
     mistakes[:, :120] = True
-    begun = time.perf_counter()
     shuffled = random.permuted(mistakes, axis=1)
     alarms = (holm(p_values(masks, shuffled)) < 0.05).any(axis=1).mean()
     assert alarms <= 0.05
-    assert time.perf_counter() - begun < 10.0
 
 
 def test_shuffled_labels_raise_no_alarm() -> None:
