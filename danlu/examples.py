@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +39,41 @@ def tiny_rows(count: int, seed: int = 1) -> list[dict[str, str]]:
     return [{"text": text, "label": label} for text, label in rows.items()]
 
 
+def _tags(text: str) -> list[str]:
+    """Which of three things a text of `tiny_rows` says; some say none."""
+    marks = {"early": ("monday", "in time", "noon"), "praise": _GOOD, "seat": ("chair", "desk", "bike")}
+    return [name for name, words in marks.items() if any(word in text for word in words)]
+
+
+def _stars(text: str) -> float:
+    """A number that the words of a text decide: 4 for praise, 2 for blame, half a one more where it came in time."""
+    return (4.0 if any(word in text for word in _GOOD) else 2.0) + 0.5 * ("early" in _tags(text))
+
+
+#: What a row is to be answered with, by task, from its text and its label.
+_ANSWERS: dict[str, Callable[[str, str], Any]] = {
+    "classify": lambda _, label: label,
+    "tag": lambda text, _: _tags(text),
+    "regress": lambda text, _: _stars(text),
+    "generate": lambda _, label: label,
+}
+
+
 def tiny_recipe(folder: Path, task: str = "classify", rows: int = 240) -> dict[str, Any]:
     """Write the data below `folder` and return the sections of a recipe for it, as plain values."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in tiny_rows(rows)), encoding="utf-8")
+    answer = _ANSWERS[task]
+    told = [{"text": row["text"], "label": answer(row["text"], row["label"])} for row in tiny_rows(rows)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in told), encoding="utf-8")
     return {
         "name": f"tiny-{task}",
         "task": task,
         "data": {
             "sources": [{"path": "rows.jsonl", "licence": "CC0-1.0"}],
-            "label": "label" if task == "classify" else None,
-        },
+            "label": None if task == "generate" else "label",
+        }
+        | ({"unlabelled": "keep"} if task == "tag" else {}),
         "model": {"scratch": {"layers": 1, "width": 64, "heads": 2, "vocabulary": 400}, "max_length": 48},
         # So small a model may find nothing for a while and then everything: it is not stopped early.
         "train": {

@@ -17,7 +17,7 @@ from danlu.compress.config import CompressConfig
 from danlu.core.config import Config
 from danlu.core.errors import RecipeError, first_line
 from danlu.core.plugins import installed
-from danlu.core.tasks import TaskName
+from danlu.core.tasks import TASKS, TaskName
 from danlu.core.urls import refuse_secret
 from danlu.data.config import DataConfig
 from danlu.evaluate.config import EvaluateConfig, SpeedConfig
@@ -27,6 +27,14 @@ from danlu.release.config import ReleaseConfig
 from danlu.serve.config import ServeConfig
 from danlu.train.config import ModelConfig, TrainConfig
 from danlu.tune.config import TuneConfig, check_space
+
+#: What to do where a setting is for another task.
+_INSTEAD = {
+    "data.unlabelled: keep": "Only there a row may have no label; leave it out",
+    "data.balance": "Leave it out; for tag there is train.objective.positive_weights: balanced",
+    "data.labels.decisions": "Correct the labels in the files",
+    "train.class_weights: balanced": "Leave it out; for tag there is train.objective.positive_weights: balanced",
+}
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -41,7 +49,10 @@ class Recipe(Config):
     """Everything Danlu needs to know to walk from your data to a served model."""
 
     name: str = Field(description="Name of the model: small letters, digits, dot, dash, underscore; at most 64.")
-    task: TaskName = Field(description="What the model is for: classify texts, or generate text.")
+    task: TaskName = Field(
+        description="What the model is for: classify texts (one label each), tag them (several labels "
+        "each), regress (a number each), or generate text."
+    )
     budget: BudgetConfig = Field(BudgetConfig(), description="Caps of a run, and local prices.")
     data: DataConfig = Field(description="Where the data is and how it is cleaned and split.")
     model: ModelConfig = Field(description="The model to start from.")
@@ -76,13 +87,22 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _task_agrees(self) -> Recipe:
-        if self.task == "classify" and self.data.label is None and any(s.label is None for s in self.data.sources):
-            raise ValueError("task classify needs data.label (a column), or a label on every source")
+        answered = TASKS[self.task].target is not None
+        if answered and self.data.label is None and any(s.label is None for s in self.data.sources):
+            raise ValueError(f"task {self.task} needs data.label (a column), or a label on every source")
+        for what, tasks, asked in (
+            ("data.unlabelled: keep", ("tag",), self.data.unlabelled == "keep"),
+            ("data.balance", ("classify", "generate"), self.data.balance is not None),
+            ("data.labels.decisions", ("classify", "generate"), self.data.labels.decisions is not None),
+            ("train.class_weights: balanced", ("classify", "generate"), self.train.class_weights == "balanced"),
+        ):
+            if asked and self.task not in tasks:
+                raise ValueError(f"{what} is for {tasks[0]}; the task is {self.task}. {_INSTEAD[what]}")
         aim_of(self.task, self.train.objective)
         if self.tune is not None:
             check_space(self.tune, self.model, self.train)
         if self.task == "generate" and "onnx-int8" in self.compress.forms:
-            raise ValueError("compress.forms: onnx-int8 is for classify; generate has torch and onnx")
+            raise ValueError("compress.forms: onnx-int8 is not for generate, which has torch and onnx")
         return self
 
 

@@ -45,7 +45,8 @@ def predict(
     as_json: bool,
     **generation: Any,
 ) -> None:
-    """Prints the label and how sure the model is (classify), or how the text goes on (generate).
+    """Prints the label and how sure the model is (classify), the labels (tag), the number (regress), or how the text
+    goes on (generate).
 
     A generate model with a chat template is asked each text as a user would, and answers.
     """
@@ -88,25 +89,25 @@ def _read(file: Path | None) -> str:
         raise UserError(f"{str(file)!r} is not UTF-8 ({error.reason}); save it as UTF-8 and try again.") from None
 
 
-def _classify(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool, _generation: dict[str, Any]) -> None:
-    labels = list(engine.form.labels or [])
-    rows = []
-    for text, probabilities in zip(texts, engine.predict(texts).tolist(), strict=True):
-        best = max(range(len(labels)), key=probabilities.__getitem__)
-        rows.append(
-            {
-                "text": text,
-                "label": labels[best],
-                "probability": probabilities[best],
-                "probabilities": dict(zip(labels, probabilities, strict=True)),
-            }
-        )
+def _predict(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool, _generation: dict[str, Any]) -> None:
+    from danlu.engines.answers import ANSWERS
+
+    answer = ANSWERS[engine.form.task]
+    told = [answer.told(row, engine.form) for row in engine.predict(texts)]
     if as_json:
-        print_json(rows)
+        print_json([{"text": text, **_with_probability(one)} for text, one in zip(texts, told, strict=True)])
         return
-    width = max(len(label) for label in labels)
-    for row in rows:
-        click.echo(f"{row['label']:{width}}  {row['probability']:7.2%}  {row['text']}")
+    cells = [answer.words(one) for one in told]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for text, row in zip(texts, cells, strict=True):
+        click.echo("  ".join([*(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)), text]))
+
+
+def _with_probability(told: dict[str, Any]) -> dict[str, Any]:
+    """An answer, and of a single label how sure the model is."""
+    if "label" not in told:
+        return told
+    return {"label": told["label"], "probability": told["probabilities"][told["label"]], **told}
 
 
 def _generate(engine: Engine, prompts: Prompts, texts: list[str], as_json: bool, generation: dict[str, Any]) -> None:
@@ -127,6 +128,6 @@ def _generate(engine: Engine, prompts: Prompts, texts: list[str], as_json: bool,
 
 
 _BY_TASK: dict[str, Callable[[Any, Prompts, list[str], bool, dict[str, Any]], None]] = {
-    "classify": _classify,
+    **dict.fromkeys(("classify", "tag", "regress"), _predict),
     "generate": _generate,
 }

@@ -14,6 +14,7 @@ from danlu.core.config import resources
 from danlu.core.errors import UserError
 from danlu.core.lazy import need
 from danlu.core.resource import check, is_local, resolve
+from danlu.core.tasks import TASKS
 from danlu.recipe import Recipe, line_of
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _of_source(path: Path, source: SourceConfig, index: int, recipe: Recipe) -> 
             yield here, error
             return
     wanted = {"text": TEXT_COLUMN if opened.format in TEXT_FORMATS else recipe.data.text}
-    if recipe.task == "classify" and source.label is None and recipe.data.label is not None:
+    if TASKS[recipe.task].target is not None and source.label is None and recipe.data.label is not None:
         wanted["label"] = recipe.data.label
     if recipe.task == "generate" and may_have_shape(columns):
         del wanted["text"]  # instruction data is known by its keys

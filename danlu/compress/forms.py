@@ -18,6 +18,7 @@ from danlu.core.tasks import TaskName
 from danlu.engines.base import FORM, Form
 from danlu.engines.onnx_engine import MODEL
 from danlu.learning.models import load_checkpoint, read_config
+from danlu.learning.scale import Scale
 from danlu.learning.text import TOKENIZER_FILE, end_id, load_tokenizer
 
 _GRAPH_FOLDER = "graph"
@@ -36,6 +37,8 @@ class Source:
     task: TaskName
     labels: tuple[str, ...] | None
     max_length: int
+    thresholds: tuple[float, ...] | None = None
+    scale: Scale | None = None
 
     @functools.cached_property
     def model(self) -> Any:
@@ -126,6 +129,8 @@ def write_form(name: FormName, source: Source, folder: Path) -> Form:
         precision=kind.precision,
         bytes=sum(file.stat().st_size for file in folder.iterdir()),
         end_ids=source.end_ids,
+        thresholds=source.thresholds,
+        scale=source.scale,
     )
     write_json(folder / FORM, form.as_json())
     return form

@@ -96,7 +96,12 @@ def _generator_call(model: Any) -> dict[str, Any]:
     }
 
 
-_CALLS: dict[TaskName, Callable[[Any], dict[str, Any]]] = {"classify": _classifier_call, "generate": _generator_call}
+_CALLS: dict[TaskName, Callable[[Any], dict[str, Any]]] = {
+    "classify": _classifier_call,
+    "tag": _classifier_call,
+    "regress": _classifier_call,
+    "generate": _generator_call,
+}
 
 
 def export_onnx(model: Any, task: TaskName, path: Path) -> None:

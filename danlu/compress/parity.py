@@ -10,7 +10,8 @@ from scipy import stats
 
 from danlu.core.errors import ModelError
 from danlu.core.tasks import TaskName
-from danlu.engines.base import Engine
+from danlu.engines.answers import ANSWERS
+from danlu.engines.base import Engine, Form
 
 
 def _halves(engine: Engine, texts: Sequence[str]) -> np.ndarray:
@@ -20,13 +21,13 @@ def _halves(engine: Engine, texts: Sequence[str]) -> np.ndarray:
 
 #: What of a task's answers is compared: probabilities [N, K].
 _ANSWERS: dict[TaskName, Callable[[Engine, Sequence[str]], np.ndarray]] = {
-    "classify": lambda engine, texts: engine.predict(texts),
+    **dict.fromkeys(ANSWERS, lambda engine, texts: engine.predict(texts)),
     "generate": _halves,
 }
 
 
 def answers(engine: Engine, texts: Sequence[str]) -> np.ndarray:
-    """Probabilities [N, K] to compare: of the labels, or of the token that follows the first half of each text.
+    """What to compare, [N, K]: what `predict` answers, or how probable each token is behind the first half of a text.
 
     Raises `ModelError` when the model answers with something that is no number.
     """
@@ -39,16 +40,20 @@ def answers(engine: Engine, texts: Sequence[str]) -> np.ndarray:
     return probabilities
 
 
-def parity(reference: np.ndarray, other: np.ndarray) -> dict[str, Any]:
-    """How far the probabilities `other` [N, K] are from those of the checkpoint, `reference`.
+def parity(reference: np.ndarray, other: np.ndarray, form: Form) -> dict[str, Any]:
+    """How far the answers `other` [N, K] of a form are from those of the checkpoint, `reference`.
 
-    `disagreement`: share of texts with another most probable label or token; `disagreement_low` and
+    `disagreement`: share of texts that are answered otherwise: with another label or most probable token, with other
+    labels, or with a number further off than `danlu.engines.answers.SAME_VALUE`; `disagreement_low` and
     `disagreement_high` are the ends of its exact 95 % interval (Clopper and Pearson 1934), which says something
     also where no text differs. A text's difference is the largest of its K absolute differences; `max_difference`
-    and `mean_difference` are over the texts, of which there is at least one.
+    and `mean_difference` are over the texts, of which there is at least one: in probability, for regress in standard
+    deviations of the training rows' numbers.
     """
-    differences = np.abs(reference - other).max(axis=1)
-    changed = reference.argmax(axis=1) != other.argmax(axis=1)
+    unit = 1.0 if form.scale is None else form.scale.std
+    differences = np.abs(reference - other).max(axis=1) / unit
+    # Tokens are compared as labels are: by the most probable one.
+    changed = ANSWERS.get(form.task, ANSWERS["classify"]).differs(reference, other, form)
     interval = stats.binomtest(int(changed.sum()), len(changed)).proportion_ci(0.95, method="exact")
     return {
         "reference": "checkpoint",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -111,7 +112,12 @@ _STEP_WORDS = {
     "near_test": "Training rows like a held-out one",
 }
 
-_TASKS = {"classify": "text-classification", "generate": "text-generation"}
+_TASKS = {
+    "classify": "text-classification",
+    "tag": "text-classification",
+    "regress": "text-classification",  # the hub's name for a number a text too
+    "generate": "text-generation",
+}
 
 _SIZES = (
     (1_000, "n<1K"),
@@ -201,6 +207,9 @@ def _parts(card: dict[str, Any]) -> str:
     parts = card["splits"]
     rows = [["rows", *[f"{part['rows']:,}" for part in parts.values()]]]
     rows.append(["characters", *[f"{part['characters']:,}" for part in parts.values()]])
+    for name in ("mean", "std", "least", "median", "most"):
+        told = [f"{part['values'].get(name, math.nan):g}" for part in parts.values() if "values" in part]
+        rows += [[f"value, {name}", *told]] if told else []
     shown = card["labels"][:50]
     rows += [[f"label `{label}`", *[f"{p['labels'].get(label, 0):,}" for p in parts.values()]] for label in shown]
     more = len(card["labels"]) - len(shown)
@@ -208,9 +217,10 @@ def _parts(card: dict[str, Any]) -> str:
     lengths = card["lengths"]
     return (
         "## Parts\n\n" + _table(["", *parts], rows) + rest + f"\n\nLength in characters: median {lengths['p50']:,}, "
-        f"95 % up to {lengths['p95']:,}, 99 % up to {lengths['p99']:,}, longest {lengths['max']:,}. The split is "
-        f"stratified by label and keeps near duplicates together. Rows of validation and test that are also "
-        f"in train, equal or nearly so, counted anew from the written texts: {card['leaked_rows']:,}."
+        f"95 % up to {lengths['p95']:,}, 99 % up to {lengths['p99']:,}, longest {lengths['max']:,}. The split "
+        f"{'is stratified by label and ' if card['labels'] else ''}keeps near duplicates together. Rows of validation "
+        f"and test that are also in train, equal or nearly so, counted anew from the written texts: "
+        f"{card['leaked_rows']:,}."
     )
 
 

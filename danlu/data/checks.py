@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from danlu.core.errors import DataError
 from danlu.data.card import Funnel
 from danlu.data.config import CorpusConfig
 from danlu.data.keys import Flags, Keys
+from danlu.data.targets import Stratum
 
 LEAST_ROWS = 20
 
@@ -36,15 +38,14 @@ def check_rows(rows: int, funnel: Funnel) -> None:
     )
 
 
-def check_labels(keys: Keys, kept: Flags, config: CorpusConfig) -> list[str]:
+def check_labels(keys: Keys, stratum: Stratum, kept: Flags, config: CorpusConfig) -> list[str]:
     """Warnings about the labels of the rows that stay.
 
     Raises `DataError` when there is one class only, or nearly as many labels as rows.
     """
-    counts = np.bincount(keys.label[kept], minlength=len(keys.labels))
-    present = {label: int(count) for label, count in zip(keys.labels, counts, strict=True) if count}
+    present = _present(keys, stratum, kept)
     rows = int(kept.sum())
-    where = f"the column {config.label!r}" if config.label else "the sources"
+    where = _where(config)
     if len(present) == 1:
         raise DataError(
             f"All {rows:,} usable rows have the label {next(iter(present))!r} (from {where}); a classifier needs at "
@@ -58,9 +59,9 @@ def check_labels(keys: Keys, kept: Flags, config: CorpusConfig) -> list[str]:
         )
     ordered = sorted(present.items(), key=lambda item: (item[1], item[0]))
     warnings = []
-    few = [f"{label!r} ({count})" for label, count in ordered if count < _FEW_ROWS]
+    few = _few(present)
     if few:
-        warnings.append(f"Classes with fewer than {_FEW_ROWS} rows can hardly be learned or tested: {_some(few)}.")
+        warnings.append(f"Classes with fewer than {_FEW_ROWS} rows can hardly be learned or tested: {few}.")
     (small, least), (large, most) = ordered[0], ordered[-1]
     if most > _IMBALANCE * least:
         warnings.append(
@@ -68,6 +69,107 @@ def check_labels(keys: Keys, kept: Flags, config: CorpusConfig) -> list[str]:
             "accuracy, and consider train.class_weights: balanced."
         )
     return warnings
+
+
+def check_tags(keys: Keys, stratum: Stratum, kept: Flags, config: CorpusConfig) -> list[str]:
+    """Warnings about the labels of rows that may have several.
+
+    Raises `DataError` when there is no label that some rows have and others have not, and for nearly as many labels as
+    rows.
+    """
+    present, rows, where = _present(keys, stratum, kept), int(kept.sum()), _where(config)
+    telling = [label for label, count in present.items() if count < rows]
+    if not telling:
+        said = f"the same labels, {_some([repr(label) for label in present])}" if present else "no label"
+        raise DataError(
+            f"All {rows:,} usable rows have {said} (from {where}): there is nothing to learn. Check data.label and "
+            "data.label_separator."
+        )
+    if len(present) * 2 > rows:
+        raise DataError(
+            f"{where[0].upper()}{where[1:]} has {len(present):,} different labels in {rows:,} rows, such as "
+            f"{_some([repr(label[:30]) for label in present], 3)}. Set data.label to the column with the labels, and "
+            "data.label_separator to what stands between them."
+        )
+    warnings = []
+    few = _few(present)
+    if few:
+        warnings.append(f"Labels with fewer than {_FEW_ROWS} rows can hardly be learned or tested: {few}.")
+    several = sum(
+        int(count) for members, count in zip(stratum.members, _counts(keys, kept), strict=True) if len(members) > 1
+    )
+    if not several:
+        warnings.append(
+            "No row has more than one label. If a text has just one, task: classify is simpler; else check "
+            "data.label_separator."
+        )
+    always = [repr(label) for label, count in present.items() if count == rows]
+    if always:
+        warnings.append(f"Every row has the label {_some(always)}: it tells nothing.")
+    return warnings
+
+
+def check_values(keys: Keys, stratum: Stratum, kept: Flags, config: CorpusConfig) -> list[str]:
+    """Raises `DataError` when all rows that stay have the same number."""
+    del stratum
+    present = [float(value) for value, count in zip(keys.labels, _counts(keys, kept), strict=True) if count]
+    if len(present) == 1:
+        raise DataError(
+            f"All {int(kept.sum()):,} usable rows have the number {present[0]:g} (from {_where(config)}): there is "
+            "nothing to learn. Check data.label."
+        )
+    return []
+
+
+def _nothing(keys: Keys, stratum: Stratum, kept: Flags, config: CorpusConfig) -> list[str]:
+    del keys, stratum, kept, config
+    return []
+
+
+#: What is looked at in the answers of a task's rows.
+CHECKS: dict[str, Callable[[Keys, Stratum, Flags, CorpusConfig], list[str]]] = {
+    "classify": check_labels,
+    "tag": check_tags,
+    "regress": check_values,
+    "generate": _nothing,
+}
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Mean, standard deviation, least, median and largest of some numbers, to six digits; empty for none.
+
+    Rounded, for a corpus must not become another one because a processor adds in another order.
+    """
+    if not values:
+        return {}
+    found = {
+        "mean": np.mean(values),
+        "std": np.std(values),
+        "least": np.min(values),
+        "median": np.median(values),
+        "most": np.max(values),
+    }
+    return {name: float(f"{value:.6g}") for name, value in found.items()}
+
+
+def _counts(keys: Keys, kept: Flags) -> list[int]:
+    counts: list[int] = np.bincount(keys.label[kept], minlength=len(keys.labels)).tolist()
+    return counts
+
+
+def _present(keys: Keys, stratum: Stratum, kept: Flags) -> dict[str, int]:
+    """The rows of each label that stays, labels in their order."""
+    return stratum.counts(np.array(_counts(keys, kept)))
+
+
+def _where(config: CorpusConfig) -> str:
+    return f"the column {config.label!r}" if config.label else "the sources"
+
+
+def _few(present: Mapping[str, int]) -> str:
+    """The labels with few rows, the rarest first, in words; empty where there are none."""
+    ordered = sorted(present.items(), key=lambda item: (item[1], item[0]))
+    return _some([f"{label!r} ({count})" for label, count in ordered if count < _FEW_ROWS])
 
 
 def fold(label: str) -> str:
@@ -92,5 +194,5 @@ def spelling_warnings(raw: Counter[str]) -> list[str]:
     return warnings
 
 
-def _some(items: list[str], most: int = 8) -> str:
+def _some(items: Sequence[str], most: int = 8) -> str:
     return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from danlu.core.artifact import write_json
 from danlu.core.context import Context
+from danlu.core.tasks import TASKS
 from danlu.data.card import CleanCard, Funnel
 from danlu.data.checks import check_rows, spelling_warnings
 from danlu.data.config import CleanConfig, CleanStage
@@ -22,6 +23,7 @@ from danlu.data.reader import Input, read_sources
 from danlu.data.rows import BROKEN, Columns
 from danlu.data.steps import SAMPLE, STEPS, Cleaner, clean, draw
 from danlu.data.tables import CLEAN, NEAR_MISSES, SHARD_BYTES, Rejects, SortedPart, as_rejected
+from danlu.data.targets import Reading
 from danlu.data.text import han_and_words, language_of
 from danlu.sources.shapes import Speakers
 
@@ -61,7 +63,9 @@ def _columns(config: CleanStage) -> Columns:
     data, generate = config.data, config.task == "generate"
     return Columns(
         text=data.text,
-        label=None if generate else data.label,
+        label=None if TASKS[config.task].target is None else data.label,
+        task=config.task,
+        reading=Reading(separator=data.label_separator, keep_unlabelled=data.unlabelled == "keep"),
         subject=data.subject,
         conversation=data.conversation,
         time=data.time,

@@ -245,7 +245,21 @@ class CleanConfig(Config):
         LicencesConfig(), description="Which licences the sources may have."
     )
     text: str = Field("text", min_length=1, description="Name of the column with the text.")
-    label: str | None = Field("label", description="Name of the column with the label; not used for generate.")
+    label: str | None = Field(
+        "label",
+        description="Name of the column with the label, for tag the labels, for regress the number; not used for "
+        "generate.",
+    )
+    label_separator: str | None = Field(
+        "|",
+        min_length=1,
+        description="What stands between the labels of one cell, for tag; a cell may also hold a list. Empty takes a "
+        "cell as one label.",
+    )
+    unlabelled: Literal["drop", "keep"] = Field(
+        "drop",
+        description="Rows without a label: drop leaves them out; keep, for tag, learns that none of the labels fits.",
+    )
     language: Literal["auto", "zh", "en"] = Field("auto", description="Main language of the texts.")
     subject: str | None = Field(
         None,
@@ -319,7 +333,11 @@ class CorpusConfig(Config):
     """What the data stage sees of the data section: from clean rows to a split corpus."""
 
     keep_rejected_text: bool = Field(False, description="Keep the masked text of dropped rows in rejected/.")
-    label: str | None = Field("label", description="Name of the column with the label; not used for generate.")
+    label: str | None = Field(
+        "label",
+        description="Name of the column with the label, for tag the labels, for regress the number; not used for "
+        "generate.",
+    )
     labels: LabelsConfig = Field(LabelsConfig(), description="Spellings that are one class, and what people decided.")
     label_conflicts: Literal["drop", "majority", "keep"] = Field(
         "drop", description="What to do with equal texts that carry different labels."

@@ -273,7 +273,7 @@ def recipe_text(inspection: Inspection, path: str | Path) -> str:
     lines += [f"# {_comment(warning)}" for warning in inspection.warnings[:3]]
     lines += [
         f"name: {_quoted(name)} # what commands call the model; change it as you like (a-z, 0-9, dot, dash, _)",
-        f"task: {task} # classify texts, or generate text",
+        f"task: {task} # classify texts (tag: several labels a text, regress: a number), or generate text",
         "",
         "data:",
     ]

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from danlu.core.errors import DataError
+from danlu.core.tasks import TASKS
 from danlu.data.config import SourceConfig
 from danlu.data.licences import remark
-from danlu.data.rows import BROKEN, NO_LABEL, Columns, Unusable, joined, read_label, read_others, read_text
+from danlu.data.rows import BROKEN, Columns, Unusable, joined, read_label, read_others, read_text
 from danlu.data.tables import BATCH_CHARACTERS, BATCH_ROWS, RAW, Rejects, Writer
 from danlu.sources.files import File
 from danlu.sources.formats import open_file
@@ -112,9 +113,8 @@ class Labels:
     def __init__(self) -> None:
         self.raw: Counter[str] = Counter()
 
-    def add(self, value: str) -> str:
-        self.raw[value] += 1
-        return value.strip()
+    def add(self, spellings: Sequence[str]) -> None:
+        self.raw.update(spellings)
 
 
 def row_id(digest: str, occurrence: int, number: int) -> str:
@@ -315,12 +315,16 @@ class _Reading:
         if not self._opened.columns:
             self._look_for_columns(values)
         found = read_text(values, self._columns)
-        label = self._fixed
+        return {**found, "label": self._read_label(values), **read_others(values, self._columns)}
+
+    def _read_label(self, values: Mapping[str, Any]) -> str | None:
+        """What a record is to be answered with, as it is kept: what its column says, or what the whole source has."""
         if self._label is not None:
-            label = self._labels.add(read_label(values, self._label))
-            if not label:
-                raise Unusable(NO_LABEL)
-        return {**found, "label": label, **read_others(values, self._columns)}
+            spellings, kept = read_label(values[self._label], self._columns)
+            if TASKS[self._columns.task].named:
+                self._labels.add(spellings)
+            return kept
+        return None if self._fixed is None else read_label(self._fixed, self._columns)[1]
 
     def _look_for_columns(self, values: Mapping[str, Any]) -> None:
         """Raises `Unusable` for a record without a column that is wanted, `DataError` where none of many has it."""

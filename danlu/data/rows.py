@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from danlu.data.targets import TARGETS, Reading
 from danlu.sources.records import Row
 from danlu.sources.shapes import DEFAULT_SPEAKERS, Misshapen, Speakers, recognise
 from danlu.sources.values import as_text
@@ -21,11 +22,14 @@ class Columns:
     """Which columns are read, by name; None where one is not wanted.
 
     `shapes`: a record without the text column may be instruction data (see `danlu.sources.shapes`), whose `speakers`
-    are called so. `speaker`: each row is one turn of a `conversation`, said by whom this column names.
+    are called so. `speaker`: each row is one turn of a `conversation`, said by whom this column names. `task` and
+    `reading` say what the cells of `label` mean.
     """
 
     text: str
     label: str | None = None
+    task: str = "classify"
+    reading: Reading = field(default_factory=Reading)
     subject: str | None = None
     conversation: str | None = None
     time: str | None = None
@@ -99,9 +103,17 @@ def _cell(values: Mapping[str, Any], column: str) -> str:
     return text
 
 
-def read_label(values: Mapping[str, Any], column: str) -> str:
-    """The label of a record as the file has it. Raises `Unusable`."""
-    return _cell(values, column)
+def read_label(cell: Any, columns: Columns) -> tuple[list[str], str]:
+    """The labels of a cell of the label column, as the file has them and as they are kept. Raises `Unusable`."""
+    target = TARGETS[columns.task]
+    try:
+        spellings = target.spellings(cell, columns.reading)
+        kept = target.kept(spellings, columns.reading)
+    except ValueError as error:
+        raise Unusable(BROKEN, f"column {columns.label!r} {error}") from None
+    if not kept:
+        raise Unusable(NO_LABEL)
+    return spellings, kept
 
 
 def joined(rows: Iterator[Row], columns: Columns) -> Iterator[Row]:

@@ -20,11 +20,12 @@ import pyarrow as pa
 
 from danlu.core.artifact import Artifact, write_json
 from danlu.core.context import Context
+from danlu.core.tasks import TASKS
 from danlu.data.additions import add_rows
 from danlu.data.balance.config import BalanceConfig
 from danlu.data.balance.rows import undersample
 from danlu.data.card import Card, Funnel, readme, sentence
-from danlu.data.checks import check_labels, check_rows
+from danlu.data.checks import CHECKS, check_rows, spread
 from danlu.data.config import CorpusConfig, DataStage
 from danlu.data.duplicates import read_links
 from danlu.data.earlier import SIDES, Earlier, compared, read_earlier, write_sides
@@ -54,6 +55,7 @@ from danlu.data.references import check_reference
 from danlu.data.sides import scramble
 from danlu.data.split import PARTS, REASONS, TRAIN, Assignment, SplitRows, assign
 from danlu.data.tables import CORPUS, SHARD_BYTES, Rejects, SortedPart, as_rejected, batches
+from danlu.data.targets import TARGETS, Stratum, columns, strata, without
 from danlu.data.times import NO_TIME
 
 Reasons = npt.NDArray[np.int8]
@@ -80,13 +82,17 @@ _REASONS = ("", *_STEP_OF)
 
 
 #: Columns that a task's corpus does without.
-_ONLY_FOR_OTHERS = {"classify": {"turns", "rejected"}, "generate": {"label"}}
+_ONLY_FOR_OTHERS = {
+    task: without(task) | ({"turns", "rejected"} if about.target is not None else set())
+    for task, about in TASKS.items()
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
     """What was decided on each cleaned row: its reason to go, its part (-1 when it goes), its fold and its group."""
 
+    task: str
     reason: Reasons
     part: Reasons
     fold: Reasons
@@ -100,9 +106,9 @@ class Rows:
         fold = self.fold[rows]
         times = np.zeros(len(fold), dtype=np.int64) if self.keys.time is None else self.keys.time[rows]
         no_time = np.ones(len(fold), dtype=bool) if self.keys.time is None else times == NO_TIME
-        labels = np.array(self.keys.labels, dtype=object)[self.keys.label[rows]]
+        kept = [self.keys.labels[number] for number in self.keys.label[rows].tolist()]
         return {
-            "label": pa.array(labels, pa.string()),
+            **columns(self.task, kept),
             "cluster": pa.array(names, pa.string()),
             "fold": pa.array(fold, pa.int8(), mask=fold < 0),
             "time": pa.array(times, pa.int64(), mask=no_time),
@@ -113,23 +119,23 @@ def run(ctx: Context, config: DataStage) -> None:
     """Make the Corpus artifact in `ctx.out`."""
     scratch = ctx.state / "data"
     shutil.rmtree(scratch, ignore_errors=True)
-    classify, data = config.task == "classify", config.data
+    task, data = TASKS[config.task], config.data
     clean, found = ctx.inputs["clean"], ctx.inputs["duplicates"]
     texts = clean / "texts"
     card = _card(config.task, clean)
-    mended = _Mended(ctx, data)
-    keys = read_keys(texts, data.time or "time", mended if classify and mended.needed else None)
+    mended = _Mended(ctx, config)
+    keys = read_keys(texts, data.time or "time", mended if task.named and mended.needed else None)
     card.relabelled = mended.counts
     card.warnings += keys.warnings
     links = read_links(found / "links.parquet")
     clusters = components(links.pairs, keys.texts)
-    reasons = _decide(data, keys, clusters, card, classify)
+    reasons = _decide(data, keys, clusters, card, answered=task.target is not None)
     card.duplicates["truncated_buckets"] = found.json("duplicates.json")["truncated"]
     check_rows(int((reasons == 0).sum()), card.funnel)
-    if classify:
-        card.warnings += check_labels(keys, reasons == 0, data)
+    stratum = strata(config.task, keys.labels)
+    card.warnings += CHECKS[config.task](keys, stratum, reasons == 0, data)
     earlier = read_earlier(ctx.resources["data.extends"]) if data.extends is not None else None
-    sides = _split(data, keys, links, card, earlier)
+    sides = _split(data, keys, stratum, links, card, earlier)
     write_sides(ctx.out / SIDES, keys, sides, earlier)
     parts = _drop_bridges(sides, reasons, card)
     if data.duplicates.near:
@@ -139,14 +145,14 @@ def run(ctx: Context, config: DataStage) -> None:
     if data.balance is not None and data.balance.method == "undersample":
         _leave_out(data.balance, data.seed, keys, reasons, parts, card)
     repeats = _mix(data, keys, reasons, parts, card)
-    rows = Rows(reason=reasons, part=parts, fold=sides.fold, group=sides.group, keys=keys)
-    _count(keys, rows, card, classify)
+    rows = Rows(task=config.task, reason=reasons, part=parts, fold=sides.fold, group=sides.group, keys=keys)
+    _count(keys, rows, card, stratum)
     _write(ctx, config, scratch, rows, card)
     _add(ctx, config, card, repeats)
     _look_for_references(ctx, data, card)
     with ctx.progress("counting leaks", None, "texts") as bar:
         card.leaked_rows = count_leaks(ctx.out, data.duplicates.threshold, bar.advance)
-    if classify:
+    if config.task == "classify":
         ctx.say("Measuring what a naive split would have claimed")
         card.naive = naive_score(texts, keys, clusters, data.seed)
     _publish(ctx, card)
@@ -156,15 +162,17 @@ def run(ctx: Context, config: DataStage) -> None:
 class _Mended:
     """Gives rows the labels that the recipe and people say they have, and counts what that changed."""
 
-    def __init__(self, ctx: Context, config: CorpusConfig) -> None:
-        self._config = config.labels
+    def __init__(self, ctx: Context, config: DataStage) -> None:
+        self._config = config.data.labels
+        self._target = TARGETS.get(config.task)
         path = ctx.resources.get("data.labels.decisions")
         self._decisions = read_decisions(path) if path is not None else {}
         self.needed = bool(self._config.merge) or bool(self._decisions)
         self.counts = {"merged": 0, "changed": 0, "confirmed": 0} if self.needed else {}
 
     def __call__(self, contents: list[str], labels: list[str]) -> list[str]:
-        classes = [merged(label, self._config) for label in labels]
+        assert self._target is not None
+        classes = [self._target.renamed(label, lambda name: merged(name, self._config)) for label in labels]
         applied = apply_decisions(contents, classes, self._decisions)
         self.counts["merged"] += sum(new != old for new, old in zip(classes, labels, strict=True))
         self.counts["changed"] += applied.changed
@@ -190,11 +198,11 @@ def _publish(ctx: Context, card: Card) -> None:
     ctx.say(sentence(values))
 
 
-def _decide(config: CorpusConfig, keys: Keys, clusters: Integers, card: Card, classify: bool) -> Reasons:
+def _decide(config: CorpusConfig, keys: Keys, clusters: Integers, card: Card, *, answered: bool) -> Reasons:
     """For each row the number of its reason in `_REASONS`; 0 for a row that stays."""
     reasons = np.zeros(len(keys.place), dtype=np.int8)
     cluster = clusters[keys.text]
-    if classify:
+    if answered:
         _drop(reasons, without_conflicts(keys, config.label_conflicts), LABEL_CONFLICT, card)
     same = keys.text * max(1, len(keys.labels)) + keys.label
     _drop(reasons, chosen_rows(keys, reasons == 0, same, config.duplicates.keep), EXACT_DUPLICATE, card)
@@ -218,13 +226,16 @@ def _drop(reasons: Reasons, stays: Flags, reason: str, card: Card) -> None:
     card.funnel.step(_STEP_OF[reason], Counter({reason: int(gone.sum())}))
 
 
-def _split(config: CorpusConfig, keys: Keys, links: Links, card: Card, earlier: Earlier | None) -> Assignment:
+def _split(
+    config: CorpusConfig, keys: Keys, stratum: Stratum, links: Links, card: Card, earlier: Earlier | None
+) -> Assignment:
     """The side of each cleaned row, those that are dropped among them: a row does not move when another one goes."""
     rows = SplitRows(
         place=keys.place,
         content=keys.contents[keys.text],
         text=keys.text,
         label=keys.label,
+        members=stratum.members,
         links=links.pairs,
         equal=links.equal,
         subject=keys.subject,
@@ -419,20 +430,19 @@ def _length_bins(lengths: Integers) -> list[dict[str, int]]:
     return [{"up_to": end, "rows": int(count)} for end, count in zip(ends, counts, strict=True)]
 
 
-def _count(keys: Keys, rows: Rows, card: Card, classify: bool) -> None:
+def _count(keys: Keys, rows: Rows, card: Card, stratum: Stratum) -> None:
     """Sizes and lengths of what was kept."""
     for number, name in enumerate(PARTS):
         inside = rows.part == number
-        counts = np.bincount(keys.label[inside], minlength=len(keys.labels))
-        labels = {label: int(count) for label, count in zip(keys.labels, counts, strict=True)} if classify else {}
         card.splits[name] = {
             "rows": int(inside.sum()),
             "characters": int(keys.characters[inside].sum()),
-            "labels": {label: count for label, count in labels.items() if count},
+            "labels": stratum.counts(np.bincount(keys.label[inside], minlength=len(keys.labels))),
         }
+        if TASKS[rows.task].target == "value":
+            card.splits[name]["values"] = spread([float(keys.labels[one]) for one in keys.label[inside].tolist()])
     lengths = keys.characters[rows.part >= 0]
     card.lengths = {f"p{share}": int(np.percentile(lengths, share, method="higher")) for share in (50, 95, 99)}
     card.lengths["max"] = int(lengths.max())
     card.length_bins = _length_bins(lengths)
-    if classify:
-        card.labels = [keys.labels[number] for number in np.unique(keys.label[rows.part >= 0])]
+    card.labels = list(stratum.counts(np.bincount(keys.label[rows.part >= 0], minlength=len(keys.labels))))

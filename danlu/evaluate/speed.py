@@ -92,7 +92,12 @@ def _generate(ctx: Context, engine: Engine, texts: Sequence[str], config: SpeedC
     }
 
 
-_MEASURES: dict[str, Callable[..., dict[str, Any]]] = {"classify": _classify, "generate": _generate}
+_MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
+    "classify": _classify,
+    "tag": _classify,
+    "regress": _classify,
+    "generate": _generate,
+}
 
 
 def _timed(

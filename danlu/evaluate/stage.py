@@ -15,13 +15,17 @@ from danlu.core.tasks import TASKS
 from danlu.evaluate.classify import ClassifyEvidence
 from danlu.evaluate.config import EvaluateStage, SpeedStage
 from danlu.evaluate.generate import GenerateEvidence
+from danlu.evaluate.regress import RegressEvidence
 from danlu.evaluate.rows import leaked_rows, read_part, rows_seen, test_part
 from danlu.evaluate.speed import measure
+from danlu.evaluate.tag import TagEvidence
 from danlu.learning.chat import read_chat
 
 #: Who gathers the evidence of a task.
-_EVIDENCE: dict[str, type[ClassifyEvidence] | type[GenerateEvidence]] = {
+_EVIDENCE: dict[str, Any] = {
     "classify": ClassifyEvidence,
+    "tag": TagEvidence,
+    "regress": RegressEvidence,
     "generate": GenerateEvidence,
 }
 

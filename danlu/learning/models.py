@@ -128,6 +128,8 @@ def load_checkpoint(folder: Path) -> Any:
 #: The class of transformers that loads each kind of model.
 LOADERS = {
     "classifier": "AutoModelForSequenceClassification",
+    "tagger": "AutoModelForSequenceClassification",
+    "regressor": "AutoModelForSequenceClassification",
     "causal": "AutoModelForCausalLM",
     "masked": "AutoModelForMaskedLM",
     "encoder": "AutoModel",
@@ -142,9 +144,23 @@ def start_from_base(folder: Path, head: str, labels: Sequence[str], **settings: 
     """
     import transformers
 
-    if labels:
-        settings |= label_settings(labels) | {"ignore_mismatched_sizes": True}
+    outputs = head_settings(head, labels)
+    if outputs:
+        settings |= outputs | {"ignore_mismatched_sizes": True}
     return load_with(getattr(transformers, LOADERS[head]), folder, **settings)
+
+
+def head_settings(head: str, labels: Sequence[str]) -> dict[str, Any]:
+    """The settings by which a transformers config knows the outputs of a head (a key of `LOADERS`) for `labels`."""
+    named = label_settings(labels) if labels else {}
+    return named | _HEADS.get(head, {})
+
+
+#: What a head of `LOADERS` says of itself beside its labels: transformers' pipelines go by it.
+_HEADS: dict[str, dict[str, Any]] = {
+    "tagger": {"problem_type": "multi_label_classification"},
+    "regressor": {"problem_type": "regression", "num_labels": 1},
+}
 
 
 def label_settings(labels: Sequence[str]) -> dict[str, Any]:

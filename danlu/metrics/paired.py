@@ -67,7 +67,7 @@ def compare_classifiers(
         return whole, macro_f1(drawn)
 
     (our_value, our_samples), (their_value, their_samples) = f1(mine), f1(other)
-    result = _verdict("macro_f1", our_value[0] - their_value[0], our_samples - their_samples, len(right))
+    result = verdict("macro_f1", our_value[0] - their_value[0], our_samples - their_samples, len(right))
     our_hits, their_hits = (mine == right).astype(np.float64), (other == right).astype(np.float64)
     gain = (our_hits - their_hits).reshape(-1, 1)
     drawn = resampled_sums(gain, resamples, seed)[:, 0] / len(right) if len(right) > 1 else None
@@ -92,10 +92,11 @@ def compare_language_models(
     drawn = [np.zeros(0), np.zeros(0)]
     if len(letters) > 1:
         drawn = [language_scores(resampled_sums(sums, resamples, seed))["bits_per_character"] for sums in pair]
-    return _verdict("bits_per_character", whole[0][0] - whole[1][0], drawn[0] - drawn[1], len(letters))
+    return verdict("bits_per_character", whole[0][0] - whole[1][0], drawn[0] - drawn[1], len(letters))
 
 
-def _verdict(metric: str, value: float, samples: Floats, rows: int) -> dict[str, Any]:
+def verdict(metric: str, value: float, samples: Floats, rows: int) -> dict[str, Any]:
+    """A paired comparison as the evidence has it: the difference, and whether its resamples lie on one side of zero."""
     chance = _two_sided(samples)
     difference: Score = score(value, samples, rows)
     return {

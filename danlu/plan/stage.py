@@ -10,6 +10,7 @@ from typing import Any
 
 from danlu.core.artifact import write_json
 from danlu.core.context import Context
+from danlu.core.tasks import TASKS
 from danlu.learning.models import check_base
 from danlu.learning.step import choose_precision
 from danlu.plan import calibrate
@@ -77,7 +78,7 @@ def _job(ctx: Context, config: PlanStage) -> Job:
     ]
     seen = look(config.data, paths, generates=config.task == "generate")
     tokens = count(config, seen.texts, base)
-    labels = _ASSUMED_LABELS if config.task == "classify" else None
+    labels = _ASSUMED_LABELS if TASKS[config.task].target is not None else None
     if base is not None:
         shape, weights = of_base(base, labels)
     else:

@@ -15,12 +15,27 @@ from ruamel.yaml import YAML
 
 Json = Mapping[str, Any]
 
-_PIPELINES = {"classify": "text-classification", "generate": "text-generation"}
+_PIPELINES = {
+    "classify": "text-classification",
+    "tag": "text-classification",
+    "regress": "text-classification",  # the hub's name for a number a text too
+    "generate": "text-generation",
+}
 _LIBRARIES = {"torch": "transformers", "onnx": "onnx", "onnx-int8": "onnx"}
 _LANGUAGES = {"zh": "Chinese", "en": "English"}
 _PURPOSES = {
     "classify": "Give it a text; it answers with one of {labels} and a probability for each.",
+    "tag": "Give it a text; it answers with any number of {labels} and a probability for each.",
+    "regress": "Give it a text; it answers with a number, in the unit of its training data.",
     "generate": "Give it the beginning of a text; it continues it.",
+}
+
+_LIMITS = {
+    "classify": "It always answers with one of its labels, also for a text that fits none of them.",
+    "tag": "Its thresholds were chosen for the largest F1 on validation rows; where a label missed costs more than one "
+    "too many, or less, go by the probabilities.",
+    "regress": "It answers any text with a number, also one that is unlike those it was tested on.",
+    "generate": "It writes what is likely, not what is true. Nothing filters what it writes.",
 }
 
 #: Metrics of a card, best first: name here -> (type on the hub, name for people).
@@ -30,6 +45,16 @@ _METRICS = {
     "weighted_f1": ("f1", "Weighted F1"),
     "macro_precision": ("precision", "Macro precision"),
     "macro_recall": ("recall", "Macro recall"),
+    "micro_f1": ("f1", "Micro F1"),
+    "micro_precision": ("precision", "Micro precision"),
+    "micro_recall": ("recall", "Micro recall"),
+    "subset_accuracy": ("subset_accuracy", "Subset accuracy"),
+    "average_precision": ("average_precision", "Average precision, mean over labels"),
+    "hamming_loss": ("hamming_loss", "Hamming loss"),
+    "mae": ("mae", "Mean absolute error"),
+    "rmse": ("rmse", "Root mean squared error"),
+    "r2": ("r_squared", "R squared"),
+    "spearman": ("spearmanr", "Spearman rank correlation"),
     "roc_auc": ("roc_auc", "ROC AUC"),
     "log_loss": ("log_loss", "Log loss"),
     "ece": ("ece", "Calibration error"),
@@ -272,10 +297,7 @@ def _limits(release: Json, card: Json, checkpoint: Json, export: Json, evidence:
         limits.append(
             f"99 % of its texts have at most {_count(lengths.get('p99'))} characters; longer ones were hardly tested."
         )
-    if release["task"] == "classify":
-        limits.append("It always answers with one of its labels, also for a text that fits none of them.")
-    else:
-        limits.append("It writes what is likely, not what is true. Nothing filters what it writes.")
+    limits.append(_LIMITS[release["task"]])
     if evidence["rows"] < _FEW_ROWS:
         limits.append(f"Only {evidence['rows']} test rows: the intervals are wide.")
     small = [label for label, values in (evidence.get("per_class") or {}).items() if values["support"] < 30]

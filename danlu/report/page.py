@@ -13,10 +13,32 @@ from danlu.core.store import write_atomically
 from danlu.report import numbers as show
 from danlu.report.files import report_file
 from danlu.report.plots import PLOTS
-from danlu.report.sentences import LOWER_IS_BETTER, NOT_COMPARABLE, gate_sentence, is_leak, meaning, naive_explanation
+from danlu.report.sentences import (
+    HEADLINES,
+    LOWER_IS_BETTER,
+    NOT_COMPARABLE,
+    gate_sentence,
+    is_leak,
+    meaning,
+    naive_explanation,
+)
 from danlu.report.words import words
 
-_SHARES = frozenset({"accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall", "ece"})
+_SHARES = frozenset(
+    {
+        "accuracy",
+        "micro_f1",
+        "macro_f1",
+        "weighted_f1",
+        "micro_precision",
+        "micro_recall",
+        "macro_precision",
+        "macro_recall",
+        "subset_accuracy",
+        "hamming_loss",
+        "ece",
+    }
+)
 _TEXT_CHARACTERS = 400
 
 
@@ -126,7 +148,7 @@ def _tiles(summary: dict[str, Any], said: dict[str, str]) -> list[dict[str, Any]
     """The few numbers to see first: value, what it is, and a smaller line."""
     evidence, baseline, speed = summary["evidence"], summary["baseline"], summary["speed"]
     tiles: list[dict[str, Any]] = []
-    metric = "accuracy" if summary["task"] == "classify" else "bits_per_character"
+    metric = HEADLINES[summary["task"]]
     form = show.percent if metric in _SHARES else show.number
     if evidence and evidence["scores"].get(metric):
         score = evidence["scores"][metric]

@@ -18,6 +18,10 @@ Numbers = dict[str, Any]
 _CALIBRATED = 0.05
 
 
+#: The score that is told of a model first.
+HEADLINES = {"classify": "accuracy", "tag": "macro_f1", "regress": "mae", "generate": "bits_per_character"}
+
+
 def verdict_sentence(numbers: Numbers) -> Sentence:
     """The whole report in one sentence."""
     return _BY_VERDICT[numbers["verdict"]](numbers)
@@ -94,6 +98,12 @@ def _quality(numbers: Numbers) -> Sentence:
     if "accuracy" in scores:
         share = percent(scores["accuracy"]["value"])
         return {"en": f"gets {share} of unseen texts right", "zh": f"在没见过的文本上答对 {share}"}
+    if "micro_f1" in scores:
+        f1 = percent(scores["macro_f1"]["value"])
+        return {"en": f"reaches a macro F1 of {f1} on unseen texts", "zh": f"在没见过的文本上宏平均 F1 为 {f1}"}
+    if "mae" in scores:
+        off = number(scores["mae"]["value"])
+        return {"en": f"is off by {off} on average on unseen texts", "zh": f"在没见过的文本上平均差 {off}"}
     if "bits_per_character" in scores:
         bits = number(scores["bits_per_character"]["value"])
         return {
@@ -135,7 +145,7 @@ def _baseline_shown(numbers: Numbers) -> str:
 NOT_COMPARABLE = frozenset({"perplexity"})
 
 #: Scores of which less is better.
-LOWER_IS_BETTER = frozenset({"perplexity", "bits_per_character", "log_loss", "ece"})
+LOWER_IS_BETTER = frozenset({"perplexity", "bits_per_character", "log_loss", "ece", "hamming_loss", "mae", "rmse"})
 
 
 def is_better(numbers: Numbers) -> bool | None:
@@ -197,7 +207,7 @@ def naive_explanation(numbers: Numbers) -> Sentence | None:
 
 def meaning(numbers: Numbers) -> list[Sentence]:
     """What the verdict means for the people who will use the model, a point each."""
-    points = (_expect, _perplexity, _confusion, _confidence, _baseline_point, _speed_point)
+    points = (_expect, _tags, _off, _perplexity, _confusion, _confidence, _baseline_point, _speed_point)
     return [said for point in points if (said := point(numbers)) is not None]
 
 
@@ -212,6 +222,36 @@ def _expect(numbers: Numbers) -> Sentence | None:
         f"That was measured on {rows} texts that the model had never seen.",
         "zh": f"100 条和你的数据类似的新文本里，大约对 {right} 条、错 {100 - right} 条。"
         f"这是在模型从没见过的 {rows} 条文本上测出来的。",
+    }
+
+
+def _tags(numbers: Numbers) -> Sentence | None:
+    """What the labels of a model that gives several are worth."""
+    scores = (numbers["evidence"] or {}).get("scores") or {}
+    if "micro_f1" not in scores or scores["micro_recall"]["value"] is None:
+        return None
+    found, rows = round(100 * scores["micro_recall"]["value"]), count(numbers["evidence"]["rows"])
+    right = round(100 * (scores["micro_precision"]["value"] or 0.0))
+    return {
+        "en": f"Of 100 labels that new texts have, expect it to find about {found}; of 100 that it gives, about {right} "
+        f"are right. That was measured on {rows} texts that the model had never seen.",
+        "zh": f"新文本该有的 100 个标签，它大约找出 {found} 个；它给出的 100 个标签，大约 {right} 个是对的。"
+        f"这是在模型从没见过的 {rows} 条文本上测出来的。",
+    }
+
+
+def _off(numbers: Numbers) -> Sentence | None:
+    """How far off the numbers of a model are."""
+    scores = (numbers["evidence"] or {}).get("scores") or {}
+    if "mae" not in scores or scores["mae"]["value"] is None:
+        return None
+    off, rows = number(scores["mae"]["value"]), count(numbers["evidence"]["rows"])
+    share = "" if scores["r2"]["value"] is None else percent(max(0.0, scores["r2"]["value"]), 0)
+    return {
+        "en": f"Its numbers are off by {off} on average, measured on {rows} texts that it had never seen"
+        + (f"; they explain {share} of the differences between texts (R²)." if share else "."),
+        "zh": f"它给的数平均差 {off}，在没见过的 {rows} 条文本上测得"
+        + (f"；文本之间的差别，它解释了 {share}（R²）。" if share else "。"),
     }
 
 
@@ -273,12 +313,12 @@ def _baseline_point(numbers: Numbers) -> Sentence | None:
     """What the baseline on all rows says: whether a large model is needed at all."""
     baseline, evidence = numbers["baseline"], numbers["evidence"]
     every = ((baseline or {}).get("all_rows") or {}).get("scores") or {}
-    metric = "accuracy" if "accuracy" in every else "bits_per_character"
+    metric = HEADLINES[numbers["task"]]
     theirs = (every.get(metric) or {}).get("value")
     ours = (((evidence or {}).get("scores") or {}).get(metric) or {}).get("value")
     if theirs is None or ours is None:
         return None
-    show = percent if metric == "accuracy" else number
+    show = percent if metric in {"accuracy", "macro_f1"} else number
     ahead = ours < theirs if metric in LOWER_IS_BETTER else ours > theirs
     test = baseline["all_rows"].get("comparison")
     if ahead and (test is None or test["significant"]):

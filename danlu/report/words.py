@@ -14,6 +14,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     "verdict_stopped": ("No verdict", "尚无结论"),
     "version": ("version", "版本"),
     "task_classify": ("classifies texts", "文本分类"),
+    "task_tag": ("tags texts", "文本多标签标注"),
+    "task_regress": ("gives texts a number", "给文本打分"),
     "task_generate": ("generates text", "文本生成"),
     "made": ("Run ended", "运行结束于"),
     "took": ("took", "用时"),
@@ -25,6 +27,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     "not_there": ("This part of the run has not been made yet.", "运行还没有走到这一步。"),
     # Tiles
     "tile_accuracy": ("right on unseen texts", "没见过的文本答对"),
+    "tile_macro_f1": ("macro F1 on unseen texts", "没见过的文本上的宏平均 F1"),
+    "tile_mae": ("mean absolute error on unseen texts", "没见过的文本上的平均绝对误差"),
     "tile_bits_per_character": ("bits per character (less is better)", "每字符比特数（越小越好）"),
     "tile_baseline": ("cheap baseline, same rows", "简单基线，同样的数据"),
     "tile_latency": ("95 of 100 answers are faster", "95% 的回答快于此"),
@@ -70,11 +74,23 @@ _WORDS: dict[str, tuple[str, str]] = {
     "roc_auc": ("ROC AUC", "ROC AUC"),
     "log_loss": ("log loss", "对数损失"),
     "ece": ("calibration error", "校准误差"),
+    "micro_f1": ("micro F1", "微平均 F1"),
+    "micro_precision": ("micro precision", "微平均精确率"),
+    "micro_recall": ("micro recall", "微平均召回率"),
+    "subset_accuracy": ("all labels right", "标签全对"),
+    "hamming_loss": ("Hamming loss", "汉明损失"),
+    "average_precision": ("average precision", "平均精度"),
+    "mae": ("mean absolute error", "平均绝对误差"),
+    "rmse": ("root mean squared error", "均方根误差"),
+    "r2": ("R²", "R²"),
+    "spearman": ("Spearman correlation", "斯皮尔曼相关"),
     "perplexity": ("perplexity per token", "每词元困惑度"),
     "bits_per_character": ("bits per character", "每字符比特数"),
     "plotted_scores": (
-        "accuracy macro_f1 weighted_f1 macro_precision macro_recall roc_auc bits_per_character",
-        "accuracy macro_f1 weighted_f1 macro_precision macro_recall roc_auc bits_per_character",
+        "accuracy micro_f1 macro_f1 weighted_f1 macro_precision macro_recall subset_accuracy average_precision roc_auc "
+        "bits_per_character",
+        "accuracy micro_f1 macro_f1 weighted_f1 macro_precision macro_recall subset_accuracy average_precision roc_auc "
+        "bits_per_character",
     ),
     "less_is_better": ("less is better", "越小越好"),
     "per_class": ("By label", "各个标签"),
@@ -90,6 +106,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "plot_loss": ("How training went", "训练过程"),
     "plot_confusion": ("What it mistakes for what", "把什么当成了什么"),
     "plot_reliability": ("Can its confidence be believed?", "它说的把握可信吗？"),
+    "plot_points": ("What it says and what is true", "预测值与真实值"),
     "plot_scores": ("Scores with their intervals", "各项指标及区间"),
     "plot_cost": ("Predicted and actual time", "预测用时与实际用时"),
     "plot_trials": ("How the trials scored", "每次试验的分数"),
@@ -117,6 +134,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "caption_reliability": (
         "On the dashed line a stated 80% is right 80% of the time. The grey bars show how many texts fall there.",
         "落在虚线上，说 80% 就真有 80% 对。灰柱表示有多少文本落在那里。",
+    ),
+    "caption_points": (
+        "A dot is a test text. On the dashed line the answer is right; far from it lie the texts to read first.",
+        "每个点是一条测试文本。落在虚线上就是答对；离得远的先读。",
     ),
     "caption_scores": (
         "A dot is the score, the line its 95% interval. The baseline costs almost nothing to train.",
@@ -164,6 +185,7 @@ _WORDS: dict[str, tuple[str, str]] = {
         "Read these first: they show a model's blind spots, and mistakes in the labels.",
         "先读这些：既能看出模型的盲点，也能看出标错的标签。",
     ),
+    "worst_regress": ("Furthest off", "差得最远的"),
     "text": ("text", "文本"),
     "confidence": ("confidence", "把握"),
     # Data

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
-import numpy as np
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.security import HTTPBearer
 
 from danlu import __version__
+from danlu.engines.answers import ANSWERS
 from danlu.serve import forms, openai
 from danlu.serve.config import ServeConfig
 from danlu.serve.door import Door
@@ -23,9 +23,9 @@ from danlu.serve.page import docs_page
 
 _DESCRIPTION = """One released model, served exactly as it was tested.
 
-`/v1/predict` answers for a classifier; `/v1/completions` and `/v1/chat/completions` for a model that writes text, in
-OpenAI's form, so that its clients work. Every error has OpenAI's form too. Status 429 means that too much is waiting:
-try again after the seconds in `Retry-After`.
+`/v1/predict` answers for a model that gives a text a label, several labels or a number; `/v1/completions` and
+`/v1/chat/completions` for a model that writes text, in OpenAI's form, so that its clients work. Every error has OpenAI's
+form too. Status 429 means that too much is waiting: try again after the seconds in `Retry-After`.
 """
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": forms.ErrorAnswer, "description": "The request cannot be answered as it is; the message says why."},
@@ -108,12 +108,12 @@ def _add_answers(app: FastAPI, live: Live, config: ServeConfig, keys: Keys | Non
     @app.post(
         "/v1/predict",
         tags=["answers"],
-        summary="Label texts",
-        response_model=forms.PredictAnswer | forms.PredictAnswers,
+        summary="Label texts, or give them a number",
+        response_model=forms.PredictAnswer | forms.TagAnswer | forms.ValueAnswer | forms.PredictAnswers,
         **common,
     )
     async def predict(body: forms.PredictRequest) -> Response:
-        """One `text` is answered with its label; several `texts` with `predictions`, in their order."""
+        """One `text` is answered with its label, labels or value; several `texts` with `predictions`."""
         _check_model(live, body.model)
         return await _predict(live, config, body)
 
@@ -142,17 +142,13 @@ async def _predict(live: Live, config: ServeConfig, body: forms.PredictRequest) 
     texts = [body.text] if body.text is not None else list(body.texts or [])
     _check_texts(texts, config)
     with live.use() as served:
-        if served.form.task != "classify":
+        answer = ANSWERS.get(served.form.task)
+        if answer is None:
             raise ApiError(400, "wrong_task", f"{served.name!r} writes text; it answers on /v1/completions.")
         rows = await served.batcher.predict(texts)
-    labels = served.form.labels or ()
-    predictions = [_prediction(labels, row) for row in rows]
+    predictions = [answer.told(row, served.form) for row in rows]
     about = {"model": served.name, "version": served.version.number}
     return JSONResponse({**about, **(predictions[0] if body.text is not None else {"predictions": predictions})})
-
-
-def _prediction(labels: Sequence[str], row: np.ndarray) -> dict[str, Any]:
-    return {"label": labels[int(row.argmax())], "probabilities": dict(zip(labels, row.tolist(), strict=True))}
 
 
 def _check_texts(texts: list[str], config: ServeConfig) -> None:

@@ -92,7 +92,9 @@ class TrainConfig(Config):
     """How to train."""
 
     objective: ObjectiveConfig | None = Field(
-        None, description="What training aims at; empty is classes for classify and causal for generate."
+        None,
+        description="What training aims at; empty is classes for classify, labels for tag, value for regress, causal "
+        "for generate.",
     )
     method: MethodConfig = Field(
         FullMethod(), description="How much of the model is trained: full, freeze, lora, dora or qlora."

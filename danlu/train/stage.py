@@ -16,6 +16,7 @@ from danlu.core.context import Context
 from danlu.core.errors import DataError, ModelError
 from danlu.core.machine import peak_resident_bytes
 from danlu.core.store import write_atomically
+from danlu.core.tasks import TASKS
 from danlu.learning import scratch
 from danlu.learning.adapters.base import Adapted
 from danlu.learning.adapters.merge import Merged, merge_checked
@@ -71,7 +72,7 @@ def run(ctx: Context, config: TrainStage) -> None:
     corpus = ctx.inputs["data"]
     aim = aim_of(config.task, config.train.objective)
     kind = KINDS[aim.kind]
-    labels: list[str] = corpus.json("card.json").get("labels") or [] if config.task == "classify" else []
+    labels: list[str] = corpus.json("card.json").get("labels") or [] if TASKS[config.task].named else []
     parts = {name: _read(corpus.folder, name, kind, labels, config) for name in ("train", "validation")}
     base = ctx.resources.get("model.base")
     if base is not None:
@@ -83,6 +84,7 @@ def run(ctx: Context, config: TrainStage) -> None:
     facts = Facts(
         tokenizer=tokenizer,
         labels=labels,
+        targets=parts["train"].get(TASKS[config.task].target or "", ()),
         class_weights=_class_weights(config.train, parts["train"], labels),
         chat=chat,
         folders=folders,
@@ -91,6 +93,9 @@ def run(ctx: Context, config: TrainStage) -> None:
     objective = make_objective(aim, facts)
     max_length = _max_length(config, base, objective, parts["train"])
     model, adapted = _model(config, kind, base, tokenizer, labels, max_length)
+    if objective.scale is not None:
+        # Beside danlu.json, so that whoever has the model's folder alone can tell its unit.
+        model.config.update({"target_mean": objective.scale.mean, "target_std": objective.scale.std})
     if chat is not None:
         _end_with(model, chat.closing(tokenizer))
     training, vocabulary = _assemble(ctx, config, kind, objective, model, tokenizer, parts, max_length)
@@ -109,7 +114,8 @@ def _read(folder: Path, name: str, kind: Kind, labels: list[str], config: TrainS
     """The columns of a part that the objective reads; of the validation part a sample where it is large."""
     rows = read_part(folder, name, list(kind.columns))
     known = set(labels)
-    unknown = sorted({str(label) for label in rows.get("label", []) if label not in known})
+    named = {*rows.get("label", ()), *(label for some in rows.get("labels", ()) for label in some)}
+    unknown = sorted(map(str, named - known))
     if unknown:
         raise DataError(f"The {name} part has the label {unknown[0]!r}, which the corpus's card does not list.")
     total, limit = len(rows["text"]), config.train.validation_rows
@@ -312,7 +318,7 @@ def _write_facts(
     labels: list[str],
     max_length: int,
 ) -> None:
-    model, order = training.model, training.order
+    model, order, scale = training.model, training.order, training.objective.scale
     seen = np.zeros(int(training.examples.rows.max()) + 1, dtype=bool)
     seen[training.examples.rows[order.seen(progress.step)]] = True
     write_json(
@@ -320,6 +326,7 @@ def _write_facts(
         {
             "task": config.task,
             "labels": labels or None,
+            "scale": None if scale is None else asdict(scale),
             "max_length": max_length,
             "architecture": type(model).__name__,
             "parameters": adapted.total,

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 
 from danlu.learning.batching import Batch, Examples
 from danlu.learning.chat import Chat
+from danlu.learning.scale import Scale
 
 #: Columns of a corpus part by name, each a list with one value a row.
 Rows = Mapping[str, Sequence[Any]]
@@ -29,6 +30,7 @@ Track = Callable[[Sequence[np.ndarray], str], Iterable[np.ndarray]]
 class Facts:
     """What is known before the first example is made. `labels`: class names in order, none for generate.
 
+    `targets`: what the training rows are to be answered with, in their order; empty for generate.
     `class_weights` [K] multiply the loss of each class's examples, or None. `chat`: how conversations are written, or
     None where there are none. `folders`: the model folders that the objective's section names, by field. `warn` tells
     people what they should know of their rows.
@@ -36,6 +38,7 @@ class Facts:
 
     tokenizer: Tokenizer
     labels: Sequence[str] = ()
+    targets: Sequence[Any] = ()
     class_weights: torch.Tensor | None = None
     chat: Chat | None = None
     folders: Mapping[str, Path] = field(default_factory=dict)
@@ -46,7 +49,8 @@ class Facts:
 class Outcome:
     """What a model made of one batch. `loss`: mean over `weight` targets, a float32 scalar that carries gradients.
 
-    `predicted`: class numbers [B] for classify, empty for generate.
+    `predicted`: class numbers [B] for classify, probabilities [B, K] for tag, standardised numbers [B] for regress,
+    empty for generate.
     """
 
     loss: torch.Tensor
@@ -70,13 +74,15 @@ class Objective:
     `examples(rows, max_length)`: rows as examples of at most `max_length` tokens.
     `weight(batch)`: how many targets its loss is the mean of, known before any model has seen it.
     `outcome(model, batch)`: one forward pass.
-    `score(loss, truth, predicted)`: quality over a whole part; `truth` and `predicted` [N] are empty for generate.
+    `score(loss, truth, predicted)`: quality over a whole part; `truth` is the examples' column `labels`, `predicted`
+    that of their outcomes; both are empty for generate.
     `metric` names it; `higher_is_better` says which way it goes.
     `separable`: the loss of a batch is the mean of its examples' losses by their weights, so a batch may be taken in
     pieces. Where each example is compared with the others of its batch, it may not.
     `prepare(model, rows, examples, track)`: columns for `examples` that take the starting weights or another model to
     find, computed once before the first step; `model` is in eval mode, and `track(batches, what)` yields the batches
     and shows how far it is. None where there are none.
+    `scale`: the unit of the numbers that the model answers with, for regress.
     """
 
     lengths: Callable[[Rows], Sequence[int]]
@@ -88,6 +94,7 @@ class Objective:
     higher_is_better: bool
     separable: bool = True
     prepare: Callable[[Any, Rows, Examples, Track], dict[str, np.ndarray]] | None = None
+    scale: Scale | None = None
 
     def better(self, score: float, than: float | None) -> bool:
         """Whether `score` beats `than`; anything beats None."""
