@@ -161,10 +161,11 @@ def make_tagger(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) -> An
 
 
 def make_regressor(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) -> Any:
-    """A BERT-shaped model that answers with one number, with random weights; seed torch first."""
+    """A BERT-shaped model that answers with one number, with random weights; `labels` are none of its business."""
     from transformers import BertForSequenceClassification
 
-    return BertForSequenceClassification(_bert(shape, tokenizer, **head_settings("regressor", labels)))
+    del labels
+    return BertForSequenceClassification(_bert(shape, tokenizer, **head_settings("regressor", ())))
 
 
 def make_masked(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) -> Any:

@@ -233,8 +233,8 @@ def _tags(numbers: Numbers) -> Sentence | None:
     found, rows = round(100 * scores["micro_recall"]["value"]), count(numbers["evidence"]["rows"])
     right = round(100 * (scores["micro_precision"]["value"] or 0.0))
     return {
-        "en": f"Of 100 labels that new texts have, expect it to find about {found}; of 100 that it gives, about {right} "
-        f"are right. That was measured on {rows} texts that the model had never seen.",
+        "en": f"Of 100 labels that new texts have, expect it to find about {found}; of 100 that it gives, about "
+        f"{right} are right. That was measured on {rows} texts that the model had never seen.",
         "zh": f"新文本该有的 100 个标签，它大约找出 {found} 个；它给出的 100 个标签，大约 {right} 个是对的。"
         f"这是在模型从没见过的 {rows} 条文本上测出来的。",
     }

@@ -24,7 +24,7 @@ from danlu.serve.page import docs_page
 _DESCRIPTION = """One released model, served exactly as it was tested.
 
 `/v1/predict` answers for a model that gives a text a label, several labels or a number; `/v1/completions` and
-`/v1/chat/completions` for a model that writes text, in OpenAI's form, so that its clients work. Every error has OpenAI's
+`/v1/chat/completions` for a model that writes text, in OpenAI's form, so that its clients work. Every error has that
 form too. Status 429 means that too much is waiting: try again after the seconds in `Retry-After`.
 """
 _ERRORS: dict[int | str, dict[str, Any]] = {
