@@ -116,11 +116,11 @@ def test_32_texts_are_learned_by_heart(task: Any) -> None:
     examples = objective.examples(ROWS, 64)
     batch = examples.batch(np.arange(32), 0)
     model.train()
-    for step in range(150):
-        train_step(accelerator, model, optimizer, objective, [batch], rate=5e-3 * (1 - step / 150), clip=1.0)
+    for _ in range(150):
+        train_step(accelerator, model, optimizer, objective, [batch], rate=1e-3, clip=1.0)
     found = objective.outcome(model.eval(), batch)
     score = objective.score(0.0, batch.columns["labels"], found.predicted.detach().numpy())
-    assert score > 0.99 if task == "tag" else score < 0.05 * np.std(ROWS["value"])
+    assert score > 0.99 if task == "tag" else score < 0.1 * np.std(ROWS["value"])
 
 
 def test_eight_pieces_give_the_gradient_of_one_batch() -> None:
