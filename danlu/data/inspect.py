@@ -6,12 +6,13 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from danlu.core.errors import DataError
+from danlu.core.tasks import CLASSIFY, GENERATE, REGRESS, TAG, TaskName
 from danlu.data.checks import LEAST_ROWS, spelling_warnings
 from danlu.data.naming import model_name
 from danlu.data.text import han_and_words, language_of, normalise
@@ -33,6 +34,13 @@ _SHAPED = 0.9
 _MOST_CLASSES = 30
 _LONGEST_LABEL = 40
 
+#: Up to so many different numbers are classes, such as one to five stars.
+_FEW_NUMBERS = 10
+
+#: From this share of cells that look like lists on, and up to so many labels in one, a column holds several labels.
+_SEVERAL = 0.1
+_MOST_LABELS = 10
+
 _TEXT_NAMES = re.compile(
     r"text|content|review|comment|message|body|sentence|tweet|document|description|question|utterance"
     r"|文本|内容|评论|正文|文章|句子|留言|反馈|描述|问题|评价|诉求",
@@ -44,6 +52,14 @@ _LABEL_NAMES = re.compile(
 )
 
 _LETTER = re.compile(r"[^\W\d_]")
+_ANY_NUMBER = re.compile(r"[-+]?[0-9]*[.]?[0-9]+(?:e[-+]?[0-9]+)?", re.IGNORECASE)
+
+#: Short words with bars or in brackets: several labels of one text.
+_LIST = re.compile(r"[^|]{1,40}(?:[|][^|]{1,40})+|\[.*\]", re.DOTALL)
+
+#: Names of columns that hold a number worth foreseeing, not a class: stars, scores, prices.
+_VALUE_NAMES = re.compile(r"star|rating|score|grade|price|strength|评分|得分|分数|星级|价格|打分", re.IGNORECASE)
+
 _NUMBER = re.compile(r"[-+]?[0-9]*[.][0-9]+(?:e[-+]?[0-9]+)?", re.IGNORECASE)
 
 
@@ -64,7 +80,8 @@ class Inspection:
     `rows` counts records up to `MAX_ROWS`; `whole` says whether that was all. `duplicates` is how many of them repeat
     an earlier text. `lengths` are characters (p50, p95, max). `labels` counts the values of the label column, and
     `imbalance` is the largest class over the smallest. `text` and `label` are guesses. `shape` is the form of
-    instruction data that the records have (see `danlu.sources.shapes`), or None; with one there is neither.
+    instruction data that the records have (see `danlu.sources.shapes`), or None; with one there is neither. `task` is
+    what the label column is good for, or generate.
     """
 
     name: str
@@ -84,6 +101,7 @@ class Inspection:
     labels: dict[str, int] = field(default_factory=dict)
     imbalance: float | None = None
     warnings: tuple[str, ...] = ()
+    task: TaskName = "generate"
 
 
 class _Look:
@@ -95,6 +113,8 @@ class _Look:
         self.decimals = 0
         self.wordy = 0
         self.longest = 0
+        self.lists = 0
+        self.numbers = 0
         self.values: Counter[str] | None = Counter()
 
     def add(self, value: str) -> None:
@@ -106,6 +126,8 @@ class _Look:
         self.longest = max(self.longest, len(stripped))
         self.wordy += _LETTER.search(stripped) is not None
         self.decimals += _NUMBER.fullmatch(stripped) is not None
+        self.numbers += _ANY_NUMBER.fullmatch(stripped) is not None
+        self.lists += _LIST.fullmatch(stripped) is not None
         if self.values is not None:
             self.values[value[: 4 * _LONGEST_LABEL]] += 1
             if len(self.values) > _MOST_VALUES:
@@ -125,10 +147,10 @@ def inspect(path: Path) -> Inspection:
     if not rows:
         raise DataError(f"{path.name} has no rows of data that can be read ({bad:,} are broken).")
     text = _text_column(looks, path) if shape is None else TEXT_COLUMN
-    label = _label_column(looks, text, rows) if shape is None else None
+    label, task = _target_column(looks, text, rows) if shape is None else (None, GENERATE.name)
     # A second pass: only now is it known which column to look into.
     lengths, duplicates, han, words = _texts(path, text)
-    counts = looks[label].values if label is not None else None
+    counts = looks[label].values if label is not None and task == CLASSIFY.name else None
     labels, spellings = _labels(counts or Counter())
     return Inspection(
         name=path.name,
@@ -148,6 +170,7 @@ def inspect(path: Path) -> Inspection:
         labels=labels,
         imbalance=max(labels.values()) / min(labels.values()) if len(labels) > 1 else None,
         warnings=(*_warnings(rows, bad, label, shape), *spellings),
+        task=task,
     )
 
 
@@ -167,6 +190,8 @@ def _columns(path: Path) -> tuple[dict[str, _Look], int, int, Opened, str | None
                 shapes[shape.name] += 1
             for name, value in row.values.items():
                 found = as_text(value)
+                if found is None and isinstance(value, list):
+                    found = json.dumps(value, ensure_ascii=False, default=str)
                 if found is not None and (name in looks or len(looks) < _MOST_VALUES):
                     looks.setdefault(name, _Look()).add(found)
         if rows + bad >= MAX_ROWS:
@@ -192,12 +217,35 @@ def _text_column(looks: dict[str, _Look], path: Path) -> str:
         different = 2.0 if look.values is None else len(look.values) / max(1, look.filled)
         return look.characters * min(1.0, different) * (4.0 if _TEXT_NAMES.search(name) else 1.0)
 
-    wordy = [name for name, look in looks.items() if look.wordy * 2 > look.filled]
+    wordy = [name for name, look in looks.items() if look.wordy * 2 > look.filled and look.lists * 2 <= look.filled]
     best = max(wordy, key=weight, default=None)
     if best is None:
         shown = ", ".join(map(repr, list(looks)[:10])) or "none"
         raise DataError(f"{path.name} has no column with text. Its columns: {shown}. Danlu learns from texts.")
     return best
+
+
+def _target_column(looks: dict[str, _Look], text: str, rows: int) -> tuple[str | None, TaskName]:
+    """The column with what a text is to be answered with, and for which task."""
+    for name, look in looks.items():
+        named = _LABEL_NAMES.search(name) is not None
+        several = look.lists >= _SEVERAL * look.filled and look.longest <= _MOST_LABELS * _LONGEST_LABEL
+        if name != text and look.filled >= rows / 4 and several and (named or look.lists > rows / 2):
+            return name, TAG.name
+    label = _label_column(looks, text, rows)
+    if label is not None and not _is_value(label, looks[label]):
+        return label, CLASSIFY.name
+    values = [name for name, look in looks.items() if name != text and _is_value(name, look) and look.filled > rows / 2]
+    if values:
+        return values[0], REGRESS.name
+    return label, CLASSIFY.name if label is not None else GENERATE.name
+
+
+def _is_value(name: str, look: _Look) -> bool:
+    """Whether a column holds numbers to foresee, by its name; few different ones are as well taken for classes."""
+    if look.numbers < look.filled or (look.values is not None and len(look.values) <= _FEW_NUMBERS):
+        return False
+    return _VALUE_NAMES.search(name) is not None or (look.decimals > 0 and _LABEL_NAMES.search(name) is not None)
 
 
 def _label_column(looks: dict[str, _Look], text: str, rows: int) -> str | None:
@@ -267,7 +315,7 @@ def _warnings(rows: int, bad: int, label: str | None, shape: str | None) -> Iter
 
 def recipe_text(inspection: Inspection, path: str | Path) -> str:
     """A short recipe with comments that runs as it is; `path` is the file as the recipe names it."""
-    task = "classify" if inspection.label is not None else "generate"
+    task = inspection.task
     name = model_name(inspection.name, classify=inspection.label is not None)
     lines = [f"# {_comment(fact)}" for fact in _facts(inspection)]
     lines += [f"# {_comment(warning)}" for warning in inspection.warnings[:3]]
@@ -288,7 +336,7 @@ def recipe_text(inspection: Inspection, path: str | Path) -> str:
     elif inspection.label is None:
         lines += ["  label: null # name the column with the class here, and set task: classify"]
     else:
-        lines += [f"  label: {_quoted(inspection.label)} # {_classes(inspection)}"]
+        lines += [f"  label: {_quoted(inspection.label)} # {_HOW[task](inspection)}"]
     if inspection.rows > 100_000:
         lines += ["  # max_rows: 20000 # try on part of the rows first"]
     lines += ["", "model:", *_MODEL[inspection.language], *_size(inspection.rows, task), "", "train:"]
@@ -318,7 +366,16 @@ _MODEL: dict[str, list[str]] = {
     ],
 }
 
+#: What is told of the label column, by task.
+_HOW: dict[str, Callable[[Inspection], str]] = {
+    "classify": lambda found: _classes(found),
+    "tag": lambda _: "several labels a text: a list, or text with data.label_separator between them",
+    "regress": lambda _: "a number a text",
+}
+
 _TRAIN: dict[str, list[str]] = {
+    "tag": ["  epochs: 6.0", "  learning_rate: 0.0005 # a pretrained base wants about 0.00005"],
+    "regress": ["  epochs: 6.0", "  learning_rate: 0.0005 # a pretrained base wants about 0.00005"],
     "classify": ["  epochs: 4.0", "  learning_rate: 0.0005 # a pretrained base wants about 0.00005"],
     "generate": ["  epochs: 2.0", "  learning_rate: 0.001 # a pretrained base wants about 0.00005"],
 }
@@ -327,7 +384,7 @@ _TRAIN: dict[str, list[str]] = {
 def _size(rows: int, task: str) -> list[str]:
     """A model in proportion to the data."""
     width, vocabulary = (128, 2_000) if rows < 5_000 else (256, 8_000)
-    layers = 2 if task == "classify" else 4
+    layers = 4 if task == "generate" else 2
     return [f"  scratch: {{layers: {layers}, width: {width}, heads: 4, vocabulary: {vocabulary}}}"]
 
 
