@@ -79,11 +79,11 @@ class TextFeatures:
             TfidfVectorizer(sublinear_tf=True, min_df=fewest, dtype=np.float32, **options)
             for options in _FEATURES[features_for(texts)]
         ]
-        return hstack([vectorizer.fit_transform(texts) for vectorizer in self._vectorizers], format="csr")
+        return csr_matrix(hstack([vectorizer.fit_transform(texts) for vectorizer in self._vectorizers], format="csr"))
 
     def of(self, texts: Sequence[str]) -> csr_matrix:
         """Features [N, F] of other texts."""
-        return hstack([vectorizer.transform(texts) for vectorizer in self._vectorizers], format="csr")
+        return csr_matrix(hstack([vectorizer.transform(texts) for vectorizer in self._vectorizers], format="csr"))
 
 
 class TextBaseline:

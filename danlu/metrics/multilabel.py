@@ -135,9 +135,9 @@ def compare_taggers(ours: Flags, theirs: Flags, truth: Flags, resamples: int = 1
     result["micro_f1"] = {"difference": score(micro, _micro_f1(our_drawn) - _micro_f1(their_drawn), rows)}
     mine, other = (ours == truth).all(axis=1), (theirs == truth).all(axis=1)
     gain = (mine.astype(np.float64) - other).reshape(-1, 1)
-    drawn = resampled_sums(gain, resamples, seed)[:, 0] / rows if rows > 1 else None
+    gains = resampled_sums(gain, resamples, seed)[:, 0] / rows if rows > 1 else None
     result["subset_accuracy"] = {
-        "difference": score(gain.mean() if rows else np.nan, drawn, rows),
+        "difference": score(gain.mean() if rows else np.nan, gains, rows),
         **mcnemar(mine, other),
     }
     return result
@@ -146,14 +146,15 @@ def compare_taggers(ours: Flags, theirs: Flags, truth: Flags, resamples: int = 1
 def _counts(truth: Flags, decided: Flags) -> csr_matrix:
     """Per row, which of the 3K counts of `macro_f1` it adds to, [N, 3K]."""
     parts = [csr_matrix(part, dtype=np.float64) for part in (truth, decided, truth & decided)]
-    return hstack(parts, format="csr")
+    return csr_matrix(hstack(parts, format="csr"))
 
 
 def _row_features(answers: Floats, truth: Flags, decided: Flags) -> csr_matrix:
     """What each row adds to the sums, [N, 3K + 4]: the counts of `macro_f1`, all right, wrong decisions, loss, 1."""
     wrong = (truth != decided).sum(axis=1)
     loss = -np.log(np.clip(np.where(truth, answers, 1.0 - answers), _SMALLEST, 1.0)).mean(axis=1)
-    return hstack([_counts(truth, decided), np.stack([wrong == 0, wrong, loss, wrong >= 0], axis=1)], format="csr")
+    whole = csr_matrix(np.stack([wrong == 0, wrong, loss, wrong >= 0], axis=1))
+    return csr_matrix(hstack([_counts(truth, decided), whole], format="csr"))
 
 
 def _from_sums(sums: Floats, size: int) -> dict[str, Floats]:
