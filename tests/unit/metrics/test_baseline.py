@@ -57,8 +57,8 @@ def test_the_solver_does_not_stop_early(monkeypatch: pytest.MonkeyPatch) -> None
     texts = [" ".join(draw.choices(words, k=6)) for _ in range(500)]
     labels = ["a" if sum(int(word[1:]) for word in text.split()) + draw.gauss(0, 200) < 900 else "b" for text in texts]
     found = TextBaseline().fit(texts[:400], labels[:400]).probabilities(texts[400:])
-    monkeypatch.setattr(baseline, "_TOLERANCE", 1e-8)
-    monkeypatch.setattr(baseline, "_ITERATIONS", 5_000)
+    monkeypatch.setattr(baseline, "TOLERANCE", 1e-8)
+    monkeypatch.setattr(baseline, "ITERATIONS", 5_000)
     exact = TextBaseline().fit(texts[:400], labels[:400]).probabilities(texts[400:])
     assert np.abs(found - exact).max() < 0.005
 
@@ -93,5 +93,5 @@ def test_a_fit_that_stops_early_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     texts = [f"{mood} {place} of {place % 7}" for place in range(60) for mood in ("good", "bad", "so so")]
     labels = [text.split()[0] for text in texts]
     assert baseline.TextBaseline().fit(texts, labels).converged
-    monkeypatch.setattr(baseline, "_ITERATIONS", 2)
+    monkeypatch.setattr(baseline, "ITERATIONS", 2)
     assert not baseline.TextBaseline().fit(texts, labels).converged
