@@ -6,6 +6,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Processes that test at once.
+WORKERS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -37,8 +39,8 @@ check: $(VENV)/.dev  ## format, lint, types, layers
 	$(BIN)/lint-imports --no-cache
 
 test: check  ## everything that must hold before a change lands
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile tests/unit tests/contract tests/e2e
-	$(BIN)/python -m pytest -m 'not slow' tests/crash
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n $(WORKERS) --dist loadgroup --no-loadscope-reorder \
+		tests/crash tests/e2e tests/contract tests/unit
 
 test-slow: $(VENV)/.dev  ## the long tests too: every kill -9, every recipe on a slice, real models
 	$(BIN)/python -m pytest -m slow tests

@@ -178,9 +178,13 @@ def _current_report(name: str, store: Workspace, runner: Runner, verdict: Verdic
 def caps_of(recipe: Recipe, started: float) -> Caps:
     """The caps of an invocation that began at `started` (seconds of `time.time()`)."""
     budget = recipe.budget
+    kwh, field = budget.energy_cap()
     return Caps(
         deadline=None if budget.hours is None else started + budget.hours * 3600,
         memory_bytes=None if budget.memory_gib is None else int(budget.memory_gib * _GIB),
+        kwh=kwh,
+        energy=field,
+        watts_per_core=budget.watts_per_core,
         threads=this_machine().cores if budget.threads == "auto" else budget.threads,
     )
 

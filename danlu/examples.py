@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,38 @@ def _stars(text: str) -> float:
     return (4.0 if any(word in text for word in _GOOD) else 2.0) + 0.5 * ("early" in _tags(text))
 
 
-#: What a row is to be answered with, by task, from its text and its label.
-_ANSWERS: dict[str, Callable[[str, str], Any]] = {
-    "classify": lambda _, label: label,
-    "tag": lambda text, _: _tags(text),
-    "regress": lambda text, _: _stars(text),
-    "generate": lambda _, label: label,
+def tiny_tagged(count: int) -> list[dict[str, Any]]:
+    """The texts of `tiny_rows`, each with what it says: some say several things, some none."""
+    return [{"text": row["text"], "label": _tags(row["text"])} for row in tiny_rows(count)]
+
+
+def tiny_rated(count: int) -> list[dict[str, Any]]:
+    """The texts of `tiny_rows`, each with a number that its words decide."""
+    return [{"text": row["text"], "label": _stars(row["text"])} for row in tiny_rows(count)]
+
+
+_COLOURS = ("red", "blue", "green", "grey", "black", "white", "brown", "pink")
+_ASKED = ("where is the {thing} that is {colour}, number {number}", "{colour} {thing} {number}: where do I find it")
+
+
+def tiny_pairs(count: int, seed: int = 1) -> list[dict[str, str]]:
+    """`count` questions about a thing, each with the one text that tells where it is."""
+    draw = random.Random(seed)
+    rows: dict[str, str] = {}
+    while len(rows) < count:
+        thing, colour, number = draw.choice(_THINGS), draw.choice(_COLOURS), draw.randrange(10_000)
+        asked = draw.choice(_ASKED).format(thing=thing, colour=colour, number=number)
+        rows[asked] = f"aisle {draw.randrange(90)}: {thing}, {colour}, item {number}"
+    return [{"text": text, "pair": pair} for text, pair in rows.items()]
+
+
+#: The rows of a tiny recipe, by its task.
+_ROWS: dict[str, Callable[[int], Sequence[dict[str, Any]]]] = {
+    "classify": tiny_rows,
+    "tag": tiny_tagged,
+    "regress": tiny_rated,
+    "generate": tiny_rows,
+    "embed": tiny_pairs,
 }
 
 
@@ -63,9 +89,7 @@ def tiny_recipe(folder: Path, task: str = "classify", rows: int = 240) -> dict[s
     """Write the data below `folder` and return the sections of a recipe for it, as plain values."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "rows.jsonl"
-    answer = _ANSWERS[task]
-    told = [{"text": row["text"], "label": answer(row["text"], row["label"])} for row in tiny_rows(rows)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in told), encoding="utf-8")
+    path.write_text("".join(json.dumps(row) + "\n" for row in _ROWS[task](rows)), encoding="utf-8")
     return {
         "name": f"tiny-{task}",
         "task": task,
@@ -95,9 +119,11 @@ EXAMPLE = Example(prepare=tiny_recipe)
 
 
 def tuned_recipe(folder: Path) -> dict[str, Any]:
-    """`tiny_recipe` with a search of the fewest trials there can be."""
+    """`tiny_recipe` with what a recipe may leave out: a search and folds, the fewest there can be."""
     space = {"learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}}
-    return tiny_recipe(folder) | {"tune": {"space": space, "trials": 1}}
+    sections = tiny_recipe(folder)
+    sections["data"]["split"] = {"folds": 2}
+    return sections | {"tune": {"space": space, "trials": 1}, "folds": {}}
 
 
 TUNED = Example(prepare=tuned_recipe)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
 
@@ -21,7 +21,8 @@ from danlu.core.tasks import TASKS, TaskName
 from danlu.core.urls import refuse_secret
 from danlu.data.config import DataConfig
 from danlu.evaluate.config import EvaluateConfig, SpeedConfig
-from danlu.learning.objectives.config import aim_of
+from danlu.folds.config import FoldsConfig, check_folds
+from danlu.learning.objectives.config import aim_of, check_pieces
 from danlu.plan.config import BudgetConfig
 from danlu.release.config import ReleaseConfig
 from danlu.serve.config import ServeConfig
@@ -35,6 +36,9 @@ _INSTEAD = {
     "data.labels.decisions": "Correct the labels in the files",
     "train.class_weights: balanced": "Leave it out; for tag there is train.objective.positive_weights: balanced",
 }
+
+#: Settings of `train` that mean something to a model without a neural network.
+_HEEDED_BY_CLASSIC = ("class_weights", "seed")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -50,8 +54,8 @@ class Recipe(Config):
 
     name: str = Field(description="Name of the model: small letters, digits, dot, dash, underscore; at most 64.")
     task: TaskName = Field(
-        description="What the model is for: classify texts (one label each), tag them (several labels "
-        "each), regress (a number each), or generate text."
+        description="What the model is for: classify texts (one label each), tag them (several labels each), regress "
+        "(a number each), generate text, or embed texts for search."
     )
     budget: BudgetConfig = Field(BudgetConfig(), description="Caps of a run, and local prices.")
     data: DataConfig = Field(description="Where the data is and how it is cleaned and split.")
@@ -60,6 +64,11 @@ class Recipe(Config):
     tune: TuneConfig | None = Field(None, description="A search for better settings before training; empty is none.")
     compress: CompressConfig = Field(CompressConfig(), description="Which forms to export and serve.")
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="How the evidence is gathered.")
+    folds: FoldsConfig | None = Field(
+        None,
+        description="Cross-validation: the training once for each fold of data.split.folds, scored on rows that it has "
+        "not seen; empty is none.",
+    )
     speed: SpeedConfig = Field(SpeedConfig(), description="How speed is measured.")
     release: ReleaseConfig = Field(ReleaseConfig(), description="What must be true before the model may go live.")
     tracking: str | None = Field(
@@ -85,6 +94,39 @@ class Recipe(Config):
     def _no_password(cls, value: str | None) -> str | None:
         return refuse_secret(value)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _forms_of_the_model(cls, values: Any) -> Any:
+        """A model without a neural network has one form; where the recipe names none, that is the default."""
+        if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
+            return values
+        asked = values.get("compress") or {}
+        if values["model"].get("classic") is None or not isinstance(asked, dict):
+            return values
+        return {**values, "compress": {"forms": ["classic"], "ship": "classic", **asked}}
+
+    @model_validator(mode="after")
+    def _classic_agrees(self) -> Recipe:
+        classic, forms = self.model.classic is not None, self.compress.forms
+        if classic != ("classic" in forms) or (classic and len(forms) > 1):
+            raise ValueError(
+                f"compress.forms is {forms}, but a model.classic has the form classic and other models have the others"
+            )
+        if not classic:
+            return self
+        if self.task != "classify":
+            raise ValueError(f"model.classic classifies texts, but the recipe's task is {self.task}")
+        if self.tune is not None:
+            raise ValueError("tune searches the settings of a neural network; model.classic has none of them")
+        defaults = {name: value for name, value in TrainConfig() if name not in _HEEDED_BY_CLASSIC}
+        changed = [name for name, value in defaults.items() if getattr(self.train, name) != value]
+        if changed:
+            raise ValueError(
+                f"train.{changed[0]} says nothing to model.classic, which heeds {' and '.join(_HEEDED_BY_CLASSIC)} of "
+                "train alone"
+            )
+        return self
+
     @model_validator(mode="after")
     def _task_agrees(self) -> Recipe:
         answered = TASKS[self.task].target is not None
@@ -92,15 +134,18 @@ class Recipe(Config):
             raise ValueError(f"task {self.task} needs data.label (a column), or a label on every source")
         for what, tasks, asked in (
             ("data.unlabelled: keep", ("tag",), self.data.unlabelled == "keep"),
-            ("data.balance", ("classify", "generate"), self.data.balance is not None),
-            ("data.labels.decisions", ("classify", "generate"), self.data.labels.decisions is not None),
+            ("data.balance", ("classify", "generate", "embed"), self.data.balance is not None),
+            ("data.labels.decisions", ("classify", "generate", "embed"), self.data.labels.decisions is not None),
             ("train.class_weights: balanced", ("classify", "generate"), self.train.class_weights == "balanced"),
         ):
             if asked and self.task not in tasks:
                 raise ValueError(f"{what} is for {tasks[0]}; the task is {self.task}. {_INSTEAD[what]}")
-        aim_of(self.task, self.train.objective)
+        aim = aim_of(self.task, self.train.objective)
+        check_pieces(aim, micro_batch=self.train.micro_batch, grow=self.train.batching.grow)
         if self.tune is not None:
             check_space(self.tune, self.model, self.train)
+        if self.folds is not None:
+            check_folds(self.folds, self.data.split.folds)
         if self.task == "generate" and "onnx-int8" in self.compress.forms:
             raise ValueError("compress.forms: onnx-int8 is not for generate, which has torch and onnx")
         return self
@@ -118,8 +163,10 @@ def _read(path: Path) -> str:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        near = difflib.get_close_matches(path.name, _names_beside(path), n=1)
-        hint = f" Did you mean {str(path.parent / near[0])!r}?" if near else " `danlu init FILE` writes one."
+        # Of the stems: that all end in .yaml makes no two names alike.
+        stems = {Path(name).stem: name for name in _names_beside(path) if Path(name).suffix in (".yaml", ".yml")}
+        near = difflib.get_close_matches(path.stem, stems, n=1, cutoff=0.7)
+        hint = f" Did you mean {str(path.parent / stems[near[0]])!r}?" if near else " `danlu init FILE` writes one."
         raise RecipeError(f"There is no recipe {str(path)!r}.{hint}") from None
     except IsADirectoryError:
         raise RecipeError(f"{str(path)!r} is a folder; expected a recipe file such as recipe.yaml.") from None
@@ -227,14 +274,44 @@ def _explain(error: ValidationError, tree: Any, name: str, kind: type[Recipe]) -
     """Every mistake on a line of its own, in the order of the file."""
     told: list[tuple[int, str]] = []
     for problem in error.errors():
-        location = problem["loc"]
-        line = _line_of(tree, location)
-        where = f"{name}:{line}" if line else name
-        told.append((line or 0, f"{where}: {_EXPLAIN.get(problem['type'], _explain_value)(problem, location, kind)}"))
+        location = _as_written(problem, tree)
+        explain = _EXPLAIN.get(problem["type"], _explain_value)
+        # A rule over several settings tells each breach of it on a line.
+        for said in explain(problem, location, kind).split("\n"):
+            line = _line_of(tree, (*location, *_named_first(said, location)))
+            told.append((line or 0, f"{name}:{line}: {said}" if line else f"{name}: {said}"))
     return "\n".join(dict.fromkeys(text for _, text in sorted(told, key=lambda pair: pair[0])))
 
 
 Location = tuple[int | str, ...]
+
+
+def _as_written(problem: Any, tree: Any) -> Location:
+    """The place of a problem as the file has it: pydantic also names the member of a union that it tried."""
+    location: Location = problem["loc"]
+    absent = problem["type"] in ("missing", "extra_forbidden")
+    kept: list[int | str] = []
+    here: Any = tree
+    for place, part in enumerate(location):
+        inside = isinstance(here, dict) and part in here
+        if inside or (isinstance(here, list) and isinstance(part, int) and part < len(here)):
+            here = here[part]
+        elif not (absent and place == len(location) - 1):
+            continue
+        kept.append(part)
+    return tuple(kept)
+
+
+def _named_first(said: str, location: Location) -> Location:
+    """Where a message is about, from `location` on: `tune.space: epochs cannot be 0` begins with it.
+
+    Parts that the file does not have may be among them; `_line_of` passes over those.
+    """
+    said = said.removeprefix(_dotted(location)).removeprefix(": ")
+    found = re.match(r"(?P<path>[a-z]\w*(?:[.][a-z]\w*)*)(?:: (?P<word>[\w.]+)(?:[^']*'(?P<quoted>[\w.]+)')?)?", said)
+    if found is None:
+        return ()
+    return (*found["path"].split("."), *(name for name in (found["word"], found["quoted"]) if name))
 
 
 def _dotted(location: Location) -> str:
@@ -252,17 +329,39 @@ def _explain_missing(_problem: Any, location: Location, kind: type[Recipe]) -> s
 def _explain_rule(problem: Any, location: Location, _kind: type[Recipe]) -> str:
     said = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     dotted = _dotted(location)
-    return f"{dotted + ': ' if dotted else ''}{said.rstrip('.')}{'' if said.endswith('?') else '.'}"
+    return "\n".join(
+        f"{dotted + ': ' if dotted else ''}{line.rstrip('.')}{'' if line.endswith('?') else '.'}"
+        for line in said.splitlines()
+    )
 
 
 def _explain_value(problem: Any, location: Location, kind: type[Recipe]) -> str:
     got = problem["input"]
     shown = repr(got) if not isinstance(got, dict | list) else f"a {type(got).__name__}"
-    return f"{_dotted(location)} is {shown}. {problem['msg']}. {_description(location, kind)}".rstrip()
+    expected = _EXPECTED.get(problem["type"], "{msg}").format(msg=problem["msg"], **problem.get("ctx", {}))
+    return f"{_dotted(location)} is {shown}. {expected}. {_description(location, kind)}".rstrip()
+
+
+#: pydantic's type of error -> what was expected, where pydantic's own words are about Python
+_EXPECTED = {
+    "model_type": "Expected a section: keys with their values",
+    "model_attributes_type": "Expected a section: keys with their values",
+    "dict_type": "Expected a section: keys with their values",
+    "too_short": "Expected {min_length} items at least; {actual_length} came",
+    "too_long": "Expected {max_length} items at most; {actual_length} came",
+}
+
+
+def _explain_kind(problem: Any, location: Location, _kind: type[Recipe]) -> str:
+    got, expected = str(problem["ctx"]["tag"]), problem["ctx"]["expected_tags"]
+    near = difflib.get_close_matches(got, [each.strip(" '") for each in expected.split(",")], n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"{_dotted(location)}.kind is {got!r}. Expected one of {expected}.{hint}"
 
 
 #: pydantic's type of error -> how it is told
 _EXPLAIN = {
+    "union_tag_invalid": _explain_kind,
     "extra_forbidden": _explain_unknown,
     "missing": _explain_missing,
     "value_error": _explain_rule,
@@ -293,12 +392,15 @@ def _line_of(tree: Any, location: Location) -> int | None:
 def _section(location: Location, kind: type[Recipe]) -> type[BaseModel] | None:
     """The configuration class that holds the last key of `location`."""
     here: type[BaseModel] | None = kind
+    free = False  # whether the next part is a name of the user's own
     for part in location[:-1]:
-        if isinstance(part, int):
+        if isinstance(part, int) or free:
+            free = False
             continue
         if here is None or part not in here.model_fields:
             return None
-        here = _model_in(here.model_fields[part].annotation)
+        annotation = here.model_fields[part].annotation
+        here, free = _model_in(annotation), get_origin(annotation) is dict
     return here
 
 

@@ -68,9 +68,11 @@ def _draw_card(values: dict[str, Any], page: Path) -> None:
     from rich.markup import escape
 
     from danlu.cli.tables import table
-    from danlu.data.card import sentence
+    from danlu.data.card import mix_told, sentence
 
     click.echo(f"{sentence(values)}.")
+    if mix_told(values):
+        click.echo(f"{mix_told(values)}.")
     made = table("source", "licence", "consent", "comes from", "rows", "unreadable", numbers=2)
     for source in values["sources"]:
         made.add_row(
@@ -161,8 +163,9 @@ def _short(value: Any) -> str:
 def find(subject: str | None, text: str | None, name: str | None, rows: int, workspace: Path, as_json: bool) -> None:
     """Say where a person (or a text) is: cleaned texts, corpora, and every model and release made from them.
 
-    What data.subject names is kept as a hash; X is hashed in the same way. Rows that could not be read, or were
-    dropped while cleaning, keep no subject. Files outside the workspace and its cache are not looked at.
+    What data.subject names is kept as a hash under a secret key (data.identity_key); X is hashed in the same way.
+    Rows that could not be read, or were dropped while cleaning, keep no subject. Files outside the workspace and its
+    cache are not looked at.
 
     \b
     Examples:
@@ -175,12 +178,15 @@ def find(subject: str | None, text: str | None, name: str | None, rows: int, wor
     if bool((subject or "").strip()) == bool(text):
         raise click.UsageError("Name one of --subject and --text.")
     store = Workspace(workspace)
-    wanted = holders.of_subject(subject) if subject else holders.with_text(text or "")
-    found = holders.find(store, wanted, _made_by(name, store), rows)
+    only = _made_by(name, store)
+    keys, locked = holders.keys_of(store, only) if subject else ([], [])
+    wanted = holders.of_subject(subject, keys) if subject else holders.with_text(text or "")
+    found = holders.find(store, wanted, only, rows)
     live = _versions(found, store)
-    blind = holders.without_subjects(store, _made_by(name, store)) if subject else []
+    blind = holders.without_subjects(store, only) if subject else []
     if as_json:
-        print_json({"holders": [holder.as_json() for holder in found], "versions": live, "without_subjects": blind})
+        told = {"without_subjects": blind, "without_key": locked}
+        print_json({"holders": [holder.as_json() for holder in found], "versions": live, **told})
         return
     _draw_holders(found, live, store)
     if blind:
@@ -188,6 +194,13 @@ def find(subject: str | None, text: str | None, name: str | None, rows: int, wor
             f"{len(blind)} cleaned texts were made without data.subject ({', '.join(one[:12] for one in blind[:5])}): "
             "whose rows they and what was made of them hold cannot be said, but for rows of the same file found above. "
             "Look with --text too."
+        )
+    if locked:
+        click.echo(
+            f"{len(locked)} cleaned texts have subjects that were hashed under a key that is not here "
+            f"({', '.join(one[:12] for one in locked[:5])}): whether they hold this person cannot be said. Put back "
+            f"{store.root / 'keys' / 'identity'} or set the variable of data.identity_key.env, and ask again; where "
+            "the key is lost, remove them, and run their recipes again."
         )
 
 

@@ -105,11 +105,12 @@ class Plain:
         began, at = self._began.setdefault((event["stage"], event["what"]), (now, event["done"]))
         if event["ended"] or now - self._last_line < _SECONDS_BETWEEN_LINES:
             return
-        self._last_line = now
         done, total = event["done"], event["total"]
-        parts = [
-            f"{event['stage']}: {event['what']} {count(done)}{f'/{count(total)}' if total else ''} {event['unit']}"
-        ]
+        if not done and now - began < _SECONDS_BETWEEN_LINES:
+            return  # it has only begun: nothing to tell yet
+        self._last_line = now
+        amount = f" {count(done)}{f'/{count(total)}' if total else ''} {event['unit']}" if done or total else ""
+        parts = [f"{event['stage']}: {event['what']}{amount}"]
         rate = (done - at) / (now - began) if now > began else 0.0
         if rate > 0:
             parts.append(f"{number(rate)} {event['unit']}/s")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",
@@ -24,26 +24,29 @@ if TYPE_CHECKING:
     help="Recipe to write; - prints it.",
 )
 @click.option("--force", is_flag=True, help="Replace a recipe that is already there.")
-def init(file: Path, output: Path, force: bool) -> None:
-    """Reads CSV, Excel, JSONL, Parquet and text; finds the encoding, the text and label columns, the language, sizes
-    and duplicates. The recipe is short, has comments, and runs as it is.
+def init(files: tuple[Path, ...], output: Path, force: bool) -> None:
+    """Reads CSV, Excel, JSONL, Parquet and text, one or several files with the same columns, a folder, or a pattern
+    such as 'data/*.csv'; finds the encoding, the text and label columns, the language, sizes and duplicates. The
+    recipe is short, has comments, and runs as it is.
     """
     to_screen = str(output) == "-"
     if not to_screen and output.exists() and not force:
         raise UserError(f"There is already a file {str(output)!r}. Choose another with -o, or replace it with --force.")
 
-    from danlu.data.inspect import inspect, recipe_text
+    from danlu.data.checks import LEAST_ROWS
+    from danlu.data.inspect import inspect
+    from danlu.data.proposal import recipe_text
     from danlu.recipe import parse_recipe
 
-    found = inspect(file)
-    text = recipe_text(found, file if to_screen else _seen_from(output.parent, file))
+    found = inspect(*files)
+    text = recipe_text(found, *(file if to_screen else _seen_from(output.parent, file) for file in files))
     for warning in found.warnings:
         click.secho(f"warning: {warning}", fg="yellow", err=True)
     try:
         parse_recipe(text, str(output))
     except UserError:
         raise UserError(
-            f"{file.name!r} does not look like texts: it has characters that no text has. Expected CSV, Excel, JSON, "
+            f"{found.name!r} does not look like texts: it has characters that no text has. Expected CSV, Excel, JSON, "
             "JSONL, Parquet or plain text."
         ) from None
     if to_screen:
@@ -55,13 +58,19 @@ def init(file: Path, output: Path, force: bool) -> None:
         raise UserError(f"There is no folder {str(output.parent)!r} to write the recipe into; make it first.") from None
     for line in _told(found):
         click.echo(line)
+    if found.usable < LEAST_ROWS:
+        click.echo(f"Wrote {output}. It cannot run yet: see the warning above, and mend the data first.")
+        return
     click.echo(f"Wrote {output}. Read it, then:")
     click.echo(f"  danlu plan {output}    what a run would cost\n  danlu run {output}     do it")
 
 
 def _told(found: Inspection) -> list[str]:
     """What was found, a line a matter."""
+    from danlu.data.proposal import languages_told
+
     rows = f"{found.rows:,} rows" if found.whole else f"more than {found.rows:,} rows"
+    rows += f" in {found.files:,} files" if found.files > 1 else ""
     label = found.label or "none: a recipe to generate text"
     classes = ", ".join(f"{name} {count:,}" for name, count in list(found.labels.items())[:8])
     if found.shape is not None:
@@ -70,7 +79,7 @@ def _told(found: Inspection) -> list[str]:
     text = found.text if found.shape is None else "all turns"
     return [
         f"{found.name}: {found.format}{', ' + found.encoding if found.encoding else ''}, {rows}, {found.bad_rows} bad",
-        f"  text   {text} ({found.language}; {length}; {found.duplicates:,} repeat an earlier one)",
+        f"  text   {text} ({languages_told(found)}; {length}; {found.duplicates:,} repeat an earlier one)",
         f"  label  {label}{' (' + classes + ')' if classes else ''}",
     ]
 

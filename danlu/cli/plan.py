@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from danlu.cli.output import console, json_option, print_json, workspace_option
+
+if TYPE_CHECKING:
+    from danlu.recipe import Recipe
 
 
 @click.command()
@@ -26,7 +30,8 @@ def plan(recipe: Path, workspace: Path, as_json: bool, quiet: bool) -> None:
 
     with display(console(stderr=True), quiet=quiet) as shown:
         planned = api.plan(recipe, workspace=workspace, observer=shown).json("plan.json")
-    warnings = check_budget(planned, load_recipe(recipe).budget)
+    parsed = load_recipe(recipe)
+    warnings = [*_outlook(parsed, recipe), *check_budget(planned, parsed.budget)]
     if as_json:
         print_json({**planned, "warnings": warnings})
         return
@@ -34,3 +39,16 @@ def plan(recipe: Path, workspace: Path, as_json: bool, quiet: bool) -> None:
 
     draw_plan(console(), planned, warnings)
     click.echo(f"Next: danlu run {recipe}")
+
+
+def _outlook(recipe: Recipe, file: Path) -> list[str]:
+    """What the run would stumble over in its data; only where all of it is on this machine."""
+    from danlu.core.resource import is_local, resolve
+    from danlu.data.outlook import outlook
+
+    places = [source.path for source in recipe.data.sources]
+    local = [place for place in places if place is not None and is_local(place)]
+    if len(local) < len(places):
+        return []
+    paths = [resolve(place, file.resolve().parent) for place in local]
+    return outlook(recipe.data, paths, task=recipe.task)

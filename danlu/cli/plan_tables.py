@@ -30,15 +30,21 @@ def span(score: dict[str, Any] | None, kind: str) -> str:
     """A prediction, and under it from where to where it may come out; short, so that four fit side by side."""
     if score is None:
         return MISSING
-    return f"{_SHOW[kind](score['value'])}\n[dim]{between(score['low'], score['high'], kind)}[/]"
+    return "\n".join(_told(score, kind))
 
 
 def draw_plan(screen: Console, plan: dict[str, Any], warnings: list[str]) -> None:
-    """Print the content of plan.json, and the caps that it may exceed."""
-    screen.print(
-        f"{count(plan['samples'])} training samples in {count(plan['steps'])} steps, from {count(plan['rows'])} rows; "
-        f"{count(plan['parameters'])} parameters, {plan['precision']}, at most {plan['max_length']} tokens a text\n"
-    )
+    """Print the content of plan.json, what is out of reach first, and the caps that it may exceed."""
+    for sentence in plan.get("beyond", ()):
+        screen.print(f"[bold red]✗ {escape(sentence)}[/]\n")
+    if plan["max_length"] is None:
+        screen.print(f"{count(plan['samples'])} training texts, from {count(plan['rows'])} rows; no neural network\n")
+    else:
+        screen.print(
+            f"{count(plan['samples'])} training samples in {count(plan['steps'])} steps, from {count(plan['rows'])} "
+            f"rows; {count(plan['parameters'])} parameters, {plan['precision']}, at most {plan['max_length']} tokens a "
+            "text\n"
+        )
     where = table("where", "time", "memory", "money", "CO2", numbers=4, title="The whole run")
     machine = plan["machine"]
     screen.print(f"[dim]This machine: {escape(machine['cpu'])}, {machine['threads']} threads.[/]")
@@ -51,7 +57,11 @@ def draw_plan(screen: Console, plan: dict[str, Any], warnings: list[str]) -> Non
         else:
             where.add_row(rented, "[red]does not fit[/]", span(gpu["memory_bytes"], "bytes"), "", "")
     screen.print(where)
-    screen.print("[dim]GPUs were not measured: a share of their peak and a dated price (see --json) are assumed.[/]\n")
+    if plan["elsewhere"]:
+        screen.print(
+            "[dim]GPUs were not measured: a share of their peak and a dated price (see --json) are assumed.[/]"
+        )
+    screen.print()
     stages = table("stage", "time", "memory", numbers=2, title="By stage, on this machine")
     for stage, cost in sorted(plan["stages"].items(), key=lambda item: _PLACES.get(item[0], len(_PLACES))):
         stages.add_row(stage, _line(cost["seconds"], "seconds"), _line(cost["memory_bytes"], "bytes"))
@@ -68,4 +78,11 @@ def _cells(cost: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _line(score: dict[str, Any], kind: str) -> str:
-    return f"{_SHOW[kind](score['value'])} [dim]({between(score['low'], score['high'], kind)})[/]"
+    value, *ends = _told(score, kind)
+    return value + "".join(f" ({end})" for end in ends)
+
+
+def _told(score: dict[str, Any], kind: str) -> list[str]:
+    """The value, and its interval where that says more."""
+    value, ends = _SHOW[kind](score["value"]), between(score["low"], score["high"], kind)
+    return [value] if ends == value else [value, f"[dim]{ends}[/]"]

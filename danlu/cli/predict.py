@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 @click.option(
     "--file",
     type=click.Path(path_type=Path),
-    help="Read texts from this file, one a line. Without any text they are read from standard input.",
+    help="Read texts from this file, one a line; a blank line is answered with a blank one, so that lines match. "
+    "Without any text they are read from standard input.",
 )
 @click.option("--version", default="champion", show_default=True, help="champion, candidate, or a version number.")
 @click.option("--max-new-tokens", type=click.IntRange(1), default=64, show_default=True, help="For generate: length.")
@@ -48,6 +49,8 @@ def predict(
     """Prints the label and how sure the model is (classify), the labels (tag), the number (regress), or how the text
     goes on (generate).
 
+    For embed: the beginning of each text's vector, and its cosine with the first text; with --json the whole vector.
+
     A generate model with a chat template is asked each text as a user would, and answers.
     """
     given = _texts(texts, file)
@@ -66,11 +69,22 @@ def predict(
 def _texts(texts: Sequence[str], file: Path | None) -> list[str]:
     if texts and file is not None:
         raise UserError("Give texts or --file, not both.")
+    for number, text in enumerate(texts, 1):
+        if not text.strip():
+            raise UserError(f"Text {number} is empty; a model would answer it with nothing but a guess. Give a text.")
     if texts:
         return list(texts)
-    found = [line for line in _read(file).splitlines() if line.strip()]
-    if not found:
+    # Not splitlines: form feeds and the like are in texts, and answers must match the file's lines.
+    found = _read(file).replace("\r\n", "\n").removesuffix("\n").split("\n")
+    blank = [number for number, line in enumerate(found, 1) if not line.strip()]
+    if len(blank) == len(found):
         raise UserError('There is no text. Give some: danlu predict NAME "..." , --file FILE, or standard input.')
+    if blank:
+        shown = ", ".join(map(str, blank[:5])) + (" and more" if len(blank) > 5 else "")
+        many = (
+            f"lines {shown} are blank and get no answer" if len(blank) > 1 else f"line {shown} is blank and gets none"
+        )
+        click.echo(f"warning: {many}; there is one answer for each line.", err=True)
     return found
 
 
@@ -93,27 +107,40 @@ def _predict(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool,
     from danlu.engines.answers import ANSWERS
 
     answer = ANSWERS[engine.form.task]
-    told = [answer.told(row, engine.form) for row in engine.predict(texts)]
+    answers = iter(engine.predict([text for text in texts if text.strip()]))
+    # A text of nothing but white space has no answer, and keeps its line.
+    told = [answer.told(next(answers), engine.form) if text.strip() else None for text in texts]
     if as_json:
-        print_json([{"text": text, **_with_probability(one)} for text, one in zip(texts, told, strict=True)])
+        whole = [dict.fromkeys(answer.fields) if one is None else one for one in told]
+        print_json([{"text": text, **_with_probability(one)} for text, one in zip(texts, whole, strict=True)])
         return
-    cells = [answer.words(one) for one in told]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for text, row in zip(texts, cells, strict=True):
-        click.echo("  ".join([*(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)), text]))
+    words = [None if one is None else answer.words(one) for one in told]
+    widths = [max(map(len, column)) for column in zip(*(cells for cells in words if cells is not None), strict=True)]
+    for text, cells in zip(texts, words, strict=True):
+        if cells is None:
+            click.echo()
+            continue
+        click.echo("  ".join([*(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)), text]))
 
 
 def _with_probability(told: dict[str, Any]) -> dict[str, Any]:
     """An answer, and of a single label how sure the model is."""
     if "label" not in told:
         return told
-    return {"label": told["label"], "probability": told["probabilities"][told["label"]], **told}
+    probability = None if told["label"] is None else told["probabilities"][told["label"]]
+    return {"label": told["label"], "probability": probability, **told}
 
 
 def _generate(engine: Engine, prompts: Prompts, texts: list[str], as_json: bool, generation: dict[str, Any]) -> None:
-    rows = []
-    asked = prompts.written and not generation.pop("plain")
-    for text in texts:
+    rows: list[dict[str, Any]] = []
+    plain = generation.pop("plain")
+    asked = prompts.written and not plain
+    for number, text in enumerate(texts):
+        if number and not as_json:
+            click.echo()  # an answer may have several lines
+        if not text.strip():
+            rows.append({"text": text, "completion": None})
+            continue
         prompt = prompts.of([{"role": "user", "content": text}]) if asked else text
         pieces = engine.generate(prompt, stop=(), written=asked, **generation)
         if as_json:
@@ -127,7 +154,24 @@ def _generate(engine: Engine, prompts: Prompts, texts: list[str], as_json: bool,
         print_json(rows)
 
 
+#: How many of a vector's numbers a person is shown.
+_SHOWN_NUMBERS = 4
+
+
+def _embed(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool, _generation: dict[str, Any]) -> None:
+    vectors = engine.embed(texts)
+    if as_json:
+        rows = zip(texts, vectors.tolist(), strict=True)
+        print_json([{"text": text, "embedding": vector} for text, vector in rows])
+        return
+    for text, vector, cosine in zip(texts, vectors.tolist(), (vectors @ vectors[0]).tolist(), strict=True):
+        numbers = " ".join(f"{value:+.3f}" for value in vector[:_SHOWN_NUMBERS])
+        beside = f"cosine with the first {cosine:+.3f}  " if len(texts) > 1 else ""
+        click.echo(f"{len(vector)} numbers: {numbers} …  {beside}{text}")
+
+
 _BY_TASK: dict[str, Callable[[Any, Prompts, list[str], bool, dict[str, Any]], None]] = {
     **dict.fromkeys(("classify", "tag", "regress"), _predict),
     "generate": _generate,
+    "embed": _embed,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import re
 import tempfile
@@ -11,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from danlu.core.config import resources
-from danlu.core.errors import UserError
+from danlu.core.errors import DataError, UserError
 from danlu.core.lazy import need
 from danlu.core.resource import check, is_local, resolve
 from danlu.core.tasks import TASKS
 from danlu.recipe import Recipe, line_of
+from danlu.tune.config import OUTLANDISH, outlandish
 
 if TYPE_CHECKING:
     from danlu.data.config import SourceConfig
@@ -27,6 +29,9 @@ _HEAD_BYTES = 1 << 20
 _MOST_RECORDS = 200
 #: Formats of which the first lines are a whole file.
 _LINES = frozenset({"csv", "tsv", "jsonl", "text"})
+
+#: Keys of data that name a column which every source must have, beside text and label.
+_COLUMNS = ("subject", "conversation", "speaker", "time")
 
 Location = tuple[str | int, ...]
 
@@ -87,13 +92,40 @@ def _of_source(path: Path, source: SourceConfig, index: int, recipe: Recipe) -> 
     wanted = {"text": TEXT_COLUMN if opened.format in TEXT_FORMATS else recipe.data.text}
     if TASKS[recipe.task].target is not None and source.label is None and recipe.data.label is not None:
         wanted["label"] = recipe.data.label
-    if recipe.task == "generate" and may_have_shape(columns):
-        del wanted["text"]  # instruction data is known by its keys
+    if recipe.task == "embed":
+        wanted["pair"] = recipe.data.pair
+    if TASKS[recipe.task].target is None and recipe.data.text not in columns and may_have_shape(columns):
+        wanted.clear()  # instruction data is known by its keys
     for key, column in wanted.items():
         if columns and column not in columns:
             # A column named in the recipe is mended there; one that is only the default, beside the source.
             named = key in recipe.data.model_fields_set
             yield ("data", key) if named else here, missing_column(first.name, column, opened, columns)
+    for key in _COLUMNS:
+        column = getattr(recipe.data, key)
+        if column is not None and columns and column not in columns:
+            yield ("data", key), _no_column(first.name, key, column, columns)
+
+
+def _no_column(file: str, key: str, column: str, columns: tuple[str, ...]) -> DataError:
+    near = difflib.get_close_matches(column, columns, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    listed = ", ".join(map(repr, columns[:20]))
+    return DataError(
+        f"{file} has no column {column!r}, which data.{key} names. Its columns: {listed}.{hint} Name one of them, or "
+        f"leave data.{key} out."
+    )
+
+
+def remarks(file: Path, recipe: Recipe) -> list[str]:
+    """What is allowed and can hardly be meant, each as `FILE:LINE: what`."""
+    told = []
+    for name in OUTLANDISH:
+        reason = outlandish(name, getattr(recipe.train, name))
+        if reason is not None:
+            line = line_of(file, "train", name)
+            told.append(f"{file}:{line}: train.{name} is {getattr(recipe.train, name)!r}, {reason}.")
+    return told
 
 
 def _head(path: Path, folder: Path) -> Path:

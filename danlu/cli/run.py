@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,7 @@ def run(
     if as_json:
         print_json(_as_json(result, summary))
     else:
-        _draw(console(), result, summary, workspace)
+        _draw(console(), result, summary, workspace, recipe)
     if result.verdict == "refused":
         ctx.exit(Refused.exit_code)
 
@@ -79,6 +80,8 @@ def _as_json(result: RunResult, summary: dict[str, Any]) -> dict[str, Any]:
         "verdict": result.verdict,
         "version": result.version,
         "sentence": summary["sentence"],
+        "doubt": summary["doubt"],
+        "advice": summary["advice"],
         "gates": summary["gates"],
         "seconds": round(result.seconds, 3),
         "report": None if result.report is None else str(result.report),
@@ -95,28 +98,32 @@ def _as_json(result: RunResult, summary: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _draw(screen: Console, result: RunResult, summary: dict[str, Any], workspace: Path) -> None:
+def _draw(screen: Console, result: RunResult, summary: dict[str, Any], workspace: Path, recipe: Path) -> None:
     from rich.markup import escape
 
-    from danlu.cli.tables import badge
+    from danlu.cli.tables import badge, draw_advice
     from danlu.report.numbers import duration
+    from danlu.report.sentences import standing
 
     screen.print()
     version = f", version {result.version}" if result.version is not None else ""
-    screen.print(f"{badge(result.verdict)}  [bold]{result.name}[/]{version}  [dim]{duration(result.seconds)}[/]")
+    doubt = f"  [yellow]{escape(summary['doubt']['en'])}[/]" if summary["doubt"] else ""
+    named = f"[bold]{result.name}[/]{version}  [dim]{duration(result.seconds)}[/]"
+    screen.print(f"{badge(standing(summary))}  {named}{doubt}")
     screen.print(escape(summary["sentence"]["en"]))
     for gate in summary["gates"] or []:
         if not gate["passed"]:
             screen.print(f"  [red]✗[/] {escape(gate['expression'])}: {escape(str(gate['reason']))}")
+    draw_advice(screen, summary)
     screen.print()
     if result.report is not None:
         screen.print(f"Report: {escape(str(_short(result.report)))}", soft_wrap=True)
     champion = _champion(result, workspace)
-    standing = _standing(result, champion)
-    if standing is not None:
-        screen.print(standing)
+    live = _standing(result, champion)
+    if live is not None:
+        screen.print(live)
     screen.print("Next:")
-    for command in _next(result, champion):
+    for command in _next(result, summary, champion, recipe):
         screen.print(f"  {escape(with_workspace(command, workspace))}", soft_wrap=True)
 
 
@@ -139,16 +146,23 @@ def _standing(result: RunResult, champion: int | None) -> str | None:
     return None
 
 
-def _next(result: RunResult, champion: int | None) -> tuple[str, ...]:
+def _next(result: RunResult, summary: dict[str, Any], champion: int | None, recipe: Path) -> tuple[str, ...]:
+    """The commands to try next."""
+    from danlu.report.sentences import standing
+
     name, version = result.name, result.version
-    look = f"danlu show {name} --open"
-    if result.verdict == "stopped":
-        return (f"danlu show {name} --last --open", f"danlu show {name} --last")
-    if result.verdict != "ship":
-        return (look, f"danlu show {name}")
-    if version == champion:
+    look, go_on = f"danlu show {name} --open", f"danlu run {shlex.quote(str(recipe))}"
+    if result.verdict == "ship" and version == champion:
         return (look, f'danlu predict {name} "..."', f"danlu serve {name}")
-    return (look, f'danlu predict {name} "..." --version {version}', f"danlu promote {name} {version}")
+    if result.verdict == "ship":
+        return (look, f'danlu predict {name} "..." --version {version}', f"danlu promote {name} {version}")
+    if result.verdict == "refused":
+        return (look, go_on)
+    if standing(summary) == "asked":
+        made = {stage.stage for stage in result.stages}
+        card = (f"danlu data card {name}",) if "data" in made else (f"danlu plan {shlex.quote(str(recipe))}",)
+        return (go_on, *card)
+    return (f"danlu show {name} --last --open", f"danlu show {name} --last")
 
 
 def _short(path: Path) -> Path:

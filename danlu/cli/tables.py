@@ -8,18 +8,43 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from danlu.report.numbers import count, duration, milliseconds, number, percent, size
-from danlu.report.sentences import NOT_COMPARABLE, gate_sentence
+from danlu.report.numbers import (
+    between,
+    count,
+    duration,
+    energy_known,
+    mass,
+    milliseconds,
+    money,
+    number,
+    percent,
+    size,
+)
+from danlu.report.sentences import NOT_COMPARABLE, gate_sentence, standing, training_notes
 from danlu.report.words import Language, stage_name, words
 
-_COLOURS = {"ship": "white on green", "refused": "white on red", "stopped": "black on yellow"}
+_COLOURS = {
+    "ship": "white on green",
+    "doubted": "black on yellow",
+    "refused": "white on red",
+    "stopped": "black on yellow",
+    "asked": "white on green",
+}
 
 Words = dict[str, str]
 
 
 def badge(verdict: str, language: Language = "en") -> str:
-    """A verdict as a coloured word."""
+    """A verdict, or a standing as `danlu.report.sentences.standing` has it, as a coloured word."""
     return f"[bold {_COLOURS[verdict]}] {words(language)[f'badge_{verdict}']} [/]"
+
+
+def draw_advice(screen: Console, summary: dict[str, Any], language: Language = "en") -> None:
+    """What to do, a line a point; nothing where nothing is to be done."""
+    if summary["advice"]:
+        screen.print(f"[bold]{words(language)['advice_' + summary['verdict']]}[/]")
+    for point in summary["advice"]:
+        screen.print(f"  [yellow]→[/] {escape(point[language])}")
 
 
 def table(*columns: str, numbers: int = 0, title: str | None = None) -> Table:
@@ -49,8 +74,10 @@ def draw_summary(screen: Console, summary: dict[str, Any], language: Language = 
     """
     said = words(language)
     version = f"{said['comma']}{said['version']} {summary['version']}" if summary["version"] is not None else ""
-    screen.print(f"{badge(summary['verdict'], language)}  [bold]{escape(summary['name'])}[/]{version}")
+    doubt = f"  [yellow]{escape(summary['doubt'][language])}[/]" if summary["doubt"] else ""
+    screen.print(f"{badge(standing(summary), language)}  [bold]{escape(summary['name'])}[/]{version}{doubt}")
     screen.print(escape(summary["sentence"][language]))
+    draw_advice(screen, summary, language)
     if summary["later_sentence"]:
         screen.print(f"[yellow]{escape(summary['later_sentence'][language])}[/]")
     if other:
@@ -84,6 +111,8 @@ def _scores(screen: Console, summary: dict[str, Any], said: Words, language: Lan
     screen.print(f"\n[bold]{said['scores']}[/] [dim]{on}[/]", made, sep="\n")
     if every:
         screen.print(f"[dim]{said['all_rows_note']}[/]")
+    if summary["folds_sentence"]:
+        screen.print(escape(summary["folds_sentence"][language]))
     if summary["naive"]:
         screen.print(f"[yellow]{escape(summary['naive_sentence'][language])}[/]")
 
@@ -134,6 +163,8 @@ def _data(screen: Console, summary: dict[str, Any], said: Words, _language: Lang
         f"{said.get(f'part_{part}', part)} {count(numbers['rows'])}" for part, numbers in data["splits"].items()
     )
     screen.print(said["split"].format(parts=parts, leaked=count(data["leaked_rows"])))
+    for note in training_notes(summary, said):
+        screen.print(escape(note))
 
 
 def _cost(screen: Console, summary: dict[str, Any], said: Words, language: Language) -> None:
@@ -149,6 +180,17 @@ def _cost(screen: Console, summary: dict[str, Any], said: Words, language: Langu
             f"[dim]{said['reused']}[/]" if reused.get(row["stage"]) else "",
         )
     screen.print(f"\n[bold]{said['time_and_memory']}[/]", made, sep="\n")
+    total = summary["plan"]["total"]
+    co2 = total["kg_co2"]["predicted"]
+    if total["kwh"]["actual"] is not None and total["kg_co2"]["actual"] is not None and co2:
+        line = said["energy_line"].format(
+            kwh=number(total["kwh"]["actual"], 2),
+            money=money(total["usd"]["actual"]),
+            co2=mass(total["kg_co2"]["actual"]),
+            how=energy_known(summary["plan"]["kwh_by"], said),
+            predicted=between(co2["low"], co2["high"], "kilograms"),
+        )
+        screen.print(f"[dim]{escape(line)}[/]")
 
 
 def _predicted(score: dict[str, Any] | None, to: str) -> str:

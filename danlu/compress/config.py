@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from danlu.core.config import Config
 from danlu.core.tasks import TaskName
 
-FormName = Literal["torch", "onnx", "onnx-int8"]
+FormName = Literal["torch", "onnx", "onnx-int8", "classic"]
 
 
 def _default_forms() -> list[FormName]:
@@ -22,7 +22,8 @@ class CompressConfig(Config):
     forms: list[FormName] = Field(
         default_factory=_default_forms,
         min_length=1,
-        description="Forms to export: torch (float32 safetensors), onnx (float32), onnx-int8 (dynamic, per channel).",
+        description="Forms to export: torch (float32 safetensors), onnx (float32), onnx-int8 (dynamic, per channel). A "
+        "model.classic has the form classic (n-grams and numbers) alone, and that is its default.",
     )
     ship: FormName = Field("onnx", description="The form that is evaluated for release and served; one of forms.")
     parity_rows: int = Field(

@@ -17,7 +17,9 @@ from danlu.core.errors import ModelError
 from danlu.core.tasks import TaskName
 from danlu.engines.base import FORM, Form
 from danlu.engines.onnx_engine import MODEL
+from danlu.learning.classic.text_model import FILES as CLASSIC_FILES
 from danlu.learning.models import load_checkpoint, read_config
+from danlu.learning.pooling import Embedder, write_modules
 from danlu.learning.scale import Scale
 from danlu.learning.text import TOKENIZER_FILE, end_id, load_tokenizer
 
@@ -30,7 +32,10 @@ _TOKENIZER_SETTINGS = ("tokenizer_config.json", "chat_template.jinja", "special_
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint to be exported. `scratch` is a folder that may survive a kill: what is whole in it is reused."""
+    """A checkpoint to be exported. `scratch` is a folder that may survive a kill: what is whole in it is reused.
+
+    `pooling` and `dimensions` are those of an embedding model's vectors, None for other tasks.
+    """
 
     folder: Path
     scratch: Path
@@ -39,6 +44,13 @@ class Source:
     max_length: int
     thresholds: tuple[float, ...] | None = None
     scale: Scale | None = None
+    pooling: str | None = None
+    dimensions: int | None = None
+
+    @property
+    def engine(self) -> str:
+        """Which engine answers for the checkpoint as it is."""
+        return "classic" if (self.folder / CLASSIC_FILES[0]).is_file() else "torch"
 
     @functools.cached_property
     def model(self) -> Any:
@@ -59,7 +71,8 @@ class Source:
             beside = self.scratch / f"{_GRAPH_FOLDER}.tmp"
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir(parents=True)
-            export_onnx(self.model, self.task, beside / MODEL)
+            model = self.model if self.pooling is None else Embedder(self.model, self.pooling)
+            export_onnx(model, self.task, beside / MODEL)
             beside.rename(folder)  # whole or not there, also after a kill
         return folder / MODEL
 
@@ -91,6 +104,8 @@ class FormKind:
 
 def _torch(source: Source, folder: Path) -> None:
     source.model.save_pretrained(folder)
+    if source.pooling is not None and source.dimensions is not None:
+        write_modules(folder, source.pooling, source.dimensions, source.max_length)
 
 
 def _onnx(source: Source, folder: Path) -> None:
@@ -102,11 +117,18 @@ def _onnx_int8(source: Source, folder: Path) -> None:
     quantize(source.graph, folder / MODEL)
 
 
+def _classic(source: Source, folder: Path) -> None:
+    for name in CLASSIC_FILES:
+        if (source.folder / name).is_file():
+            shutil.copyfile(source.folder / name, folder / name)
+
+
 FORMS: dict[FormName, FormKind] = {
     "torch": FormKind(export=_torch, engine="torch", precision="float32", batch_invariant=True),
     "onnx": FormKind(export=_onnx, engine="onnx", precision="float32", batch_invariant=True),
     # Each batch gets scales of its own for the activations, so an answer depends on the other texts.
     "onnx-int8": FormKind(export=_onnx_int8, engine="onnx", precision="int8", batch_invariant=False),
+    "classic": FormKind(export=_classic, engine="classic", precision="float64", batch_invariant=True),
 }
 
 
@@ -115,8 +137,7 @@ def write_form(name: FormName, source: Source, folder: Path) -> Form:
     kind = FORMS[name]
     folder.mkdir(parents=True)
     kind.export(source, folder)
-    shutil.copyfile(source.folder / TOKENIZER_FILE, folder / TOKENIZER_FILE)
-    for settings in _TOKENIZER_SETTINGS:
+    for settings in (TOKENIZER_FILE, *_TOKENIZER_SETTINGS):
         if (source.folder / settings).is_file():
             shutil.copyfile(source.folder / settings, folder / settings)
     form = Form(
@@ -127,10 +148,12 @@ def write_form(name: FormName, source: Source, folder: Path) -> Form:
         max_length=source.max_length,
         batch_invariant=kind.batch_invariant,
         precision=kind.precision,
-        bytes=sum(file.stat().st_size for file in folder.iterdir()),
+        bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
         end_ids=source.end_ids,
         thresholds=source.thresholds,
         scale=source.scale,
+        pooling=source.pooling,
+        dimensions=source.dimensions,
     )
     write_json(folder / FORM, form.as_json())
     return form

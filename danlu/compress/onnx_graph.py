@@ -22,6 +22,7 @@ from transformers.cache_utils import DynamicCache
 
 from danlu.core.errors import ModelError, first_line
 from danlu.core.tasks import TaskName
+from danlu.engines.onnx_engine import VECTORS
 
 #: A protobuf file cannot be larger than 2 GiB; weights of larger models go into a file beside it.
 _LARGEST_ONE_FILE = 1_900_000_000
@@ -74,6 +75,11 @@ def _classifier_call(model: Any) -> dict[str, Any]:
     }
 
 
+def _embedder_call(model: Any) -> dict[str, Any]:
+    """`model` is an encoder with its pooling (`danlu.learning.pooling.Embedder`)."""
+    return {**_classifier_call(model), "model": model, "output_names": [VECTORS]}
+
+
 def _generator_call(model: Any) -> dict[str, Any]:
     ids = torch.ones(_BATCH, _LENGTH, dtype=torch.int64)
     with torch.inference_mode():
@@ -101,6 +107,7 @@ _CALLS: dict[TaskName, Callable[[Any], dict[str, Any]]] = {
     "tag": _classifier_call,
     "regress": _classifier_call,
     "generate": _generator_call,
+    "embed": _embedder_call,
 }
 
 

@@ -12,12 +12,11 @@ import torch
 
 from danlu.compress.config import CompressStage
 from danlu.compress.forms import Source, write_form
-from danlu.compress.parity import answers, parity
+from danlu.compress.parity import COMPARED, answers, parity
 from danlu.core.artifact import write_json
 from danlu.core.context import Context
-from danlu.engines.base import Form
-from danlu.engines.table import load
-from danlu.engines.torch_engine import TorchEngine
+from danlu.engines.base import Engine, Form
+from danlu.engines.table import load, open_form
 from danlu.learning.corpus import read_part
 from danlu.learning.scale import Scale
 from danlu.metrics.multilabel import choose_thresholds, indicators
@@ -38,18 +37,21 @@ def run(ctx: Context, config: CompressStage) -> None:
         scratch=ctx.state,
         task=config.task,
         labels=tuple(about["labels"]) if about["labels"] else None,
-        max_length=about["max_length"],
+        max_length=about["max_length"] or 0,
         scale=Scale(**about["scale"]) if about.get("scale") else None,
+        pooling=about.get("pooling"),
+        dimensions=about.get("dimensions"),
     )
     # The rows lie sorted by id, and ids are hashes: the first ones are a fair draw.
-    held_out = read_part(ctx.inputs["data"].folder, "validation", ["text", "labels"])
-    texts = held_out["text"][: config.compress.parity_rows]
+    columns = list(COMPARED[config.task].columns)
+    rows = read_part(ctx.inputs["data"].folder, "validation", [*columns, "labels"])
+    texts = [text for column in columns for text in rows[column][: config.compress.parity_rows]]
     entries = {}
     with ctx.progress("exporting and comparing forms", total=1 + 2 * len(config.compress.forms), unit="steps") as bar:
-        reference_engine = TorchEngine(source.folder, _as_form(source), ctx.threads)
+        reference_engine = open_form(source.folder, _as_form(source), ctx.threads)
         reference = answers(reference_engine, texts)
         if config.task == "tag":
-            source = replace(source, thresholds=_thresholds(reference_engine, held_out, reference))
+            source = replace(source, thresholds=_thresholds(reference_engine, rows, reference))
         reference_engine.close()
         bar.advance(1)
         for name in config.compress.forms:
@@ -57,7 +59,7 @@ def run(ctx: Context, config: CompressStage) -> None:
             form = write_form(name, source, folder)
             bar.advance(1, form=name)
             engine = load(folder, ctx.threads)
-            measured = parity(reference, answers(engine, texts), engine.form)
+            measured = parity(reference, answers(engine, texts), form)
             engine.close()
             entries[name] = {
                 "bytes": form.bytes,
@@ -74,7 +76,7 @@ def run(ctx: Context, config: CompressStage) -> None:
     shutil.copyfile(checkpoint / _TRAINING, ctx.out / _TRAINING)
 
 
-def _thresholds(engine: TorchEngine, rows: dict[str, Any], known: np.ndarray) -> tuple[float, ...]:
+def _thresholds(engine: Engine, rows: dict[str, Any], known: np.ndarray) -> tuple[float, ...]:
     """From which probability each label holds, chosen on validation rows; `known` are the answers to the first ones.
 
     All forms have those of the checkpoint, so that parity and evaluation see what they change in its decisions.
@@ -86,11 +88,11 @@ def _thresholds(engine: TorchEngine, rows: dict[str, Any], known: np.ndarray) ->
 
 
 def _as_form(source: Source) -> Form:
-    """The checkpoint itself, to be run by the torch engine."""
+    """The checkpoint itself, to be run as training left it."""
     weights: list[Path] = sorted(source.folder.glob("*.safetensors"))
     return Form(
         name="checkpoint",
-        engine="torch",
+        engine=source.engine,
         task=source.task,
         labels=source.labels,
         max_length=source.max_length,
@@ -99,4 +101,6 @@ def _as_form(source: Source) -> Form:
         bytes=sum(file.stat().st_size for file in weights),
         end_ids=source.end_ids,
         scale=source.scale,
+        pooling=source.pooling,
+        dimensions=source.dimensions,
     )

@@ -32,7 +32,8 @@ class Record(BaseModel):
 
     `inputs` maps each stage read to `[fingerprint, content]` of its artifact. `content` is the hash over the
     names and hashes of `files` outside `logs/`. `seconds` is the wall time of all attempts together;
-    `peak_memory_bytes` is resident memory of the stage's process; `kwh` is None where it cannot be read.
+    `peak_memory_bytes` is resident memory of the stage's process. `kwh` is the energy of all attempts together, None
+    where part of it is not known; `kwh_by` says how it is known: `rapl`, `nvml` or, from CPU time, `estimated`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -53,6 +54,7 @@ class Record(BaseModel):
     attempts: int
     peak_memory_bytes: int
     kwh: float | None
+    kwh_by: str | None = None
     danlu: str
 
 

@@ -11,12 +11,13 @@ from types import TracebackType
 from typing import Any, Literal, TypeVar
 
 from danlu.core.artifact import LOGS, Artifact
+from danlu.core.energy import WATTS_PER_CORE
 from danlu.core.errors import BudgetReached, Interrupted
 from danlu.core.machine import Machine, resident_bytes
 
 Item = TypeVar("Item")
 Emit = Callable[[dict[str, Any]], None]
-StopReason = Literal["interrupted", "hours", "memory"]
+StopReason = Literal["interrupted", "hours", "memory", "energy"]
 
 _SECONDS_BETWEEN_EVENTS = 0.1
 
@@ -24,15 +25,20 @@ _CAPS: dict[StopReason, str] = {
     "hours": "budget.hours was reached during {stage}. What was done is saved: run again to continue.",
     "memory": "budget.memory_gib was reached during {stage}. What was done is saved. Raise the cap, or lower "
     "train.batch_size or model.max_length, and run again.",
+    "energy": "{energy} was reached during {stage}. What was done is saved: raise it and run again to continue.",
 }
 
 
 @dataclass(kw_only=True)
 class Limits:
-    """Caps of this invocation. `deadline` is in seconds of `time.time()`; `asked` is set by the parent's signals."""
+    """Caps of this invocation. `deadline` is in seconds of `time.time()`; `asked` is set by the parent's signals.
+
+    `energy` names the field that caps energy, which the parent measures.
+    """
 
     deadline: float | None = None
     memory_bytes: int | None = None
+    energy: str = "budget.kwh"
     asked: StopReason | None = None
 
 
@@ -41,12 +47,13 @@ class Origin:
     """Where a stage was started from, for one that starts others (see `danlu.core.children`).
 
     `workspace`: the `.danlu` folder. `base`: the folder that relative paths of the recipe start at. `stages`: the rows
-    of the corridor that it may start, as plain values, by name.
+    of the corridor that it may start, as plain values, by name. `watts_per_core`: for energy that has to be estimated.
     """
 
     workspace: Path
     base: Path
     stages: Mapping[str, Mapping[str, Any]]
+    watts_per_core: float = WATTS_PER_CORE
 
 
 @dataclass(kw_only=True)
@@ -120,7 +127,7 @@ class Context:
             raise Interrupted(
                 f"Stopped during {self.stage}. What was done is saved: the same command continues from here."
             )
-        raise BudgetReached(f"The cap {_CAPS[reason].format(stage=self.stage)}")
+        raise BudgetReached(f"The cap {_CAPS[reason].format(stage=self.stage, energy=self.limits.energy)}")
 
     def check(self) -> None:
         """Stop here if a cap is reached or the user pressed Ctrl-C; for stages with nothing to save."""

@@ -3,10 +3,11 @@
 reviews.csv, ./base-model         a file or folder beside the recipe
 data/*.jsonl, data/**/*.csv       every file that fits, in the order of their names
 package://NAME/path               inside an installed Python package
-hf://OWNER/NAME                   a model of the Hugging Face hub (honours HF_ENDPOINT and HF_HUB_OFFLINE)
+qwen3-0.6b                        a model by its short name (see `danlu.core.bases`; `danlu recipe bases` lists them)
+hf://OWNER/NAME[@REVISION]        a model of the Hugging Face hub (honours HF_ENDPOINT and HF_HUB_OFFLINE)
 hf://datasets/OWNER/NAME[/path]   a data set of it
 corpus://NAME                     the sides of the corpus that the last run of NAME made
-modelscope://OWNER/NAME           a model of ModelScope; modelscope://datasets/OWNER/NAME[/path] a data set
+modelscope://OWNER/NAME[@REVISION] a model of ModelScope; modelscope://datasets/OWNER/NAME[/path] a data set
 s3://, oss://, gs://, https://    anything fsspec has a driver for, fetched once into the workspace's cache
 """
 
@@ -28,9 +29,9 @@ from typing import IO, Any
 
 from pydantic import BaseModel
 
+from danlu.core import bases
 from danlu.core.config import ComposedResource
-from danlu.core.errors import UserError, first_line
-from danlu.core.lazy import need
+from danlu.core.errors import UserError
 
 _CHUNK_BYTES = 1 << 20
 
@@ -88,9 +89,12 @@ def check(resource: str | BaseModel, base: Path) -> None:
     """
     if not isinstance(resource, str):
         return
+    scheme, _, rest = resource.partition("://")
     if is_local(resource):
         resolve(resource, base)
-    elif resource.partition("://")[0] not in _SCHEMES:
+    elif scheme == bases.SCHEME:
+        _only_by_name(rest, base)
+    elif scheme not in _SCHEMES:
         _load(_ANY_URL_CHECK)(resource)
 
 
@@ -123,8 +127,36 @@ def _beside(resource: str, base: Path) -> Path:
             "to the recipe's folder; * stands for part of a name, ** for any folders."
         )
     if not there:
-        raise UserError(f"There is no file or folder {resource!r} ({path}). {_neighbours(path)}")
+        raise UserError(
+            f"There is no file or folder {resource!r} ({path}). {_neighbours(path)}{_perhaps_a_base(resource)}"
+        )
     return path
+
+
+def _perhaps_a_base(resource: str) -> str:
+    """A hint for who meant a model by name and mistyped it."""
+    near = [] if "/" in resource else bases.near_names(resource)
+    if not near:
+        return ""
+    return f" A model by name is {' or '.join(map(repr, near))}; `danlu recipe bases` lists them."
+
+
+def _by_name(_resource: str, name: str, site: Site) -> Path:
+    """A model of the table of bases, from the Hugging Face hub."""
+    _only_by_name(name, site.base)
+    return _from_hugging_face(name, bases.BASES[name].hugging_face, site)
+
+
+def _only_by_name(name: str, folder: Path) -> None:
+    """Refuse a name that also stands for something on this machine, and one that is not in the table."""
+    base = bases.BASES.get(name)
+    if base is None:
+        raise UserError(f"There is no base {name!r}.{_perhaps_a_base(name) or ' See `danlu recipe bases`.'}")
+    if (folder / name).exists():
+        raise UserError(
+            f"{name!r} is the name of a base and of a file or folder ({folder / name}). Write './{name}' for that one, "
+            f"or 'hf://{base.hugging_face}' for the base."
+        )
 
 
 def _by_any_url(resource: str, _rest: str, site: Site) -> Path:
@@ -180,32 +212,17 @@ def _in_package(resource: str, rest: str, _site: Site | None = None) -> Path:
 
 
 def _from_hugging_face(resource: str, rest: str, site: Site) -> Path:
-    if rest.startswith("datasets/"):
-        found: Path = _load("danlu.sources.hub:hugging_face")(resource, rest.removeprefix("datasets/"), site)
-        return found
-    hub: Any = need("huggingface_hub")
-    try:
-        return Path(hub.snapshot_download(rest, allow_patterns=["*.json", "*.txt", "*.safetensors", "*.model"]))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"Could not fetch {rest!r} from the Hugging Face hub: {first_line(error)}. Check the name and your "
-            "connection; a mirror is used when HF_ENDPOINT is set; or give a local folder instead."
-        ) from error
+    return _from_hub("hugging_face", resource, rest, site)
 
 
 def _from_modelscope(resource: str, rest: str, site: Site) -> Path:
-    if rest.startswith("datasets/"):
-        found: Path = _load("danlu.sources.hub:modelscope")(resource, rest.removeprefix("datasets/"), site)
-        return found
-    modelscope: Any = need("modelscope", extra="modelscope")
-    errors: Any = need("modelscope_hub.errors", extra="modelscope")
-    try:
-        return Path(modelscope.snapshot_download(rest))
-    except (OSError, ValueError, errors.HubError) as error:
-        raise UserError(
-            f"Could not fetch {rest!r} from ModelScope: {first_line(error)}. Check the name and your connection, "
-            "or give a local folder instead."
-        ) from error
+    return _from_hub("modelscope", resource, rest, site)
+
+
+def _from_hub(hub: str, resource: str, rest: str, site: Site) -> Path:
+    kind = "data" if rest.startswith("datasets/") else "model"
+    found: Path = _load(f"danlu.sources.hub:{hub}_{kind}")(resource, rest.removeprefix("datasets/"), site)
+    return found
 
 
 def _of_last_run(resource: str, name: str, site: Site) -> Path:
@@ -245,6 +262,7 @@ _SCHEMES: dict[str, Callable[[str, str, Site], Path]] = {
     "package": _in_package,
     "hf": _from_hugging_face,
     "modelscope": _from_modelscope,
+    bases.SCHEME: _by_name,
     "corpus": _of_last_run,
 }
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import contextlib
 import datetime
 import importlib.metadata
+import itertools
 import json
 import os
-import selectors
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,27 +20,23 @@ from typing import Any
 from pydantic import BaseModel
 
 from danlu.core.artifact import LOGS, Artifact, Record, content_hash, list_files
+from danlu.core.attempts import Attempts, meter
 from danlu.core.config import as_seen
 from danlu.core.config import resources as resources_of
 from danlu.core.context import Limits
-from danlu.core.errors import BY_NAME, BudgetReached, DataError, Interrupted, StageCrashed, from_os_error
+from danlu.core.energy import JOULES_PER_KWH, WATTS_PER_CORE
+from danlu.core.errors import BudgetReached, DataError, Interrupted, from_os_error
 from danlu.core.fingerprint import fingerprint, plain
-from danlu.core.machine import energy_joules, library_versions, peak_resident_bytes, resident_bytes, this_machine
+from danlu.core.machine import library_versions, peak_resident_bytes, this_machine
+from danlu.core.process import Observer, StageProcess
 from danlu.core.resource import Digests, Resolver, Site
 from danlu.core.stage import Stage, as_values
-from danlu.core.store import Workspace, write_json_atomically
+from danlu.core.store import Workspace
 from danlu.core.worker import Job, execute
-
-Observer = Callable[[dict[str, Any]], None]
 
 
 def ignore(_event: dict[str, Any]) -> None:
     """An observer that looks away."""
-
-
-#: How long a stage may take to save its work after it was asked to stop, before it is killed.
-_GRACE_SECONDS = 60.0
-_HEARTBEAT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +52,17 @@ class StageOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Caps:
-    """Caps of one invocation; None means no cap. `threads` is how many CPU threads a stage may use."""
+    """Caps of one invocation; None means no cap. `threads` is how many CPU threads a stage may use.
+
+    `kwh` is of all stages together, and `energy` the field of the recipe it comes from; `watts_per_core` is what a busy
+    core is taken to use where no counter can be read.
+    """
 
     deadline: float | None = None
     memory_bytes: int | None = None
+    kwh: float | None = None
+    energy: str = "budget.kwh"
+    watts_per_core: float = WATTS_PER_CORE
     threads: int = 1
 
 
@@ -86,6 +87,7 @@ class Runner:
     interrupted: threading.Event | None = None
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     outcomes: list[StageOutcome] = field(default_factory=list)
+    _joules: float = 0.0
 
     def walk(self, recipe: BaseModel, until: str | None = None) -> BaseModel:
         """Run or reuse every stage up to and with `until`; returns the recipe with `auto` values resolved.
@@ -155,6 +157,8 @@ class Runner:
             raise Interrupted(f"Stopped before {stage.name}. The same command continues from here.")
         if self.caps.deadline is not None and time.time() > self.caps.deadline:
             raise BudgetReached(f"The cap budget.hours was reached before {stage.name}. Run again to continue.")
+        if self.caps.kwh is not None and self._joules > self.caps.kwh * JOULES_PER_KWH:
+            raise BudgetReached(f"The cap {self.caps.energy} was reached before {stage.name}. Run again to continue.")
         job = Job(
             stage=stage.name,
             fingerprint=print_,
@@ -172,6 +176,8 @@ class Runner:
             threads=self.caps.threads,
             deadline=self.caps.deadline,
             memory_bytes=self.caps.memory_bytes,
+            energy=self.caps.energy,
+            watts_per_core=self.caps.watts_per_core,
             parent=os.getpid(),
         )
         self.observer({"type": "stage", "stage": stage.name, "state": "started", "fingerprint": print_, "seconds": 0})
@@ -192,7 +198,11 @@ class Runner:
         return artifact
 
     def _environment(self, stage: Stage) -> dict[str, str]:
-        environment = library_versions(stage.libraries)
+        started = [row for row in self.stages if row.name in stage.starts]
+        # What a stage starts is a part of it: other code or libraries there give other results here.
+        libraries = itertools.chain(stage.libraries, *(row.libraries for row in started))
+        environment = library_versions(tuple(dict.fromkeys(libraries)))
+        environment |= {f"stage {row.name}": str(row.version) for row in started}
         if stage.numeric or stage.machine:
             environment["threads"] = str(self.caps.threads)
             environment["instructions"] = " ".join(this_machine().instructions)
@@ -234,21 +244,23 @@ class Runner:
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         Path(job.state).mkdir(exist_ok=True)
-        attempts = _Attempts(work / "attempts.json")
-        started, energy = _now(), energy_joules()
+        attempts = Attempts(work / "attempts.json")
+        started = _now()
         try:
             if self.in_process:
+                attempts.meter = meter(os.getpid(), job)
                 execute(job, lambda event: self.observer({**event, "stage": stage.name}), _limits_of(job))
                 peak = peak_resident_bytes()
             else:
-                peak = _Process(job, work, self.observer, self.lock, interrupted, attempts).wait()
+                allowed = None if self.caps.kwh is None else self.caps.kwh * JOULES_PER_KWH - self._joules
+                peak = StageProcess(job, work, self.observer, self.lock, interrupted, attempts, allowed).wait()
         finally:
-            seconds = attempts.beat()
+            seconds, joules = attempts.beat()
+            self._joules += attempts.joules or 0.0
         log = work / "log.txt"
         if log.exists() and log.stat().st_size:
             (out / LOGS).mkdir(exist_ok=True)
             log.replace(out / LOGS / "stage.log")
-        after = energy_joules()
         files = list_files(out)
         return Record(
             stage=stage.name,
@@ -266,9 +278,8 @@ class Runner:
             seconds=round(seconds, 3),
             attempts=attempts.count,
             peak_memory_bytes=peak,
-            kwh=(after - energy) / 3.6e6
-            if energy is not None and after is not None and after >= energy and attempts.count == 1
-            else None,
+            kwh=None if joules is None else joules / JOULES_PER_KWH,
+            kwh_by=None if joules is None else attempts.how,
             danlu=importlib.metadata.version("danlu"),
         )
 
@@ -283,172 +294,7 @@ def _refuse_changes(stage: Stage, job: Job, paths: Mapping[str, Path], digests: 
 
 
 def _limits_of(job: Job) -> Limits:
-    return Limits(deadline=job.deadline, memory_bytes=job.memory_bytes)
-
-
-class _Attempts:
-    """Counts the attempts at a stage and their time, so that a killed attempt's time is not forgotten."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._before = 0.0
-        self.count = 1
-        if path.exists():
-            known = json.loads(path.read_text(encoding="utf-8"))
-            self._before, self.count = float(known["seconds"]), int(known["attempts"]) + 1
-        self._start = self._last = time.monotonic()
-        self.beat()
-
-    def beat(self) -> float:
-        """Write down the time so far; returns it, in seconds."""
-        seconds = self._before + time.monotonic() - self._start
-        write_json_atomically(self._path, {"attempts": self.count, "seconds": seconds})
-        self._last = time.monotonic()
-        return seconds
-
-    def beat_if_due(self) -> None:
-        if time.monotonic() - self._last > _HEARTBEAT_SECONDS:
-            self.beat()
-
-
-class _Process:
-    """A stage's process under watch: events in, signals and caps out."""
-
-    def __init__(
-        self,
-        job: Job,
-        work: Path,
-        observer: Observer,
-        lock: int | None,
-        interrupted: threading.Event,
-        attempts: _Attempts,
-    ) -> None:
-        self._job = job
-        self._work = work
-        self._observer = observer
-        self._interrupted = interrupted
-        self._attempts = attempts
-        self._asked_to_stop: float | None = None
-        self._told = False
-        self._error: tuple[str, str] | None = None
-        self._peak: int | None = None
-        read, write = os.pipe()
-        job_file = work / "job.json"
-        job_file.write_text(job.model_dump_json(), encoding="utf-8")
-        passed = (write,) if lock is None else (write, lock)
-        try:
-            with (work / "log.txt").open("ab") as log:
-                self._child = subprocess.Popen(
-                    [sys.executable, "-m", "danlu.core.worker", str(job_file), str(write)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    pass_fds=passed,
-                    start_new_session=True,
-                    env=_environment_of_child(job.threads),
-                )
-        except BaseException:
-            os.close(read)
-            raise
-        finally:
-            os.close(write)
-        self._events = os.fdopen(read, "rb", buffering=0)
-
-    def wait(self) -> int:
-        """Until the process ends; returns its peak memory in bytes, or raises what it said."""
-        buffer = b""
-        try:
-            with self._events, selectors.DefaultSelector() as selector:
-                selector.register(self._events, selectors.EVENT_READ)
-                open_ = True
-                while open_:
-                    for _ in selector.select(timeout=0.2):
-                        chunk = self._events.read(65536)
-                        open_ = bool(chunk)
-                        *lines, buffer = (buffer + (chunk or b"")).split(b"\n")
-                        for line in lines:
-                            self._on_event(json.loads(line))
-                    self._watch()
-            code = self._child.wait()
-        except BaseException:
-            self._kill()
-            raise
-        return self._result(code)
-
-    def _on_event(self, event: dict[str, Any]) -> None:
-        if event["type"] == "done":
-            self._peak = int(event["peak_memory_bytes"])
-        elif event["type"] == "error":
-            self._error = (event["kind"], event["text"])
-        else:
-            self._observer({**event, "stage": self._job.stage})
-
-    def _watch(self) -> None:
-        """Pass Ctrl-C on, keep the caps, and kill a process that does not stop when asked."""
-        self._attempts.beat_if_due()
-        now = time.time()
-        over_time = self._job.deadline is not None and now > self._job.deadline
-        over_memory = self._job.memory_bytes is not None and resident_bytes(self._child.pid) > self._job.memory_bytes
-        if self._interrupted.is_set() and not self._told:
-            self._told = True
-            self._child.send_signal(signal.SIGTERM)
-            self._observer({"type": "say", "stage": self._job.stage, "text": "Stopping: saving what was done."})
-        if over_memory and self._asked_to_stop is None:
-            self._child.send_signal(signal.SIGUSR1)
-        if (self._interrupted.is_set() or over_time or over_memory) and self._asked_to_stop is None:
-            self._asked_to_stop = now
-        if self._asked_to_stop is not None and now - self._asked_to_stop > _GRACE_SECONDS:
-            self._kill()
-            stopped = (
-                f"{self._job.stage} did not stop within {_GRACE_SECONDS:.0f} s and was ended; run again to redo it."
-            )
-            if self._interrupted.is_set():
-                raise Interrupted(stopped)
-            raise BudgetReached(f"A cap of the budget was reached. {stopped}")
-
-    def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._child.pid, signal.SIGKILL)
-        self._child.wait()
-
-    def _result(self, code: int) -> int:
-        log = self._work / "log.txt"
-        if self._error is not None:
-            kind, text = self._error
-            if kind == "StageCrashed":
-                raise StageCrashed(f"{self._job.stage} failed: {text}\nThis is a fault of Danlu; the trace is in {log}")
-            raise BY_NAME.get(kind, StageCrashed)(text)
-        if code == 0 and self._peak is not None:
-            return self._peak
-        if code == -signal.SIGTERM and self._interrupted.is_set():
-            raise Interrupted(f"Stopped while {self._job.stage} was starting. The same command continues from here.")
-        if code == -signal.SIGUSR1:
-            raise BudgetReached(
-                f"The cap budget.memory_gib was reached while {self._job.stage} was starting. Raise it."
-            )
-        if code == -signal.SIGKILL:
-            raise StageCrashed(
-                f"The process of {self._job.stage} was killed, most likely by the system for lack of memory. Make "
-                "train.batch_size or model.max_length smaller, or set budget.memory_gib to stop in time; then run "
-                f"again: it continues. Its output is in {log}"
-            )
-        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        raise StageCrashed(f"The process of {self._job.stage} ended {how} without saying why. Its output is in {log}")
-
-
-def _environment_of_child(threads: int) -> dict[str, str]:
-    """Thread pools are sized before libraries load; hashes are fixed so that set order cannot change a result."""
-    fixed = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    return {
-        **os.environ,
-        **fixed,
-        # Threads that wait sleep: spinning ones make a step ten times slower as soon as another program uses a core.
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "PYTHONHASHSEED": "0",
-        "PYTHONUNBUFFERED": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "DO_NOT_TRACK": "1",
-    }
+    return Limits(deadline=job.deadline, memory_bytes=job.memory_bytes, energy=job.energy)
 
 
 @contextlib.contextmanager

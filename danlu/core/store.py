@@ -111,14 +111,14 @@ class Workspace:
         folder = self.folder_of(record.stage, record.fingerprint)
         try:
             for entry in record.files:
-                _sync(out / entry.path)
+                sync(out / entry.path)
             for inner in sorted((path for path in out.rglob("*") if path.is_dir()), reverse=True):
-                _sync(inner)
+                sync(inner)
             folder.parent.mkdir(parents=True, exist_ok=True)
             if folder.exists():
                 shutil.rmtree(folder)
             out.rename(folder)
-            _sync(folder.parent)
+            sync(folder.parent)
             write_atomically(folder / RECORD, record.model_dump_json(indent=2) + "\n")
         except OSError as error:
             raise from_os_error(error) or error from error
@@ -135,7 +135,8 @@ class Workspace:
         return sorted(found, key=lambda artifact: artifact.record.finished)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file, or a folder's entries, safe from a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -156,7 +157,7 @@ def write_atomically(path: Path, text: str) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def write_json_atomically(path: Path, value: object) -> None:

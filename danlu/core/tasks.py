@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-TaskName = Literal["classify", "tag", "regress", "generate"]
+TaskName = Literal["classify", "tag", "regress", "generate", "embed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,4 +71,13 @@ GENERATE = Task(
     baseline="n-gram language model",
 )
 
-TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFY, TAG, REGRESS, GENERATE)}
+EMBED = Task(
+    name="embed",
+    columns=("text", "pair"),
+    quality="mrr_at_10",
+    higher_is_better=True,
+    endpoint="/v1/embeddings",
+    baseline="TF-IDF retrieval",
+)
+
+TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFY, TAG, REGRESS, GENERATE, EMBED)}

@@ -22,11 +22,15 @@ from danlu.core.artifact import Artifact
 from danlu.core.context import Context, Emit, Limits, Origin, StopReason
 from danlu.core.errors import BY_NAME, DanluError, from_os_error
 from danlu.core.lazy import EXTRA_OF, missing
-from danlu.core.machine import peak_resident_bytes, this_machine
+from danlu.core.machine import cpu_seconds_of_all, peak_resident_bytes, this_machine
 from danlu.core.store import Workspace
 
-#: What the parent's signals ask for; they come before the handlers are there as well (see `runner._Process`).
-_MEANING: dict[int, StopReason] = {signal.SIGTERM: "interrupted", signal.SIGUSR1: "memory"}
+#: What the parent's signals ask for; they come before the handlers are there as well (see `process.StageProcess`).
+_MEANING: dict[int, StopReason] = {
+    signal.SIGTERM: "interrupted",
+    signal.SIGUSR1: "memory",
+    signal.SIGUSR2: "energy",
+}
 
 
 class Job(BaseModel):
@@ -50,6 +54,8 @@ class Job(BaseModel):
     threads: int
     deadline: float | None
     memory_bytes: int | None
+    energy: str
+    watts_per_core: float
     parent: int
 
 
@@ -89,7 +95,12 @@ def execute(job: Job, emit: Emit, limits: Limits) -> None:
         machine=this_machine(),
         emit=emit,
         limits=limits,
-        origin=Origin(workspace=workspace.root, base=Path(job.base), stages=job.children),
+        origin=Origin(
+            workspace=workspace.root,
+            base=Path(job.base),
+            stages=job.children,
+            watts_per_core=job.watts_per_core,
+        ),
     )
     try:
         run = load_attribute(job.run)
@@ -116,7 +127,7 @@ def main(job_file: str, events: int) -> int:
     """Run a job file; returns 0 when the stage is done and 1 when it said why it is not."""
     job = Job.model_validate_json(Path(job_file).read_bytes())
     _end_with_parent(job.parent)
-    limits = Limits(deadline=job.deadline, memory_bytes=job.memory_bytes)
+    limits = Limits(deadline=job.deadline, memory_bytes=job.memory_bytes, energy=job.energy)
 
     def stop(number: int, _frame: object) -> None:
         limits.asked = _MEANING[number]
@@ -143,7 +154,13 @@ def main(job_file: str, events: int) -> int:
             summary = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
             emit({"type": "error", "kind": "StageCrashed", "text": summary})
             return 1
-        emit({"type": "done", "peak_memory_bytes": peak_resident_bytes()})
+        emit(
+            {
+                "type": "done",
+                "peak_memory_bytes": peak_resident_bytes(),
+                "cpu_seconds": cpu_seconds_of_all(),
+            }
+        )
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,7 @@ class CleanCard:
     masked: dict[str, int] = field(default_factory=dict)
     near_misses: dict[str, int] = field(default_factory=dict)
     sources: list[dict[str, Any]] = field(default_factory=list)
+    identity_key: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
 
     def values(self) -> dict[str, Any]:
@@ -72,6 +73,7 @@ class Card:
     lengths: dict[str, int] = field(default_factory=dict)
     length_bins: list[dict[str, int]] = field(default_factory=list)
     sources: list[dict[str, Any]] = field(default_factory=list)
+    identity_key: dict[str, Any] | None = None
     naive: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
 
@@ -81,18 +83,62 @@ class Card:
 
 
 def _plain(card: Card | CleanCard) -> dict[str, Any]:
-    values = {name: getattr(card, name) for name in card.__dataclass_fields__ if name != "funnel"}
-    return values | {"funnel": card.funnel.steps}
+    return vars(card) | {"funnel": card.funnel.steps}
 
 
-def sentence(card: dict[str, Any]) -> str:
-    """The corpus in one sentence."""
+def sentence(card: Mapping[str, Any]) -> str:
+    """The corpus in one sentence, whose numbers add up: rows read are those kept and those dropped."""
     read = card["funnel"][0]["rows_in"] if card["funnel"] else 0
+    kept = sum(part["rows"] for part in card["splits"].values())
     sizes = ", ".join(f"{card['splits'][part]['rows']:,} {part}" for part in ("train", "validation", "test"))
-    return (
-        f"{read:,} rows read, {sum(part['rows'] for part in card['splits'].values()):,} kept ({sizes}); "
-        f"{card['duplicates']['exact_dropped']:,} exact duplicates dropped"
-    )
+    added = added_rows(card)
+    more = f"; {added:,} rows were added to train, which has {trained_rows(card):,} with them" if added else ""
+    return f"{read:,} rows read, {kept:,} kept ({sizes}); {dropped_told(card)}{more}"
+
+
+def dropped(card: Mapping[str, Any]) -> dict[str, int]:
+    """How many rows were dropped, by reason, the most frequent first."""
+    total: Counter[str] = Counter()
+    for step in card["funnel"]:
+        total.update(step["dropped"])
+    return {reason: rows for reason, rows in sorted(total.items(), key=lambda pair: (-pair[1], pair[0])) if rows}
+
+
+def dropped_told(card: Mapping[str, Any]) -> str:
+    """How many rows were dropped and why, in words: `21 dropped (12 exact duplicate, 9 bridges split)`."""
+    reasons = dropped(card)
+    why = ", ".join(f"{rows:,} {reason.replace('_', ' ')}" for reason, rows in reasons.items())
+    return f"{sum(reasons.values()):,} dropped" + (f" ({why})" if why else "")
+
+
+def added_rows(card: Mapping[str, Any]) -> int:
+    """Rows that train has beyond those kept: augmented ones and repeats."""
+    return int((card.get("added") or {}).get("rows", 0))
+
+
+def trained_rows(card: Mapping[str, Any]) -> int:
+    """Rows of train, with those that were added."""
+    return int(card["splits"]["train"]["rows"]) + added_rows(card)
+
+
+def mix_told(card: Mapping[str, Any]) -> str:
+    """The share of training that each source has by the mix, and how often its rows are used; empty without a mix."""
+    mix = card.get("mix") or {}
+    told = []
+    for source in mix.get("sources", []):
+        asked = "" if abs(source["reached"] - source["wanted"]) < 0.0005 else f" of {source['wanted']:.1%} asked for"
+        told.append(f"{source['name']} {source['reached']:.1%}{asked}, its rows {source['times']:g} times")
+    return f"Mix, by {mix['unit']}: " + "; ".join(told) if told else ""
+
+
+def mix_warnings(names: Sequence[str], before: Sequence[int], used: Sequence[float]) -> list[str]:
+    """A warning for each source that brought training rows of which the mix uses none."""
+    return [
+        f"The mix leaves out {name} altogether: none of its {rows:,} training rows is used. Give it a larger weight, "
+        "or take it out of data.sources if that is meant."
+        for name, rows, left in zip(names, before, used, strict=True)
+        if rows and not left
+    ]
 
 
 _STEP_WORDS = {
@@ -117,6 +163,7 @@ _TASKS = {
     "tag": "text-classification",
     "regress": "text-classification",  # the hub's name for a number a text too
     "generate": "text-generation",
+    "embed": "sentence-similarity",
 }
 
 _SIZES = (
@@ -131,7 +178,10 @@ _SIZES = (
 def readme(card: dict[str, Any]) -> str:
     """The data card in the form that the Hugging Face hub shows."""
     sections = [_front_matter(card), "# Data card\n\n" + sentence(card) + ".", _sources(card), _funnel(card)]
-    sections += [_parts(card), _privacy(card), _duplicates(card)]
+    sections += [_parts(card)]
+    if mix_told(card):
+        sections.append(f"## Mix of sources in training\n\n{_cell(mix_told(card))}.")
+    sections += [_privacy(card), _duplicates(card)]
     if card["naive"]:
         sections.append(_naive(card["naive"]))
     if card["warnings"]:
@@ -212,6 +262,8 @@ def _parts(card: dict[str, Any]) -> str:
         rows += [[f"value, {name}", *told]] if told else []
     shown = card["labels"][:50]
     rows += [[f"label `{label}`", *[f"{p['labels'].get(label, 0):,}" for p in parts.values()]] for label in shown]
+    if added_rows(card):
+        rows.append(["rows with those added", f"{trained_rows(card):,}", *["" for _ in list(parts)[1:]]])
     more = len(card["labels"]) - len(shown)
     rest = f"\n\nAnd {more:,} more labels; see card.json." if more else ""
     lengths = card["lengths"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
@@ -14,6 +12,8 @@ from danlu.data.card import Funnel
 from danlu.data.config import CorpusConfig
 from danlu.data.keys import Flags, Keys
 from danlu.data.targets import Stratum
+from danlu.data.told import shape_of, told
+from danlu.metrics.leaks import folded
 
 LEAST_ROWS = 20
 
@@ -21,8 +21,6 @@ LEAST_ROWS = 20
 _IMBALANCE = 20
 
 _FEW_ROWS = 10
-
-_WHITE_SPACE = re.compile(r"\s+")
 
 
 def check_rows(rows: int, funnel: Funnel) -> None:
@@ -48,14 +46,15 @@ def check_labels(keys: Keys, stratum: Stratum, kept: Flags, config: CorpusConfig
     where = _where(config)
     if len(present) == 1:
         raise DataError(
-            f"All {rows:,} usable rows have the label {next(iter(present))!r} (from {where}); a classifier needs at "
-            "least two classes. Add rows of another class, check data.label, or set task: generate."
+            f"All {rows:,} usable rows have the label {told(next(iter(present)))} (from {where}); a classifier needs "
+            "at least two classes. Add rows of another class, check data.label, or set task: generate."
         )
     if len(present) * 2 > rows:
-        shown = ", ".join(repr(label[:30]) for label in list(present)[:3])
+        # Such a column may be anybody's names or numbers: what it holds is not told, only how it is built.
+        shown = ", ".join(dict.fromkeys(shape_of(label) for label in list(present)[:20]))[:120]
         raise DataError(
-            f"{where[0].upper()}{where[1:]} has {len(present):,} different labels in {rows:,} rows, such as {shown}: "
-            "that is no class. Set data.label to the column with the class."
+            f"{where[0].upper()}{where[1:]} has {len(present):,} different labels in {rows:,} rows, built like {shown} "
+            "(9: a digit, a: a letter): that is no class. Set data.label to the column with the class."
         )
     ordered = sorted(present.items(), key=lambda item: (item[1], item[0]))
     warnings = []
@@ -65,8 +64,8 @@ def check_labels(keys: Keys, stratum: Stratum, kept: Flags, config: CorpusConfig
     (small, least), (large, most) = ordered[0], ordered[-1]
     if most > _IMBALANCE * least:
         warnings.append(
-            f"The class {large!r} has {most / least:.0f} times the rows of {small!r}: look at macro_f1 rather than "
-            "accuracy, and consider train.class_weights: balanced."
+            f"The class {told(large)} has {most / least:.0f} times the rows of {told(small)}: look at macro_f1 rather "
+            "than accuracy, and consider train.class_weights: balanced."
         )
     return warnings
 
@@ -80,16 +79,17 @@ def check_tags(keys: Keys, stratum: Stratum, kept: Flags, config: CorpusConfig) 
     present, rows, where = _present(keys, stratum, kept), int(kept.sum()), _where(config)
     telling = [label for label, count in present.items() if count < rows]
     if not telling:
-        said = f"the same labels, {_some([repr(label) for label in present])}" if present else "no label"
+        said = f"the same labels, {_some([told(label) for label in present])}" if present else "no label"
         raise DataError(
             f"All {rows:,} usable rows have {said} (from {where}): there is nothing to learn. Check data.label and "
             "data.label_separator."
         )
     if len(present) * 2 > rows:
+        shown = ", ".join(dict.fromkeys(shape_of(label) for label in list(present)[:20]))[:120]
         raise DataError(
-            f"{where[0].upper()}{where[1:]} has {len(present):,} different labels in {rows:,} rows, such as "
-            f"{_some([repr(label[:30]) for label in present], 3)}. Set data.label to the column with the labels, and "
-            "data.label_separator to what stands between them."
+            f"{where[0].upper()}{where[1:]} has {len(present):,} different labels in {rows:,} rows, built like {shown} "
+            "(9: a digit, a: a letter). Set data.label to the column with the labels, and data.label_separator to what "
+            "stands between them."
         )
     warnings = []
     few = _few(present)
@@ -103,7 +103,7 @@ def check_tags(keys: Keys, stratum: Stratum, kept: Flags, config: CorpusConfig) 
             "No row has more than one label. If a text has just one, task: classify is simpler; else check "
             "data.label_separator."
         )
-    always = [repr(label) for label, count in present.items() if count == rows]
+    always = [told(label) for label, count in present.items() if count == rows]
     if always:
         warnings.append(f"Every row has the label {_some(always)}: it tells nothing.")
     return warnings
@@ -132,6 +132,7 @@ CHECKS: dict[str, Callable[[Keys, Stratum, Flags, CorpusConfig], list[str]]] = {
     "tag": check_tags,
     "regress": check_values,
     "generate": _nothing,
+    "embed": _nothing,
 }
 
 
@@ -169,16 +170,21 @@ def _where(config: CorpusConfig) -> str:
 def _few(present: Mapping[str, int]) -> str:
     """The labels with few rows, the rarest first, in words; empty where there are none."""
     ordered = sorted(present.items(), key=lambda item: (item[1], item[0]))
-    return _some([f"{label!r} ({count})" for label, count in ordered if count < _FEW_ROWS])
+    return _some([f"{told(label)} ({count})" for label, count in ordered if count < _FEW_ROWS])
 
 
 def fold(label: str) -> str:
     """What two spellings of one label share: case, width and white space do not count."""
-    return _WHITE_SPACE.sub("", unicodedata.normalize("NFKC", label)).casefold()
+    return folded(label).replace(" ", "")
 
 
 def spelling_warnings(raw: Counter[str]) -> list[str]:
-    """A warning for each group of labels, as the files have them, that look like one label spelled in several ways."""
+    """A warning for each group of labels, as the files have them, that look like one label spelled in several ways.
+
+    None where there are nearly as many labels as rows, which are no classes at all.
+    """
+    if len(raw) * 2 > raw.total():
+        return []
     groups: dict[str, list[str]] = {}
     for label in sorted(raw):
         if label.strip():
@@ -187,7 +193,7 @@ def spelling_warnings(raw: Counter[str]) -> list[str]:
     for same in groups.values():
         if len(same) < 2:
             continue
-        shown = ", ".join(f"{label!r} ({raw[label]:,} rows)" for label in same[:5])
+        shown = ", ".join(f"{told(label)} ({raw[label]:,} rows)" for label in same[:5])
         one = len({label.strip() for label in same}) == 1
         how = "taken as one class" if one else "kept as different classes; make them one in the file if they are"
         warnings.append(f"The label comes in several spellings: {shown}. They are {how}.")

@@ -15,17 +15,20 @@ import pyarrow.compute as pc
 
 from danlu.core.artifact import write_json
 from danlu.core.context import Context
+from danlu.core.errors import DataError
 from danlu.core.tasks import TASKS
 from danlu.data.card import CleanCard, Funnel
 from danlu.data.checks import check_rows, spelling_warnings
 from danlu.data.config import CleanConfig, CleanStage
+from danlu.data.identity import IdentityKey, read_key
 from danlu.data.reader import Input, read_sources
 from danlu.data.rows import BROKEN, Columns
-from danlu.data.steps import SAMPLE, STEPS, Cleaner, clean, draw
+from danlu.data.sample import sample
+from danlu.data.steps import SAMPLE, STEPS, Cleaner, clean
 from danlu.data.tables import CLEAN, NEAR_MISSES, SHARD_BYTES, Rejects, SortedPart, as_rejected
-from danlu.data.targets import Reading
 from danlu.data.text import han_and_words, language_of
 from danlu.sources.shapes import Speakers
+from danlu.sources.targets import Reading
 
 #: Enough of a text to tell its language.
 _LANGUAGE_CHARACTERS = 500
@@ -37,7 +40,10 @@ def run(ctx: Context, config: CleanStage) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     rejects = Rejects(ctx.out / "rejected", scratch / "rejected")
     card = CleanCard()
-    _read(ctx, config, scratch / "raw", rejects, card)
+    columns = _columns(ctx, config)
+    if columns.key is not None and config.data.identity_key is not None:
+        card.identity_key = {"mark": columns.key.mark, "env": config.data.identity_key.env}
+    _read(ctx, config.data, columns, scratch / "raw", rejects, card)
     _clean(ctx, config.data, scratch, rejects, card)
     check_rows(card.funnel.rows, card.funnel)
     rejects.close()
@@ -59,28 +65,30 @@ def _inputs(ctx: Context, config: CleanConfig) -> list[Input]:
     ]
 
 
-def _columns(config: CleanStage) -> Columns:
-    data, generate = config.data, config.task == "generate"
+def _columns(ctx: Context, config: CleanStage) -> Columns:
+    data, labelled = config.data, TASKS[config.task].target is not None
+    mark = ctx.resources.get("data.identity_key")
     return Columns(
         text=data.text,
-        label=None if TASKS[config.task].target is None else data.label,
+        pair=data.pair if config.task == "embed" else None,
+        label=data.label if labelled else None,
         task=config.task,
         reading=Reading(separator=data.label_separator, keep_unlabelled=data.unlabelled == "keep"),
         subject=data.subject,
         conversation=data.conversation,
         time=data.time,
         speaker=data.speaker,
-        shapes=generate,
+        shapes=not labelled,
         speakers=Speakers(names=data.speakers, learn=frozenset(data.learn)),
+        key=None if mark is None or data.identity_key is None else _key(mark, data.identity_key.env),
     )
 
 
-def _read(ctx: Context, config: CleanStage, out: Path, rejects: Rejects, card: CleanCard) -> None:
-    data = config.data
+def _read(ctx: Context, data: CleanConfig, columns: Columns, out: Path, rejects: Rejects, card: CleanCard) -> None:
     with ctx.progress("reading", None, "rows") as bar:
         tallies, labels = read_sources(
             _inputs(ctx, data),
-            columns=_columns(config),
+            columns=columns,
             max_bad_rows=data.max_bad_rows,
             out=out,
             rejects=rejects,
@@ -101,7 +109,7 @@ def _read(ctx: Context, config: CleanStage, out: Path, rejects: Rejects, card: C
 def _clean(ctx: Context, config: CleanConfig, scratch: Path, rejects: Rejects, card: CleanCard) -> None:
     """Run the row-wise steps; rows that stay go to `texts/`."""
     paths = {name.removeprefix("data."): path for name, path in ctx.resources.items()}
-    cleaner = Cleaner(config, paths, draw(scratch / "raw", config))
+    cleaner = Cleaner(config, paths, sample(scratch / "raw", config))
     dropped: dict[str, Counter[str]] = {name: Counter() for name in (SAMPLE, *(step.name for step in STEPS))}
     masked: Counter[str] = Counter(dict.fromkeys(config.mask.names, 0))
     near_misses: Counter[str] = Counter()
@@ -141,3 +149,14 @@ def _near_misses(rows: pa.Table) -> pa.Table:
     kinds = pc.list_flatten(rows["near_misses"])
     taken = rows.select(["id", "origin"]).take(owner)
     return taken.append_column("kind", kinds).cast(NEAR_MISSES)
+
+
+def _key(mark: Path, env: str | None) -> IdentityKey:
+    """The key that lies beside its mark, read anew: a job's description, which is a file, does not hold it.
+
+    Raises `DataError` where it is another than the one that the fingerprint is of.
+    """
+    key = read_key(mark.parent, env)
+    if key.mark != mark.read_text(encoding="ascii").strip():
+        raise DataError("The key of subjects and conversations became another while the run began. Run again.")
+    return key

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from danlu.core.artifact import Artifact
 from danlu.core.store import Workspace
 from danlu.data.split import PARTS
-from danlu.data.tables import Writer, batches
+from danlu.data.tables import Buckets, batches
 
 #: About so many rows of each corpus are in memory at once.
 _ROWS_AT_ONCE = 50_000
@@ -67,8 +66,7 @@ class Difference:
 
     def as_json(self) -> dict[str, Any]:
         """The difference as plain values, the most frequent change first."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return values | {"moved": _ranked(self.moved), "relabelled": _ranked(self.relabelled), "same": self.same}
+        return vars(self) | {"moved": _ranked(self.moved), "relabelled": _ranked(self.relabelled), "same": self.same}
 
 
 def _ranked(counts: Counter[str]) -> dict[str, int]:
@@ -87,10 +85,9 @@ def compare(before: Artifact, after: Artifact, workspace: Workspace, most: int =
     rows = sum(pq.ParquetFile(path).metadata.num_rows for corpus in both for path in _files(corpus, PARTS))
     shards = min(_MOST_FILES, 1 + rows // (2 * _ROWS_AT_ONCE))
     with tempfile.TemporaryDirectory(dir=cache, prefix="compare-") as scratch:
-        for side, corpus in enumerate(both):
-            _deal_out(corpus, Path(scratch) / str(side), shards, side, found)
+        dealt = [_deal_out(corpus, Path(scratch) / str(side), shards, side, found) for side, corpus in enumerate(both)]
         for number in range(shards):
-            old, new = (_by_content(Path(scratch) / str(side) / f"{number}.parquet") for side in (0, 1))
+            old, new = (_by_content(buckets.read(number)) for buckets in dealt)
             _compare_rows(old, new, found, most)
     cards = [corpus.json("card.json") for corpus in both]
     dropped, settings = [_dropped(card) for card in cards], [_settings(corpus, workspace) for corpus in both]
@@ -107,9 +104,9 @@ def _files(corpus: Artifact, parts: tuple[str, ...]) -> Iterator[Path]:
         yield from sorted((corpus / part).glob("*.parquet"))
 
 
-def _deal_out(corpus: Artifact, folder: Path, shards: int, side: int, found: Difference) -> None:
-    """Write the rows of a corpus into `shards` files by content, and count them."""
-    writers = [Writer(folder / f"{number}.parquet", _SCHEMA) for number in range(shards)]
+def _deal_out(corpus: Artifact, folder: Path, shards: int, side: int, found: Difference) -> Buckets:
+    """Deal the rows of a corpus out to `shards` files by content, and count them."""
+    buckets = Buckets(folder, _SCHEMA, shards, "content")
     for part in PARTS:
         for batch in batches(corpus / part):
             table = pa.table(batch)
@@ -122,12 +119,9 @@ def _deal_out(corpus: Artifact, folder: Path, shards: int, side: int, found: Dif
                 [table[name] if name in table.column_names else pa.nulls(table.num_rows) for name in _SCHEMA.names],
                 names=_SCHEMA.names,
             )
-            shard = pa.array([int(value[:4], 16) * shards >> 16 for value in table["content"].to_pylist()], pa.int32())
-            for number, writer in enumerate(writers):
-                writer.write(table.filter(pc.equal(shard, number)))
-    for writer in writers:
-        with writer:
-            pass
+            buckets.write(table)
+    buckets.close()
+    return buckets
 
 
 def _add(counts: dict[str, list[int]], values: pa.ChunkedArray, side: int) -> None:
@@ -145,9 +139,9 @@ class _Text:
     origin: str
 
 
-def _by_content(path: Path) -> dict[str, _Text]:
+def _by_content(rows: pa.Table) -> dict[str, _Text]:
     texts: dict[str, _Text] = {}
-    for row in pq.read_table(path).to_pylist():
+    for row in rows.to_pylist():
         text = texts.setdefault(row["content"], _Text(part=row["part"], labels=[], origin=row["origin"]))
         text.labels.append(row["label"] or "")
     for text in texts.values():

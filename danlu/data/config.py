@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -20,7 +20,9 @@ from danlu.data.mix.config import MixConfig
 
 Role = Literal["system", "user", "assistant", "tool"]
 Consent = Literal["unknown", "public", "licence", "contract", "consent", "legitimate_interest", "own"]
-Format = Literal["auto", "csv", "tsv", "excel", "jsonl", "json", "parquet", "orc", "arrow", "text", "word", "pdf"]
+Format = Literal[
+    "auto", "csv", "tsv", "excel", "jsonl", "json", "parquet", "orc", "arrow", "text", "tagged", "word", "pdf"
+]
 
 
 class SqlConfig(ComposedResource):
@@ -136,6 +138,20 @@ def _as_text(value: object) -> object:
 
 Moment = Annotated[str, BeforeValidator(_as_text)]
 
+
+class IdentityKeyConfig(ComposedResource):
+    """The secret under which ids of subjects and conversations are hashed. Corpora made with two keys do not mix."""
+
+    resolver: ClassVar[str] = "danlu.data.identity:resolve"
+
+    env: str | None = Field(
+        None,
+        min_length=1,
+        description="Environment variable with the secret, at least 16 bytes, for machines that shall agree; empty "
+        "means the workspace's own, .danlu/keys/identity, made on first use.",
+    )
+
+
 Together = Literal["subject", "conversation", "prompt"]
 _TOGETHER: tuple[Together, ...] = ("conversation", "prompt", "subject")
 
@@ -245,10 +261,16 @@ class CleanConfig(Config):
         LicencesConfig(), description="Which licences the sources may have."
     )
     text: str = Field("text", min_length=1, description="Name of the column with the text.")
+    pair: str = Field(
+        "pair",
+        min_length=1,
+        description="For embed: name of the column with the text that belongs to data.text, such as the answer to a "
+        "question.",
+    )
     label: str | None = Field(
         "label",
         description="Name of the column with the label, for tag the labels, for regress the number; not used for "
-        "generate.",
+        "generate and embed.",
     )
     label_separator: str | None = Field(
         "|",
@@ -263,8 +285,11 @@ class CleanConfig(Config):
     language: Literal["auto", "zh", "en"] = Field("auto", description="Main language of the texts.")
     subject: str | None = Field(
         None,
-        description="Name of the column that says whose data a row is (a customer number); it is stored as a hash. All "
-        "rows of one subject are on one side of the split.",
+        description="Name of the column that says whose data a row is (a customer number); it is stored as a keyed "
+        "hash. All rows of one subject are on one side of the split.",
+    )
+    identity_key: Annotated[IdentityKeyConfig | None, ResourceMarker()] = Field(
+        None, description="The secret under which subjects and conversations are hashed."
     )
     conversation: str | None = Field(
         None, description="Name of the column with a conversation's id; all its rows are on one side of the split."
@@ -286,7 +311,10 @@ class CleanConfig(Config):
     min_characters: int = Field(2, ge=1, description="Drop texts shorter than this many characters.")
     max_characters: int = Field(20_000, ge=1, description="Drop texts longer than this many characters.")
     max_rows: int | None = Field(
-        None, ge=20, description="Use at most this many rows, chosen at random by the seed; empty means all."
+        None,
+        ge=20,
+        description="Use at most this many rows, chosen at random by the seed and by what they say, so that rows that "
+        "are added change few of them; empty means all.",
     )
     max_bad_rows: int = Field(
         1_000, ge=0, description="Stop when more rows than this cannot be read (a broken line, a missing column)."
@@ -297,6 +325,15 @@ class CleanConfig(Config):
     )
     keep_rejected_text: bool = Field(False, description="Keep the masked text of dropped rows in rejected/.")
     seed: int = Field(1, ge=0, description="Seed of the split and of any sampling.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _key_for_ids(cls, value: Any) -> Any:
+        """Whoever names a column of ids has a key; without one the fingerprint must not depend on the workspace."""
+        if not isinstance(value, dict) or value.get("identity_key") is not None:
+            return value
+        named = any(value.get(column) is not None for column in ("subject", "conversation"))
+        return value | {"identity_key": IdentityKeyConfig()} if named else value
 
     @model_validator(mode="after")
     def _licences_allowed(self) -> CleanConfig:
@@ -330,13 +367,21 @@ class LinksConfig(Config):
 
 
 class CorpusConfig(Config):
-    """What the data stage sees of the data section: from clean rows to a split corpus."""
+    """What the data stage sees of the data section: from clean rows to a split corpus.
 
+    `normalise` and `mask` are there for benchmarks, which are cleaned as the rows were.
+    """
+
+    normalise: NormaliseConfig = Field(NormaliseConfig(), description="How each text is made even.")
+    mask: MaskSection = Field(
+        MaskConfig(),
+        description="Personal data replaced before anything else sees the text; a list of kinds, or a section.",
+    )
     keep_rejected_text: bool = Field(False, description="Keep the masked text of dropped rows in rejected/.")
     label: str | None = Field(
         "label",
         description="Name of the column with the label, for tag the labels, for regress the number; not used for "
-        "generate.",
+        "generate and embed.",
     )
     labels: LabelsConfig = Field(LabelsConfig(), description="Spellings that are one class, and what people decided.")
     label_conflicts: Literal["drop", "majority", "keep"] = Field(
@@ -349,7 +394,8 @@ class CorpusConfig(Config):
     split: SplitConfig = Field(SplitConfig(), description="How much is held back for testing.")
     contamination: list[ReferenceConfig] = Field(
         default_factory=list,
-        description="Benchmark files of which no training row should hold a part; the card says how much one does.",
+        description="Benchmark files of which no training row should hold a part; they are normalised and masked as "
+        "the rows are, and the card says how much is in training.",
     )
     outliers: OutlierFilter | None = Field(
         None, description="Drop the training texts that are farthest from all others; validation and test keep theirs."
@@ -371,11 +417,6 @@ class CorpusConfig(Config):
     def _something_is_left(self) -> CorpusConfig:
         if self.split.validation + self.split.test > 0.6:
             raise ValueError("split.validation and split.test together leave less than 40 % of the rows for training")
-        if self.balance is not None and self.balance.method == "smote":
-            raise ValueError(
-                "balance.method is smote, which needs a model that reads vectors or numeric columns; both tasks read "
-                "texts. Use oversample, undersample, or train.class_weights: balanced"
-            )
         if self.mix is not None and self.balance is not None and self.balance.method == "oversample":
             raise ValueError("mix and balance.method: oversample both repeat training rows; use one of them")
         if self.augment is not None and self.augment.generate is not None and self.augment.generate.endpoint is None:
@@ -403,8 +444,8 @@ class DataConfig(CorpusConfig, LinksConfig, CleanConfig):
         weights = self.mix.weights if self.mix is not None else None
         if weights is not None and len(weights) != len(self.sources):
             raise ValueError(
-                f"mix.weights has {len(weights)} numbers, but there are {len(self.sources)} sources; give one for "
-                "each, in their order"
+                f"mix.weights is for {len(weights)} of {len(self.sources)} sources; give one number for each source, "
+                "in their order"
             )
         return self
 

@@ -13,11 +13,15 @@ from danlu.core.artifact import write_json
 from danlu.core.context import Context
 from danlu.data.config import DuplicatesStage
 from danlu.data.keys import Links, find_links, read_keys
+from danlu.data.pairs import GROUPS, find_groups, is_paired, write_groups
 from danlu.data.spill import SPILLED
 
 
 def run(ctx: Context, config: DuplicatesStage) -> None:
-    """Write `links.parquet`, pairs of distinct texts by number (see `Keys.text`), and `duplicates.json`."""
+    """Write `links.parquet`, pairs of distinct texts by number (see `Keys.text`), and `duplicates.json`.
+
+    Where rows are pairs of texts, also `pair_texts.parquet`: see `danlu.data.pairs.find_groups`.
+    """
     for left in ctx.state.glob(f"{SPILLED}*"):
         # A kill leaves what was spilled, once for each try.
         shutil.rmtree(left, ignore_errors=True)
@@ -29,6 +33,10 @@ def run(ctx: Context, config: DuplicatesStage) -> None:
         links = find_links(texts, keys, config.data.duplicates, bar.advance, budget_bytes=budget, scratch=ctx.state)
     table = pa.table({"first": links.pairs[:, 0], "second": links.pairs[:, 1], "equal": links.equal})
     pq.write_table(table, ctx.out / "links.parquet", compression="zstd")
+    if is_paired(texts):
+        with ctx.progress("comparing the texts of pairs", 2 * len(keys.place), "texts") as bar:
+            groups = find_groups(texts, config.data.duplicates, bar.advance, budget_bytes=budget, scratch=ctx.state)
+        write_groups(ctx.out / GROUPS, groups)
     write_json(
         ctx.out / "duplicates.json",
         {"texts": keys.texts, "links": len(links.pairs), "compared": links.compared, "truncated": links.truncated},

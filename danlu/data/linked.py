@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
+
+from danlu.data.near import components
 
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -32,13 +32,6 @@ def contracted(pairs: Integers, equal: Flags | None, texts: int) -> tuple[Intege
     key = components(pairs[equal], texts)
     others = key[pairs[~equal]]
     return key, others[others[:, 0] != others[:, 1]]
-
-
-def components(edges: Integers, size: int) -> Integers:
-    """The number of the connected component of each of `size` nodes."""
-    ones = np.ones(len(edges), dtype=np.int8)
-    graph = sparse.coo_matrix((ones, (edges[:, 0], edges[:, 1])), shape=(size, size))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,22 +74,25 @@ def find(keys: Sequence[Integers], pairs: Integers) -> tuple[Linked, Flags]:
     """The linked rows, and which of all rows [N] have no link to an earlier one.
 
     `keys` holds for each kind of key an array [N] of numbers from 0, and -1 for none; the first is the text's, which
-    every row has. `pairs` [Q, 2] are numbers of texts; those that no row has are left out.
+    every row has. A kind of which a row may have several keys is an array [N, M]. `pairs` [Q, 2] are numbers of texts;
+    those that no row has are left out.
     """
     size = len(keys[0])
     has, first = np.zeros(size, dtype=bool), np.ones(size, dtype=bool)
     position = np.arange(size, dtype=np.int64)
     useful = []
     for number, key in enumerate(keys):
-        rows = position if number == 0 else np.flatnonzero(key >= 0)
-        known = key[rows]
+        table = _columns(key)
+        rows, column = np.nonzero(table >= 0)
+        known = table[rows, column]
         count = np.bincount(known)
         earliest = np.full(len(count), size, dtype=np.int64)
         # Of several values for one place the last one stays.
         earliest[known[::-1]] = rows[::-1]
         several = count > 1
-        has[rows] |= several[known]
-        first[rows] &= earliest[known] == rows
+        # A row may be there several times, so nothing is combined in place.
+        has[rows[several[known]]] = True
+        first[rows[earliest[known] != rows]] = False
         if number == 0:
             pairs = _present(pairs, count)
             nearest = _nearest(pairs, earliest, size)
@@ -108,6 +104,11 @@ def find(keys: Sequence[Integers], pairs: Integers) -> tuple[Linked, Flags]:
     columns, pairs, total = _numbered([key[rows] for key in keys], useful, pairs)
     linked = Linked(rows=rows, keys=columns, pairs=pairs, component=_component_of(columns, pairs, total), size=total)
     return linked, first
+
+
+def _columns(key: Integers) -> Integers:
+    """A kind of key as [N, M]."""
+    return key[:, None] if key.ndim == 1 else key
 
 
 def _present(pairs: Integers, count: Integers) -> Integers:
@@ -132,8 +133,8 @@ def _numbered(keys: list[Integers], useful: list[Flags], pairs: Integers) -> tup
 
     A key that only one row has links nothing and counts as none, except in the first column.
     """
-    rows, total = len(keys[0]), 0
-    columns = np.empty((rows, len(keys)), dtype=np.int64)
+    total = 0
+    columns: list[Integers] = []
     for number, (key, several) in enumerate(zip(keys, useful, strict=True)):
         used = np.zeros(len(several) + 1, dtype=bool)
         used[key] = True
@@ -143,10 +144,11 @@ def _numbered(keys: list[Integers], useful: list[Flags], pairs: Integers) -> tup
         numbers = np.where(used, np.cumsum(used) - 1 + total, -1)
         if number == 0:
             pairs = numbers[pairs].reshape(-1, 2)
-        columns[:, number] = numbers[key]
+        columns.append(_columns(numbers[key]))
         total += int(used.sum())
-    columns[columns < 0] = total
-    return columns, pairs, total
+    every = np.concatenate(columns, axis=1)
+    every[every < 0] = total
+    return every, pairs, total
 
 
 def _component_of(keys: Integers, pairs: Integers, size: int) -> Integers:

@@ -18,7 +18,7 @@ from danlu.core.tasks import TASKS
 from danlu.data.config import SourceConfig
 from danlu.data.licences import remark
 from danlu.data.rows import BROKEN, Columns, Unusable, joined, read_label, read_others, read_text
-from danlu.data.tables import BATCH_CHARACTERS, BATCH_ROWS, RAW, Rejects, Writer
+from danlu.data.tables import BATCH_CHARACTERS, BATCH_ROWS, RAW, Files, Rejects
 from danlu.sources.files import File
 from danlu.sources.formats import open_file
 from danlu.sources.places import Place, digests_of, name_of, place_of
@@ -58,7 +58,7 @@ class FileTally:
 
     def card(self) -> dict[str, Any]:
         """The file's entry in card.json."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return dict(vars(self))
 
 
 @dataclass(kw_only=True)
@@ -108,13 +108,18 @@ def _joined(names: Iterable[str]) -> str:
 
 
 class Labels:
-    """Which spellings of labels came, to warn of two spellings of one label."""
+    """Which spellings of labels came, to warn of two spellings of one label; of the first so many different ones."""
+
+    MOST = 10_000
 
     def __init__(self) -> None:
         self.raw: Counter[str] = Counter()
 
     def add(self, spellings: Sequence[str]) -> None:
-        self.raw.update(spellings)
+        # A column of texts that was taken for that of the label is not to be held in memory.
+        for value in spellings:
+            if value in self.raw or len(self.raw) < self.MOST:
+                self.raw[value] += 1
 
 
 def row_id(digest: str, occurrence: int, number: int) -> str:
@@ -148,7 +153,7 @@ def read_sources(
         tallies.append(tally)
         examples: list[str] = []
         start = 0
-        with Writer(out / f"{source.position:04d}.parquet", RAW) as writer:
+        with Files(out, f"{source.position:04d}", RAW) as writer:
             for file, digest in zip(place.files, digests_of(place, source.path, source.digest), strict=True):
                 reading = _Reading(
                     source, file, digest, tally, columns, labels, examples, start=start, occurrence=seen[digest]
@@ -250,7 +255,8 @@ class _Reading:
     def _wanted(self, known: Iterable[str] = ()) -> tuple[str, ...]:
         """The columns that a record must have; one with a shape needs no text column."""
         shaped = self._columns.shapes and may_have_shape(known)
-        text = () if shaped and self._columns.text not in known else (self._columns.text,)
+        pair = () if self._columns.pair is None else (self._columns.pair,)
+        text = () if shaped and self._columns.text not in known else (self._columns.text, *pair)
         label = () if self._label is None else (self._label,)
         return (*text, *label, *self._columns.others.values())
 

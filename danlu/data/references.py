@@ -1,16 +1,25 @@
-"""Benchmarks that the recipe names, held against the training rows."""
+"""Benchmarks that the recipe names, held against the training rows.
+
+A benchmark is normalised and masked as the training rows were: a row with a phone number in it is a leak also where
+the training row says [PHONE].
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from danlu.core.errors import DataError
-from danlu.data.config import ReferenceConfig
+from danlu.data.config import CorpusConfig, ReferenceConfig
 from danlu.data.contamination import contamination
+from danlu.data.mask.masker import Masker
+from danlu.data.mask.pseudonyms import read_key
 from danlu.data.tables import batches
+from danlu.data.text import normalise
 from danlu.sources.formats import open_file
 from danlu.sources.places import name_of, place_of
 from danlu.sources.records import TEXT_COLUMN, TEXT_FORMATS, missing_column
@@ -18,38 +27,105 @@ from danlu.sources.values import as_text
 
 _ROWS_AT_ONCE = 4_096
 
+#: A text as the clean stage leaves it.
+Cleaned = Callable[[str], str]
 
-def check_reference(train: Path, path: Path, config: ReferenceConfig, threshold: float) -> dict[str, Any]:
+
+def cleaning_of(config: CorpusConfig, paths: Mapping[str, Path]) -> Cleaned:
+    """Normalises and masks a text by the recipe's own settings; `paths` are the files of `data.mask`, by name in it.
+
+    Raises `UserError` where the key of pseudonyms is not there.
+    """
+    masker = Masker(config.mask, read_key(config.mask), paths=paths)
+    return lambda text: masker.mask_parts((normalise(text, config.normalise),)).parts[0]
+
+
+def check_reference(
+    train: Path, path: Path, config: ReferenceConfig, threshold: float, cleaned: Cleaned
+) -> dict[str, Any]:
     """The entry of one benchmark in card.json: how many of its rows are in the rows of `train`, with examples.
 
-    `threshold` is the Jaccard similarity of near duplicates. Raises `DataError` for a file that cannot be read or that
-    has no text.
+    `threshold` is the Jaccard similarity of near duplicates. An example names the benchmark's file and line, and the
+    id of the training row. Raises `DataError` for a file that cannot be read or that has no text.
     """
-    texts = list(_texts(path, config))
-    if not texts:
-        raise DataError(f"{name_of(path)} has no row with text; check data.contamination and its text column.")
-    portions = (texts[start : start + _ROWS_AT_ONCE] for start in range(0, len(texts), _ROWS_AT_ONCE))
+    reference = _Reference(path, config, cleaned)
     trained = (batch.column(0).to_pylist() for batch in batches(train, ["text"]))
-    found = contamination(trained, portions, threshold)
+    found = contamination(trained, reference.portions(), threshold)
+    if not found.reference_rows:
+        raise DataError(
+            f"{name_of(path)} has no row with text in {reference.without_text + reference.unreadable:,} rows; check "
+            "data.contamination and its text column."
+        )
+    ids = _ids(train, {example.train_row for example in found.examples})
+    examples = []
+    for example in found.examples:
+        told = dataclasses.asdict(example)
+        where = {"reference": reference.origin(told.pop("reference_row")), "train": ids[told.pop("train_row")]}
+        examples.append(where | told)
     return {
         "name": name_of(path),
         "reference_rows": found.reference_rows,
+        "without_text": reference.without_text,
+        "unreadable": reference.unreadable,
         "rows": found.rows,
         "share": round(found.share, 6),
         "near": found.near,
         "ngram": found.ngram,
         "train_rows": len(found.train_rows),
-        "examples": [dataclasses.asdict(example) for example in found.examples],
+        "examples": examples,
     }
 
 
-def _texts(path: Path, config: ReferenceConfig) -> Iterator[str]:
-    for file in place_of(path, config.format).files:
-        opened = open_file(file, format=config.format, encoding=config.encoding)
-        column = TEXT_COLUMN if opened.format in TEXT_FORMATS else config.text
-        if opened.columns and column not in opened.columns:
-            raise missing_column(file.name, column, opened)
-        for row in opened.rows:
-            text = as_text((row.values or {}).get(column))
-            if text and text.strip():
+@dataclass
+class _Reference:
+    """The rows of a benchmark that have text, where each stood, and how many have none or cannot be read."""
+
+    path: Path
+    config: ReferenceConfig
+    cleaned: Cleaned
+    without_text: int = 0
+    unreadable: int = 0
+    _lines: list[int] = field(default_factory=list)
+    #: The files by name, with the number of rows that came before each.
+    _files: list[tuple[str, int]] = field(default_factory=list)
+
+    def portions(self) -> Iterator[Sequence[str]]:
+        """The cleaned texts, some thousand at a time. Raises `DataError` for a file without the column."""
+        texts = self._texts()
+        while portion := list(islice(texts, _ROWS_AT_ONCE)):
+            yield portion
+
+    def origin(self, row: int) -> str:
+        """File and line of one of these rows."""
+        name = next(name for name, before in reversed(self._files) if before <= row)
+        return f"{name}:{self._lines[row]}"
+
+    def _texts(self) -> Iterator[str]:
+        config = self.config
+        for file in place_of(self.path, config.format).files:
+            opened = open_file(file, format=config.format, encoding=config.encoding)
+            column = TEXT_COLUMN if opened.format in TEXT_FORMATS else config.text
+            if opened.columns and column not in opened.columns:
+                raise missing_column(file.name, column, opened)
+            self._files.append((file.name, len(self._lines)))
+            for row in opened.rows:
+                if row.values is None:
+                    self.unreadable += 1
+                    continue
+                text = self.cleaned(as_text(row.values.get(column)) or "")
+                if not text.strip():
+                    self.without_text += 1
+                    continue
+                self._lines.append(row.line)
                 yield text
+
+
+def _ids(train: Path, rows: Collection[int]) -> dict[int, str]:
+    """The ids of the training rows with these numbers."""
+    found: dict[int, str] = {}
+    start = 0
+    for batch in batches(train, ["id"]):
+        inside = [row for row in rows if start <= row < start + batch.num_rows]
+        found |= {row: batch.column(0)[row - start].as_py() for row in inside}
+        start += batch.num_rows
+    return found

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from danlu.data.targets import TARGETS, Reading
+from danlu.data.identity import IdentityKey
+from danlu.data.told import shape_of, told_speaker
 from danlu.sources.records import Row
-from danlu.sources.shapes import DEFAULT_SPEAKERS, Misshapen, Speakers, recognise
+from danlu.sources.shapes import DEFAULT_SPEAKERS, Misshapen, Speakers, first_exchange, recognise
+from danlu.sources.targets import TARGETS, Reading
 from danlu.sources.values import as_text
 
 NO_TEXT = "no_text"
 NO_LABEL = "no_label"
+NO_PAIR = "no_pair"
 BROKEN = "broken"
+
+#: What the two texts of a pair are called among the turns of other rows.
+PAIR_ROLES = ("query", "match")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +27,13 @@ class Columns:
     """Which columns are read, by name; None where one is not wanted.
 
     `shapes`: a record without the text column may be instruction data (see `danlu.sources.shapes`), whose `speakers`
-    are called so. `speaker`: each row is one turn of a `conversation`, said by whom this column names. `task` and
-    `reading` say what the cells of `label` mean.
+    are called so. `speaker`: each row is one turn of a `conversation`, said by whom this column names. `pair`: the
+    column with the text that belongs to that in `text`; instruction data then yields a question and its answer.
+    `task` and `reading` say what the cells of `label` mean. `key` hashes the ids of subjects and conversations.
     """
 
     text: str
+    pair: str | None = None
     label: str | None = None
     task: str = "classify"
     reading: Reading = field(default_factory=Reading)
@@ -36,6 +43,7 @@ class Columns:
     speaker: str | None = None
     shapes: bool = False
     speakers: Speakers = field(default_factory=lambda: DEFAULT_SPEAKERS)
+    key: IdentityKey | None = None
 
     @property
     def others(self) -> dict[str, str]:
@@ -45,7 +53,7 @@ class Columns:
 
 
 class Unusable(Exception):
-    """A record that cannot be used: its kind (`BROKEN`, `NO_TEXT`, `NO_LABEL`) and, where there is more, why."""
+    """A record that cannot be used: its kind (`BROKEN`, `NO_TEXT`, ...) and, where there is more, why."""
 
     def __init__(self, kind: str, why: str = "") -> None:
         super().__init__(why)
@@ -62,14 +70,18 @@ def read_text(values: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
         text = _cell(values, columns.text)
         if not text.strip():
             raise Unusable(NO_TEXT)
+        if columns.pair is not None:
+            return _as_pair(text, _cell(values, columns.pair))
         return {"text": text, "parts": None, "roles": None, "learn": None, "rejected": None}
     shape = recognise(values)
     assert shape is not None, "the caller has looked"
     try:
         sample = shape.read(values, columns.speakers)
     except Misshapen as error:
-        raise Unusable(BROKEN, f"{shape.name}: {error}") from None
+        raise Unusable(BROKEN, f"{shape.name}: {error.told(told_speaker)}") from None
     turns = [turn for turn in sample.turns if turn.text.strip()]
+    if columns.pair is not None:
+        return _as_pair(*(first_exchange(turns) or ("", "")))
     if not any(turn.learn for turn in turns):
         raise Unusable(NO_TEXT)
     parts = [turn.text for turn in turns]
@@ -82,18 +94,29 @@ def read_text(values: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
     }
 
 
+def _as_pair(text: str, pair: str) -> dict[str, Any]:
+    """Two texts that belong together, as the columns of `RAW` that hold turns."""
+    if not text.strip() or not pair.strip():
+        raise Unusable(NO_PAIR)
+    return {
+        "text": f"{text}\n{pair}",
+        "parts": [text, pair],
+        "roles": list(PAIR_ROLES),
+        "learn": [False, True],
+        "rejected": None,
+    }
+
+
 def read_others(values: Mapping[str, Any], columns: Columns) -> dict[str, str | None]:
     """The columns `subject`, `conversation` and `time` of `RAW`. Ids are hashed: they often are personal data."""
     found: dict[str, str | None] = dict.fromkeys(("subject", "conversation", "time"))
     for what, column in columns.others.items():
         value = _cell(values, column).strip() if column in values else ""
-        found[what] = (value if what == "time" else hashed_id(value)) if value else None
+        if value and what != "time":
+            assert columns.key is not None, "ids are never kept as they are, nor hashed without a key"
+            value = columns.key.name(value)
+        found[what] = value or None
     return found
-
-
-def hashed_id(value: str) -> str:
-    """The name under which a subject or a conversation is kept: 16 hex digits, the same for the same id."""
-    return hashlib.blake2b(value.strip().encode("utf-8"), digest_size=8, person=b"danlu-subject").hexdigest()
 
 
 def _cell(values: Mapping[str, Any], column: str) -> str:
@@ -110,7 +133,9 @@ def read_label(cell: Any, columns: Columns) -> tuple[list[str], str]:
         spellings = target.spellings(cell, columns.reading)
         kept = target.kept(spellings, columns.reading)
     except ValueError as error:
-        raise Unusable(BROKEN, f"column {columns.label!r} {error}") from None
+        text = as_text(cell)
+        built = "" if text is None else f"; what is there is built like {shape_of(text)}"
+        raise Unusable(BROKEN, f"column {columns.label!r} {error}{built}") from None
     if not kept:
         raise Unusable(NO_LABEL)
     return spellings, kept

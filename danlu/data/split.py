@@ -57,6 +57,8 @@ class SplitRows:
     least one. `links` [P, 2] are numbers of nearly equal texts, `equal` [P] marks
     those with equal shingles (see `danlu.data.keys.Links`); texts that no row has may be among them. `family` is the
     same for a row and all that was augmented from it, `prompt` for rows of instruction data with the same question.
+    `sides` [R, 2] are the texts of a pair, nearly equal ones with one number: rows that share one, on either side, are
+    linked.
     `time` is in seconds since 1970, `NO_TIME` where unknown.
     """
 
@@ -70,11 +72,12 @@ class SplitRows:
     conversation: Integers | None = None
     family: Integers | None = None
     prompt: Integers | None = None
+    sides: Integers | None = None
     time: Integers | None = None
     members: Members | None = None
 
     def __post_init__(self) -> None:
-        for name in ("content", "text", "label", "subject", "conversation", "family", "prompt", "time"):
+        for name in ("content", "text", "label", "subject", "conversation", "family", "prompt", "sides", "time"):
             values = getattr(self, name)
             if values is not None and len(values) != len(self.place):
                 raise ValueError(f"{name} has {len(values):,} values for {len(self.place):,} rows.")
@@ -207,6 +210,7 @@ def _with_earlier(rows: SplitRows, pinned: Pinned, shares: Shares) -> tuple[Spli
         "label": np.full(number, NONE),
         "time": np.full(number, NO_TIME),
         **{name: np.full(number, NONE) for name in ("subject", "conversation", "family", "prompt")},
+        "sides": np.full((number, 2), NONE),
         **{name: earlier[gone] for name, _, earlier in shared},
     }
     longer: dict[str, Any] = {
@@ -292,7 +296,7 @@ def _keys(rows: SplitRows, config: SplitConfig, order: Integers) -> tuple[list[I
     key, pairs = contracted(links, rows.equal, texts)
     keys = [key[rows.text[order]]]
     chosen = {"subject": rows.subject, "conversation": rows.conversation, "prompt": rows.prompt}
-    shared = [*(chosen[name] for name in config.keep_together), rows.family]
+    shared = [*(chosen[name] for name in config.keep_together), rows.family, rows.sides]
     keys += [values[order] for values in shared if values is not None]
     return keys, pairs
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,13 +24,13 @@ from danlu.core.tasks import TASKS
 from danlu.data.additions import add_rows
 from danlu.data.balance.config import BalanceConfig
 from danlu.data.balance.rows import undersample
-from danlu.data.card import Card, Funnel, readme, sentence
+from danlu.data.card import Card, Funnel, mix_warnings, readme, sentence
 from danlu.data.checks import CHECKS, check_rows, spread
 from danlu.data.config import CorpusConfig, DataStage
 from danlu.data.duplicates import read_links
 from danlu.data.earlier import SIDES, Earlier, compared, read_earlier, write_sides
 from danlu.data.filters.config import OutlierFilter
-from danlu.data.filters.outliers import outliers, vectors_of
+from danlu.data.filters.outliers import text_outliers
 from danlu.data.keys import (
     EXACT_DUPLICATE,
     LABEL_CONFLICT,
@@ -46,17 +46,20 @@ from danlu.data.keys import (
 )
 from danlu.data.labels.config import merged
 from danlu.data.labels.decisions import apply_decisions, read_decisions
-from danlu.data.leaks import count_leaks, leaking_rows
+from danlu.data.leaks import count_leaks, leaking_rows, texts_in
 from danlu.data.mix.shares import plan_mix, uses
 from danlu.data.naive import naive_score
 from danlu.data.near import components
 from danlu.data.page.page import page
-from danlu.data.references import check_reference
+from danlu.data.pairs import GROUPS, columns_of, read_groups
+from danlu.data.references import check_reference, cleaning_of
 from danlu.data.sides import scramble
 from danlu.data.split import PARTS, REASONS, TRAIN, Assignment, SplitRows, assign
+from danlu.data.steps import below
 from danlu.data.tables import CORPUS, SHARD_BYTES, Rejects, SortedPart, as_rejected, batches
-from danlu.data.targets import TARGETS, Stratum, columns, strata, without
+from danlu.data.targets import COLUMNS, Stratum, columns, strata
 from danlu.data.times import NO_TIME
+from danlu.sources.targets import TARGETS
 
 Reasons = npt.NDArray[np.int8]
 
@@ -64,8 +67,9 @@ OUTLIER = "outlier"
 UNDERSAMPLED = "undersampled"
 MIXED_OUT = "mixed_out"
 
-#: The stream of draws for the mix; `sides` has those of the split.
+#: The streams of draws for the mix and for the rows that others are compared with; `sides` has those of the split.
 MIX_STREAM = 7
+OUTLIER_STREAM = 9
 
 #: Why a row is dropped after all rows have been seen, and the step that does it.
 _STEP_OF = {
@@ -80,10 +84,12 @@ _STEP_OF = {
 }
 _REASONS = ("", *_STEP_OF)
 
+#: Columns that a task's corpus may have beside those that it must have.
+_MAY_HAVE = {"generate": {"turns", "rejected"}}
 
 #: Columns that a task's corpus does without.
 _ONLY_FOR_OTHERS = {
-    task: without(task) | ({"turns", "rejected"} if about.target is not None else set())
+    task: {*COLUMNS, "pair", "turns", "rejected"} - {*about.columns, *_MAY_HAVE.get(task, set())}
     for task, about in TASKS.items()
 }
 
@@ -134,21 +140,22 @@ def run(ctx: Context, config: DataStage) -> None:
     check_rows(int((reasons == 0).sum()), card.funnel)
     stratum = strata(config.task, keys.labels)
     card.warnings += CHECKS[config.task](keys, stratum, reasons == 0, data)
-    earlier = read_earlier(ctx.resources["data.extends"]) if data.extends is not None else None
-    sides = _split(data, keys, stratum, links, card, earlier)
-    write_sides(ctx.out / SIDES, keys, sides, earlier)
+    mark = None if card.identity_key is None else card.identity_key["mark"]
+    earlier = read_earlier(ctx.resources["data.extends"], mark) if data.extends is not None else None
+    sides = _split(data, keys, stratum, links, read_groups(found / GROUPS), card, earlier)
+    write_sides(ctx.out / SIDES, keys, sides, earlier, mark)
     parts = _drop_bridges(sides, reasons, card)
     if data.duplicates.near:
         _drop_leaks(ctx, data, texts, reasons, parts, card)
     if data.outliers is not None:
-        _drop_outliers(data.outliers, texts, data.seed, reasons, parts, card)
+        _drop_outliers(data.outliers, texts, data.seed, keys, reasons, parts, card)
     if data.balance is not None and data.balance.method == "undersample":
         _leave_out(data.balance, data.seed, keys, reasons, parts, card)
     repeats = _mix(data, keys, reasons, parts, card)
     rows = Rows(task=config.task, reason=reasons, part=parts, fold=sides.fold, group=sides.group, keys=keys)
     _count(keys, rows, card, stratum)
     _write(ctx, config, scratch, rows, card)
-    _add(ctx, config, card, repeats)
+    _add(ctx, config, scratch, card, repeats)
     _look_for_references(ctx, data, card)
     with ctx.progress("counting leaks", None, "texts") as bar:
         card.leaked_rows = count_leaks(ctx.out, data.duplicates.threshold, bar.advance)
@@ -227,7 +234,13 @@ def _drop(reasons: Reasons, stays: Flags, reason: str, card: Card) -> None:
 
 
 def _split(
-    config: CorpusConfig, keys: Keys, stratum: Stratum, links: Links, card: Card, earlier: Earlier | None
+    config: CorpusConfig,
+    keys: Keys,
+    stratum: Stratum,
+    links: Links,
+    groups: Integers | None,
+    card: Card,
+    earlier: Earlier | None,
 ) -> Assignment:
     """The side of each cleaned row, those that are dropped among them: a row does not move when another one goes."""
     rows = SplitRows(
@@ -241,6 +254,7 @@ def _split(
         subject=keys.subject,
         conversation=keys.conversation,
         prompt=keys.prompt,
+        sides=groups,
         time=keys.time,
     )
     pinned = None if earlier is None else earlier.pinned(keys, folds=config.split.folds is not None)
@@ -274,18 +288,19 @@ def _drop_leaks(ctx: Context, config: CorpusConfig, clean: Path, reasons: Reason
         check_rows(int((reasons == 0).sum()), card.funnel)
 
 
-def _drop_outliers(config: OutlierFilter, texts: Path, seed: int, reasons: Reasons, parts: Reasons, card: Card) -> None:
+def _drop_outliers(
+    config: OutlierFilter, folder: Path, seed: int, keys: Keys, reasons: Reasons, parts: Reasons, card: Card
+) -> None:
     """Drop the training rows farthest from all others. Held-out ones stay: life is not filtered either."""
     rows = np.flatnonzero(parts == TRAIN)
-    chosen = parts == TRAIN
-    found: list[str] = []
-    start = 0
-    for batch in batches(texts, ["text"]):
-        inside = chosen[start : start + batch.num_rows]
-        start += batch.num_rows
-        found += batch.filter(pa.array(inside)).column(0).to_pylist()
+
+    def texts() -> Iterator[tuple[Integers, list[str]]]:
+        for found, some in texts_in([folder], parts == TRAIN):
+            yield np.searchsorted(rows, found), some
+
+    draws = scramble(keys.contents[keys.text[rows]], seed, OUTLIER_STREAM)
     far = np.zeros(len(parts), dtype=bool)
-    far[rows] = outliers(vectors_of(found, config.dimensions, seed), config.share, config.neighbours)
+    far[rows] = text_outliers(texts, keys.characters[rows], draws, config, seed)
     _drop(reasons, ~far, OUTLIER, card)
     parts[far] = -1
 
@@ -293,11 +308,10 @@ def _drop_outliers(config: OutlierFilter, texts: Path, seed: int, reasons: Reaso
 def _leave_out(config: BalanceConfig, seed: int, keys: Keys, reasons: Reasons, parts: Reasons, card: Card) -> None:
     """Drop training rows of large classes; which ones is drawn by a hash of their content."""
     rows = np.flatnonzero(parts == TRAIN)
-    labels = [keys.labels[number] for number in keys.label[rows]]
-    contents = [f"{content:016x}" for content in keys.contents[keys.text[rows]].tolist()]
+    contents = keys.contents[keys.text[rows]]
     gone = np.zeros(len(parts), dtype=bool)
     gone[rows] = True
-    gone[rows[undersample(labels, config.target, seed, keys=contents)]] = False
+    gone[rows[undersample(keys.label[rows], config.target, seed, keys=contents)]] = False
     _drop(reasons, ~gone, UNDERSAMPLED, card)
     parts[gone] = -1
 
@@ -314,18 +328,21 @@ def _mix(config: CorpusConfig, keys: Keys, reasons: Reasons, parts: Reasons, car
     plan = plan_mix(config.mix, sizes)
     contents = keys.contents[keys.text[rows]]
     times = uses(plan, source, units, scramble(contents, config.seed, MIX_STREAM))
+    names = [found["name"] for found in card.sources]
+    brought, used = (np.bincount(source, weights=each, minlength=len(names)) for each in (times >= 0, times))
+    card.warnings += mix_warnings(names, brought.astype(np.int64).tolist(), used.tolist())
     gone = np.zeros(len(parts), dtype=bool)
     gone[rows[times == 0]] = True
     _drop(reasons, ~gone, MIXED_OUT, card)
     parts[gone] = -1
     card.mix = {
         "unit": config.mix.unit,
-        "sources": plan.told([found["name"] for found in card.sources], sizes),
+        "sources": plan.told(names, sizes),
     }
     return {f"{content:016x}": int(count) for content, count in zip(contents.tolist(), times, strict=True) if count > 1}
 
 
-def _add(ctx: Context, config: DataStage, card: Card, repeats: Mapping[str, int]) -> None:
+def _add(ctx: Context, config: DataStage, scratch: Path, card: Card, repeats: Mapping[str, int]) -> None:
     """Augment and repeat training rows."""
     data = config.data
     balancing = data.balance if config.task == "classify" else None
@@ -334,6 +351,7 @@ def _add(ctx: Context, config: DataStage, card: Card, repeats: Mapping[str, int]
     with ctx.progress("adding training rows", card.splits["train"]["rows"], "rows") as bar:
         added = add_rows(
             ctx.out,
+            scratch / "additions",
             augmenting=data.augment,
             balancing=balancing,
             repeats=repeats,
@@ -354,9 +372,12 @@ def _answers(ctx: Context) -> Path:
 
 def _look_for_references(ctx: Context, config: CorpusConfig, card: Card) -> None:
     """How much of each benchmark that the recipe names is in the training rows."""
+    if not config.contamination:
+        return
+    cleaned = cleaning_of(config, below("data.mask", ctx.resources))
     for position, reference in enumerate(config.contamination):
         path = ctx.resources[f"data.contamination[{position}].path"]
-        found = check_reference(ctx.out / "train", path, reference, config.duplicates.threshold)
+        found = check_reference(ctx.out / "train", path, reference, config.duplicates.threshold, cleaned)
         card.contamination.append(found)
         if found["rows"]:
             card.warnings.append(
@@ -402,6 +423,7 @@ def _as_corpus(table: pa.Table, decided: dict[str, pa.Array], card: Card) -> pa.
         "licence": pa.array([source["licence"] for source in sources], pa.string()),
         "consent": pa.array([source["consent"] for source in sources], pa.string()),
         "turns": _turns(table),
+        **columns_of(table),
         "parent": pa.nulls(table.num_rows, pa.string()),
         "operation": pa.nulls(table.num_rows, pa.string()),
         **decided,

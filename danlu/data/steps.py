@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from danlu.data.config import CleanConfig
@@ -23,14 +24,14 @@ from danlu.data.filters.table import Filters
 from danlu.data.mask.masker import Masker
 from danlu.data.mask.pseudonyms import read_key
 from danlu.data.plain import ANYTHING, NOTHING, WHITE_SPACE, even, needs
-from danlu.data.tables import BATCH_ROWS, RAW, batches
+from danlu.data.tables import BATCH_ROWS, RAW
 from danlu.data.text import normalise
 
 TOO_SHORT = "too_short"
 TOO_LONG = "too_long"
 EMPTY_TURN = "empty_turn"
 
-#: Not a step on texts: rows beyond `max_rows`, drawn by a hash of their id.
+#: Not a step on texts: rows beyond `max_rows`; see `danlu.data.sample`.
 SAMPLE = "sample"
 NOT_SAMPLED = "not_sampled"
 
@@ -100,20 +101,20 @@ def _length(config: CleanConfig, _paths: Mapping[str, Path]) -> Apply:
     return apply
 
 
-def _below(section: str, paths: Mapping[str, Path]) -> dict[str, Path]:
+def below(section: str, paths: Mapping[str, Path]) -> dict[str, Path]:
     """The files that one section of the configuration names, by dotted name within it."""
     return {name.removeprefix(f"{section}."): path for name, path in paths.items() if name.startswith(f"{section}.")}
 
 
 def _filters(config: CleanConfig, paths: Mapping[str, Path]) -> Apply:
-    filters = Filters(config.filters, _below("filters", paths))
+    filters = Filters(config.filters, below("filters", paths))
     if not filters:
         return lambda _: ""
     return lambda record: filters.reason(record.text)
 
 
 def _mask(config: CleanConfig, paths: Mapping[str, Path]) -> Apply:
-    masker = Masker(config.mask, read_key(config.mask), paths=_below("mask", paths))
+    masker = Masker(config.mask, read_key(config.mask), paths=below("mask", paths))
 
     def apply(record: Record) -> str:
         masked = masker.mask_parts(record.parts)
@@ -148,15 +149,17 @@ class Cleaned:
 class Cleaner:
     """All steps, made ready once; several threads may use it at a time.
 
-    `paths` are the files that the configuration names, by dotted name below `data`. `highest_draw` is the largest
-    draw of a row that is used; see `draw`.
+    `paths` are the files that the configuration names, by dotted name below `data`. `sampled` are the sorted
+    places of the rows that are used, None for all.
     """
 
-    def __init__(self, config: CleanConfig, paths: Mapping[str, Path], highest_draw: int | None = None) -> None:
+    def __init__(
+        self, config: CleanConfig, paths: Mapping[str, Path], sampled: npt.NDArray[np.int64] | None = None
+    ) -> None:
         self.config = config
         steps = [(step.name, step.prepare(config, paths)) for step in STEPS]
         self._mask = dict(steps)["mask"]
-        self._highest_draw = highest_draw
+        self._sampled = sampled
         self._steps = {ANYTHING: steps, WHITE_SPACE: steps, NOTHING: steps}
         if config.normalise == NormaliseConfig():
             # What a text needs of the first step is known of a whole batch before; see `danlu.data.plain`.
@@ -176,37 +179,17 @@ class Cleaner:
                 return Cleaned(parts=record.parts if self.config.keep_rejected_text else [], step=name, reason=reason)
         return Cleaned(parts=record.parts, masked=record.masked, near_misses=record.near_misses)
 
-    def clean_row(self, name: str, parts: list[str], need: int = ANYTHING) -> Cleaned:
-        """`clean`, for the row with this id, if it is among those drawn."""
-        if self._highest_draw is not None and _draw_of(name, self.config.seed) > self._highest_draw:
-            return Cleaned(parts=[], step=SAMPLE, reason=NOT_SAMPLED)
-        return self.clean(parts, need)
+    def used(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which of the rows at these places [N] are among those drawn."""
+        if self._sampled is None:
+            return np.ones(len(places), dtype=bool)
+        found = np.minimum(np.searchsorted(self._sampled, places), len(self._sampled) - 1)
+        return np.asarray(self._sampled[found] == places)
 
 
 def content_of(text: str) -> str:
     """The hash by which equal texts are known; 64 hex digits."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
-def _draw_of(name: str, seed: int) -> int:
-    return int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest(), "big")
-
-
-def draw(folder: Path, config: CleanConfig) -> int | None:
-    """The largest draw among `max_rows` rows chosen at random, or None when all rows are used.
-
-    A row's draw is a hash of its id and the seed, so that the choice does not depend on the order of rows.
-    """
-    if config.max_rows is None:
-        return None
-    draws = [
-        np.array([_draw_of(name, config.seed) for name in batch.column("id").to_pylist()], dtype=np.uint64)
-        for batch in batches(folder, ["id"])
-    ]
-    every = np.concatenate(draws) if draws else np.zeros(0, dtype=np.uint64)
-    if len(every) <= config.max_rows:
-        return None
-    return int(np.partition(every, config.max_rows - 1)[config.max_rows - 1])
 
 
 def _daft() -> Any:
@@ -229,26 +212,28 @@ def clean(folder: Path, cleaner: Cleaner) -> Iterator[pa.Table]:
     types = {"text": text, "parts": words, "rejected": text, "content": text, "step": text, "reason": text}
     types |= {"masked": words, "near_misses": words}
 
-    def run(names: Any, texts: Any, parts: Any, rejected: Any) -> pa.Array:
+    def run(places: Any, texts: Any, parts: Any, rejected: Any) -> pa.Array:
         found = texts.to_pylist()
-        columns = (names.to_pylist(), found, needs(found).tolist(), parts.to_pylist(), rejected.to_pylist())
+        used = cleaner.used(places.to_arrow().to_numpy()).tolist()
+        columns = (used, found, needs(found).tolist(), parts.to_pylist(), rejected.to_pylist())
         return pa.array([_cleaned(cleaner, *row) for row in zip(*columns, strict=True)], _ARROW)
 
     cleaned = daft.func.batch(return_dtype=daft.DataType.struct(types), use_process=False)(run)
     kept = [name for name in RAW.names if name not in types]
-    # Small morsels keep memory flat: a text may have millions of characters.
+    inputs = [daft.col(name) for name in ("place", "text", "parts", "rejected")]
+    fields = [daft.col("cleaned")[name].alias(name) for name in types]
+    # Small morsels keep memory flat: a text may have millions of characters. One file after the other does too: Daft
+    # reads ahead of a slow function, the whole of a large file.
     with daft.context.execution_config_ctx(default_morsel_size=BATCH_ROWS):
-        frame = daft.read_parquet(f"{_literally(folder)}/*.parquet")
-        inputs = (daft.col(name) for name in ("id", "text", "parts", "rejected"))
-        frame = frame.with_column("cleaned", cleaned(*inputs))
-        fields = [daft.col("cleaned")[name].alias(name) for name in types]
-        for batch in frame.select(*kept, *fields).to_arrow_iter():
-            yield pa.table(batch)
+        for path in sorted(folder.glob("*.parquet")):
+            frame = daft.read_parquet(_literally(path)).with_column("cleaned", cleaned(*inputs))
+            for batch in frame.select(*kept, *fields).to_arrow_iter():
+                yield pa.table(batch)
 
 
-def _literally(folder: Path) -> str:
-    """A folder as a pattern that means this folder alone: Daft reads `[v2]`, `{1}` and `*` in a path as patterns."""
-    return str(folder).translate({ord(sign): f"[{sign}]" for sign in "*?[]{}"})
+def _literally(path: Path) -> str:
+    """A path as a pattern that means it alone: Daft reads `[v2]`, `{1}` and `*` in a path as patterns."""
+    return str(path).translate({ord(sign): f"[{sign}]" for sign in "*?[]{}"})
 
 
 _WORDS = pa.large_list(pa.large_string())
@@ -267,13 +252,15 @@ _ARROW = pa.struct(
 
 
 def _cleaned(
-    cleaner: Cleaner, name: str, text: str, need: int, parts: list[str] | None, rejected: str | None
+    cleaner: Cleaner, used: bool, text: str, need: int, parts: list[str] | None, rejected: str | None
 ) -> dict[str, Any]:
     """One row of `clean`. The answer that was liked less is cleaned as a last turn, and is not in the text."""
-    if parts is None:
-        row = cleaner.clean_row(name, [text], need)
+    if not used:
+        row = Cleaned(parts=[], step=SAMPLE, reason=NOT_SAMPLED)
+    elif parts is None:
+        row = cleaner.clean([text], need)
     else:
-        row = cleaner.clean_row(name, parts if rejected is None else [*parts, rejected])
+        row = cleaner.clean(parts if rejected is None else [*parts, rejected])
     turns = row.parts
     if rejected is not None and turns:
         turns, rejected = turns[:-1], turns[-1]

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -21,9 +23,12 @@ BATCH_CHARACTERS = 8 << 20
 #: About how much text one file of a part holds, in bytes of UTF-8. Larger corpora get more files.
 SHARD_BYTES = 64 << 20
 
+_ROW_GROUP = 8_192
+
 #: What the reader writes. `place` orders all records: the source's position, then the record's number in it. A record
 #: of instruction data has its turns in `parts`, `roles` and `learn`, one entry a turn, and the answer that was liked
-#: less in `rejected`; a plain text has `text` alone. `time` is as the file has it.
+#: less in `rejected`; a plain text has `text` alone, a pair (for embed) its two texts in `parts`. `time` is as the file
+#: has it.
 RAW = pa.schema(
     [
         ("id", pa.string()),
@@ -48,7 +53,8 @@ CLEAN = pa.schema([*RAW, pa.field("content", pa.string())])
 _TURN = pa.struct([("role", pa.string()), ("text", pa.string()), ("learn", pa.bool_())])
 
 #: The corpus, as every later stage reads it. `label` is there for classify, `labels` for tag, `value` for regress,
-#: `turns` and `rejected` for generate.
+#: `turns` and `rejected` for generate, `pair` (the text that belongs to `text`; `content` is then the hash of both) for
+#: embed.
 #: `text` is all turns, one below the other. Rows that were added to train have a `parent` and the `operation` that made
 #: them. `time` is in seconds since 1970, UTC.
 CORPUS = pa.schema(
@@ -56,6 +62,7 @@ CORPUS = pa.schema(
         ("id", pa.string()),
         ("content", pa.string()),
         ("text", pa.string()),
+        ("pair", pa.string()),
         *COLUMNS.items(),
         ("turns", pa.list_(_TURN)),
         ("rejected", pa.string()),
@@ -117,6 +124,47 @@ class Writer:
             self.rows += table.num_rows
 
 
+#: About how many bytes of Arrow buffers a file of `Files` holds.
+FILE_BYTES = 32 << 20
+
+
+class Files:
+    """Parquet files `PREFIX-NNNNN.parquet` in a folder, written a batch at a time, none much larger than `FILE_BYTES`.
+
+    What reads one file after the other needs no more memory for many rows than for some.
+    """
+
+    def __init__(self, folder: Path, prefix: str, schema: pa.Schema) -> None:
+        self._folder = folder
+        self._prefix = prefix
+        self._schema = schema
+        self._number = 0
+        self._bytes = 0
+        self._writer = self._next()
+
+    def _next(self) -> Writer:
+        return Writer(self._folder / f"{self._prefix}-{self._number:05d}.parquet", self._schema)
+
+    def __enter__(self) -> Files:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.__exit__(kind, error, trace)
+
+    def write(self, columns: Mapping[str, list[Any]]) -> None:
+        """Append rows, given as lists by column name."""
+        table = pa.table(dict(columns), schema=self._schema)
+        if self._bytes and self._bytes + table.nbytes > FILE_BYTES:
+            with self._writer:
+                pass
+            self._number, self._bytes = self._number + 1, 0
+            self._writer = self._next()
+        self._writer.write(table)
+        self._bytes += table.nbytes
+
+
 #: Rows that wait in memory before they are dealt out, in bytes of Arrow buffers.
 _WAITING_BYTES = 16 << 20
 
@@ -124,27 +172,23 @@ _WAITING_BYTES = 16 << 20
 _LEAST_BUCKETS, _MOST_BUCKETS = 16, 128
 
 
-class SortedPart:
-    """A folder of Parquet files whose rows, taken together, are sorted by id.
+class Buckets:
+    """Rows dealt out to `count` files by the first four hex digits of a column of hashes: file n has the n-th range.
 
-    An id is a hash, so its first four hex digits deal rows out evenly to files of one's own, each of which is sorted
-    in memory when the part is closed. How many files come of it goes by the text that came, `SHARD_BYTES` for each;
-    neither that nor their bytes depend on the order in which rows came. Memory does not grow with the rows: what has
-    not been written is at most 16 MiB and a batch, and what is written leaves nothing behind (as the footers of many
-    Parquet files that are written at once would).
+    What has not been written is at most 16 MiB and a batch, and what is written leaves nothing behind (as the footers
+    of many Parquet files that are written at once would). `text_bytes` counts what came in columns of text.
     """
 
-    def __init__(self, folder: Path, scratch: Path, schema: pa.Schema, shards: int) -> None:
-        """`shards` is a guess at how many files there will be: rows are dealt out to as many, or a few more."""
-        self._folder = folder
+    def __init__(self, scratch: Path, schema: pa.Schema, count: int, column: str) -> None:
+        self.count = count
+        self.rows = 0
+        self.text_bytes = 0
         self._scratch = scratch
         self._schema = schema
-        self._count = min(_MOST_BUCKETS, max(_LEAST_BUCKETS, shards))
-        self._buckets: dict[int, pa.ipc.RecordBatchStreamWriter] = {}
+        self._column = column
+        self._files: dict[int, pa.ipc.RecordBatchStreamWriter] = {}
         self._waiting: list[pa.Table] = []
         self._waiting_bytes = 0
-        self._text_bytes = 0
-        self.rows = 0
 
     def write(self, table: pa.Table) -> None:
         """Add rows, in any order."""
@@ -152,7 +196,7 @@ class SortedPart:
             return
         table = table.select(self._schema.names).cast(self._schema)
         self.rows += table.num_rows
-        self._text_bytes += sum(
+        self.text_bytes += sum(
             pc.sum(pc.binary_length(table[field.name])).as_py() or 0
             for field in self._schema
             if pa.types.is_string(field.type)
@@ -163,55 +207,98 @@ class SortedPart:
             self._deal_out()
 
     def _deal_out(self) -> None:
+        """Sort what waits by its file, once, rather than look through it for each of them."""
         for table in self._waiting:
-            numbers = self._bucket_of(table)
-            for number in pc.unique(numbers).to_pylist():
-                if number not in self._buckets:
+            numbers = self._numbers(table)
+            order = np.argsort(numbers, kind="stable")
+            dealt = table.take(pa.array(order))
+            present, starts = np.unique(numbers[order], return_index=True)
+            for number, start, stop in zip(
+                present.tolist(), starts.tolist(), [*starts[1:].tolist(), len(numbers)], strict=True
+            ):
+                if number not in self._files:
                     self._scratch.mkdir(parents=True, exist_ok=True)
-                    self._buckets[number] = pa.ipc.new_stream(
+                    self._files[number] = pa.ipc.new_stream(
                         self._path(number), self._schema, options=pa.ipc.IpcWriteOptions(compression="zstd")
                     )
-                self._buckets[number].write_table(table.filter(pc.equal(numbers, number)))
+                self._files[number].write_table(dealt.slice(start, stop - start))
         self._waiting, self._waiting_bytes = [], 0
 
-    def _bucket_of(self, table: pa.Table) -> pa.Array:
-        prefixes = [int(value[:4], 16) * self._count >> 16 for value in table["id"].to_pylist()]
-        return pa.array(prefixes, pa.int32())
+    def _numbers(self, table: pa.Table) -> npt.NDArray[np.int64]:
+        prefixes = (int(value[:4], 16) for value in table[self._column].to_pylist())
+        return np.fromiter(prefixes, dtype=np.int64, count=table.num_rows) * self.count >> 16
 
     def _path(self, number: int) -> str:
         return str(self._scratch / f"{number:05d}.arrows")
 
     def close(self) -> None:
-        """Sort and write the files; an empty part still gets one file, so that its columns can be read."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        files = min(self._count, 1 + self._text_bytes // SHARD_BYTES)
-        if self._buckets:
+        """To be called before anything is read. Few rows stay where they are."""
+        if self._files:
             self._deal_out()
-        for writer in self._buckets.values():
+        for writer in self._files.values():
             writer.close()
-        for number in range(files):
-            rows = self._rows_of(range(-(-number * self._count // files), -(-(number + 1) * self._count // files)))
-            if rows.num_rows or files == 1:
-                pq.write_table(
-                    rows.sort_by("id"),
-                    self._folder / f"part-{number:05d}.parquet",
-                    compression="zstd",
-                    row_group_size=8192,
-                )
+
+    def read(self, number: int) -> pa.Table:
+        """The rows of one file."""
+        found = [self._schema.empty_table()]
+        if number in self._files:
+            with pa.ipc.open_stream(self._path(number)) as reader:
+                found.append(reader.read_all())
+        found += [table.filter(pa.array(self._numbers(table) == number)) for table in self._waiting]
+        return pa.concat_tables(found)
+
+    def remove(self) -> None:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _rows_of(self, buckets: range) -> pa.Table:
-        """All rows of some buckets, which lie in files or, where there were few rows, still in memory."""
-        found = [self._schema.empty_table()]
-        for number in buckets:
-            if number in self._buckets:
-                with pa.ipc.open_stream(self._path(number)) as reader:
-                    found.append(reader.read_all())
-        for table in self._waiting:
-            numbers = self._bucket_of(table)
-            inside = pc.and_(pc.greater_equal(numbers, buckets.start), pc.less(numbers, buckets.stop))
-            found.append(table.filter(inside))
-        return pa.concat_tables(found)
+
+class SortedPart:
+    """A folder of Parquet files whose rows, taken together, are sorted by id.
+
+    An id is a hash, so its first digits deal rows out evenly to files of one's own, each of which is sorted in memory
+    when the part is closed. How many files come of it goes by the text that came, `SHARD_BYTES` for each; neither that
+    nor their bytes depend on the order in which rows came. Memory does not grow with the rows.
+    """
+
+    def __init__(self, folder: Path, scratch: Path, schema: pa.Schema, shards: int) -> None:
+        """`shards` is a guess at how many files there will be: rows are dealt out to four times as many, or more."""
+        self._folder = folder
+        self._schema = schema
+        self._buckets = Buckets(scratch, schema, min(_MOST_BUCKETS, max(_LEAST_BUCKETS, 4 * shards)), "id")
+
+    @property
+    def rows(self) -> int:
+        return self._buckets.rows
+
+    def write(self, table: pa.Table) -> None:
+        """Add rows, in any order."""
+        self._buckets.write(table)
+
+    def close(self) -> None:
+        """Sort and write the files; an empty part still gets one file, so that its columns can be read."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        count = self._buckets.count
+        files = min(count, 1 + self._buckets.text_bytes // SHARD_BYTES)
+        self._buckets.close()
+        for number in range(files):
+            self._write(number, range(-(-number * count // files), -(-(number + 1) * count // files)), files == 1)
+        self._buckets.remove()
+
+    def _write(self, number: int, buckets: range, always: bool) -> None:
+        """One file from the rows of some buckets, a row group at a time; none where there are no rows, but `always`."""
+        left = self._schema.empty_table()
+        writer = None
+        for bucket in buckets:
+            left = pa.concat_tables([left, self._buckets.read(bucket).sort_by("id")])
+            last = bucket == buckets.stop - 1
+            while left.num_rows >= _ROW_GROUP or (last and (left.num_rows or (always and writer is None))):
+                if writer is None:
+                    path = self._folder / f"part-{number:05d}.parquet"
+                    writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+                writer.write_table(left.slice(0, _ROW_GROUP), row_group_size=_ROW_GROUP)
+                # A copy, so that what was written is let go.
+                left = pa.concat_tables([left.slice(_ROW_GROUP)]).combine_chunks()
+        if writer is not None:
+            writer.close()
 
 
 class Rejects:

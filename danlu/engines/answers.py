@@ -25,10 +25,11 @@ class Answer:
     """How models of one task answer.
 
     `probabilities(logits, form)`: what `Engine.predict` gives, float32 [B, K], from logits [B, K]. `told(row, form)`:
-    one row of it as JSON. `words(told)`: that for a person, in cells. `differs(ours, theirs, form)`: for which texts
-    two forms answer differently, bool [B].
+    one row of it as JSON, which has the keys `fields`. `words(told)`: that for a person, in cells. `differs(ours,
+    theirs, form)`: for which texts two forms answer differently, bool [B].
     """
 
+    fields: tuple[str, ...]
     probabilities: Callable[[np.ndarray, Form], np.ndarray]
     told: Callable[[np.ndarray, Form], dict[str, Any]]
     words: Callable[[dict[str, Any]], list[str]]
@@ -78,12 +79,14 @@ def _apart(ours: np.ndarray, theirs: np.ndarray, form: Form) -> np.ndarray:
 
 ANSWERS: dict[TaskName, Answer] = {
     "classify": Answer(
+        fields=("label", "probabilities"),
         probabilities=lambda logits, _: softmax(logits),
         told=_label,
         words=lambda told: [told["label"], f"{told['probabilities'][told['label']]:7.2%}"],
         differs=lambda ours, theirs, _: ours.argmax(axis=1) != theirs.argmax(axis=1),
     ),
     "tag": Answer(
+        fields=("labels", "probabilities"),
         probabilities=lambda logits, _: sigmoid(logits),
         told=_labels,
         words=lambda told: [
@@ -92,6 +95,7 @@ ANSWERS: dict[TaskName, Answer] = {
         differs=lambda ours, theirs, form: (held(ours, form) != held(theirs, form)).any(axis=1),
     ),
     "regress": Answer(
+        fields=("value",),
         probabilities=_restored,
         told=_value,
         words=lambda told: [f"{told['value']:.4g}"],

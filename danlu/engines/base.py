@@ -26,11 +26,12 @@ class Form:
     """What `form.json` says about one exported form of a model.
 
     `name`: the form's name, `form` in the file. `engine`: which engine loads it. `labels`: names in the order of the
-    probabilities; None for regress and generate. `thresholds`: for tag, the probability from which each label holds.
-    `scale`: for regress, the unit of its answers. `max_length`: longest input in tokens; for generate the whole
-    context, prompt and answer together. `batch_invariant`: whether the answer to one text is the same (to 1e-5)
-    whatever else is in its batch. `precision`: of the weights. `bytes`: size of the form's files on disk.
-    `end_ids`: tokens that end a generated text.
+    probabilities; None for tasks whose answers are none. `thresholds`: for tag, the probability from which each label
+    holds. `scale`: for regress, the unit of its answers. `max_length`: longest input in tokens, 0 where texts are read
+    whole; for generate the whole context, prompt and answer together. `batch_invariant`: whether the answer to one text
+    is the same (to 1e-5) whatever else is in its batch. `precision`: of the weights. `bytes`: size of the form's files
+    on disk. `end_ids`: tokens that end a generated text. `pooling`: how the vectors of a text's tokens become its own
+    (embed), which has length 1 and `dimensions` numbers; None for other tasks.
     """
 
     name: str
@@ -44,6 +45,8 @@ class Form:
     end_ids: tuple[int, ...] = ()
     thresholds: tuple[float, ...] | None = None
     scale: Scale | None = None
+    pooling: str | None = None
+    dimensions: int | None = None
 
     @property
     def answers(self) -> int:
@@ -80,6 +83,8 @@ def read_form(folder: Path) -> Form:
             end_ids=tuple(values.get("end_ids", ())),
             thresholds=tuple(map(float, thresholds)) if thresholds is not None else None,
             scale=Scale(mean=float(scale["mean"]), std=float(scale["std"])) if scale is not None else None,
+            pooling=values.get("pooling"),
+            dimensions=values.get("dimensions"),
         )
     except OSError as error:
         raise ModelError(
@@ -103,6 +108,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "classify": ("labels",),
     "tag": ("labels", "thresholds"),
     "regress": ("scale",),
+    "embed": ("pooling", "dimensions"),
 }
 
 
@@ -152,6 +158,13 @@ class Engine(Protocol):
         Probabilities of classify sum to 1; for tag each label has one of its own.
         Texts are cut at `form.max_length` tokens; an empty text is answered like any other. A form that is not
         batch invariant answers one text at a time inside.
+        """
+        ...
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors float32 [N, D] of length 1 for N texts (embed): the product of two of them is their cosine.
+
+        Texts are cut at `form.max_length` tokens. A form that is not batch invariant answers one text at a time inside.
         """
         ...
 

@@ -49,7 +49,7 @@ class LocalEngine(ABC):
 
     @abstractmethod
     def _forward(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Logits float32 for `ids` and `mask` [B, T]: [B, T, V] for generate, else [B, K]."""
+        """Float32 for `ids` and `mask` [B, T]: logits [B, T, V] for generate, vectors [B, D] for embed, else [B, K]."""
 
     @abstractmethod
     def _decode(self, ids: np.ndarray, cache: Any) -> tuple[np.ndarray, Any]:
@@ -70,6 +70,15 @@ class LocalEngine(ABC):
             logits = self._forward(*self._rectangle([rows[index] for index in indices]))
             answers[indices] = answer.probabilities(logits, self.form)
         return answers
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """See `danlu.engines.base.Engine.embed`."""
+        self._must_be("embed", "embed")
+        rows = encode(self._tokenizer, _spellable(texts), self.form.max_length)
+        vectors = np.empty((len(rows), self.form.dimensions or 0), dtype=np.float32)
+        for indices in self._batches([len(row) for row in rows], _TOKENS_IN_BATCH):
+            vectors[indices] = self._forward(*self._rectangle([rows[index] for index in indices]))
+        return vectors
 
     def next_token(self, texts: Sequence[str]) -> np.ndarray:
         """See `danlu.engines.base.Engine.next_token`."""

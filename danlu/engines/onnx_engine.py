@@ -2,6 +2,7 @@
 
 The graph's inputs and outputs are named by what is below:
 classify: `input_ids`, `attention_mask` [B, T] -> `logits` [B, K].
+embed: `input_ids`, `attention_mask` [B, T] -> `vectors` [B, D], pooled and of length 1.
 generate: `input_ids` [B, T] and for every layer L `past_key_L`, `past_value_L` [B, H, P, D] -> `logits` [B, T, V] and
 `present_key_L`, `present_value_L` [B, H, P + T, D]: keys and values of H heads of size D for the P tokens before.
 """
@@ -19,6 +20,7 @@ from danlu.engines.base import Form
 from danlu.engines.common import LocalEngine
 
 MODEL = "model.onnx"
+LOGITS, VECTORS = "logits", "vectors"
 
 _ERRORS_ONLY = 3
 
@@ -44,14 +46,14 @@ class OnnxEngine(LocalEngine):
                 "`danlu run`."
             ) from error
         self._inputs = {item.name: item for item in self._session.get_inputs()}
-        self._outputs = [item.name for item in self._session.get_outputs()]
+        self._answer_name = VECTORS if form.task == "embed" else LOGITS
         self._past = [name for name in self._inputs if name.startswith("past_")]
         self._present = [name.replace("past_", "present_", 1) for name in self._past]
 
     def _forward(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         feeds = {"input_ids": ids, "attention_mask": mask, **self._no_past(len(ids))}
-        logits: np.ndarray = self._session.run(["logits"], {name: feeds[name] for name in self._inputs})[0]
-        return logits
+        answer: np.ndarray = self._session.run([self._answer_name], {name: feeds[name] for name in self._inputs})[0]
+        return answer
 
     def _decode(self, ids: np.ndarray, cache: Any) -> tuple[np.ndarray, Any]:
         to_value = onnxruntime.OrtValue.ortvalue_from_numpy

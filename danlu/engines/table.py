@@ -7,12 +7,13 @@ from pathlib import Path
 
 from danlu.core.errors import ModelError
 from danlu.core.lazy import missing
-from danlu.engines.base import Engine, read_form
+from danlu.engines.base import Engine, Form, read_form
 
 #: Name in `form.json` -> "module:class"; imported when a form asks for it, so that ONNX serving never loads torch.
 ENGINES: dict[str, str] = {
     "torch": "danlu.engines.torch_engine:TorchEngine",
     "onnx": "danlu.engines.onnx_engine:OnnxEngine",
+    "classic": "danlu.engines.classic_engine:ClassicEngine",
 }
 
 
@@ -22,7 +23,11 @@ def load(folder: Path, threads: int = 0) -> Engine:
     Raises `ModelError` for a folder without a readable form, and `MissingDependency` where the engine's library
     is not installed.
     """
-    form = read_form(folder)
+    return open_form(folder, read_form(folder), threads)
+
+
+def open_form(folder: Path, form: Form, threads: int = 0) -> Engine:
+    """`load` where what the folder holds is known already: a checkpoint has no `form.json`."""
     if form.engine not in ENGINES:
         raise ModelError(
             f"{folder} needs the engine {form.engine!r}; this version of Danlu has {', '.join(ENGINES)}. "

@@ -11,6 +11,7 @@ import torch
 from danlu.engines.base import Form
 from danlu.engines.common import LocalEngine
 from danlu.learning.models import load_checkpoint
+from danlu.learning.pooling import pooled
 
 
 class TorchEngine(LocalEngine):
@@ -24,9 +25,12 @@ class TorchEngine(LocalEngine):
 
     def _forward(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            output = self._model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask))
-        logits: np.ndarray = output.logits.numpy()
-        return logits
+            attention_mask = torch.from_numpy(mask)
+            output = self._model(input_ids=torch.from_numpy(ids), attention_mask=attention_mask)
+            pooling = self.form.pooling
+            answer = output.logits if pooling is None else pooled(output.last_hidden_state, attention_mask, pooling)
+        found: np.ndarray = answer.numpy()
+        return found
 
     def _decode(self, ids: np.ndarray, cache: Any) -> tuple[np.ndarray, Any]:
         with torch.inference_mode():

@@ -29,7 +29,7 @@ _SEEN = (
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Rows of one part of a corpus, in its order. `labels` and `turns` are empty for a corpus without them.
+    """Rows of one part of a corpus, in its order. `labels`, `turns` and `pairs` are empty for a corpus without them.
 
     `labels` is what each row is to be answered with: its label, for tag its labels, for regress its number.
     `answers`: of a conversation that is written as text, the spans of its answers; see `written`.
@@ -39,6 +39,7 @@ class Part:
     texts: list[str]
     labels: list[Any]
     turns: list[Any] = field(default_factory=list)
+    pairs: list[str] = field(default_factory=list)
     answers: list[Sequence[tuple[int, int]] | None] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -51,6 +52,7 @@ class Part:
             texts=self.texts[:rows],
             labels=self.labels[:rows],
             turns=self.turns[:rows],
+            pairs=self.pairs[:rows],
             answers=self.answers[:rows],
         )
 
@@ -74,6 +76,7 @@ class Part:
             texts=[self.texts[place] for place in places],
             labels=[self.labels[place] for place in places] if self.labels else [],
             turns=[self.turns[place] for place in places] if self.turns else [],
+            pairs=[self.pairs[place] for place in places] if self.pairs else [],
             answers=[self.answers[place] for place in places] if self.answers else [],
         )
 
@@ -98,9 +101,9 @@ def _written(chat: Chat, turns: list[Any]) -> tuple[str, list[tuple[int, int]]]:
 def read_part(corpus: Artifact, part: str) -> Part:
     """The part ("train", "validation" or "test") of a corpus; one without files is empty."""
     targets = [task.target for task in TASKS.values() if task.target is not None]
-    rows = read_rows(corpus.folder, part, ["id", "text", *targets, "turns"])
+    rows = read_rows(corpus.folder, part, ["id", "text", *targets, "turns", "pair"])
     labels = next((rows[name] for name in targets if rows[name]), [])
-    return Part(ids=rows["id"], texts=rows["text"], labels=labels, turns=rows["turns"])
+    return Part(ids=rows["id"], texts=rows["text"], labels=labels, turns=rows["turns"], pairs=rows["pair"])
 
 
 def test_part(corpus: Artifact, most_rows: int | None) -> Part:
@@ -119,16 +122,31 @@ def leaked_rows(ctx: Context, corpus: Artifact, threshold: float | None) -> int:
 
     Nothing that the corpus says about its rows is believed, its clusters included. `threshold`: the Jaccard
     similarity of shingles from which two texts are the same; None, where the corpus was made without looking for
-    near duplicates, counts texts that are equal to the character.
+    near duplicates, counts texts that are equal to the character. A row that is a pair has leaked when either of its
+    texts is on either side of a training row.
     """
-    train = read_rows(corpus.folder, "train", ["text"])["text"]
-    held_out = [text for part in ("validation", "test") for text in read_rows(corpus.folder, part, ["text"])["text"]]
+    train, _ = _texts_of(corpus, "train")
+    held_out, rows = _texts_of(corpus, "validation", "test")
     if threshold is None:
         known = set(train)
-        return sum(text in known for text in held_out)
+        return len({row for row, text in zip(rows, held_out, strict=True) if text in known})
     with ctx.progress("looking for leaks", total=len(train), unit="texts") as bar:
         pairs = leaks.leaked_rows(train, held_out, threshold, advance=bar.advance)
-    return len({place for _, place in pairs})
+    return len({rows[place] for _, place in pairs})
+
+
+def _texts_of(corpus: Artifact, *parts: str) -> tuple[list[str], list[int]]:
+    """All texts of these parts, both of a pair, and the row that each is of, counted over the parts."""
+    texts: list[str] = []
+    rows: list[int] = []
+    start = 0
+    for part in parts:
+        columns = [values for values in read_rows(corpus.folder, part, ["text", "pair"]).values() if values]
+        for values in columns:
+            texts += values
+            rows += range(start, start + len(values))
+        start += len(columns[0]) if columns else 0
+    return texts, rows
 
 
 def rows_seen(training: dict[str, Any], train_rows: int, seed: int) -> tuple[np.ndarray, str]:

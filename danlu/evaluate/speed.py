@@ -42,13 +42,27 @@ def measure(ctx: Context, folder: Path, texts: Sequence[str], config: SpeedConfi
 
 
 def _classify(ctx: Context, engine: Engine, texts: Sequence[str], config: SpeedConfig) -> dict[str, Any]:
+    return _of_batches(ctx, engine, texts, config, engine.predict)
+
+
+def _embed(ctx: Context, engine: Engine, texts: Sequence[str], config: SpeedConfig) -> dict[str, Any]:
+    return _of_batches(ctx, engine, texts, config, engine.embed)
+
+
+def _of_batches(
+    ctx: Context,
+    engine: Engine,
+    texts: Sequence[str],
+    config: SpeedConfig,
+    answer: Callable[[Sequence[str]], np.ndarray],
+) -> dict[str, Any]:
     """Latency of one text a request; throughput of all texts, in batches as far as the form allows them."""
-    seconds = _timed(ctx, engine.form.name, texts, config, lambda text: engine.predict([text]))
+    seconds = _timed(ctx, engine.form.name, texts, config, lambda text: answer([text]))
     size = _TEXTS_IN_BATCH if engine.form.batch_invariant else 1
     many = list(itertools.islice(itertools.cycle(texts), max(len(texts), 4 * size)))
     answered, begin = 0, time.perf_counter()
     for start in range(0, len(many), size):
-        engine.predict(many[start : start + size])
+        answer(many[start : start + size])
         answered += len(many[start : start + size])
         ctx.check()
         if time.perf_counter() - begin > _MOST_SECONDS:
@@ -97,6 +111,7 @@ _MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
     "tag": _classify,
     "regress": _classify,
     "generate": _generate,
+    "embed": _embed,
 }
 
 

@@ -14,6 +14,7 @@ from danlu.core.context import Context
 from danlu.core.tasks import TASKS
 from danlu.evaluate.classify import ClassifyEvidence
 from danlu.evaluate.config import EvaluateStage, SpeedStage
+from danlu.evaluate.embed import EmbedEvidence
 from danlu.evaluate.generate import GenerateEvidence
 from danlu.evaluate.regress import RegressEvidence
 from danlu.evaluate.rows import leaked_rows, read_part, rows_seen, test_part
@@ -27,6 +28,7 @@ _EVIDENCE: dict[str, Any] = {
     "tag": TagEvidence,
     "regress": RegressEvidence,
     "generate": GenerateEvidence,
+    "embed": EmbedEvidence,
 }
 
 #: Forms are compared on the same rows, the first so many: enough to see that one is no worse than another.

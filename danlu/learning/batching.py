@@ -12,9 +12,9 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -29,6 +29,25 @@ BATCHES_IN_POOL = 64
 NO_TARGET = -100
 
 
+class Slices(Protocol):
+    """A row of numbers that is read by slices: an array, or one that lies on disk (`danlu.learning.shards`)."""
+
+    def __getitem__(self, part: slice, /) -> np.ndarray: ...
+
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenRow:
+    """One row of token numbers. `origin`: the row of the corpus part that it was made from; `learned`: as `Examples`
+    has it, None where every token is.
+    """
+
+    ids: Sequence[int]
+    origin: int
+    learned: Sequence[bool] | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Examples:
     """Token rows end to end: row i is `tokens[starts[i]:starts[i + 1]]`.
@@ -39,11 +58,11 @@ class Examples:
     `rows` [N] is the row of the corpus part that an example was made from: a long document yields several.
     """
 
-    tokens: np.ndarray
+    tokens: Slices
     starts: np.ndarray
     rows: np.ndarray
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
-    learned: np.ndarray | None = None
+    learned: Slices | None = None
     group: int = 1
 
     @classmethod
@@ -71,6 +90,17 @@ class Examples:
             group=group,
         )
 
+    @classmethod
+    def gathered(cls, rows: Iterable[TokenRow]) -> Examples:
+        """Examples of one row each, in memory; `danlu.learning.shards` has them on disk."""
+        found = list(rows)
+        marked = any(row.learned is not None for row in found)
+        return cls.from_rows(
+            [row.ids for row in found],
+            learned=[row.learned or [True] * len(row.ids) for row in found] if marked else None,
+            origin=np.array([row.origin for row in found], dtype=np.int64),
+        )
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -82,11 +112,11 @@ class Examples:
 
     def used(self, chosen: np.ndarray) -> np.ndarray:
         """The token numbers that occur in the examples `chosen` [N] of bool, sorted."""
-        return np.unique(self.tokens[np.repeat(np.repeat(chosen, self.group), np.diff(self.starts))])
+        return np.unique(self.tokens[:][np.repeat(np.repeat(chosen, self.group), np.diff(self.starts))])
 
     def renumbered(self, numbers: np.ndarray) -> Examples:
         """The same examples with token t as `numbers[t]`."""
-        return dataclasses.replace(self, tokens=numbers[self.tokens])
+        return dataclasses.replace(self, tokens=numbers[self.tokens[:]])
 
     def with_columns(self, **columns: np.ndarray) -> Examples:
         """The same examples with further values, [N, ...] each."""
@@ -136,7 +166,7 @@ class Examples:
         rows: np.ndarray = (np.arange(self.group)[:, None] + self.group * np.asarray(indices)[None, :]).ravel()
         return rows
 
-    def _joined(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def _joined(self, values: Slices, rows: np.ndarray) -> np.ndarray:
         return np.concatenate([values[self.starts[row] : self.starts[row + 1]] for row in rows])
 
     def _columns(self, indices: np.ndarray) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ from torch import nn
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from danlu.learning.batching import Examples
 
 SHORT_ATTENTION = "danlu_short"
 
@@ -130,17 +132,18 @@ class NarrowVocabulary:
     """Trains only the rows of the input embedding that the texts use; the others stay as they were.
 
     The others would get no gradient in any case, so the weights learned are the same (but for weight decay, which
-    leaves the unused rows alone). `numbers` [V] maps the tokenizer's numbers to those of the narrow model.
+    leaves the unused rows alone). `numbers` [V] maps the tokenizer's numbers to those of the narrow model. `used()`
+    says which numbers occur, sorted; it is only asked where the answer could matter.
     """
 
-    def __init__(self, model: Any, used: np.ndarray, pad_id: int) -> None:
+    def __init__(self, model: Any, used: Callable[[], np.ndarray], pad_id: int) -> None:
         self._model = model
         self._wide: nn.Embedding = model.get_input_embeddings()
         size = self._wide.num_embeddings
-        rows = np.union1d(used, np.arange(pad_id + 1))
         tied = model.get_output_embeddings() is not None
-        trained = self._wide.weight.requires_grad
-        self.worth = trained and not tied and pad_id <= _LARGEST_PAD_ID and len(rows) < _WORTH_NARROWING * size
+        able = self._wide.weight.requires_grad and not tied and pad_id <= _LARGEST_PAD_ID
+        rows = np.union1d(used(), np.arange(pad_id + 1)) if able else np.arange(size)
+        self.worth = len(rows) < _WORTH_NARROWING * size
         self._rows = torch.from_numpy(rows)
         self.numbers = np.arange(size, dtype=np.int32)
         if self.worth:
@@ -149,6 +152,10 @@ class NarrowVocabulary:
             self._narrow = nn.Embedding(len(rows), self._wide.embedding_dim, padding_idx=self._wide.padding_idx)
             self._narrow.weight = nn.Parameter(self._wide.weight.detach()[self._rows].clone())
             model.set_input_embeddings(self._narrow)
+
+    def renumbered(self, examples: Examples) -> Examples:
+        """`examples` as the narrow model knows their tokens."""
+        return examples.renumbered(self.numbers) if self.worth else examples
 
     def parameters(self) -> int:
         """Parameters of the whole model, unused rows included."""

@@ -15,6 +15,7 @@ from typing import Any
 from danlu.core.errors import MissingDependency, ModelError, first_line
 from danlu.core.lazy import need
 
+CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -43,7 +44,7 @@ def check_base(folder: Path) -> None:
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The model's `config.json`. Raises `ModelError` when it is missing or is not one."""
-    path = folder / "config.json"
+    path = folder / CONFIG
     if not path.is_file():
         raise ModelError(
             f"The model folder {str(folder)!r} has no config.json. Expected a folder in the layout of Hugging Face "
@@ -104,25 +105,27 @@ def _check_safetensors(file: Path) -> None:
 def load_checkpoint(folder: Path) -> Any:
     """The model in `folder` as a `torch.nn.Module`: float32, in eval mode, on the CPU.
 
-    A sequence classifier or a causal language model, as `architectures` in its config says. Raises `ModelError`
+    A sequence classifier, a language model or an encoder, as `architectures` in its config says. Raises `ModelError`
     for pickle weights, for a folder without weights, and for an architecture of another kind.
     """
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+    import transformers
 
     check_weights(folder)
     architecture = (read_config(folder).get("architectures") or [""])[0]
-    loaders = {
-        "ForSequenceClassification": AutoModelForSequenceClassification,
-        "ForCausalLM": AutoModelForCausalLM,
-        "LMHeadModel": AutoModelForCausalLM,
-    }
-    loader = next((loader for ending, loader in loaders.items() if architecture.endswith(ending)), None)
-    if loader is None:
+    head = next((head for ending, head in _HEADS.items() if architecture.endswith(ending)), None)
+    if head is None:
         raise ModelError(
             f"The model in {str(folder)!r} is a {architecture or 'model of no stated architecture'}; expected one "
-            "that classifies texts or generates text."
+            "that classifies texts, generates text or reads it."
         )
-    return load_with(loader, folder).eval()
+    return _plain(load_with(getattr(transformers, LOADERS[head]), folder), head).eval()
+
+
+def _plain(model: Any, head: str) -> Any:
+    """`model` without the pooler that some encoders have on top: its weights would be drawn at random, and not used."""
+    if head == "encoder" and getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    return model
 
 
 #: The class of transformers that loads each kind of model.
@@ -133,6 +136,15 @@ LOADERS = {
     "causal": "AutoModelForCausalLM",
     "masked": "AutoModelForMaskedLM",
     "encoder": "AutoModel",
+}
+
+#: How the name of an architecture ends -> the kind of model; the first ending that fits.
+_HEADS = {
+    "ForSequenceClassification": "classifier",
+    "ForCausalLM": "causal",
+    "LMHeadModel": "causal",
+    "ForMaskedLM": "masked",
+    "Model": "encoder",
 }
 
 
@@ -147,17 +159,17 @@ def start_from_base(folder: Path, head: str, labels: Sequence[str], **settings: 
     outputs = head_settings(head, labels)
     if outputs:
         settings |= outputs | {"ignore_mismatched_sizes": True}
-    return load_with(getattr(transformers, LOADERS[head]), folder, **settings)
+    return _plain(load_with(getattr(transformers, LOADERS[head]), folder, **settings), head)
 
 
 def head_settings(head: str, labels: Sequence[str]) -> dict[str, Any]:
     """The settings by which a transformers config knows the outputs of a head (a key of `LOADERS`) for `labels`."""
     named = label_settings(labels) if labels else {}
-    return named | _HEADS.get(head, {})
+    return named | _OUTPUTS.get(head, {})
 
 
 #: What a head of `LOADERS` says of itself beside its labels: transformers' pipelines go by it.
-_HEADS: dict[str, dict[str, Any]] = {
+_OUTPUTS: dict[str, dict[str, Any]] = {
     "tagger": {"problem_type": "multi_label_classification"},
     "regressor": {"problem_type": "regression", "num_labels": 1},
 }

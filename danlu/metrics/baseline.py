@@ -47,7 +47,7 @@ _CHARACTERS_UP_TO = 10_000
 
 #: n-grams by script. Punctuation counts as a word: in short messages it carries mood.
 _WORDS: dict[str, Any] = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\w+|[^\w\s]"}
-_FEATURES: dict[str, tuple[dict[str, Any], ...]] = {
+FEATURES: dict[str, tuple[dict[str, Any], ...]] = {
     "han": ({"analyzer": "char", "ngram_range": (1, 3)},),
     "latin": (
         _WORDS,
@@ -58,12 +58,18 @@ _FEATURES: dict[str, tuple[dict[str, Any], ...]] = {
 
 
 def features_for(texts: Sequence[str], sample: int = 2_000) -> str:
-    """The key of `_FEATURES` for these texts, by their number and a look at the first `sample` of them."""
+    """The key of `FEATURES` for these texts, by their number and a look at the first `sample` of them."""
     seen = "".join(text[:500] for text in texts[:sample])
     letters = len(_LETTER.findall(seen))
     if letters and len(_HAN.findall(seen)) / letters >= _HAN_SHARE:
         return "han"
     return "latin" if len(texts) <= _CHARACTERS_UP_TO else "latin, many"
+
+
+def options_for(texts: Sequence[str]) -> list[dict[str, Any]]:
+    """The n-grams that suit these texts: sets of options of scikit-learn's `TfidfVectorizer`, one set a kind."""
+    fewest = 2 if len(texts) >= _SMALL_ROWS else 1
+    return [{"min_df": fewest, **options} for options in FEATURES[features_for(texts)]]
 
 
 class TextFeatures:
@@ -74,10 +80,8 @@ class TextFeatures:
 
     def fit(self, texts: Sequence[str]) -> csr_matrix:
         """Learn the n-grams of `texts`, at least one, and return their features [N, F]."""
-        fewest = 2 if len(texts) >= _SMALL_ROWS else 1
         self._vectorizers = [
-            TfidfVectorizer(sublinear_tf=True, min_df=fewest, dtype=np.float32, **options)
-            for options in _FEATURES[features_for(texts)]
+            TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **options) for options in options_for(texts)
         ]
         return csr_matrix(hstack([vectorizer.fit_transform(texts) for vectorizer in self._vectorizers], format="csr"))
 

@@ -62,9 +62,9 @@ def compare_classifiers(
 
     def f1(predicted: Integers) -> tuple[Floats, Floats]:
         features = count_features(predicted, right, size)
-        whole = macro_f1(np.asarray(features.sum(axis=0), dtype=np.float64).reshape(1, -1))
+        counts = np.asarray(features.sum(axis=0), dtype=np.float64).reshape(1, -1)
         drawn = resampled_sums(features, resamples, seed) if len(right) > 1 else np.zeros((0, 3 * size))
-        return whole, macro_f1(drawn)
+        return macro_f1(counts), macro_f1(drawn, counts[0])
 
     (our_value, our_samples), (their_value, their_samples) = f1(mine), f1(other)
     result = verdict("macro_f1", our_value[0] - their_value[0], our_samples - their_samples, len(right))
@@ -96,7 +96,7 @@ def compare_language_models(
 
 
 def verdict(metric: str, value: float, samples: Floats, rows: int) -> dict[str, Any]:
-    """A paired comparison as the evidence has it: the difference, and whether its resamples lie on one side of zero."""
+    """The result of a comparison, from the difference and that of each resample: below `LEVEL` it is significant."""
     chance = _two_sided(samples)
     difference: Score = score(value, samples, rows)
     return {

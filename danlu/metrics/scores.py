@@ -3,6 +3,10 @@
 Nearly every score is a function of sums over the test rows: a resample is a weight per row, so the sums of all
 resamples are one matrix product (see `bootstrap`). The area under the ROC curve is the exception: it needs ranks.
 
+Two things that a plain bootstrap gets wrong on few rows are mended. A label that a resample lacks keeps its score from
+all rows in the macro means: without that, a mean over fewer labels would pass for a better or worse model. And where
+all resamples give the same score, as of a model without a mistake, the interval is Wilson's (see `proportions`).
+
 Shapes: N rows, K labels, R resamples, B bins.
 """
 
@@ -17,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from danlu.metrics.bootstrap import Floats, Score, mean_of_known, number, ratio, resampled_sums, score, weights
+from danlu.metrics.proportions import both, mean_ends, with_ends
 
 Integers = NDArray[np.int64]
 
@@ -47,11 +52,12 @@ def classification(
     answers, right = _checked(probabilities, truth, labels)
     rows, size = answers.shape
     features = _row_features(answers, right)
-    point = _from_sums(np.asarray(features.sum(axis=0), dtype=np.float64).reshape(1, -1), size)
+    sums = np.asarray(features.sum(axis=0), dtype=np.float64).reshape(1, -1)
+    point = _from_sums(sums, size)
     point["roc_auc"] = _roc_auc(answers, right, np.ones((rows, 1)))
     drawn: dict[str, Floats] = {}
     if rows > 1 and resamples > 0:
-        drawn = _from_sums(resampled_sums(features, resamples, seed), size)
+        drawn = _from_sums(resampled_sums(features, resamples, seed), size, whole=point)
         drawn["roc_auc"] = np.concatenate([_roc_auc(answers, right, block) for block in weights(rows, resamples, seed)])
         drawn["ece"] = _without_bias(drawn["ece"], float(point["ece"][0]))
     by_label = {name: (point.pop(name), drawn.pop(name, None)) for name in _BY_LABEL}
@@ -65,6 +71,8 @@ def classification(
         | {"support": int(support[k])}
         for k, label in enumerate(labels)
     }
+    if drawn:
+        _widen(scores, per_class, support, sums[0, size : 2 * size])
     return {
         "scores": scores,
         "per_class": per_class,
@@ -93,10 +101,48 @@ def generation(
     return {name: score(value[0], drawn.get(name), rows) for name, value in point.items()}
 
 
-def macro_f1(counts: Floats) -> Floats:
-    """Macro F1 from `counts` [..., 3K]: rows by truth, rows by prediction, rows right, each by label."""
+def macro_f1(counts: Floats, whole: Floats | None = None) -> Floats:
+    """Macro F1 from `counts` [..., 3K]: rows by truth, rows by prediction, rows right, each by label.
+
+    Of resamples, `whole` [3K] are the counts of all rows: a label that a resample lacks keeps its F1 from there.
+    """
+    return mean_of_known(_known(_f1(counts), None if whole is None else _f1(whole)))
+
+
+def _f1(counts: Floats) -> Floats:
+    """F1 by label [..., K]; NaN for a label that no row has."""
     support, predicted, right = np.split(counts, 3, axis=-1)
-    return mean_of_known(np.where(support > 0, ratio(2.0 * right, support + predicted), np.nan))
+    return np.asarray(np.where(support > 0, ratio(2.0 * right, support + predicted), np.nan))
+
+
+def _known(values: Floats, whole: Floats | None) -> Floats:
+    """`values` [..., K] of resamples, from `whole` [K] where a resample lacks the label."""
+    return values if whole is None else np.asarray(np.where(np.isfinite(values), values, whole))
+
+
+def _widen(
+    scores: dict[str, Score], per_class: dict[str, dict[str, Any]], support: Integers, predicted: Floats
+) -> None:
+    """Give scores whose resamples are all equal an interval that few rows can bear, in place.
+
+    `support` and `predicted` [K] count rows by truth and by prediction.
+    """
+    rows = int(support.sum())
+    for (label, found), there, given in zip(per_class.items(), support.tolist(), predicted.tolist(), strict=True):
+        found["recall"] = with_ends(found["recall"], there)
+        # Precision is 0 by convention where nothing was given this label: there is nothing to be sure of.
+        found["precision"] = with_ends(found["precision"], round(given))
+        found["f1"] = both(found["f1"], found["precision"], found["recall"])
+        per_class[label] = found
+    known = [(found, there) for found, there in zip(per_class.values(), support.tolist(), strict=True) if there]
+    scores["accuracy"] = with_ends(scores["accuracy"], rows)
+    for name in _BY_LABEL:
+        scores[f"macro_{name}"] = mean_ends(scores[f"macro_{name}"], [found[name] for found, _ in known])
+    shares = [there / rows for _, there in known]
+    scores["weighted_f1"] = mean_ends(scores["weighted_f1"], [found["f1"] for found, _ in known], shares)
+    # So many pairs of a row with the label and one without are independent of one another.
+    pairs = min((min(there, rows - there) for _, there in known), default=0)
+    scores["roc_auc"] = with_ends(scores["roc_auc"], pairs)
 
 
 def count_features(predicted: Integers, truth: Integers, size: int) -> csr_matrix:
@@ -140,8 +186,11 @@ def _row_features(answers: Floats, right: Integers) -> csr_matrix:
     return csr_matrix((value, (row, column)), shape=(rows, 3 * size + 1 + 2 * BINS))
 
 
-def _from_sums(sums: Floats, size: int) -> dict[str, Floats]:
-    """Every score but roc_auc from `sums` [R, 3K + 1 + 2B]: [R] each, and [R, K] for those by label."""
+def _from_sums(sums: Floats, size: int, whole: dict[str, Floats] | None = None) -> dict[str, Floats]:
+    """Every score but roc_auc from `sums` [R, 3K + 1 + 2B]: [R] each, and [R, K] for those by label.
+
+    Of resamples, `whole` are the scores of all rows, by label [1, K], for the labels that a resample lacks.
+    """
     counts, loss = sums[:, : 3 * size], sums[:, 3 * size]
     confidence, hits = np.split(sums[:, 3 * size + 1 :], 2, axis=1)
     support, predicted, right = np.split(counts, 3, axis=1)
@@ -149,13 +198,17 @@ def _from_sums(sums: Floats, size: int) -> dict[str, Floats]:
     occurs = support > 0
     recall = ratio(right, support)
     precision = np.where(occurs, right / np.maximum(predicted, 1.0), np.nan)
-    f1 = np.where(occurs, ratio(2.0 * right, support + predicted), np.nan)
+    f1 = _f1(counts)
+
+    def mean(name: str, values: Floats) -> Floats:
+        return mean_of_known(_known(values, None if whole is None else whole[name][0]))
+
     return {
         "accuracy": ratio(right.sum(axis=1), rows),
-        "macro_f1": mean_of_known(f1),
+        "macro_f1": mean("f1", f1),
         "weighted_f1": ratio((np.nan_to_num(f1) * support).sum(axis=1), rows),
-        "macro_precision": mean_of_known(precision),
-        "macro_recall": mean_of_known(recall),
+        "macro_precision": mean("precision", precision),
+        "macro_recall": mean("recall", recall),
         "log_loss": ratio(loss, rows),
         "ece": ratio(np.abs(confidence - hits).sum(axis=1), rows),
         "precision": precision,

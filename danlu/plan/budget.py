@@ -12,13 +12,18 @@ _GIB = 1 << 30
 def check_budget(plan: dict[str, Any], budget: BudgetConfig) -> list[str]:
     """A sentence for every cap of `budget` that `plan` (the content of plan.json) exceeds or may exceed.
 
-    The caps are no part of the plan's fingerprint, so what they mean is said here and not in the artifact.
+    A cap is compared with the upper bound of the interval: a plan that may exceed it is said, too. The caps are no part
+    of the plan's fingerprint, so what they mean is said here and not in the artifact.
     """
     warnings = []
     if budget.hours is not None:
         warnings += _compare("budget.hours", budget.hours, plan["total"]["seconds"], 3600.0, "hours")
     if budget.memory_gib is not None:
         warnings += _compare("budget.memory_gib", budget.memory_gib, plan["total"]["memory_bytes"], _GIB, "GiB")
+    if budget.kwh is not None:
+        warnings += _compare("budget.kwh", budget.kwh, plan["total"]["kwh"], 1.0, "kWh")
+    if budget.usd is not None:
+        warnings += _compare("budget.usd", budget.usd, plan["total"]["usd"], 1.0, "USD")
     return warnings
 
 
@@ -34,9 +39,14 @@ def _compare(field: str, cap: float, predicted: dict[str, float], unit: float, n
     ]
 
 
+_STOPS = (
+    "The run would stop at the cap, save, and go on when started again. Lower train.max_samples or train.epochs, or "
+    "raise the cap."
+)
 _ADVICE = {
-    "budget.hours": "The run would stop at the cap, save, and go on when started again. Lower train.max_samples or "
-    "train.epochs, or raise the cap.",
+    "budget.hours": _STOPS,
+    "budget.kwh": _STOPS,
+    "budget.usd": _STOPS,
     "budget.memory_gib": "Lower train.batch_size or model.max_length, take a smaller model, or raise the cap.",
 }
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from danlu.core.energy import JOULES_PER_KWH, WATTS_PER_GB
 from danlu.plan.catalogue import Gpu
 from danlu.plan.config import BudgetConfig
 from danlu.plan.interval import Interval, add, largest
-from danlu.plan.predict import MEMORY_SPREAD, Job, StageCost, Training
+from danlu.plan.predict import MEMORY_SPREAD, StageCost
+from danlu.plan.training import Job, Training
 from danlu.plan.work import Work
 
 #: CUDA context, kernels and the allocator's rounding on a GPU; an assumption.
@@ -23,18 +25,13 @@ GPU_SECONDS_PER_LAYER = 1.0e-3
 #: Bytes moved per activation value by a training step on a GPU (16-bit, several passes). An assumption.
 GPU_BYTES_PER_ELEMENT = 24.0
 
-#: Power of one busy core and of a GB of memory (Lannelongue et al. 2021, doi:10.1002/advs.202100707: 12 W where the
-#: CPU is not known, 0.3725 W/GB), without what cooling takes.
-WATTS_PER_CORE = 12.0
-WATTS_PER_GB = 0.3725
+#: How far the stated power of a core and of the memory may be off, as factors.
 POWER_SPREAD = (0.4, 1.8)
 
 #: How far a prediction for a GPU may be off; wide, since none was checked on one.
 ELSEWHERE_SPREAD = (0.4, 3.0)
 #: A GPU's share of its power limit while training, low and high.
 GPU_POWER_SPREAD = (0.4, 1.0)
-
-_JOULES_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +58,7 @@ class Total:
 def total_here(costs: dict[str, StageCost], *, threads: int, memory_bytes: int, budget: BudgetConfig) -> Total:
     """All stages one after the other on this machine; money is electricity alone."""
     seconds = add(cost.seconds for cost in costs.values())
-    kwh = _energy(seconds, watts_here(threads, memory_bytes), POWER_SPREAD)
+    kwh = _energy(seconds, watts_here(threads, memory_bytes, budget.watts_per_core), POWER_SPREAD)
     return Total(
         seconds=seconds,
         memory=largest(cost.memory for cost in costs.values()),
@@ -71,16 +68,16 @@ def total_here(costs: dict[str, StageCost], *, threads: int, memory_bytes: int, 
     )
 
 
-def watts_here(threads: int, memory_bytes: int) -> float:
+def watts_here(threads: int, memory_bytes: int, watts_per_core: float) -> float:
     """Power of the cores in use and of the memory of this machine."""
-    return WATTS_PER_CORE * threads + WATTS_PER_GB * memory_bytes / 1e9
+    return watts_per_core * threads + WATTS_PER_GB * memory_bytes / 1e9
 
 
 def _energy(seconds: Interval, watts: float, spread: tuple[float, float]) -> Interval:
     """In kWh; `spread` is how far the power may be off, as factors."""
     low, high = spread
     stretched = Interval(value=seconds.value, low=low * seconds.low, high=high * seconds.high)
-    return stretched.times(watts / _JOULES_PER_KWH)
+    return stretched.times(watts / JOULES_PER_KWH)
 
 
 def elsewhere(job: Job, plan: Training, costs: dict[str, StageCost], gpu: Gpu, *, watts: float) -> dict[str, Any]:
@@ -88,7 +85,7 @@ def elsewhere(job: Job, plan: Training, costs: dict[str, StageCost], gpu: Gpu, *
 
     Time, money, energy and CO2 are of all stages. Not measured.
     """
-    value = seconds_on(gpu, plan.work) + seconds_on(gpu, plan.scoring)
+    value = sum(seconds_on(gpu, work) for work in (plan.work, plan.before, plan.beside, plan.scoring))
     training = Interval.around(value, *ELSEWHERE_SPREAD)
     others = add(cost.seconds for stage, cost in costs.items() if stage != "train")
     seconds = add([training, others])

@@ -10,13 +10,10 @@ from dataclasses import dataclass
 
 from danlu.metrics.naive import MOST_ROWS
 from danlu.plan.calibrate import Rates
-from danlu.plan.config import PlanStage
-from danlu.plan.interval import Interval
-from danlu.plan.reading import Look
-from danlu.plan.shape import Shape
-from danlu.plan.tokens import Tokens, scoring_batches, training_batches, validation_batches
-from danlu.plan.trained import Trained, trained_by
-from danlu.plan.work import Batches, Memory, Work, forward, scoring_memory, training, training_memory
+from danlu.plan.interval import Interval, add, largest
+from danlu.plan.tokens import scoring_batches
+from danlu.plan.training import FRAMEWORK_BYTES, Amounts, Job, Training
+from danlu.plan.work import Batches, Work, forward
 
 # Seconds of a piece of work, as factors on the measured rates; fitted to 13 configurations of the real training step.
 GEMM_FACTOR = 0.96
@@ -36,132 +33,6 @@ TRAINING_SPREAD = (0.7, 1.7)
 OTHER_SPREAD = (0.5, 2.2)
 MEMORY_SPREAD = (0.85, 1.25)
 OTHER_MEMORY_SPREAD = (0.7, 1.5)
-
-#: Resident memory of a process that has imported torch, transformers and accelerate, and holds the texts.
-FRAMEWORK_BYTES = 0.45e9
-#: What training holds beside: the texts, and freed memory that the allocator keeps. Fitted to three runs.
-TRAINING_BYTES = 0.2e9
-#: What learning a tokenizer leaves behind in the process that trains from scratch; fitted to two runs.
-TOKENIZER_BYTES = 0.45e9
-#: What each further length of batch leaves behind on a CPU: kernels that oneDNN makes for its shapes and keeps (1,024
-#: of them at most), and holes in the heap. Fitted to three training runs.
-BYTES_PER_LENGTH = 11e6
-_MOST_LENGTHS = 96
-#: Stages of the road in order.
-STAGES = ("clean", "duplicates", "data", "tune", "train", "compress", "evaluate", "speed", "release")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """Everything a prediction is made of. `labels`: classes, or None when the model generates."""
-
-    config: PlanStage
-    look: Look
-    tokens: Tokens
-    shape: Shape
-    parameters: int
-    labels: int | None
-    precision: str
-    threads: int
-
-    @property
-    def generates(self) -> bool:
-        return self.labels is None
-
-    @property
-    def trained(self) -> Trained:
-        """What `train.method` trains of the model."""
-        return trained_by(self.config.train.method, self.shape, self.parameters, generates=self.generates)
-
-    @property
-    def mixed(self) -> bool:
-        return self.precision != "float32"
-
-    @property
-    def usable(self) -> int:
-        """Rows that are expected to remain: the different texts among all rows, or among the `data.max_rows` drawn."""
-        return max(1, self.look.distinct_among(self.drawn))
-
-    @property
-    def drawn(self) -> int:
-        """Rows that are used at all: the data stage draws `data.max_rows` of them before it drops any."""
-        limit = self.config.data.max_rows
-        return self.look.rows if limit is None else min(limit, self.look.rows)
-
-    def rows_of(self, share: float) -> int:
-        return max(1, round(self.usable * share))
-
-    @property
-    def train_rows(self) -> int:
-        split = self.config.data.split
-        return self.rows_of(1.0 - split.validation - split.test)
-
-    @property
-    def validation_rows(self) -> int:
-        rows = self.rows_of(self.config.data.split.validation)
-        limit = self.config.train.validation_rows
-        return rows if limit is None else min(rows, limit)
-
-    @property
-    def test_rows(self) -> int:
-        rows = self.rows_of(self.config.data.split.test)
-        limit = self.config.evaluate.max_rows
-        return rows if limit is None else min(rows, limit)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """The training pass of a job: how much it sees, and the work of it."""
-
-    samples: int
-    steps: int
-    batches: Batches
-    work: Work
-    scoring: Work
-    validations: int
-    memory: Memory
-
-
-def plan_training(job: Job) -> Training:
-    """Work and memory of the whole training, validations included."""
-    settings = job.config.train
-    samples, steps, batches = training_batches(job.config, job.tokens, job.train_rows)
-    per_epoch = steps / (samples / max(1.0, job.train_rows * job.tokens.examples_per_row))
-    every = max(1, round(per_epoch / settings.validations_per_epoch))
-    validations = max(1, round(steps / every))
-    validation = validation_batches(job.config, job.tokens, job.validation_rows)
-    framework = FRAMEWORK_BYTES + TRAINING_BYTES + BYTES_PER_LENGTH * min(batches.lengths, _MOST_LENGTHS)
-    if job.config.model.scratch is not None:
-        framework += TOKENIZER_BYTES
-    step = training_memory(
-        job.shape,
-        job.parameters,
-        batches,
-        trained=job.trained,
-        generates=job.generates,
-        precision=job.precision,
-        framework=framework,
-        checkpointing=settings.checkpointing,
-    )
-    scored = scoring_memory(
-        job.shape, job.parameters, validation, trained=job.trained, generates=job.generates, framework=framework
-    )
-    return Training(
-        samples=samples,
-        steps=steps,
-        batches=batches,
-        work=training(
-            job.shape,
-            job.trained,
-            batches,
-            generates=job.generates,
-            mixed=job.mixed,
-            checkpointing=settings.checkpointing,
-        ),
-        scoring=forward(job.shape, validation.times(validations), generates=job.generates),
-        validations=validations,
-        memory=max(step, scored, key=lambda memory: memory.total),
-    )
 
 
 def seconds_of_training(work: Work, rates: Rates) -> float:
@@ -232,47 +103,57 @@ _EVIDENCE_BYTES = 0.25e9
 def predict_stages(job: Job, plan: Training, rates: Rates) -> dict[str, StageCost]:
     """Seconds and peak memory of every stage on this machine, in the order of the road."""
     makers = {
-        "clean": lambda: _clean(job),
-        "duplicates": lambda: _duplicates(job),
-        "data": lambda: _data(job),
         "tune": lambda: _tune(job, plan, rates),
-        "train": lambda: _train(job, plan, rates) if _trains_anew(job) else _rough(0.0, 0.0),
+        "train": lambda: _train(job, plan, rates) if _trains_anew(job) else rough(0.0, 0.0),
         "compress": lambda: _compress(job, rates),
         "evaluate": lambda: _evaluate(job, plan, rates),
+        "folds": lambda: _folds(job, plan, rates),
         "speed": lambda: _speed(job, rates),
-        "release": lambda: _rough(_START["release"], _RELEASE_BYTES),
+        "release": release,
     }
-    stages = [stage for stage in STAGES if stage != "tune" or job.config.tune is not None]
-    return {stage: _stretched(makers[stage](), rates.share) for stage in stages}
+    costs = of_data(job)
+    left_out = {name for name in ("tune", "folds") if getattr(job.config, name) is None}
+    costs |= {stage: make() for stage, make in makers.items() if stage not in left_out}
+    return {stage: stretched(cost, rates.share) for stage, cost in costs.items()}
 
 
-def _stretched(cost: StageCost, share: float) -> StageCost:
+def of_data(amounts: Amounts) -> dict[str, StageCost]:
+    """What the stages before training take."""
+    return {"clean": _clean(amounts), "duplicates": _duplicates(amounts), "data": _data(amounts)}
+
+
+def release() -> StageCost:
+    """What the last stage takes."""
+    return rough(_START["release"], _RELEASE_BYTES)
+
+
+def stretched(cost: StageCost, share: float) -> StageCost:
     """The cost with its upper bound moved by what a busy machine would add: `share` of its time was free."""
     seconds = cost.seconds
     longer = Interval(value=seconds.value, low=seconds.low, high=seconds.high / max(share, 0.05))
     return StageCost(seconds=longer, memory=cost.memory)
 
 
-def _clean(job: Job) -> StageCost:
+def _clean(job: Amounts) -> StageCost:
     return _of_texts("clean", job.look.rows, job.look.rows * job.look.characters)
 
 
-def _duplicates(job: Job) -> StageCost:
+def _duplicates(job: Amounts) -> StageCost:
     return _of_texts("duplicates", job.drawn, job.drawn * job.look.characters)
 
 
-def _data(job: Job) -> StageCost:
+def _data(job: Amounts) -> StageCost:
     cost = _of_texts("data", job.drawn, job.drawn * job.look.characters)
-    if job.generates:
+    if job.config.task != "classify":
         return cost
     naive = 2 * _TFIDF_SECONDS_PER_CHARACTER * min(MOST_ROWS, job.drawn) * job.look.characters
-    return _rough(cost.seconds.value + naive, cost.memory.value)
+    return rough(cost.seconds.value + naive, cost.memory.value)
 
 
 def _of_texts(stage: str, rows: int, characters: float) -> StageCost:
     """A stage that looks at every row once."""
     seconds = _START[stage] + _SECONDS_PER_ROW[stage] * rows + _SECONDS_PER_CHARACTER[stage] * characters
-    return _rough(seconds, _DATA_BYTES[stage] + _DATA_BYTES_PER_CHARACTER[stage] * min(characters, 1e8))
+    return rough(seconds, _DATA_BYTES[stage] + _DATA_BYTES_PER_CHARACTER[stage] * min(characters, 1e8))
 
 
 def _train(job: Job, plan: Training, rates: Rates) -> StageCost:
@@ -282,7 +163,8 @@ def _train(job: Job, plan: Training, rates: Rates) -> StageCost:
     seconds = (
         _START["train"]
         + seconds_of_training(plan.work, rates)
-        + seconds_of_scoring(plan.scoring, rates, mixed=job.mixed)
+        + seconds_of_scoring(plan.scoring + plan.before, rates, mixed=job.mixed)
+        + seconds_of_scoring(plan.beside, rates, mixed=False)
         + written / _DISK_BYTES_PER_SECOND
         + job.usable * job.look.characters / _TOKENIZER_CHARACTERS_PER_SECOND
     )
@@ -312,16 +194,25 @@ def _tune(job: Job, plan: Training, rates: Rates) -> StageCost:
     return StageCost(seconds=seconds, memory=one.memory.times(tune.workers))
 
 
+def _folds(job: Job, plan: Training, rates: Rates) -> StageCost:
+    """So many times a training, its export and its evidence; that folds train on fewer rows is not counted."""
+    folds = job.config.folds
+    assert folds is not None
+    each = [_train(job, plan, rates), _compress(job, rates), _evaluate(job, plan, rates)]
+    seconds = add(cost.seconds for cost in each).times(folds.runs or job.config.data.split.folds or 1)
+    return StageCost(seconds=seconds, memory=largest(cost.memory for cost in each))
+
+
 def _compress(job: Job, rates: Rates) -> StageCost:
     weights = 4.0 * job.parameters
     forms = job.config.compress.forms
-    rows = min(job.config.compress.parity_rows, job.rows_of(job.config.data.split.validation))
+    rows = min(job.config.compress.parity_rows, job.corpus.validation)
     seconds = _START["compress"] + (1 + len(forms)) * (_scoring(job, rows, rates) + weights / _DISK_BYTES_PER_SECOND)
     exports = any(form != "torch" for form in forms)
     if exports:
         seconds += _EXPORT_SECONDS[job.generates] + _EXPORT_SECONDS_PER_LAYER * job.shape.layers
         seconds += weights / _EXPORT_BYTES_PER_SECOND
-    return _rough(seconds, FRAMEWORK_BYTES + (_EXPORT_BYTES + 6 * weights if exports else _ENGINE_BYTES + 3 * weights))
+    return rough(seconds, FRAMEWORK_BYTES + (_EXPORT_BYTES + 6 * weights if exports else _ENGINE_BYTES + 3 * weights))
 
 
 def _evaluate(job: Job, plan: Training, rates: Rates) -> StageCost:
@@ -332,26 +223,27 @@ def _evaluate(job: Job, plan: Training, rates: Rates) -> StageCost:
     if settings.baseline:
         learned = job.train_rows + min(job.train_rows, plan.samples)
         seconds += _BASELINE_SECONDS_PER_CHARACTER[job.generates] * learned * job.look.characters
-    return _rough(seconds, FRAMEWORK_BYTES + _EVIDENCE_BYTES + 12.0 * job.parameters)
+    return rough(seconds, FRAMEWORK_BYTES + _EVIDENCE_BYTES + 12.0 * job.parameters)
 
 
 def _speed(job: Job, rates: Rates) -> StageCost:
     passes = len(job.config.compress.forms) * _REQUESTS * _TOKENS_PER_REQUEST[job.generates]
-    one = forward(job.shape, Batches.of([1], [1 if job.generates else round(job.tokens.per_row)]), generates=True)
+    one = forward(job.shape, Batches.of([1], [1 if job.generates else round(job.tokens.per_text)]), generates=True)
     weights_read = 4.0 * job.parameters / rates.stream
     seconds = _START["speed"] + passes * (seconds_of_scoring(one, rates, mixed=False) + weights_read)
     if not job.generates:
         seconds += len(job.config.compress.forms) * _scoring(job, _REQUESTS, rates)
-    return _rough(seconds, FRAMEWORK_BYTES + _ENGINE_BYTES + 12.0 * job.parameters)
+    return rough(seconds, FRAMEWORK_BYTES + _ENGINE_BYTES + 12.0 * job.parameters)
 
 
 def _scoring(job: Job, rows: int, rates: Rates) -> float:
     """Seconds in which an engine scores `rows` texts in float32."""
-    batches = scoring_batches(job.tokens, rows, 32, job.config.train.seed)
+    batches = scoring_batches(job.tokens, rows * job.texts, 32)
     return seconds_of_scoring(forward(job.shape, batches, generates=job.generates), rates, mixed=False)
 
 
-def _rough(seconds: float, memory: float) -> StageCost:
+def rough(seconds: float, memory: float) -> StageCost:
+    """A cost whose formula is known to be rough."""
     return StageCost(
         seconds=Interval.around(seconds, *OTHER_SPREAD), memory=Interval.around(memory, *OTHER_MEMORY_SPREAD)
     )

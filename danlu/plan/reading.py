@@ -10,24 +10,62 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from danlu.core.errors import DataError
-from danlu.plan.config import DataConfig
+from danlu.core.tasks import CLASSIFY, TASKS
+from danlu.plan.config import DataConfig, SourceConfig, merged
 from danlu.sources.files import File
 from danlu.sources.formats import open_file
 from danlu.sources.places import Place, name_of, place_of
-from danlu.sources.records import TEXT_COLUMN, TEXT_FORMATS, Opened, missing_column
-from danlu.sources.shapes import Speakers, may_have_shape, text_of
+from danlu.sources.records import TEXT_COLUMN, TEXT_FORMATS, Opened, Row, missing_column
+from danlu.sources.shapes import (
+    DEFAULT_SPEAKERS,
+    Misshapen,
+    Sample,
+    Speakers,
+    first_exchange,
+    may_have_shape,
+    recognise,
+)
+from danlu.sources.targets import TARGETS, Reading, kept_or_nothing
+from danlu.sources.values import as_text
 
 #: About so many bytes of one source are looked at; the rest is counted by proportion.
 _MOST_BYTES = 48 << 20
-#: Most texts kept for the tokenizer.
+#: Most rows kept for the tokenizer.
 _MOST_TEXTS = 2_000
 #: Most names of columns that an error message chooses from.
 _MOST_NAMES = 1_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """One row as the corpus would have it: its text and, for instruction data, its turns and the answer liked less.
+
+    `source`: its number; `label`: its class by the recipe's spelling, empty where none is read; `target`: what it is to
+    be answered with, as the corpus holds it, and `names`: the labels in that; `pair`: the text that belongs to `text`,
+    where pairs are read.
+    """
+
+    text: str
+    source: int = 0
+    label: str = ""
+    target: Any = None
+    names: tuple[str, ...] = ()
+    turns: list[dict[str, Any]] | None = None
+    rejected: str | None = None
+    pair: str | None = None
+
+    @property
+    def whole(self) -> str:
+        """What the data room compares and measures: of a pair both texts."""
+        return self.text if self.pair is None else f"{self.text}\n{self.pair}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,18 +73,35 @@ class Look:
     """What a look at the sources gave.
 
     `rows`: records in all sources, `distinct`: different texts among them that the length limits of the recipe
-    keep, both scaled up where a file was not read to its end (then `whole` is False). `texts`: a random sample of
-    the distinct texts, in a fixed order. `characters`: mean length of a distinct text. `copies`: how many of the
-    distinct texts that were looked at come once, twice and so on.
+    keep, both scaled up where a file was not read to its end (then `whole` is False). `sample`: a random sample of
+    the distinct rows, in a fixed order. `characters`: mean length of a distinct text. `copies`: how many of the
+    distinct texts that were looked at come once, twice and so on. `cells`: how many of the distinct rows have this
+    source and class; `source_characters`: characters of a source's distinct rows; both scaled up. `names`: how many
+    different labels those rows have, several of a row among them. `known`: how many of the distinct texts that were
+    looked at an earlier corpus has on each of its sides, train, validation and test.
     """
 
     rows: int
     distinct: int
-    texts: list[str]
+    sample: list[Found]
     characters: float
     bytes: int
     whole: bool
     copies: Mapping[int, int]
+    cells: Mapping[tuple[int, str], float] = field(default_factory=dict)
+    source_characters: Mapping[int, float] = field(default_factory=dict)
+    names: int = 0
+    known: tuple[int, int, int] = (0, 0, 0)
+
+    @property
+    def labels(self) -> list[str]:
+        """The classes that were seen, sorted."""
+        return sorted({label for _, label in self.cells if label})
+
+    @property
+    def everything(self) -> bool:
+        """Whether the sample holds every usable row."""
+        return self.whole and len(self.sample) == self.distinct
 
     def distinct_among(self, rows: int) -> int:
         """How many different texts `rows` rows drawn at random are expected to hold."""
@@ -57,10 +112,23 @@ class Look:
         return round(expected * self.distinct / max(1, sum(self.copies.values())))
 
 
-def look(config: DataConfig, paths: list[Path], *, generates: bool = False) -> Look:
+#: Columns of a corpus that a look gives by default.
+_TEXT_ALONE = frozenset({"text"})
+
+
+def look(
+    config: DataConfig,
+    paths: list[Path],
+    *,
+    columns: Collection[str] = _TEXT_ALONE,
+    sides: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Look:
     """Look at every source of `config`; `paths` are its local files in the same order.
 
-    For a model that `generates`, instruction data is read as the data room reads it, all turns of a record together.
+    `columns` are those of the corpus that are wanted: with `turns` instruction data is read as the data room reads it,
+    all turns of a record together; with the column of a task's answers (`label`, `labels`, `value`) these are read,
+    with `pair` a row is two texts. `sides`:
+    contents [C], sorted, that an earlier corpus knows, and the side [C] of each.
 
     Raises `DataError` for an empty or unreadable file, an encoding that does not exist or does not fit, a text
     column that is not there, and sources without a single readable row.
@@ -68,13 +136,18 @@ def look(config: DataConfig, paths: list[Path], *, generates: bool = False) -> L
     rows = distinct = 0.0
     bytes_ = 0
     whole = True
-    sample = _Sample(config)
-    speakers = Speakers(names=config.speakers, learn=frozenset(config.learn)) if generates else None
-    for source, path in zip(config.sources, paths, strict=True):
+    sample = _Sample(config, sides)
+    cells: dict[tuple[int, str], float] = {}
+    characters: dict[int, float] = {}
+    names: set[str] = set()
+    for number, (source, path) in enumerate(zip(config.sources, paths, strict=True)):
         place = place_of(path, source.format)
         sizes = {file.name: file.packed_bytes() for file in place.files}
         bytes_ += sum(sizes.values())
-        count = new = seen = 0
+        reader = _Reader(config, source, number, columns)
+        count = seen = 0
+        new: Counter[str] = Counter()
+        letters = 0
         read = 0.0
         # In an order drawn at random, for the first files of a folder may differ from the last.
         for file in _in_random_order(place, config.seed):
@@ -82,13 +155,16 @@ def look(config: DataConfig, paths: list[Path], *, generates: bool = False) -> L
                 break
             opened = open_file(file, format=source.format, encoding=source.encoding, sheet=source.sheet)
             share = 1.0
-            for text in _texts(opened, config.text, file.name, speakers):
+            for row in reader.rows(opened, file.name):
                 if seen + opened.position.bytes > _MOST_BYTES:
-                    # This text is the first behind what is looked at.
+                    # This row is the first behind what is looked at.
                     share = min(1.0, opened.position.bytes / max(1, file.unpacked_bytes()))
                     break
                 count += 1
-                new += sample.add(text)
+                if sample.add(row):
+                    new[row.label] += 1
+                    names.update(row.names)
+                    letters += len(row.whole)
             seen += opened.position.bytes
             read += share * sizes[file.name]
         if count == 0:
@@ -99,16 +175,22 @@ def look(config: DataConfig, paths: list[Path], *, generates: bool = False) -> L
             )
         of_source = min(1.0, read / sum(sizes.values()))
         rows += count / of_source
-        distinct += new / of_source
+        distinct += new.total() / of_source
+        cells |= {(number, label): found / of_source for label, found in sorted(new.items())}
+        characters[number] = letters / of_source
         whole = whole and read >= sum(sizes.values())
     return Look(
         rows=round(rows),
         distinct=round(distinct),
-        texts=sample.texts,
+        sample=sample.rows,
         characters=sample.characters / max(1, sample.count),
         bytes=bytes_,
         whole=whole,
         copies=Counter(sample.known.values()),
+        cells=cells,
+        source_characters=characters,
+        names=len(names),
+        known=(sample.sides[0], sample.sides[1], sample.sides[2]),
     )
 
 
@@ -117,51 +199,151 @@ def _in_random_order(place: Place, seed: int) -> list[File]:
 
 
 class _Sample:
-    """The distinct texts that the length limits of the recipe keep: a sample of them, and how often each came."""
+    """The distinct rows that the length limits of the recipe keep: a sample of them, and how often each came."""
 
-    def __init__(self, config: DataConfig) -> None:
+    def __init__(self, config: DataConfig, sides: tuple[np.ndarray, np.ndarray] | None) -> None:
         self._config = config
+        self._sides = sides
         self._draw = random.Random(config.seed)
         self.known: Counter[bytes] = Counter()
-        self.texts: list[str] = []
+        self.rows: list[Found] = []
+        self.sides: Counter[int] = Counter()
         self.characters = 0
         self.count = 0
 
-    def add(self, text: str) -> bool:
-        """Whether this text is a new one of a fit length."""
+    def add(self, row: Found) -> bool:
+        """Whether this row's text is a new one of a fit length."""
+        text = row.whole
         if not self._config.min_characters <= len(text) <= self._config.max_characters:
             return False
-        mark = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=12).digest()
+        mark = hashlib.sha256(text.encode("utf-8", "replace")).digest()[:12]
         self.known[mark] += 1
         if self.known[mark] > 1:
             return False
+        self._look_up(mark)
         self.characters += len(text)
         self.count += 1
-        if len(self.texts) < _MOST_TEXTS:
-            self.texts.append(text)
+        if len(self.rows) < _MOST_TEXTS:
+            self.rows.append(row)
         elif (place := self._draw.randrange(self.count)) < _MOST_TEXTS:
-            self.texts[place] = text
+            self.rows[place] = row
         return True
 
+    def _look_up(self, mark: bytes) -> None:
+        """Note the side that an earlier corpus has this text on, by the first 64 bits of its SHA-256."""
+        if self._sides is None:
+            return
+        contents, parts = self._sides
+        content = np.uint64(int.from_bytes(mark[:8], "big"))
+        place = int(np.searchsorted(contents, content))
+        if place < len(contents) and contents[place] == content:
+            self.sides[int(parts[place])] += 1
 
-def _texts(opened: Opened, column: str, name: str, speakers: Speakers | None) -> Iterator[str]:
-    """The texts of a source that are not blank; raises `DataError` when no record has one."""
-    column = TEXT_COLUMN if opened.format in TEXT_FORMATS else column
-    shaped = speakers is not None and may_have_shape(opened.columns)
-    if opened.columns and column not in opened.columns and not shaped:
-        raise missing_column(name, column, opened)
-    found = False
-    names: dict[str, None] = {}
-    for row in opened.rows:
-        if row.values is None:
-            continue
-        text = text_of(row.values, column, speakers)
-        if text is None and column not in row.values:
-            if not found and len(names) < _MOST_NAMES:
-                names.update(dict.fromkeys(row.values))
-            continue
-        found = True
-        if text is not None and text.strip():
-            yield text.strip()
-    if names and not found:
-        raise missing_column(name, column, opened, tuple(names))
+
+class _Reader:
+    """Reads the rows of one source as the data room does; what cannot be used is passed over."""
+
+    def __init__(self, config: DataConfig, source: SourceConfig, number: int, columns: Collection[str]) -> None:
+        self._config = config
+        self._source = source
+        self._number = number
+        self._pair = config.pair if "pair" in columns else None
+        shaped = self._pair is not None or "turns" in columns
+        self._speakers = Speakers(names=config.speakers, learn=frozenset(config.learn)) if shaped else None
+        self._task = next((name for name, task in TASKS.items() if task.target in columns), None)
+        self._reading = Reading(separator=config.label_separator, keep_unlabelled=config.unlabelled == "keep")
+
+    def rows(self, opened: Opened, name: str) -> Iterator[Found]:
+        """The rows of a file whose text is not blank; raises `DataError` when no record has one."""
+        column = TEXT_COLUMN if opened.format in TEXT_FORMATS else self._config.text
+        shaped = self._speakers is not None and may_have_shape(opened.columns)
+        if opened.columns and column not in opened.columns and not shaped:
+            raise missing_column(name, column, opened)
+        found = False
+        names: dict[str, None] = {}
+        for values in self._records(opened.rows):
+            shape = recognise(values) if column not in values and self._speakers is not None else None
+            if column not in values and shape is None:
+                if not found and len(names) < _MOST_NAMES:
+                    names.update(dict.fromkeys(values))
+                continue
+            found = True
+            row = self._plain(values, column) if shape is None else self._shaped(shape.read, values)
+            if row is not None:
+                yield row
+        if names and not found:
+            raise missing_column(name, column, opened, tuple(names))
+
+    def _records(self, rows: Iterator[Row]) -> Iterator[Mapping[str, Any]]:
+        """The values of each record; where each row is one turn, of each conversation, whose rows stand together."""
+        speaker, conversation = self._config.speaker, self._config.conversation
+        name, turns = None, list[dict[str, Any]]()
+        for row in rows:
+            values = row.values
+            if values is None:
+                continue
+            if self._speakers is None or speaker is None or conversation is None or speaker not in values:
+                yield values
+                continue
+            here = as_text(values.get(conversation))
+            if here != name and turns:
+                yield {"dialogue": turns}
+                turns = []
+            name = here
+            turns.append({"speaker": values[speaker], "text": values.get(self._config.text)})
+        if turns:
+            yield {"dialogue": turns}
+
+    def _plain(self, values: Mapping[str, Any], column: str) -> Found | None:
+        text = as_text(values[column])
+        if text is None or not text.strip():
+            return None
+        kept = self._answer(values)
+        if kept is None:
+            return None
+        pair = as_text(values.get(self._pair)) if self._pair is not None else None
+        if self._pair is not None and not (pair or "").strip():
+            return None
+        about = TARGETS.get(self._task or "")
+        return Found(
+            text=text.strip(),
+            source=self._number,
+            label=kept if self._task == CLASSIFY.name else "",
+            target=about.values(kept) if about is not None and kept else None,
+            names=about.names(kept) if about is not None else (),
+            pair=pair if pair is None else pair.strip(),
+        )
+
+    def _answer(self, values: Mapping[str, Any]) -> str | None:
+        """What a row is to be answered with, as it is kept until the corpus is written; None where it is of no use."""
+        if self._task is None:
+            return ""
+        cell: Any = self._source.label
+        if cell is None:
+            column = self._config.label
+            if column is None or column not in values:
+                return ""  # the data stage says that the column is not there
+            cell = values[column]
+        kept = kept_or_nothing(self._task, cell, self._reading)
+        return TARGETS[self._task].renamed(kept, lambda name: merged(name, self._config.labels)) if kept else None
+
+    def _shaped(self, read: Callable[[Mapping[str, Any], Speakers], Sample], values: Mapping[str, Any]) -> Found | None:
+        try:
+            sample = read(values, self._speakers or DEFAULT_SPEAKERS)
+        except Misshapen:
+            return None
+        turns = [turn for turn in sample.turns if turn.text.strip()]
+        if self._pair is not None:
+            exchange = first_exchange(turns)
+            if exchange is None:
+                return None
+            text, pair = exchange
+            return Found(text=text.strip(), pair=pair.strip(), source=self._number)
+        if not any(turn.learn for turn in turns):
+            return None
+        return Found(
+            text="\n".join(turn.text.strip() for turn in turns),
+            source=self._number,
+            turns=[{"role": turn.role, "text": turn.text.strip(), "learn": turn.learn} for turn in turns],
+            rejected=sample.rejected if sample.rejected is None else sample.rejected.strip(),
+        )

@@ -52,6 +52,34 @@ class Shape:
         return self.layers * self.in_layer
 
 
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """What stands behind a model's layers, as it bears on cost.
+
+    `classes`: an output for each class; `value`: one, a number; `tokens`: one for every token of the vocabulary, at
+    every token of a text. `decoder`: made from nothing it is Llama's kin, else BERT's; `pooler` and `transform`: what
+    else BERT has there.
+    """
+
+    classes: bool = False
+    value: bool = False
+    tokens: bool = False
+    decoder: bool = False
+    pooler: bool = False
+    transform: bool = False
+
+
+#: By the kind of model that an objective trains (`objectives.table.Kind.head`).
+HEADS: dict[str, Head] = {
+    "classifier": Head(classes=True, pooler=True),
+    "tagger": Head(classes=True, pooler=True),
+    "regressor": Head(value=True, pooler=True),
+    "causal": Head(tokens=True, decoder=True),
+    "masked": Head(tokens=True, transform=True),
+    "encoder": Head(),
+}
+
+
 def from_config(config: Mapping[str, Any]) -> Shape:
     """Shape of the model that a Hugging Face `config.json` describes.
 
@@ -93,9 +121,11 @@ def from_config(config: Mapping[str, Any]) -> Shape:
     )
 
 
-def from_scratch(scratch: ScratchConfig, task: str) -> Shape:
-    """Shape of the model that training makes from nothing: BERT's for classify, Llama's for generate."""
-    decoder = task == "generate"
+def from_scratch(
+    scratch: ScratchConfig, head: Head, *, vocabulary: int | None = None, positions: int = POSITIONS
+) -> Shape:
+    """Shape of the model that training makes from nothing; a teacher's tokenizer has a `vocabulary` of its own."""
+    decoder = head.decoder
     return Shape(
         layers=scratch.layers,
         width=scratch.width,
@@ -104,22 +134,23 @@ def from_scratch(scratch: ScratchConfig, task: str) -> Shape:
         head_width=scratch.width // scratch.heads,
         inner=32 * -(-8 * scratch.width // 96) if decoder else 4 * scratch.width,
         matrices=3 if decoder else 2,
-        vocabulary=scratch.vocabulary,
-        positions=POSITIONS,
+        vocabulary=scratch.vocabulary if vocabulary is None else vocabulary,
+        positions=max(POSITIONS, positions),
         learned_positions=not decoder,
         types=0 if decoder else 2,
         biases=not decoder,
         attention_dropout=not decoder,
-        tied=decoder,
+        # Only outputs for tokens can be tied to the embedding.
+        tied=True,
     )
 
 
-def parameters(shape: Shape, labels: int | None) -> int:
-    """Parameters of the whole model; `labels` is None for a language model.
+def parameters(shape: Shape, head: Head, labels: int = 0) -> int:
+    """Parameters of the whole model; `labels` are the classes where the head has outputs for them.
 
-    BERT (Devlin et al., 2018): embeddings with a norm, layers with biases and two norms, a pooler, a classifier.
-    Llama (Touvron et al., 2023): embeddings, layers without biases and two scale-only norms, a last norm, and the
-    output layer where it is not tied.
+    BERT (Devlin et al., 2018): embeddings with a norm, layers with biases and two norms, and a pooler and a classifier,
+    or a transform with a norm and a bias a token. Llama (Touvron et al., 2023): embeddings, layers without biases and
+    two scale-only norms, a last norm, and the output layer where it is not tied.
     """
     width = shape.width
     count = shape.vocabulary * width + shape.types * width + shape.in_products
@@ -130,10 +161,13 @@ def parameters(shape: Shape, labels: int | None) -> int:
         count += shape.layers * (projections + shape.inner + width + 4 * width) + 2 * width
     else:
         count += shape.layers * 2 * width + width
-    if labels is None:
-        return count + (0 if shape.tied else shape.vocabulary * width)
-    pooler = width * width + width if shape.biases else 0
-    return count + pooler + labels * width + (labels if shape.biases else 0)
+    if head.tokens and not shape.tied:
+        count += shape.vocabulary * width
+    if head.transform:
+        count += width * width + 3 * width + shape.vocabulary
+    if head.pooler and shape.biases:
+        count += width * width + width
+    return count + (labels * width + (labels if shape.biases else 0) if head.classes or head.value else 0)
 
 
 def count_stored(folder: Path) -> int:
@@ -155,8 +189,8 @@ def count_stored(folder: Path) -> int:
     return count
 
 
-def of_base(folder: Path, labels: int | None) -> tuple[Shape, int]:
-    """`(shape, parameters)` of a base model as it will be trained: what is stored, plus a new classifier's weights."""
+def of_base(folder: Path, labels: int = 0) -> tuple[Shape, int]:
+    """`(shape, parameters)` of a stored model as it will be used: what is there, plus a new classifier's weights."""
     shape = from_config(read_config(folder))
-    head = 0 if labels is None else labels * shape.width + labels
+    head = labels * shape.width + labels if labels else 0
     return shape, count_stored(folder) + head

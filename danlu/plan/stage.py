@@ -6,43 +6,58 @@ about three seconds. Formulas and their errors: docs/plan.md.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from danlu.core.artifact import write_json
 from danlu.core.context import Context
-from danlu.core.tasks import TASKS
+from danlu.core.errors import UserError
 from danlu.learning.models import check_base
+from danlu.learning.objectives.config import aim_of, check_pieces
+from danlu.learning.objectives.table import KINDS
 from danlu.learning.step import choose_precision
-from danlu.plan import calibrate
+from danlu.plan import calibrate, classic
+from danlu.plan.beyond import beyond
 from danlu.plan.catalogue import read_catalogue
 from danlu.plan.config import PlanStage
+from danlu.plan.corpus import expected, read_sides
 from danlu.plan.cost import Total, elsewhere, total_here, watts_here
-from danlu.plan.predict import Job, StageCost, Training, plan_training, predict_stages
-from danlu.plan.reading import look
-from danlu.plan.shape import from_scratch, of_base, parameters
+from danlu.plan.notes import notes
+from danlu.plan.predict import StageCost, predict_stages
+from danlu.plan.reading import Look, look
+from danlu.plan.shape import HEADS, Head, from_scratch, of_base, parameters
 from danlu.plan.tokens import count
+from danlu.plan.training import Asked, Job, Training, plan_training
 
-#: Classes that a plan assumes: their number hardly changes the cost of anything, and the data stage counts them.
+#: Classes that a plan assumes where the look found none, or nearly as many labels as rows.
 _ASSUMED_LABELS = 4
+
+#: Where the model folders that an objective names are among the stage's resources.
+_OBJECTIVE = "train.objective."
 
 _METHOD = (
     "First formula: tokens from a sample; 6 operations per weight and token and the attention term over the measured "
-    "rate of matrix products, other operations and updates over measured rates; memory from 16 bytes a parameter and "
-    "the activations of the largest batch. Intervals come from the errors seen when it was fitted (docs/plan.md)."
+    "rate of matrix products, other operations and updates over measured rates; memory from 8 bytes a parameter, the "
+    "optimizer's, and the activations of the largest piece of a batch. Intervals come from the errors seen when it was "
+    "fitted (docs/plan.md)."
 )
 
 
 def run(ctx: Context, config: PlanStage) -> None:
     """Write `plan.json` and `resolved.json`.
 
-    Raises `DataError` and `ModelError` for a source or a base model that cannot be used.
+    Raises `DataError` and `ModelError` for a source or a base model that cannot be used, `UserError` for settings that
+    training would refuse.
     """
+    if config.model.classic is not None:
+        classic.run(ctx, config)
+        return
     job = _job(ctx, config)
     plan = plan_training(job)
     ctx.say("Measuring this machine for three seconds")
     rates = calibrate.measure(
         precision=job.precision,
-        tokens=round(plan.batches.tokens / max(1, plan.batches.count)),
+        tokens=round(plan.pieces.tokens / max(1, plan.pieces.count)),
         width=job.shape.width,
         inner=job.shape.inner,
         threads=ctx.threads,
@@ -50,8 +65,11 @@ def run(ctx: Context, config: PlanStage) -> None:
     )
     costs = predict_stages(job, plan, rates)
     total = total_here(costs, threads=ctx.threads, memory_bytes=ctx.machine.memory_bytes, budget=config.budget)
-    write_json(ctx.out / "resolved.json", resolve(ctx, job))
-    write_json(ctx.out / "plan.json", _content(ctx, job, plan, rates, costs, total))
+    content = _content(ctx, job, plan, rates, costs, total)
+    write_json(ctx.out / "resolved.json", resolve(ctx, job, plan))
+    write_json(ctx.out / "plan.json", content)
+    for sentence in content["beyond"]:
+        ctx.warn(sentence)
     minutes = total.seconds.times(1 / 60)
     ctx.say(
         f"{plan.samples:,} training samples in {plan.steps:,} steps; about {minutes.value:.1f} minutes here "
@@ -59,55 +77,85 @@ def run(ctx: Context, config: PlanStage) -> None:
     )
 
 
-def resolve(ctx: Context, job: Job) -> dict[str, Any]:
+def resolve(ctx: Context, job: Job, plan: Training) -> dict[str, Any]:
     """A value for every `auto` of the recipe."""
     threads = job.config.budget.threads
     return {
         "budget.threads": ctx.machine.cores if threads == "auto" else threads,
         "model.max_length": job.tokens.max_length,
+        "train.batching.packing": plan.packed,
         "train.precision": job.precision,
     }
 
 
 def _job(ctx: Context, config: PlanStage) -> Job:
+    aim, train = aim_of(config.task, config.train.objective), config.train
+    try:
+        check_pieces(aim, micro_batch=train.micro_batch, grow=train.batching.grow)
+    except ValueError as error:
+        raise UserError(f"{error}.") from None
+    kind = KINDS[aim.kind]
+    head = HEADS[kind.head]
     base = ctx.resources.get("model.base")
-    if base is not None:
-        check_base(base)
+    folders = {name.removeprefix(_OBJECTIVE): path for name, path in ctx.resources.items() if _OBJECTIVE in name}
+    for folder in [*([] if base is None else [base]), *folders.values()]:
+        check_base(folder)
     paths = [
         ctx.resources[f"data.sources[{position}].{source.place}"] for position, source in enumerate(config.data.sources)
     ]
-    seen = look(config.data, paths, generates=config.task == "generate")
-    tokens = count(config, seen.texts, base)
-    labels = _ASSUMED_LABELS if TASKS[config.task].target is not None else None
+    sides = ctx.resources.get("data.extends")
+    seen = look(config.data, paths, columns=kind.columns, sides=None if sides is None else read_sides(sides))
+    corpus = expected(config.data, seen, classify=config.task == "classify")
+    tokens = count(config, seen, corpus, base=base, folders=folders)
+    labels = _outputs(head, seen)
     if base is not None:
         shape, weights = of_base(base, labels)
     else:
         assert config.model.scratch is not None
-        shape = from_scratch(config.model.scratch, config.task)
-        weights = parameters(shape, labels)
+        shape = from_scratch(config.model.scratch, head, vocabulary=tokens.vocabulary, positions=tokens.max_length)
+        weights = parameters(shape, head, labels)
     return Job(
         config=config,
         look=seen,
+        corpus=corpus,
         tokens=tokens,
         shape=shape,
         parameters=weights,
         labels=labels,
+        models={name: _asked(folder) for name, folder in folders.items()},
         precision=choose_precision(config.train.precision, ctx.machine),
         threads=ctx.threads,
     )
+
+
+def _outputs(head: Head, seen: Look) -> int:
+    """Outputs of the model beside tokens: one for each label seen, unless there are none or so many that they are none.
+
+    A model that answers with a number has one.
+    """
+    if not head.classes:
+        return int(head.value)
+    return seen.names if 1 <= seen.names <= seen.distinct / 2 else _ASSUMED_LABELS
+
+
+def _asked(folder: Path) -> Asked:
+    shape, count = of_base(folder)
+    return Asked(shape=shape, parameters=count)
 
 
 def _content(
     ctx: Context, job: Job, plan: Training, rates: calibrate.Rates, costs: dict[str, StageCost], total: Total
 ) -> dict[str, Any]:
     memory = plan.memory
-    watts = watts_here(ctx.threads, ctx.machine.memory_bytes)
+    watts = watts_here(ctx.threads, ctx.machine.memory_bytes, job.config.budget.watts_per_core)
+    rented = [elsewhere(job, plan, costs, gpu, watts=watts) for gpu in read_catalogue()]
     return {
+        "beyond": beyond(ctx.machine, total, rented),
         "rows": job.look.rows,
         "distinct_rows": job.look.distinct,
         "train_rows": job.train_rows,
-        "tokens_per_row": round(job.tokens.per_row, 2),
-        "tokens": round(plan.samples / job.tokens.examples_per_row * job.tokens.per_row),
+        "tokens_per_row": round(job.tokens.per_example * job.tokens.examples / job.train_rows, 2),
+        "tokens": plan.tokens,
         "steps": plan.steps,
         "samples": plan.samples,
         "validations": plan.validations,
@@ -115,7 +163,7 @@ def _content(
         "trainable_parameters": job.trained.trainable,
         "max_length": job.tokens.max_length,
         "precision": job.precision,
-        "notes": _notes(ctx, job, rates),
+        "notes": notes(ctx.machine, job, plan, rates),
         "machine": ctx.machine.as_dict()
         | {
             "threads": ctx.threads,
@@ -131,52 +179,13 @@ def _content(
             "optimizer": round(memory.optimizer),
             "activations": round(memory.activations),
             "framework": round(memory.framework),
+            "teacher": round(memory.teacher),
         },
         "stages": {
             stage: {"seconds": cost.seconds.as_json(), "memory_bytes": cost.memory.as_json()}
             for stage, cost in costs.items()
         },
         "total": total.as_json(),
-        "elsewhere": [elsewhere(job, plan, costs, gpu, watts=watts) for gpu in read_catalogue()],
+        "elsewhere": rented,
         "method": _METHOD,
     }
-
-
-def _notes(ctx: Context, job: Job, rates: calibrate.Rates) -> list[str]:
-    """What a reader has to know to read the numbers right."""
-    config, seen = job.config, job.look
-    notes = []
-    if not seen.whole:
-        notes.append("Large files were read in part; rows are counted by proportion.")
-    dropped = 1 - seen.distinct / max(1, seen.rows)
-    if dropped >= 0.01:
-        notes.append(
-            f"{dropped:.0%} of the rows repeat another text or are too short or too long; they are not trained on."
-        )
-    if config.model.scratch is not None:
-        notes.append(
-            "The tokenizer does not exist yet: tokens are counted with one learned from a sample of the texts, on "
-            "others of them. The real one has seen all texts and makes fewer tokens."
-        )
-    if job.tokens.share_cut > 0:
-        what = "go on in a further example" if job.generates else "are cut"
-        notes.append(f"{job.tokens.share_cut:.1%} of the texts are longer than {job.tokens.max_length} tokens: {what}.")
-    if config.train.early_stopping:
-        notes.append("Early stopping may end the training sooner; the plan counts every step.")
-    if config.model.base is not None and config.model.licence is None:
-        notes.append("model.licence is empty: look up the base model's licence before you ship what comes of it.")
-    unknown = [source.place for source in config.data.sources if source.licence == "unknown"]
-    if unknown:
-        notes.append(f"The licence of {len(unknown)} of {len(config.data.sources)} data sources is unknown.")
-    if rates.share < calibrate.FREE:
-        notes.append(
-            f"The machine was busy while it was measured: this process got {rates.share:.0%} of its cores. Predictions "
-            f"are for a free machine; if it stays busy, a run takes about {1 / max(rates.share, 0.05):.1f} times as "
-            "long. The upper bounds allow for that."
-        )
-    if ctx.machine.gpus:
-        notes.append("This machine has a GPU; the plan for this machine was measured on its CPU and is too long.")
-    notes.append(
-        "Electricity counts the cores in use and the memory, not cooling; the price of the machine is left out."
-    )
-    return notes

@@ -1,145 +1,341 @@
-"""From a sample of texts to tokens, the longest input, and the batches that training will see."""
+"""From a sample of rows to the examples, tokens and batches that training will see.
+
+Examples are made by the objective itself, conversations written by the chat template, batches put together by
+training's own order: the plan counts what they give. Shapes: M examples made of the sample.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from danlu.core.errors import DataError
+from danlu.core.errors import DataError, ModelError
+from danlu.core.tasks import TASKS
 from danlu.learning.batching import BatchSize, Order, by_length, choose_packing
+from danlu.learning.chat import Chat, plain_chat, read_chat
 from danlu.learning.models import positions_of, read_config
-from danlu.learning.objectives.config import aim_of
-from danlu.learning.objectives.table import KINDS
+from danlu.learning.objectives.base import Facts, Objective, Rows
+from danlu.learning.objectives.config import Cost, aim_of
+from danlu.learning.objectives.table import KINDS, Kind, make_objective
 from danlu.learning.scratch import POSITIONS, VOCABULARIES, train_tokenizer
-from danlu.learning.text import auto_length, encode_whole, end_id, load_tokenizer
+from danlu.learning.text import auto_length, load_tokenizer
 from danlu.plan.config import PlanStage
+from danlu.plan.corpus import Corpus
+from danlu.plan.reading import Found, Look
 from danlu.plan.work import Batches
+
+#: Enough examples to know how batches come out; more are counted by proportion.
+_MOST_DRAWN = 200_000
+#: Steps are made one by one for so many samples at most; beyond that one pass stands for all.
+_MOST_ORDERED = 400_000
+#: More tokens than any model takes: nothing is cut.
+_UNCUT = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens:
-    """The sample in tokens. `lengths` [M]: of each example as training makes it, cut to `max_length`; a long
-    document yields several examples when the model generates, `examples_per_row` on average. `vocabulary`: tokens
-    of the tokenizer. `share_cut`: texts longer than `max_length`.
+    """The sample as training would make it. `lengths` [M]: tokens of each example's longest row, cut to `max_length`;
+    `sizes` [M]: of all its rows, of which it has `group`. `weights` [M]: how many training examples each stands for;
+    `held_out` [M]: how many of one held-out row. `vocabulary`: tokens of the tokenizer. `share_cut`: rows longer than
+    `max_length`. `conversations`: whether any row is one. `told`: what the objective warned of, for the sample.
     """
 
     lengths: np.ndarray
+    sizes: np.ndarray
+    weights: np.ndarray
+    held_out: np.ndarray
     max_length: int
     vocabulary: int
-    examples_per_row: float
-    per_row: float
     share_cut: float
+    group: int = 1
+    conversations: bool = False
+    told: list[str] = field(default_factory=list)
+
+    @property
+    def examples(self) -> int:
+        """Examples that all training rows make."""
+        return max(1, round(float(self.weights.sum())))
+
+    @property
+    def per_example(self) -> float:
+        """Mean tokens of a training example, those of all its rows."""
+        return float(np.average(self.sizes, weights=self.weights))
+
+    @property
+    def per_text(self) -> float:
+        """Mean tokens of the longest row of a held-out example."""
+        return float(np.average(self.lengths, weights=self.held_out))
+
+    def held_out_examples(self, rows: int) -> int:
+        """Examples that so many held-out rows make."""
+        return max(1, round(rows * float(self.held_out.sum())))
 
 
-def count(config: PlanStage, texts: list[str], base: Path | None) -> Tokens:
-    """Tokenise the sample with the base's tokenizer, or with one learned from the sample where training learns one.
+def count(
+    config: PlanStage, seen: Look, corpus: Corpus, *, base: Path | None, folders: Mapping[str, Path] | None = None
+) -> Tokens:
+    """Make examples of the sample as training makes them, with the base's tokenizer and chat template.
 
-    A tokenizer learned from few texts knows their words better and other words worse than one learned from all:
-    lengths of the learned kind are taken from texts it has not seen, and are an upper estimate.
+    `folders` are the model folders that the objective's section names, by field. Where training learns a tokenizer,
+    one is learned here: from as many rows as it will have, where the sample is all there is, and used on these very
+    rows, as training does. From a part of the rows it knows their words better and others worse than the one learned
+    from all, so lengths are taken from rows that it has not seen, and are an upper estimate.
+
+    Raises `DataError` where nothing is left to learn from, `ModelError` for a length that the base cannot take.
     """
-    if base is None:
-        tokenizer, measured = _learned(config, texts)
-        positions = POSITIONS
-    else:
-        tokenizer, measured = load_tokenizer(base), texts
-        positions = positions_of(read_config(base))
-    whole = np.array([len(row) for row in encode_whole(tokenizer, measured)], dtype=np.int64)
-    if len(whole) == 0:
-        raise DataError(f"Only {len(texts)} usable rows were found; a run needs at least 20. Check data.sources.")
-    wanted = config.model.max_length
-    max_length = auto_length(whole, positions) if wanted == "auto" else wanted
-    lengths = _pieces(whole + (end_id(tokenizer) is not None), max_length) if config.task == "generate" else whole
-    lengths = np.minimum(lengths, max_length)
+    aim = aim_of(config.task, config.train.objective)
+    kind = KINDS[aim.kind]
+    source = base or (folders or {}).get(kind.tokenizer or "")
+    tokenizer, measured = _learned(config, kind, seen) if source is None else (load_tokenizer(source), seen.sample)
+    if not measured:
+        raise DataError(f"Only {len(seen.sample)} usable rows were found; a run needs at least 20. Check data.sources.")
+    rows = columns_of(measured, kind)
+    told: list[str] = []
+    objective = make_objective(
+        aim,
+        Facts(
+            tokenizer=tokenizer,
+            labels=_names(measured) or [""],
+            targets=rows.get(TASKS[config.task].target or "", ()),
+            chat=_chat(source, tokenizer, rows),
+            folders=folders or {},
+            warn=told.append,
+        ),
+    )
+    stands_for = _weights(measured, corpus, corpus.used) * corpus.train
+    held_out = _weights(measured, corpus, corpus.held_out)
+    whole, origin = _whole(objective, rows)
+    told.clear()
+    max_length = _max_length(config, base, whole, stands_for[origin])
+    examples = objective.examples(rows, max_length)
     return Tokens(
-        lengths=lengths,
+        lengths=examples.lengths.astype(np.int64),
+        sizes=np.diff(examples.starts).reshape(-1, examples.group).sum(axis=1),
+        weights=stands_for[examples.rows],
+        held_out=held_out[examples.rows],
         max_length=max_length,
-        vocabulary=tokenizer.get_vocab_size() if base is not None else _vocabulary(config),
-        examples_per_row=len(lengths) / len(whole),
-        per_row=float(lengths.sum() / len(whole)),
-        share_cut=float(np.mean(whole > max_length)),
+        vocabulary=tokenizer.get_vocab_size() if source is not None else _vocabulary(config),
+        share_cut=float(np.average(whole > max_length, weights=stands_for[origin])),
+        group=examples.group,
+        conversations=_has_turns(rows),
+        told=told,
     )
 
 
-def _head(config: PlanStage) -> str:
-    return KINDS[aim_of(config.task, config.train.objective).kind].head
+def _names(rows: Sequence[Found]) -> list[str]:
+    """The labels of the sample, sorted."""
+    return sorted({name for row in rows for name in row.names})
+
+
+def columns_of(rows: Sequence[Found], kind: Kind) -> Rows:
+    """The sample as the columns of a corpus part that an objective of this kind reads."""
+    columns: dict[str, list[Any]] = {
+        "text": [row.text for row in rows],
+        "pair": [row.pair for row in rows],
+        "label": [row.label for row in rows],
+        # Where the column is not there the data stage says so.
+        "labels": [row.target or [] for row in rows],
+        "value": [row.target or 0.0 for row in rows],
+        "turns": [row.turns for row in rows],
+        "rejected": [row.rejected for row in rows],
+    }
+    return {name: values for name, values in columns.items() if name in kind.columns}
+
+
+def _has_turns(rows: Rows) -> bool:
+    """Whether any row is a conversation."""
+    return any(turns is not None for turns in rows.get("turns") or ())
+
+
+def _chat(source: Path | None, tokenizer: Tokenizer, rows: Rows) -> Chat | None:
+    """How conversations among the rows are written: by the model's template, else by a plain one, as in training."""
+    if not _has_turns(rows):
+        return None
+    return (None if source is None else read_chat(source)) or plain_chat(tokenizer)
 
 
 def _vocabulary(config: PlanStage) -> int:
     return config.model.scratch.vocabulary if config.model.scratch is not None else 0
 
 
-def _learned(config: PlanStage, texts: list[str]) -> tuple[Tokenizer, list[str]]:
-    """A tokenizer learned from most of the sample, and the rest of it."""
-    apart = max(1, len(texts) // 4)
-    tokenizer = train_tokenizer(texts[apart:] or texts, VOCABULARIES[_head(config)], _vocabulary(config))
-    return tokenizer, texts[:apart]
+def _learned(config: PlanStage, kind: Kind, seen: Look) -> tuple[Tokenizer, list[Found]]:
+    """A tokenizer learned from a part of the sample, and the rows to measure it on."""
+    rows = random.Random(config.data.seed).sample(seen.sample, len(seen.sample))
+    split = config.data.split
+    if seen.everything:
+        known = rows[: max(1, round(len(rows) * (1.0 - split.validation - split.test)))]
+        measured = known
+    else:
+        apart = max(1, len(rows) // 4)
+        known, measured = rows[apart:] or rows, rows[:apart]
+    columns = columns_of(known, kind)
+    texts = list(itertools.chain.from_iterable(columns[name] for name in kind.texts))
+    return train_tokenizer(texts, VOCABULARIES[kind.head], _vocabulary(config)), measured
 
 
-def _pieces(whole: np.ndarray, max_length: int) -> np.ndarray:
-    """Lengths of the examples that documents of these lengths are cut into; each goes on from the last token."""
-    step = max_length - 1
-    pieces = [
-        min(max_length, length - start) for length in whole.tolist() for start in range(0, max(1, length - 1), step)
-    ]
-    return np.array(pieces, dtype=np.int64)
+def _weights(rows: Sequence[Found], corpus: Corpus, cells: np.ndarray) -> np.ndarray:
+    """How much each row of the sample counts, so that each source and class has what `cells` [S, K] says; sums to 1."""
+    names = {label: number for number, label in enumerate(corpus.labels)}
+    places = [(row.source, names.get(row.label, 0)) for row in rows]
+    counts = Counter(places)
+    found = np.array([cells[place] / counts[place] for place in places])
+    if not found.sum():
+        raise DataError("Nothing of the sample that the plan looked at would be trained on. Check data.mix.weights.")
+    weights: np.ndarray = found / found.sum()
+    return weights
 
 
-def training_batches(config: PlanStage, tokens: Tokens, rows: int) -> tuple[int, int, Batches]:
-    """`(samples, steps, batches)` of the whole training on `rows` training rows.
+def _whole(objective: Objective, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens of each row that training uses, uncut, and its number; there may be fewer or more than rows."""
+    whole = np.array(objective.lengths(rows), dtype=np.int64)
+    if len(whole) == len(rows["text"]):
+        return whole, np.arange(len(whole))
+    return whole, objective.examples(rows, _UNCUT).rows
 
-    The batches are those that training's own `Order` makes of as many examples, their lengths drawn from the sample.
+
+def _max_length(config: PlanStage, base: Path | None, whole: np.ndarray, weights: np.ndarray) -> int:
+    """`model.max_length` as a number that the model can take."""
+    wanted = config.model.max_length
+    positions = POSITIONS if base is None else positions_of(read_config(base))
+    if wanted == "auto":
+        return auto_length(whole[_spread(whole, weights, max(1, round(float(weights.sum()))))], positions)
+    if base is not None and wanted > positions:
+        raise ModelError(
+            f"model.max_length is {wanted}, but the base model takes at most {positions} tokens. Give at most that, "
+            "or auto."
+        )
+    return wanted
+
+
+def _spread(lengths: np.ndarray, weights: np.ndarray, wanted: int) -> np.ndarray:
+    """Indices of `wanted` examples (of the most that are drawn) at even distances by weight, from short to long.
+
+    With as many as there are, of equal weights, each comes once: nothing is left to chance.
     """
+    order = np.argsort(lengths, kind="stable")
+    until = np.cumsum(weights[order])
+    most = min(wanted, _MOST_DRAWN)
+    places = np.searchsorted(until, (np.arange(most) + 0.5) / most * until[-1])
+    found: np.ndarray = order[np.minimum(places, len(order) - 1)]
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """The whole training: what it sees, in how many steps, and when it validates. `pieces`: the batches that are
+    computed one at a time; a step has one or several. `held`: those that memory must have room for, which are larger
+    where batches may grow. `tokens`: without padding.
+    """
+
+    samples: int
+    steps: int
+    validations: int
+    tokens: int
+    packed: bool
+    pieces: Batches
+    held: Batches
+
+
+def training_course(config: PlanStage, tokens: Tokens) -> Course:
+    """The course of training, its batches made by training's own `Order` of lengths drawn evenly from the sample."""
     settings = config.train
-    examples = max(1, round(rows * tokens.examples_per_row))
-    lengths = _drawn(tokens, examples, settings.seed)
+    examples = tokens.examples
     samples = max(1, round(settings.epochs * examples))
     if settings.max_samples is not None:
         samples = min(samples, settings.max_samples)
-    packed = choose_packing(
-        settings.batching.packing, packable=KINDS[aim_of(config.task, settings.objective).kind].packable
+    kind = KINDS[aim_of(config.task, settings.objective).kind]
+    packed = choose_packing(settings.batching.packing, packable=kind.packable)
+    lengths = tokens.lengths[_spread(tokens.lengths, tokens.weights, examples)]
+    size = _size(config, tokens, padded=not packed)
+    alone = examples > len(lengths) or samples > _MOST_ORDERED
+    order = Order(lengths, size=size, samples=min(samples, len(lengths)) if alone else samples, seed=settings.seed)
+    steps, per_epoch = order.steps, order.steps_per_epoch
+    if alone:
+        steps = max(1, round(order.steps * samples / order.samples))
+        per_epoch = max(1, round(order.steps_per_epoch * examples / len(lengths)))
+        if size.tokens is None:
+            passes, rest = divmod(samples, examples)
+            steps = passes * math.ceil(examples / size.samples) + math.ceil(rest / size.samples)
+    most = config.train.micro_batch
+    held = _pieces(lengths, order, tokens.group, most, packed=packed)
+    halves = config.train.batching.grow and most is None
+    pieces = _pieces(lengths, order, tokens.group, None, packed=packed, halves=True) if halves else held
+    return Course(
+        samples=samples,
+        steps=steps,
+        validations=_validations(steps, per_epoch, settings.validations_per_epoch),
+        tokens=round(samples * tokens.per_example),
+        packed=packed,
+        pieces=pieces if steps == order.steps else pieces.times(samples / order.samples),
+        held=held,
     )
-    size = BatchSize(samples=settings.batch_size, tokens=settings.batching.tokens, padded=not packed)
-    order = Order(lengths, size=size, samples=min(samples, len(lengths)), seed=settings.seed)
-    chosen = [lengths[order.batch(step)] for step in range(order.steps)]
-    if packed:
-        once = Batches.of([1] * len(chosen), [int(batch.sum()) for batch in chosen])
-    else:
-        once = Batches.of([len(batch) for batch in chosen], [int(batch.max()) for batch in chosen])
-    steps = round(order.steps * samples / order.samples)
-    if settings.batching.tokens is None:
-        passes, rest = divmod(samples, examples)
-        steps = passes * math.ceil(examples / settings.batch_size) + math.ceil(rest / settings.batch_size)
-    return samples, steps, once.times(steps / order.steps)
 
 
-def scoring_batches(tokens: Tokens, rows: int, batch_size: int, seed: int) -> Batches:
-    """Batches of one pass over `rows` rows, sorted by length."""
-    return _sorted_batches(tokens, rows, BatchSize(samples=batch_size), seed)
+def _size(config: PlanStage, tokens: Tokens, *, padded: bool = True) -> BatchSize:
+    """The size of a step; an example of several rows has that many times its tokens."""
+    asked = config.train.batching.tokens
+    return BatchSize(
+        samples=config.train.batch_size, tokens=None if asked is None else asked // tokens.group, padded=padded
+    )
+
+
+def _pieces(
+    lengths: np.ndarray, order: Order, group: int, most: int | None, *, packed: bool, halves: bool = False
+) -> Batches:
+    """What is computed one at a time, of every step of `order`: whole batches, or pieces of `most` examples.
+
+    `halves`: a batch that may grow is taken in two from the start, since the gradient's noise is measured on one.
+    """
+    sizes, longest = [], []
+    for step in range(order.steps):
+        batch = lengths[order.batch(step)]
+        length = most or (math.ceil(len(batch) / 2) if halves else len(batch))
+        for at in range(0, len(batch), length):
+            piece = batch[at : at + length]
+            sizes.append(1 if packed else group * len(piece))
+            longest.append(int(piece.sum()) if packed else int(piece.max()))
+    return Batches.of(sizes, longest)
+
+
+def _validations(steps: int, per_epoch: int, wanted: int) -> int:
+    """How often training validates: at equal distances, after the last step, and not shortly before that."""
+    every = max(1, round(per_epoch / wanted))
+    return 1 + sum(2 * (steps - step) >= every for step in range(every, steps, every))
+
+
+def scoring_batches(tokens: Tokens, rows: int, batch_size: int) -> Batches:
+    """Batches of one pass of an engine over `rows` held-out rows, sorted by length; of an example one row is read."""
+    examples = tokens.held_out_examples(rows)
+    return _by_length(tokens, tokens.held_out, examples, BatchSize(samples=batch_size), group=1)
 
 
 def validation_batches(config: PlanStage, tokens: Tokens, rows: int) -> Batches:
-    """Batches of one validation on `rows` rows: twice as large as those of training."""
-    settings = config.train
-    size = BatchSize(samples=settings.batch_size, tokens=settings.batching.tokens)
-    return _sorted_batches(tokens, rows, size.times(2), settings.seed)
+    """Batches of one validation on `rows` rows: twice as large as those of training, never packed."""
+    size = _size(config, tokens).times(2)
+    return _by_length(tokens, tokens.held_out, tokens.held_out_examples(rows), size, group=tokens.group)
 
 
-def _sorted_batches(tokens: Tokens, rows: int, size: BatchSize, seed: int) -> Batches:
-    examples = max(1, round(rows * tokens.examples_per_row))
-    lengths = _drawn(tokens, examples, seed)
+def first_batches(tokens: Tokens, cost: Cost, rows: int) -> tuple[Batches, Batches]:
+    """Batches of what reads every training example, and those of `rows` held-out rows, before the first step."""
+    size = BatchSize(samples=cost.at_once)
+    held_out = tokens.held_out_examples(rows)
+    return (
+        _by_length(tokens, tokens.weights, tokens.examples, size, group=tokens.group),
+        _by_length(tokens, tokens.held_out, held_out, size, group=tokens.group),
+    )
+
+
+def _by_length(tokens: Tokens, weights: np.ndarray, examples: int, size: BatchSize, *, group: int) -> Batches:
+    lengths = tokens.lengths[_spread(tokens.lengths, weights, examples)]
     chosen = [lengths[batch] for batch in by_length(lengths, size)]
-    drawn = Batches.of([len(batch) for batch in chosen], [int(batch.max()) for batch in chosen])
+    drawn = Batches.of([group * len(batch) for batch in chosen], [int(batch.max()) for batch in chosen])
     return drawn.times(examples / len(lengths))
-
-
-#: Enough examples to know how batches come out; more rows are counted by proportion.
-_MOST_DRAWN = 200_000
-
-
-def _drawn(tokens: Tokens, examples: int, seed: int) -> np.ndarray:
-    generator = np.random.default_rng([seed, examples])
-    return generator.choice(tokens.lengths, size=min(examples, _MOST_DRAWN), replace=True)

@@ -19,13 +19,15 @@ KEPT_PER_OUTPUT = {"lora": 1.0, "dora": 15.0}
 class Trained:
     """What of a model is trained.
 
-    `trainable`: parameters with a gradient and two moments; `added`: those of them that are no part of the plain
-    model, all in matrix products. `passed` and `learned`: shares of the layers that gradients pass through, and whose
-    weights get one. `kept`: further bytes kept per token. `weight_bytes`: of one weight of the layers.
+    `trainable`: parameters with a gradient and an optimizer's state; `added`: those of them that are no part of the
+    plain model, all in matrix products. `lines`: rows and columns of all trained matrices. `passed` and `learned`:
+    shares of the layers that gradients pass through, and whose weights get one. `kept`: further bytes kept per token.
+    `weight_bytes`: of one weight of the layers.
     """
 
     trainable: int
     added: int = 0
+    lines: int = 0
     passed: float = 1.0
     learned: float = 1.0
     kept: float = 0.0
@@ -39,8 +41,11 @@ def trained_by(method: Any, shape: Shape, parameters: int, *, generates: bool) -
 
 
 def _full(method: Any, shape: Shape, parameters: int, head: int) -> Trained:
-    del method, shape, head
-    return Trained(trainable=parameters)
+    del method, head
+    tables = [shape.vocabulary, shape.positions if shape.learned_positions else 0, shape.types]
+    tables += [] if shape.tied else [shape.vocabulary]
+    lines = sum(rows + shape.width for rows in tables if rows) + shape.layers * sum(_inputs_and_outputs(shape))
+    return Trained(trainable=parameters, lines=lines)
 
 
 def _freeze(method: Any, shape: Shape, parameters: int, head: int) -> Trained:
@@ -48,7 +53,12 @@ def _freeze(method: Any, shape: Shape, parameters: int, head: int) -> Trained:
     layers = shape.layers if method.layers == "all" else min(method.layers, shape.layers)
     share = 1.0 - layers / shape.layers
     frozen = _embeddings(shape) + layers * _whole_layer(shape)
-    return Trained(trainable=max(0, parameters - frozen), passed=share, learned=share)
+    return Trained(
+        trainable=max(0, parameters - frozen),
+        lines=(shape.layers - layers) * sum(_inputs_and_outputs(shape)),
+        passed=share,
+        learned=share,
+    )
 
 
 def _low_rank(
@@ -66,6 +76,7 @@ def _low_rank(
     return Trained(
         trainable=added + head,
         added=added,
+        lines=round(share * shape.layers * (inputs + outputs + 2 * count * method.rank)),
         learned=0.0,
         kept=share * kept * shape.layers * outputs,
         weight_bytes=weight_bytes,

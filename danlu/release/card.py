@@ -13,6 +13,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from danlu.core.bases import base_of
+
 Json = Mapping[str, Any]
 
 _PIPELINES = {
@@ -20,22 +22,28 @@ _PIPELINES = {
     "tag": "text-classification",
     "regress": "text-classification",  # the hub's name for a number a text too
     "generate": "text-generation",
+    "embed": "sentence-similarity",
 }
-_LIBRARIES = {"torch": "transformers", "onnx": "onnx", "onnx-int8": "onnx"}
+_LIBRARIES = {"torch": "transformers", "onnx": "onnx", "onnx-int8": "onnx", "classic": "danlu"}
 _LANGUAGES = {"zh": "Chinese", "en": "English"}
 _PURPOSES = {
     "classify": "Give it a text; it answers with one of {labels} and a probability for each.",
     "tag": "Give it a text; it answers with any number of {labels} and a probability for each.",
     "regress": "Give it a text; it answers with a number, in the unit of its training data.",
     "generate": "Give it the beginning of a text; it continues it.",
+    "embed": "Give it a text; it answers with a vector of length 1. The product of two vectors is their cosine: the "
+    "larger, the more the texts belong together. Search with it by comparing a query with all texts.",
 }
 
-_LIMITS = {
+#: What no score says about a model of each task.
+_TASK_LIMITS = {
     "classify": "It always answers with one of its labels, also for a text that fits none of them.",
     "tag": "Its thresholds were chosen for the largest F1 on validation rows; where a label missed costs more than one "
     "too many, or less, go by the probabilities.",
     "regress": "It answers any text with a number, also one that is unlike those it was tested on.",
     "generate": "It writes what is likely, not what is true. Nothing filters what it writes.",
+    "embed": "It finds the nearest text, also where none belongs to the query. A larger collection than the test pool "
+    "has more texts to mistake for the right one, so expect lower scores there.",
 }
 
 #: Metrics of a card, best first: name here -> (type on the hub, name for people).
@@ -58,6 +66,11 @@ _METRICS = {
     "roc_auc": ("roc_auc", "ROC AUC"),
     "log_loss": ("log_loss", "Log loss"),
     "ece": ("ece", "Calibration error"),
+    "recall_at_1": ("recall_at_1", "Recall at 1"),
+    "recall_at_5": ("recall_at_5", "Recall at 5"),
+    "recall_at_10": ("recall_at_10", "Recall at 10"),
+    "mrr_at_10": ("mrr_at_10", "MRR at 10"),
+    "ndcg_at_10": ("ndcg_at_10", "nDCG at 10"),
     "perplexity": ("perplexity", "Perplexity per token"),
     "bits_per_character": ("bits_per_character", "Bits per character"),
 }
@@ -160,8 +173,11 @@ def base_model(base: str | None) -> str | None:
     if not base:
         return None
     scheme, separator, rest = base.partition("://")
+    known = base_of(base) if separator else None
+    if known is not None:
+        return known.address("modelscope" if scheme == "modelscope" else "hf")
     if separator and scheme in {"hf", "modelscope"}:
-        return rest.strip("/")
+        return rest.partition("@")[0].strip("/")
     name = rest.split("/")[0] if separator else base.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or None
 
@@ -183,7 +199,8 @@ def _purpose(release: Json, summary: str, card: Json) -> str:
 def _scores(release: Json, evidence: Json) -> str:
     rows = [[_METRICS[name][1], *_interval(release["scores"].get(name))] for name in _METRICS]
     lines = [
-        f"On {evidence['rows']:,} test rows that training never saw, through the engine that serves.",
+        f"On {evidence['rows']:,} test rows that training never saw, through the engine that serves."
+        + _searched(evidence),
         _table(["score", "value", "95 % interval"], [row for row in rows if row[1] != "–"]),
     ]
     per_class = evidence.get("per_class") or {}
@@ -199,6 +216,14 @@ def _scores(release: Json, evidence: Json) -> str:
         ]
         lines.append(_table(heads, rows))
     return "\n\n".join(lines)
+
+
+def _searched(evidence: Json) -> str:
+    if not evidence.get("pool"):
+        return ""
+    return (
+        f" Each of {evidence['queries']:,} queries was compared with all {evidence['pool']:,} texts of the test part."
+    )
 
 
 def _baseline(evidence: Json) -> str:
@@ -276,7 +301,8 @@ def _form(release: Json, export: Json, speed: Json, checkpoint: Json) -> str:
         ["form", f"{release['form']} ({form['precision']})"],
         ["size", f"{form['bytes'] / 1e6:,.1f} MB"],
         ["parameters", _count(checkpoint.get("parameters"))],
-        ["longest text", f"{_count(checkpoint.get('max_length'))} tokens; longer ones are cut"],
+        *([["numbers of a vector", _count(checkpoint["dimensions"])]] if checkpoint.get("dimensions") else []),
+        ["longest text", _longest(checkpoint.get("max_length"))],
         ["latency p50 / p95", f"{_number(speed.get('p50_ms'))} / {_number(speed.get('p95_ms'))} ms, one text"],
         ["throughput", f"{_number(speed.get('throughput_per_second'))} texts per second"],
         ["differs from the checkpoint on", _share(form.get("parity"))],
@@ -285,6 +311,10 @@ def _form(release: Json, export: Json, speed: Json, checkpoint: Json) -> str:
     machine = speed.get("machine") or {}
     measured = f"\n\nSpeed was measured on {machine['cpu']}, {machine['cores']} cores." if machine.get("cpu") else ""
     return _table(["", ""], rows) + measured
+
+
+def _longest(tokens: int | None) -> str:
+    return "any; texts are read whole" if tokens is None else f"{_count(tokens)} tokens; longer ones are cut"
 
 
 def _limits(release: Json, card: Json, checkpoint: Json, export: Json, evidence: Json) -> list[str]:
@@ -297,7 +327,7 @@ def _limits(release: Json, card: Json, checkpoint: Json, export: Json, evidence:
         limits.append(
             f"99 % of its texts have at most {_count(lengths.get('p99'))} characters; longer ones were hardly tested."
         )
-    limits.append(_LIMITS[release["task"]])
+    limits.append(_TASK_LIMITS[release["task"]])
     if evidence["rows"] < _FEW_ROWS:
         limits.append(f"Only {evidence['rows']} test rows: the intervals are wide.")
     small = [label for label, values in (evidence.get("per_class") or {}).items() if values["support"] < 30]
@@ -309,6 +339,10 @@ def _limits(release: Json, card: Json, checkpoint: Json, export: Json, evidence:
     limits += [_cell(warning) for warning in card.get("warnings") or []]
     if not checkpoint.get("licence"):
         limits.append("No licence was named for it (`model.licence`).")
+    base = checkpoint.get("base") or ""
+    known = base_of(base) if "://" in base else None
+    if known is not None and known.restricted:
+        limits.append(f"It was made from {known.hugging_face}. {known.restricted} They are at {known.terms}.")
     return limits
 
 

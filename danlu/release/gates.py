@@ -3,6 +3,7 @@
 macro_f1 >= 0.70            a fact against a number
 macro_f1.low >= 0.65        the low (or high) end of its 95 % interval instead of the point estimate
 beats(baseline)             better than the baseline, and significantly so in the paired test
+not_worse(baseline)         not significantly worse than the baseline
 
 A gate is matched against two patterns and looked up in two tables; nothing is executed. A fact that is missing,
 null or NaN fails its gate: what was not measured is not taken for good.
@@ -57,12 +58,18 @@ FACTS: dict[str, Fact] = {
     "worst_class_recall": _score("lowest recall of any label"),
     "perplexity": Fact(meaning="perplexity per token on the test rows", interval=True),
     "bits_per_character": Fact(meaning="bits per character on the test rows", interval=True),
+    "recall_at_1": _score("share of the texts that belong to a query which are found first"),
+    "recall_at_5": _score("share of them among the first 5 found"),
+    "recall_at_10": _score("share of them among the first 10 found"),
+    "mrr_at_10": _score("1 / rank of the first right text, 0 beyond 10, mean over the queries"),
+    "ndcg_at_10": _score("normalised discounted cumulative gain of the first 10 found"),
     "rows": Fact(meaning="test rows scored"),
     "train_rows": Fact(meaning="training rows in the corpus"),
     "leaked_rows": Fact(meaning="validation and test rows that are also in the training part"),
     "parity": _score("share of held-out texts on which the shipped form and the checkpoint differ"),
     "parity_max": Fact(
-        meaning="largest difference in probability between them; for regress in standard deviations of the numbers"
+        meaning="largest difference between them: in probability, for regress in standard deviations of the numbers, "
+        "for embed the cosine distance"
     ),
     "bytes": Fact(meaning="size of the shipped form, in bytes"),
     "p50_ms": Fact(meaning="median latency of one request, in milliseconds"),
@@ -78,7 +85,18 @@ DEFAULTS: dict[str, tuple[str, ...]] = {
     "tag": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
     "regress": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
     "generate": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
+    "embed": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
 }
+
+
+def defaults(task: str, form: str) -> tuple[str, ...]:
+    """What is asked where a recipe asks nothing.
+
+    A model without a neural network need not beat the baseline, for it is as cheap, and may be the baseline itself; but
+    it must not be worse.
+    """
+    return tuple(gate.replace("beats", "not_worse") if form == "classic" else gate for gate in DEFAULTS[task])
+
 
 #: Scores of which less is better; of all others more is.
 LOWER_IS_BETTER = frozenset({"perplexity", "bits_per_character", "log_loss", "ece", "hamming_loss", "mae", "rmse"})
@@ -172,28 +190,65 @@ class Function:
     evaluate: Callable[..., tuple[bool, float | None, str]]
 
 
-def beats(facts: Facts, other: str) -> tuple[bool, float | None, str]:
-    """Whether the paired difference (model - other) favours the model and is significant."""
+@dataclass(frozen=True, kw_only=True)
+class _Paired:
+    """The comparison with another model: `gain` is above 0 where the model is better, `missing` why there is none."""
+
+    difference: float | None = None
+    gain: float = 0.0
+    significant: bool = False
+    called: str = ""
+    by: str = ""
+    missing: str = ""
+
+
+def _paired(facts: Facts, other: str) -> _Paired:
     comparison = facts.get("comparisons", {}).get(other)
     if not isinstance(comparison, Mapping):
-        return False, None, f"the model was not compared with the {other} (is evaluate.{other} switched off?)"
+        return _Paired(missing=f"the model was not compared with the {other} (is evaluate.{other} switched off?)")
     metric = str(comparison.get("metric"))
     difference, why_not = _observe({"difference": comparison.get("difference")}, "difference", "value")
     if difference is None:
-        return False, None, f"the comparison with the {other} has no result: {why_not}"
+        return _Paired(missing=f"the comparison with the {other} has no result: {why_not}")
     gain = -difference if metric in LOWER_IS_BETTER else difference
-    called = f"the {other} ({comparison['name']})" if comparison.get("name") else f"the {other}"
     chance = comparison.get("p_value")
-    by = f"{_show(abs(gain))} in {metric}" + (f" (p = {_show(chance)})" if isinstance(chance, int | float) else "")
-    if gain <= 0.0:
-        return False, difference, f"{called} is better by {by}" if gain < 0.0 else f"{called} is as good: {by}"
-    if comparison.get("significant") is not True:
-        return False, difference, f"better than {called} by {by}, which may be chance"
-    return True, difference, f"better than {called} by {by}"
+    return _Paired(
+        difference=difference,
+        gain=gain,
+        significant=comparison.get("significant") is True,
+        called=f"the {other} ({comparison['name']})" if comparison.get("name") else f"the {other}",
+        by=f"{_show(abs(gain))} in {metric}" + (f" (p = {_show(chance)})" if isinstance(chance, int | float) else ""),
+    )
+
+
+def beats(facts: Facts, other: str) -> tuple[bool, float | None, str]:
+    """Whether the paired difference (model - other) favours the model and is significant."""
+    found = _paired(facts, other)
+    if found.difference is None:
+        return False, None, found.missing
+    if found.gain <= 0.0:
+        verb = f"is better by {found.by}" if found.gain < 0.0 else f"is as good: {found.by}"
+        return False, found.difference, f"{found.called} {verb}"
+    if not found.significant:
+        return False, found.difference, f"better than {found.called} by {found.by}, which may be chance"
+    return True, found.difference, f"better than {found.called} by {found.by}"
+
+
+def not_worse(facts: Facts, other: str) -> tuple[bool, float | None, str]:
+    """Whether the paired difference does not speak against the model: it is not significantly worse."""
+    found = _paired(facts, other)
+    if found.difference is None:
+        return False, None, found.missing
+    if found.gain < 0.0 and found.significant:
+        return False, found.difference, f"{found.called} is better by {found.by}"
+    if found.gain < 0.0:
+        return True, found.difference, f"{found.called} is better by {found.by}, which may be chance"
+    return True, found.difference, f"no worse than {found.called}: better by {found.by}"
 
 
 FUNCTIONS: dict[str, Function] = {
     "beats": Function(example="beats(baseline)", arguments=(frozenset({"baseline"}),), evaluate=beats),
+    "not_worse": Function(example="not_worse(baseline)", arguments=(frozenset({"baseline"}),), evaluate=not_worse),
 }
 
 

@@ -30,7 +30,7 @@ def run(ctx: Context, config: ReleaseStage) -> None:
     speed = ctx.inputs["speed"].json("speed.json")
 
     facts = gather(card=card, export=export, evidence=evidence, speed=speed)
-    expressions = config.release.gates or gates.DEFAULTS[config.task]
+    expressions = config.release.gates or gates.defaults(config.task, str(export["ship"]))
     results = [gates.evaluate(gates.parse(text), facts) for text in expressions]
     verdict = "ship" if all(result.passed for result in results) else "refused"
     for result in results:

@@ -3,9 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 MISSING = "–"
 MINUS = "−"
+
+#: Scores between 0 and 1 that are told in percent.
+SHARES = frozenset(
+    (
+        "accuracy",
+        "micro_f1",
+        "macro_f1",
+        "weighted_f1",
+        "micro_precision",
+        "micro_recall",
+        "macro_precision",
+        "macro_recall",
+        "subset_accuracy",
+        "hamming_loss",
+        "ece",
+        "recall_at_1",
+        "recall_at_5",
+        "recall_at_10",
+    )
+)
+
 _SIZES = ("B", "KB", "MB", "GB", "TB")
 
 
@@ -42,9 +64,11 @@ def size(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds in the largest fitting units: 0.4 s, 12 s, 3 min 05 s, 18 min, 2 h 10 min."""
+    """Seconds in the largest fitting units: < 0.1 s, 0.4 s, 12 s, 3 min 05 s, 18 min, 2 h 10 min."""
     if seconds is None or not math.isfinite(seconds):
         return MISSING
+    if 0 < seconds < _LITTLE["seconds"][0]:
+        return _LITTLE["seconds"][1]
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 60:
@@ -62,27 +86,36 @@ def milliseconds(value: float | None) -> str:
 
 
 def money(usd: float | None) -> str:
-    """US dollars: $1.79, $1,240; small change as it is: $0.0004."""
+    """US dollars, down to a cent: $1.79, $1,240, < $0.01."""
     if usd is None:
         return MISSING
-    return f"${usd:,.0f}" if usd >= 100 else f"${usd:.2f}" if usd >= 0.1 else f"${number(usd, 2)}"
+    if 0 < usd < _LITTLE["usd"][0]:
+        return _LITTLE["usd"][1]
+    return f"${usd:,.0f}" if usd >= 100 or usd == 0 else f"${usd:.2f}"
 
 
 def mass(kilograms: float | None) -> str:
-    """Kilograms, grams or milligrams: 1.2 kg, 40 g, 3.1 mg."""
+    """Kilograms or grams: 1.2 kg, 40 g, < 0.1 g."""
     if kilograms is None:
         return MISSING
-    for unit, factor in (("kg", 1.0), ("g", 1e3)):
-        if kilograms * factor >= 1:
-            return f"{number(kilograms * factor, 2)} {unit}"
-    return f"{number(kilograms * 1e6, 2)} mg"
+    if 0 < kilograms < _LITTLE["kilograms"][0]:
+        return _LITTLE["kilograms"][1]
+    return f"{number(kilograms, 2)} kg" if kilograms >= 1 else f"{number(1e3 * kilograms, 2)} g"
 
+
+def energy_known(ways: Sequence[str], said: Mapping[str, str]) -> str:
+    """How a run's energy is known, by the `kwh_by` of its stages: a part that was estimated makes the whole so."""
+    return said["energy_estimated" if any("estimated" in way for way in ways) else "energy_read"]
+
+
+#: Below this nobody cares how much it is: kind -> (how much, how it is told).
+_LITTLE = {"seconds": (0.1, "< 0.1 s"), "usd": (0.01, "< $0.01"), "kilograms": (1e-4, "< 0.1 g")}
 
 #: What an interval may be told in: kind -> (how much one is, its name), the smallest first.
 _UNITS: dict[str, tuple[tuple[float, str], ...]] = {
     "seconds": ((1, "s"), (60, "min"), (3600, "h"), (86400, "days")),
     "bytes": tuple((1000.0**power, name) for power, name in enumerate(_SIZES)),
-    "kilograms": ((1e-6, "mg"), (1e-3, "g"), (1, "kg"), (1e3, "t")),
+    "kilograms": ((1e-3, "g"), (1, "kg"), (1e3, "t")),
     "usd": ((1, ""),),
 }
 #: How many of a unit the high end must be for that unit to be used: 0.3–1.6 min says less than 18–95 s.
@@ -90,16 +123,22 @@ _LEAST = {"seconds": 3.0, "bytes": 1.0, "kilograms": 1.0, "usd": 1.0}
 
 
 def between(low: float | None, high: float | None, kind: str) -> str:
-    """An interval in a few signs, in the unit that fits its high end: 4.6–15 min, 1.6–2.3 GB, $0.013–0.069.
+    """An interval in a few signs, in the unit that fits its high end: 4.6–15 min, 1.6–2.3 GB, $0.01–0.07.
 
-    `kind` is "seconds", "bytes", "kilograms" or "usd". Two digits, for no interval is known better.
+    `kind` is "seconds", "bytes", "kilograms" or "usd". Two digits, for no interval is known better; what is too little
+    to matter is 0 at the low end, and "< 0.1 s" where the high end is.
     """
     if low is None or high is None:
         return MISSING
+    least, little = _LITTLE.get(kind, (0.0, ""))
+    if 0 < high < least:
+        return little
+    low = 0.0 if low < least else low
     units = _UNITS[kind]
     one, name = next((unit for unit in reversed(units) if high >= _LEAST[kind] * unit[0]), units[0])
-    ends = f"{number(low / one, 2)}–{number(high / one, 2)}"
-    return f"${ends}" if kind == "usd" else f"{ends} {name}"
+    if kind == "usd":
+        return f"${low:,.0f}–{high:,.0f}" if high >= 100 else f"${low:.2f}–{high:.2f}"
+    return f"{number(low / one, 2)}–{number(high / one, 2)} {name}"
 
 
 def moment(text: str) -> str:

@@ -12,6 +12,7 @@ from danlu.core.lazy import need
 from danlu.core.store import write_atomically
 from danlu.report import numbers as show
 from danlu.report.files import report_file
+from danlu.report.folds import fold_rows
 from danlu.report.plots import PLOTS
 from danlu.report.sentences import (
     HEADLINES,
@@ -21,24 +22,11 @@ from danlu.report.sentences import (
     is_leak,
     meaning,
     naive_explanation,
+    standing,
+    training_notes,
 )
 from danlu.report.words import words
 
-_SHARES = frozenset(
-    {
-        "accuracy",
-        "micro_f1",
-        "macro_f1",
-        "weighted_f1",
-        "micro_precision",
-        "micro_recall",
-        "macro_precision",
-        "macro_recall",
-        "subset_accuracy",
-        "hamming_loss",
-        "ece",
-    }
-)
 _TEXT_CHARACTERS = 400
 
 
@@ -64,6 +52,7 @@ def page(summary: dict[str, Any], language: str = "en") -> str:
             s=summary,
             w=said,
             language=language,
+            standing=standing(summary),
             html_language={"en": "en", "zh": "zh-CN"}[language],
             css=markup((Path(__file__).parent / "page.css").read_text(encoding="utf-8")),
             plots={name: plot and {"svg": markup(plot.svg), "legend": plot.legend} for name, plot in plots.items()},
@@ -76,8 +65,10 @@ def page(summary: dict[str, Any], language: str = "en") -> str:
             comparison=_comparison(summary, said),
             training=_training(summary, said),
             study=_study(summary, said),
+            fold_rows=fold_rows(summary),
             form_metrics=_form_metrics(summary),
             dropped=_dropped(summary),
+            notes=training_notes(summary, said),
             places=_places(summary, said),
         )
     )
@@ -113,7 +104,7 @@ def _template() -> Any:
 def _interval(score: dict[str, Any] | None, metric: str = "accuracy") -> Any:
     """A score and, smaller, its interval."""
     markup = need("markupsafe", extra="report").Markup
-    form = show.percent if metric in _SHARES else show.number
+    form = show.percent if metric in show.SHARES else show.number
     if score is None or score.get("value") is None:
         return show.MISSING
     if score.get("low") is None or score.get("high") is None:
@@ -149,7 +140,7 @@ def _tiles(summary: dict[str, Any], said: dict[str, str]) -> list[dict[str, Any]
     evidence, baseline, speed = summary["evidence"], summary["baseline"], summary["speed"]
     tiles: list[dict[str, Any]] = []
     metric = HEADLINES[summary["task"]]
-    form = show.percent if metric in _SHARES else show.number
+    form = show.percent if metric in show.SHARES else show.number
     if evidence and evidence["scores"].get(metric):
         score = evidence["scores"][metric]
         tiles.append({"value": form(score["value"]), "what": said[f"tile_{metric}"], "more": _ends(score, form)})
@@ -203,7 +194,7 @@ def _comparison(summary: dict[str, Any], said: dict[str, str]) -> str | None:
         return None
     comparison = baseline["comparison"]
     difference, metric = comparison["difference"], comparison["metric"]
-    form = _points if metric in _SHARES else show.number
+    form = _points if metric in show.SHARES else show.number
     ends = _ends(difference, form, f" {said['to']} ")
     return said["comparison"].format(
         name=baseline["name"],
@@ -237,8 +228,19 @@ def _places(summary: dict[str, Any], said: dict[str, str]) -> list[dict[str, Any
     here = {"name": said["machine_here"], "more": plan["machine"]["cpu"], "fits": True, **plan["total"]}
     return [
         here,
+        *_this_run(summary, said),
         *(gpu | {"more": f"{show.money(gpu['price_usd_per_hour'])}/h, {gpu['date']}"} for gpu in plan["elsewhere"]),
     ]
+
+
+def _this_run(summary: dict[str, Any], said: dict[str, str]) -> list[dict[str, Any]]:
+    """What the run took, where all of it is known."""
+    total = summary["plan"]["total"]
+    keys = ("seconds", "memory_bytes", "usd", "kg_co2")
+    if any(total[key]["actual"] is None for key in keys):
+        return []
+    took = {key: {"value": total[key]["actual"]} for key in keys}
+    return [{"name": said["this_run"], "more": show.energy_known(summary["plan"]["kwh_by"], said), "fits": True} | took]
 
 
 def _points(value: float | None) -> str:
@@ -286,4 +288,4 @@ def _training(summary: dict[str, Any], said: dict[str, str]) -> str | None:
 
 
 def _base(model: dict[str, Any], said: dict[str, str]) -> str:
-    return f"{model['architecture']}, {model['base'] or said['from_scratch']}"
+    return f"{model['architecture']}, {(model['base'] or said['from_scratch']).removeprefix('base://')}"

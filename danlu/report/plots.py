@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from danlu.core.lazy import need
-from danlu.report import search
+from danlu.report import found, search
 from danlu.report.drawing import (
     ACCENT,
     BAD,
@@ -55,7 +55,7 @@ def funnel(numbers: dict[str, Any], words: Words) -> Plot | None:
 def loss(numbers: dict[str, Any], words: Words) -> Plot | None:
     """Training and validation loss over the steps, with the step whose weights were kept."""
     history = (numbers["training"] or {}).get("history") or []
-    if not history:
+    if len(history) < 2:  # one point is no course
         return None
     with drawing("loss", words["plot_loss"], 2.5) as canvas:
         axes = canvas.axes
@@ -308,6 +308,7 @@ PLOTS: dict[str, Callable[[dict[str, Any], Words], Plot | None]] = {
     "reliability": reliability,
     "points": points,
     "scores": scores,
+    "found": found.found,
     "cost": cost,
     "trials": search.trials,
     "importance": search.importance,

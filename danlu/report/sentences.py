@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from danlu.report.numbers import count, milliseconds, moment, number, percent, size
+from danlu.report.advice import is_cheap, never_said
+from danlu.report.numbers import SHARES, count, milliseconds, moment, number, percent, size
 from danlu.report.words import stage_name, words
 
 Sentence = dict[str, str]
@@ -17,9 +18,14 @@ Numbers = dict[str, Any]
 #: Expected calibration error up to which a stated confidence may be taken at its word.
 _CALIBRATED = 0.05
 
-
-#: The score that is told of a model first.
-HEADLINES = {"classify": "accuracy", "tag": "macro_f1", "regress": "mae", "generate": "bits_per_character"}
+#: The score that is told of a model first, by task.
+HEADLINES = {
+    "classify": "accuracy",
+    "tag": "macro_f1",
+    "regress": "mae",
+    "generate": "bits_per_character",
+    "embed": "recall_at_1",
+}
 
 
 def verdict_sentence(numbers: Numbers) -> Sentence:
@@ -30,11 +36,13 @@ def verdict_sentence(numbers: Numbers) -> Sentence:
 def _ship(numbers: Numbers) -> Sentence:
     passed = len(numbers["gates"] or [])
     quality, against = _quality(numbers), _against_baseline(numbers)
-    comparison = (numbers["baseline"] or {}).get("comparison")
-    if comparison and not (comparison["significant"] and is_better(numbers)):
+    comparison, never = (numbers["baseline"] or {}).get("comparison"), _never(numbers)
+    beaten = comparison and not is_cheap(numbers) and not (comparison["significant"] and is_better(numbers))
+    if never["en"] or beaten:
         return {
-            "en": f"Its gates let it pass, but look twice: {numbers['name']} {quality['en']}{against['en']}.",
-            "zh": f"门槛都过了，但请三思：{numbers['name']} {quality['zh']}{against['zh']}。",
+            "en": f"Its gates let it pass, but look twice: {numbers['name']} {quality['en']}{against['en']}."
+            f"{never['en']}",
+            "zh": f"门槛都过了，但请三思：{numbers['name']} {quality['zh']}{against['zh']}。{never['zh']}",
         }
     gates_en = {1: "it passed its one gate", 2: "it passed both gates"}.get(passed, f"it passed all {passed} gates")
     return {
@@ -46,18 +54,79 @@ def _ship(numbers: Numbers) -> Sentence:
 def _refused(numbers: Numbers) -> Sentence:
     gates = numbers["gates"] or []
     failed = [gate["expression"] for gate in gates if not gate["passed"]]
-    quality, against = _quality(numbers), _against_baseline(numbers)
+    quality, against, never = _quality(numbers), _against_baseline(numbers), _never(numbers)
     return {
         "en": f"Do not ship it yet: {numbers['name']} failed {len(failed)} of {len(gates)} "
-        f"gate{'s' if len(gates) > 1 else ''} ({'; '.join(failed)}). It {quality['en']}{against['en']}.",
+        f"gate{'s' if len(gates) > 1 else ''} ({'; '.join(failed)}). It {quality['en']}{against['en']}."
+        f"{never['en']}",
         "zh": f"先别上线：{numbers['name']} 的 {len(gates)} 道门槛有 {len(failed)} 道没过（{'；'.join(failed)}）。"
-        f"它{quality['zh']}{against['zh']}。",
+        f"它{quality['zh']}{against['zh']}。{never['zh']}",
     }
 
 
+def _never(numbers: Numbers) -> Sentence:
+    """A sentence about the labels that are never given; empty where there is none."""
+    said = never_said(numbers)
+    return {"en": f" It {said['en']}.", "zh": f"它{said['zh']}。"} if said else {"en": "", "zh": ""}
+
+
 def _stopped(numbers: Numbers) -> Sentence:
+    if is_asked_for(numbers):
+        done = [row["stage"] for row in numbers["artifacts"]]
+        card = sentence_of_data(numbers)
+        return {
+            "en": f"Done up to the stage {done[-1]}, as asked.{card['en']}",
+            "zh": f"按要求做到了“{stage_name(done[-1], 'zh')}”阶段。{card['zh']}",
+        }
     ended = _ended([row["stage"] for row in numbers["artifacts"]], numbers.get("error"))
     return {"en": f"No verdict yet: the run {ended['en']}.", "zh": f"还没有结论：运行{ended['zh']}。"}
+
+
+def is_asked_for(numbers: Numbers) -> bool:
+    """Whether a run without a verdict ended where it was told to (`--until`), and not because of a fault."""
+    return numbers["verdict"] == "stopped" and not numbers.get("error") and bool(numbers["artifacts"])
+
+
+def training_notes(numbers: Numbers, said: dict[str, str]) -> list[str]:
+    """What training sees beyond the rows of the corpus: those added, and the shares that a mix reached."""
+    data = numbers["data"] or {}
+    notes = []
+    added = (data.get("added") or {}).get("rows")
+    if added:
+        rows = count(data["splits"]["train"]["rows"] + added)
+        notes.append(said["added"].format(added=count(added), rows=rows))
+    sources = [
+        said["mixed_source"].format(
+            name=source["name"], reached=percent(source["reached"]), wanted=percent(source["wanted"])
+        )
+        for source in (data.get("mix") or {}).get("sources", [])
+    ]
+    if sources:
+        notes.append(said["mixed"].format(sources=said["comma"].join(sources)))
+    return notes
+
+
+def standing(numbers: Numbers) -> str:
+    """The verdict, or what it needs to be told apart from it: `doubted` ships with a doubt, `asked` ended as asked."""
+    if numbers["verdict"] == "ship" and numbers["doubt"]:
+        return "doubted"
+    return "asked" if is_asked_for(numbers) else str(numbers["verdict"])
+
+
+def sentence_of_data(numbers: Numbers) -> Sentence:
+    """The corpus in a sentence, with a space before it; empty while there is none."""
+    data = numbers["data"]
+    if not data or not data["funnel"]:
+        return {"en": "", "zh": ""}
+    read, dropped = data["funnel"][0]["rows_in"], sum(sum(step["dropped"].values()) for step in data["funnel"])
+    parts = {part: count(found["rows"]) for part, found in data["splits"].items()}
+    chinese = words("zh")
+    english = ", ".join(f"{rows} rows for {part}" for part, rows in parts.items())
+    told = "，".join(f"{chinese.get(f'part_{part}', part)} {rows} 行" for part, rows in parts.items())
+    return {
+        "en": f" {count(read)} rows were read, {count(dropped)} of them dropped; the corpus has {english}.",
+        "zh": f"读入 {count(read)} 行，丢掉 {count(dropped)} 行；语料有{told}。",
+    }
 
 
 def _ended(stages: list[str], error: dict[str, Any] | None) -> Sentence:
@@ -110,6 +179,12 @@ def _quality(numbers: Numbers) -> Sentence:
             "en": f"needs {bits} bits for each character of unseen text (less is better)",
             "zh": f"预测没见过的文本，每个字符用 {bits} 比特（越小越好）",
         }
+    if "recall_at_1" in scores:
+        share, pool = percent(scores["recall_at_1"]["value"]), count(numbers["evidence"].get("pool"))
+        return {
+            "en": f"puts what belongs to a new query first among {pool} texts in {share} of the cases",
+            "zh": f"在 {pool} 条文本里，{share} 的情况能把新查询对应的那条排在第一",
+        }
     return {"en": "has not been scored", "zh": "还没有评分"}
 
 
@@ -118,6 +193,8 @@ def _against_baseline(numbers: Numbers) -> Sentence:
     comparison = (baseline or {}).get("comparison")
     if not baseline or not comparison:
         return {"en": "", "zh": ""}
+    if is_cheap(numbers) and not comparison["significant"]:
+        return {"en": ", as the baseline does, and is as cheap", "zh": "，和基线相当，也一样便宜"}
     shown = _baseline_shown(numbers)
     if not comparison["significant"]:
         return {
@@ -137,8 +214,16 @@ def _baseline_shown(numbers: Numbers) -> str:
         ahead = ours["accuracy"]["value"] > theirs["accuracy"]["value"]
         if ahead == is_better(numbers):
             return percent(theirs["accuracy"]["value"])
+    if "recall_at_1" in theirs and "recall_at_1" in ours:
+        ahead = ours["recall_at_1"]["value"] > theirs["recall_at_1"]["value"]
+        if ahead == is_better(numbers):
+            return percent(theirs["recall_at_1"]["value"])
     shown = number((theirs.get(metric) or {}).get("value"))
-    return f"macro F1 {shown}" if metric == "macro_f1" else shown
+    return f"{_NAMED[metric]} {shown}" if metric in _NAMED else shown
+
+
+#: Scores that are told by name where another one is told without.
+_NAMED = {"macro_f1": "macro F1", "mrr_at_10": "MRR@10"}
 
 
 #: Scores of a model and its baseline that count in different units: the baseline's tokens are characters.
@@ -207,7 +292,7 @@ def naive_explanation(numbers: Numbers) -> Sentence | None:
 
 def meaning(numbers: Numbers) -> list[Sentence]:
     """What the verdict means for the people who will use the model, a point each."""
-    points = (_expect, _tags, _off, _perplexity, _confusion, _confidence, _baseline_point, _speed_point)
+    points = (_expect, _tags, _off, _perplexity, _found, _confusion, _confidence, _baseline_point, _speed_point)
     return [said for point in points if (said := point(numbers)) is not None]
 
 
@@ -268,6 +353,21 @@ def _perplexity(numbers: Numbers) -> Sentence | None:
     }
 
 
+def _found(numbers: Numbers) -> Sentence | None:
+    score = ((numbers["evidence"] or {}).get("scores") or {}).get("recall_at_10")
+    if not score or score["value"] is None:
+        return None
+    queries, pool = count(numbers["evidence"]["queries"]), count(numbers["evidence"]["pool"])
+    share = percent(score["value"])
+    return {
+        "en": f"Whoever reads the first ten hits finds {share} of what belongs to a query, measured with {queries} "
+        f"queries that the model had never seen, in {pool} texts that it had not seen either. In a larger collection "
+        "expect less.",
+        "zh": f"看前十条结果，能找到查询对应文本的 {share}；这是用模型从没见过的 {queries} 条查询、"
+        f"在同样没见过的 {pool} 条文本里测出来的。文本更多时会低一些。",
+    }
+
+
 def _confusion(numbers: Numbers) -> Sentence | None:
     confusion = (numbers["evidence"] or {}).get("confusion")
     if not confusion:
@@ -316,9 +416,9 @@ def _baseline_point(numbers: Numbers) -> Sentence | None:
     metric = HEADLINES[numbers["task"]]
     theirs = (every.get(metric) or {}).get("value")
     ours = (((evidence or {}).get("scores") or {}).get(metric) or {}).get("value")
-    if theirs is None or ours is None:
+    if theirs is None or ours is None or is_cheap(numbers):
         return None
-    show = percent if metric in {"accuracy", "macro_f1"} else number
+    show = percent if metric in SHARES else number
     ahead = ours < theirs if metric in LOWER_IS_BETTER else ours > theirs
     test = baseline["all_rows"].get("comparison")
     if ahead and (test is None or test["significant"]):
@@ -327,11 +427,15 @@ def _baseline_point(numbers: Numbers) -> Sentence | None:
             f"{show(theirs)}, so the model earns its place.",
             "zh": f"就算让简单基线（{baseline['name']}）学完全部训练数据，也只到 {show(theirs)}，这个模型值得用。",
         }
+    instead = {"en": "", "zh": ""}
+    if metric == "accuracy":
+        setting = "model: {classic: {kind: logistic}}"
+        instead = {"en": f" To release the baseline itself: {setting}.", "zh": f"要发布基线本身：{setting}。"}
     return {
         "en": f"The cheap baseline ({baseline['name']}) reaches {show(theirs)} when it learns from all the training "
-        "rows: you may not need this model, or it needs more of your data.",
+        f"rows: you may not need this model, or it needs more of your data.{instead['en']}",
         "zh": f"简单基线（{baseline['name']}）学完全部训练数据能到 {show(theirs)}："
-        "也许不需要这个模型，或者它还要多学些数据。",
+        f"也许不需要这个模型，或者它还要多学些数据。{instead['zh']}",
     }
 
 
@@ -386,4 +490,4 @@ def _beats(gate: dict[str, Any], numbers: Numbers) -> str:
     return f"比{name}好 {apart}（{by}）" + ("" if comparison["significant"] else "，可能是偶然")
 
 
-_GATE_FUNCTIONS: dict[str, Callable[[dict[str, Any], Numbers], str]] = {"beats": _beats}
+_GATE_FUNCTIONS: dict[str, Callable[[dict[str, Any], Numbers], str]] = {"beats": _beats, "not_worse": _beats}

@@ -13,7 +13,9 @@ from pydantic import ValidationError
 
 from danlu.core.artifact import RECORD, Artifact, Record
 from danlu.core.store import Workspace
-from danlu.report.sentences import later_sentence, naive_sentence, verdict_sentence
+from danlu.report.advice import advice, doubt
+from danlu.report.folds import folds_sentence
+from danlu.report.sentences import is_better, later_sentence, naive_sentence, verdict_sentence
 
 _DATA_KEYS = (
     "language",
@@ -22,6 +24,8 @@ _DATA_KEYS = (
     "splits",
     "masked",
     "duplicates",
+    "added",
+    "mix",
     "leaked_rows",
     "lengths",
     "sources",
@@ -37,6 +41,9 @@ _EVIDENCE_KEYS = (
     "calibration",
     "points",
     "worst",
+    "queries",
+    "pool",
+    "found",
     "forms",
     "leaked_rows",
 )
@@ -61,6 +68,11 @@ _SCORES = (
     "roc_auc",
     "log_loss",
     "ece",
+    "recall_at_1",
+    "recall_at_5",
+    "recall_at_10",
+    "mrr_at_10",
+    "ndcg_at_10",
     "bits_per_character",
     "perplexity",
 )
@@ -73,7 +85,7 @@ def summary(run: dict[str, Any], workspace: Workspace, later: dict[str, Any] | N
 
     `later` is the record of a later run that came to no verdict, if there is one; it is mentioned.
     Scores are `{"value", "low", "high"}` (95 % interval), times are in seconds, sizes in bytes. Sentences come
-    in English ("en") and Chinese ("zh").
+    in English ("en") and Chinese ("zh"): `doubt` stands beside a verdict that ships, `advice` says what to do.
     """
     found = _artifacts(run, workspace)
     card = _json(found, "data", "card.json")
@@ -99,15 +111,20 @@ def summary(run: dict[str, Any], workspace: Workspace, later: dict[str, Any] | N
         "speed": speed,
         "forms": _forms(export, evidence, speed),
         "model": _json(found, "train", "danlu.json"),
-        "training": _training(found),
+        "training": _training(found, run),
         "study": _json(found, "tune", "study.json"),
+        "folds": _json(found, "folds", "folds.json"),
         "plan": _plan(run, found),
         "artifacts": [_artifact_row(stage, found) for stage in run["stages"]],
         "later": later and {key: later.get(key) for key in _LATER_KEYS} | {"stages": _names(later)},
     }
+    numbers["ahead"] = is_better(numbers)
     return numbers | {
+        "doubt": doubt(numbers),
+        "advice": advice(numbers),
         "sentence": verdict_sentence(numbers),
         "naive_sentence": naive_sentence(numbers),
+        "folds_sentence": folds_sentence(numbers),
         "later_sentence": later_sentence(numbers),
     }
 
@@ -176,11 +193,14 @@ def _forms(export: Any, evidence: Any, speed: Any) -> list[dict[str, Any]] | Non
     return sorted(rows, key=lambda row: (not row["shipped"], row["form"]))
 
 
-def _training(found: dict[str, Artifact]) -> dict[str, Any] | None:
+def _training(found: dict[str, Artifact], run: dict[str, Any]) -> dict[str, Any] | None:
+    """What training says of itself; `limited_by` is the setting of the recipe that ended it."""
     training: dict[str, Any] | None = _json(found, "train", "training.json")
     if training is None:
         return None
-    return training | {"speed": _json(found, "train", "logs/speed.json")}
+    asked = run["recipe"].get("train") or {}
+    limit = "train.epochs" if asked.get("max_samples") is None else "train.max_samples"
+    return training | {"limited_by": limit, "speed": _json(found, "train", "logs/speed.json")}
 
 
 def _plan(run: dict[str, Any], found: dict[str, Artifact]) -> dict[str, Any]:
@@ -201,6 +221,7 @@ def _plan(run: dict[str, Any], found: dict[str, Artifact]) -> dict[str, Any]:
                     "actual": record and record.peak_memory_bytes,
                 },
                 "kwh": record and record.kwh,
+                "kwh_by": record and record.kwh_by,
                 "attempts": record and record.attempts,
             }
         )
@@ -208,13 +229,19 @@ def _plan(run: dict[str, Any], found: dict[str, Artifact]) -> dict[str, Any]:
         row["stage"]: {"seconds": row["seconds"]["actual"], "peak_memory_bytes": row["peak_memory_bytes"]["actual"]}
         for row in stages
     }
-    return {"predicted": plan, "actual": actual, "stages": stages, "total": _total(run, plan, costs, found)}
+    return {
+        "predicted": plan,
+        "actual": actual,
+        "stages": stages,
+        "total": _total(run, plan, costs, found),
+        "kwh_by": sorted({row["kwh_by"] for row in stages if row["stage"] in costs and row["kwh_by"]}),
+    }
 
 
 def _total(run: dict[str, Any], plan: Any, costs: dict[str, Any], found: dict[str, Artifact]) -> dict[str, Any]:
     """Predicted beside actual for the whole run; actual is null while a planned stage is missing or unmeasured.
 
-    Actual money is electricity at the recipe's price, like the plan's; it needs a machine that counts its energy.
+    Actual money is electricity at the recipe's price, like the plan's; the records say how its energy is known.
     """
     predicted = (plan or {}).get("total") or {}
     records = [found[stage].record for stage in costs if stage in found]

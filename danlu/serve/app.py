@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from fastapi.security import HTTPBearer
 
 from danlu import __version__
 from danlu.engines.answers import ANSWERS
+from danlu.serve import embeddings as vectors
 from danlu.serve import forms, openai
+from danlu.serve.checks import addresses, check_task, check_texts
 from danlu.serve.config import ServeConfig
 from danlu.serve.door import Door
 from danlu.serve.errors import ApiError, install
@@ -23,10 +25,13 @@ from danlu.serve.page import docs_page
 
 _DESCRIPTION = """One released model, served exactly as it was tested.
 
-`/v1/predict` answers for a model that gives a text a label, several labels or a number; `/v1/completions` and
-`/v1/chat/completions` for a model that writes text, in OpenAI's form, so that its clients work. Every error has that
-form too. Status 429 means that too much is waiting: try again after the seconds in `Retry-After`.
+{answers} Every error has OpenAI's form too. Status 429 means that too much is waiting: try again after the seconds in
+`Retry-After`.
 """
+_ANSWERS = {
+    "generate": "`/v1/chat/completions` and `/v1/completions` answer in OpenAI's form, so that its clients work.",
+    "embed": "`/v1/embeddings` answers in OpenAI's form, so that its clients work.",
+}
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": forms.ErrorAnswer, "description": "The request cannot be answered as it is; the message says why."},
     401: {"model": forms.ErrorAnswer, "description": "The API key is missing or wrong."},
@@ -51,7 +56,7 @@ def create_app(live: Live, config: ServeConfig, keys: Keys | None) -> FastAPI:
     app = FastAPI(
         title=f"Danlu: {live.name}",
         version=__version__,
-        description=_DESCRIPTION,
+        description=_DESCRIPTION.format(answers=_ANSWERS.get(live.current.form.task, "`/v1/predict` takes texts.")),
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own page loads its script from the internet
         redoc_url=None,
@@ -71,6 +76,11 @@ def _guarded(keys: Keys | None) -> list[Any]:
 
 
 def _add_docs(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def root() -> RedirectResponse:
+        """Whoever opens the address in a browser wants to know what can be asked here."""
+        return RedirectResponse("docs")
+
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
         return HTMLResponse(docs_page(app.openapi(), str(request.base_url)))
@@ -104,9 +114,12 @@ def _add_models(app: FastAPI, live: Live, keys: Keys | None) -> None:
 
 def _add_answers(app: FastAPI, live: Live, config: ServeConfig, keys: Keys | None) -> None:
     common: dict[str, Any] = {"dependencies": _guarded(keys), "responses": _ERRORS}
+    # Every address answers, if only with where to go instead; the page offers those that this model has.
+    own = addresses(live.current.form.task)
 
     @app.post(
         "/v1/predict",
+        include_in_schema="/v1/predict" in own,
         tags=["answers"],
         summary="Label texts, or give them a number",
         response_model=forms.PredictAnswer | forms.TagAnswer | forms.ValueAnswer | forms.PredictAnswers,
@@ -117,7 +130,21 @@ def _add_answers(app: FastAPI, live: Live, config: ServeConfig, keys: Keys | Non
         _check_model(live, body.model)
         return await _predict(live, config, body)
 
-    streams = {**common, "responses": {**_ERRORS, 200: {"content": _STREAM}}}
+    @app.post(
+        "/v1/embeddings",
+        tags=["answers"],
+        summary="Embed texts",
+        response_model=vectors.EmbeddingsAnswer,
+        include_in_schema="/v1/embeddings" in own,
+        **common,
+    )
+    async def embeddings(body: vectors.EmbeddingsRequest) -> Response:
+        """OpenAI's embeddings: a vector of length 1 for each text of `input`, in their order."""
+        _check_model(live, body.model)
+        return await vectors.embeddings(live, config, body)
+
+    writes = "/v1/completions" in own
+    streams = {**common, "include_in_schema": writes, "responses": {**_ERRORS, 200: {"content": _STREAM}}}
 
     @app.post(
         "/v1/completions", tags=["answers"], summary="Continue a text", response_model=forms.Completion, **streams
@@ -140,25 +167,14 @@ def _add_answers(app: FastAPI, live: Live, config: ServeConfig, keys: Keys | Non
 
 async def _predict(live: Live, config: ServeConfig, body: forms.PredictRequest) -> Response:
     texts = [body.text] if body.text is not None else list(body.texts or [])
-    _check_texts(texts, config)
+    check_texts(texts, config, "texts" if body.text is None else "text")
     with live.use() as served:
-        answer = ANSWERS.get(served.form.task)
-        if answer is None:
-            raise ApiError(400, "wrong_task", f"{served.name!r} writes text; it answers on /v1/completions.")
+        check_task(served, *ANSWERS)
+        answer = ANSWERS[served.form.task]
         rows = await served.batcher.predict(texts)
     predictions = [answer.told(row, served.form) for row in rows]
     about = {"model": served.name, "version": served.version.number}
     return JSONResponse({**about, **(predictions[0] if body.text is not None else {"predictions": predictions})})
-
-
-def _check_texts(texts: list[str], config: ServeConfig) -> None:
-    if len(texts) > config.max_texts:
-        message = f"{len(texts)} texts came; at most {config.max_texts} are taken a request."
-        raise ApiError(400, "too_many_texts", message, "texts")
-    for index, text in enumerate(texts):
-        if len(text) > config.max_characters:
-            message = f"Text {index} has {len(text):,} characters; at most {config.max_characters:,} are taken."
-            raise ApiError(400, "text_too_long", message, "texts")
 
 
 def _check_model(live: Live, name: str | None) -> None:

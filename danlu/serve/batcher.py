@@ -11,7 +11,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
 import numpy as np
@@ -22,7 +22,13 @@ from danlu.serve.errors import Overloaded
 _LONGEST_WAIT_SECONDS = 60
 _SMOOTHING = 0.2
 
-#: A text, and where its answer goes: one row of probabilities [K].
+#: What an engine is asked for a batch of texts, by task: one row a text.
+_ASKED: dict[str, Callable[[Engine, Sequence[str]], np.ndarray]] = {
+    "classify": lambda engine, texts: engine.predict(texts),
+    "embed": lambda engine, texts: engine.embed(texts),
+}
+
+#: A text, and where its answer goes: one row of probabilities [K], or of a vector [D].
 _Waiting = tuple[str, "asyncio.Future[np.ndarray]"]
 
 
@@ -42,7 +48,7 @@ class Batcher:
         self._seconds_per_text = 0.01
 
     async def predict(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """One row of probabilities [K] for each text. Raises `Overloaded` when too many texts wait already."""
+        """Probabilities [K], or a vector [D], for each text. Raises `Overloaded` when too many texts wait already."""
         if len(self._waiting) + len(texts) > self._max_waiting:
             raise Overloaded(f"{len(self._waiting)} texts are waiting", self._seconds_to_wait())
         loop = asyncio.get_running_loop()
@@ -69,7 +75,8 @@ class Batcher:
         """
         loop = asyncio.get_running_loop()
         try:
-            rows = await loop.run_in_executor(self._executor, self._engine.predict, [text for text, _ in batch])
+            ask = _ASKED[self._engine.form.task]
+            rows = await loop.run_in_executor(self._executor, ask, self._engine, [text for text, _ in batch])
             answered = list(zip(batch, rows, strict=True))  # before the first answer goes out: all rows, or none
         except Exception as error:
             if len(batch) > 1:

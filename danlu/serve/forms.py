@@ -237,7 +237,7 @@ class ModelCard(BaseModel):
     created: int = Field(description="When it was released, in seconds since 1970.")
     owned_by: str = "danlu"
     version: int = Field(description="Its version in the registry.")
-    task: str = Field(description="classify, tag, regress or generate.")
+    task: str = Field(description="classify, tag, regress, generate or embed.")
     form: str = Field(description="The exported form that answers.")
     labels: list[str] | None = Field(description="Labels it may answer with.")
 

@@ -218,7 +218,15 @@ def _warm_generate(engine: Engine) -> None:
         pass
 
 
+def _warm_embed(engine: Engine) -> None:
+    rows = engine.embed([_WARM_UP_TEXT])
+    length = float(np.linalg.norm(rows))
+    if rows.shape != (1, engine.form.dimensions) or not math.isclose(length, 1.0, abs_tol=1e-3):
+        raise ModelError(f"The model's first answer is no vector of length 1: it has {rows.shape}, length {length:g}.")
+
+
 _WARM_UPS: dict[str, Callable[[Engine], None]] = {
     **dict.fromkeys(_IS_ANSWER, _warm_predict),
     "generate": _warm_generate,
+    "embed": _warm_embed,
 }

@@ -13,6 +13,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from danlu.serve.checks import check_task
 from danlu.serve.config import ServeConfig
 from danlu.serve.errors import ApiError, from_exception
 from danlu.serve.forms import ChatRequest, CompletionRequest, GenerateRequest
@@ -119,8 +120,7 @@ async def _answer(
     served, leave = live.enter()
     generation: Generation | None = None
     try:
-        if served.form.task != "generate":
-            raise ApiError(400, "wrong_task", f"{served.name!r} is a classifier; it answers on /v1/predict.")
+        check_task(served, "generate")
         prompt, written = make_prompt(served)
         if len(prompt) > config.max_characters:
             raise ApiError(

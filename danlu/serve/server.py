@@ -40,7 +40,7 @@ def serve(
     """Answer for the model `name` until SIGINT or SIGTERM; what is under way is answered first.
 
     `version` is "champion" or "candidate", which are followed as they move, or a number, which is pinned. `say`
-    gets the lines for people: the address, and on the first start the API key, which is shown only then.
+    gets the lines for people: the address, on the first start the API key, which is shown only then, and the end.
     Raises `UserError` when there is no such version, it cannot be loaded, or the port is taken.
     """
     with listen(config.host, config.port) as listening:
@@ -66,6 +66,7 @@ def serve(
         )
         with _signals_end_in_order():
             server.run(sockets=[listening])
+        say(f"Stopped serving {name}.")
 
 
 @contextlib.contextmanager

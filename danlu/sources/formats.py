@@ -18,6 +18,7 @@ from danlu.sources.files import CHUNK_BYTES, File
 from danlu.sources.json_files import open_json, open_jsonl
 from danlu.sources.places import ENDINGS, office_format, place_of
 from danlu.sources.records import TEXT_COLUMN, Asked, Opened, Position, Row, decoded, encoding_of
+from danlu.sources.tagged import open_tagged
 
 
 def open_file(path: Path | File, *, format: str = "auto", encoding: str = "auto", sheet: str | None = None) -> Opened:
@@ -115,6 +116,7 @@ FORMATS: dict[str, Callable[[Asked], Opened]] = {
     "orc": open_orc,
     "arrow": open_arrow,
     "text": _open_text,
+    "tagged": open_tagged,
     "word": open_word,
     "pdf": open_pdf,
 }

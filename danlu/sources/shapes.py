@@ -12,8 +12,9 @@ No registration file: a shape is known by its keys. Values may be JSON in a cell
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +54,19 @@ ROLES: dict[str, str] = {
 
 
 class Misshapen(ValueError):
-    """A record that has a shape's keys but not its values; the message says what is wrong with it."""
+    """A record that has a shape's keys but not its values; the message says what is wrong with it.
+
+    `{}` in the message stands for `value`, which the record holds: who shows the message decides how to show that.
+    """
+
+    def __init__(self, message: str, value: str = "") -> None:
+        super().__init__(message.replace("{}", repr(value[:40])))
+        self._message = message
+        self._value = value
+
+    def told(self, show: Callable[[str], str]) -> str:
+        """The message with the value as `show` has it."""
+        return self._message.replace("{}", show(self._value))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,10 +99,10 @@ class Speakers:
         role = self.names.get(name) or ROLES.get(name.casefold())
         if role is None:
             known = ", ".join(sorted({*self.names, *ROLES}))
-            raise Misshapen(f"unknown speaker {name[:40]!r}; data.speakers can name it (known: {known})")
+            raise Misshapen(f"unknown speaker {{}}; data.speakers can name it (known: {known})", name)
         said = _said(text)
         if said is None:
-            raise Misshapen(f"the turn of {name!r} holds a {type(text).__name__}, not text")
+            raise Misshapen(f"the turn of {{}} holds a {type(text).__name__}, not text", name)
         return Turn(role=role, text=said, learn=role in self.learn)
 
 
@@ -103,6 +116,17 @@ class Shape:
     name: str
     known: Callable[[Mapping[str, Any]], bool]
     read: Callable[[Mapping[str, Any], Speakers], Sample]
+
+
+def first_exchange(turns: Sequence[Turn]) -> tuple[str, str] | None:
+    """The first question of a conversation and its answer; later questions often mean nothing by themselves.
+
+    None where nobody asks before the first answer that is learned.
+    """
+    for before, turn in itertools.pairwise(turns):
+        if turn.learn and before.role == USER:
+            return before.text, turn.text
+    return None
 
 
 def recognise(values: Mapping[str, Any]) -> Shape | None:

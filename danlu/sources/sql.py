@@ -6,7 +6,6 @@ The file is what is fingerprinted and read; it stays until `danlu run --refresh`
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,15 +18,12 @@ from danlu.core.errors import DataError, MissingDependency, UserError
 from danlu.core.lazy import need
 from danlu.core.resource import Site
 from danlu.core.resource import sha256_of as digest_of
-from danlu.core.urls import REFERENCE, hide_urls, secret_in, without_secrets
+from danlu.core.urls import filled, secret_in, told, without_secrets
 from danlu.sources.snapshots import Fetched, Snapshots, key_of
 from danlu.sources.values import as_text
 
 #: Rows that the server is asked for at once.
 _ROWS = 4096
-
-#: The parts of a URL in which `${NAME}` stands for an environment variable.
-_PARTS = ("username", "password", "host", "database")
 
 #: What each kind of database needs beside SQLAlchemy, and how a session of it is made read-only.
 _KINDS: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -61,12 +57,12 @@ def snapshot(asked: Query, site: Site) -> Path:
     if site.cache is None:
         raise UserError("A database has to be read into the workspace, and there is none here.")
     alchemy: Any = need("sqlalchemy", extra="sql")
-    url = _parse(asked.url, alchemy)
+    text, secrets = filled(asked.url, "a source's url")
+    url = _parse(text, asked.url, alchemy)
     kind = url.get_backend_name()
     if kind not in _KINDS:
         raise UserError(f"Danlu does not read {kind!r} databases; expected {', '.join(sorted(_KINDS))}.")
     place = without_secrets(asked.url)
-    secrets, url = _with_environment(url)
     if kind == "sqlite":
         url = _found(url, site.base)
     # What the variables stand for is part of the place: another host is another database.
@@ -104,13 +100,14 @@ def refuse_password(url: str) -> None:
         )
 
 
-def _parse(text: str, alchemy: Any) -> Any:
+def _parse(text: str, asked: str, alchemy: Any) -> Any:
+    """`text` as SQLAlchemy's URL; `asked` is what the recipe has of it, which a message may show."""
     try:
         url = alchemy.engine.make_url(text)
         url.get_backend_name()
     except (alchemy.exc.ArgumentError, ValueError):
         raise UserError(
-            f"{without_secrets(text)!r} is not the URL of a database. Expected, for instance, "
+            f"{without_secrets(asked)!r} is not the URL of a database. Expected, for instance, "
             "postgresql+psycopg://user:${DB_PASSWORD}@host/database, mysql+pymysql://... or sqlite:///file.db."
         ) from None
     return url
@@ -122,34 +119,6 @@ def _found(url: Any, base: Path) -> Any:
     if not path.is_file():
         raise UserError(f"There is no SQLite file {url.database!r} ({path}). The path is relative to the recipe.")
     return url.set(database=str(path))
-
-
-def _with_environment(url: Any) -> tuple[set[str], Any]:
-    """What no message may repeat, and the URL with every `${NAME}` filled in."""
-    secrets: set[str] = set()
-
-    def fill(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return tuple(fill(item) for item in value)
-        if not isinstance(value, str) or not REFERENCE.search(value):
-            return value
-        filled = REFERENCE.sub(lambda found: _environment(found[1]), value)
-        secrets.add(filled)
-        return filled
-
-    filled = {part: fill(getattr(url, part)) for part in _PARTS}
-    options = {name: fill(value) for name, value in url.query.items()}
-    # Host and database may be named in a message, user, password and options may not.
-    return secrets - {filled["host"], filled["database"]}, url.set(**filled, query=options)
-
-
-def _environment(name: str) -> str:
-    value = os.environ.get(name)
-    if value is None:
-        raise UserError(
-            f"The environment variable {name!r}, which a source's url names, is not set. Set it and run again."
-        )
-    return value
 
 
 def _take(alchemy: Any, url: Any, query: str, file: Path, site: Site) -> int:
@@ -224,7 +193,5 @@ def _said(error: Exception, secrets: set[str], place: str) -> str:
     # MySQL's errors are (number, text).
     text = str(inner.args[-1] if getattr(inner, "args", None) else inner)
     line = " ".join(part.strip() for part in text.splitlines() if part.strip())
-    for secret in sorted(secrets, key=len, reverse=True):
-        line = line.replace(secret, "***")
-    line = hide_urls(line)[:300].rstrip(".")
+    line = told(line, secrets)[:300].rstrip(".")
     return f"The database at {place} says: {line}. Check the url, the password's variable and the query."

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from danlu.core.config import Config, NotFingerprinted, OptionalResource
+from danlu.core.bases import OptionalModelResource, with_licence
+from danlu.core.config import Config, NotFingerprinted
 from danlu.core.tasks import TaskName
 from danlu.learning.adapters.config import FullMethod, MethodConfig
+from danlu.learning.classic.config import ClassicConfig
 from danlu.learning.objectives.config import ObjectiveConfig
 from danlu.learning.optimizers.config import AdamWOptimizer, CosineSchedule, OptimizerConfig, ScheduleConfig
 from danlu.learning.regularizers.config import RegularizeConfig
@@ -30,22 +32,40 @@ class ScratchConfig(Config):
 
 
 class ModelConfig(Config):
-    """The model to start from: a pretrained base, or a small one from scratch."""
+    """The model to start from: a pretrained base, a small one from scratch, or one without a neural network."""
 
-    base: OptionalResource = Field(
+    base: OptionalModelResource = Field(
         None,
-        description="Pretrained model folder: a path, package://NAME/path, hf://OWNER/NAME or modelscope://OWNER/NAME.",
+        description="Pretrained model: a short name (danlu recipe bases lists them), a folder, package://NAME/path, "
+        "hf://OWNER/NAME[@REVISION] or modelscope://OWNER/NAME[@REVISION]; a short name after hf:// or modelscope:// "
+        "takes it from there.",
     )
     scratch: ScratchConfig | None = Field(None, description="Train a small model from nothing instead of a base.")
+    classic: ClassicConfig | None = Field(
+        None,
+        description="A classifier without a neural network instead: logistic or gradient_boosting over "
+        "n-grams. Fits in seconds to minutes; of train it heeds seed and class_weights alone.",
+    )
     max_length: int | Literal["auto"] = Field(
         "auto", description="Longest text, in tokens; longer ones are cut. auto covers 99 % of the training texts."
     )
-    licence: str | None = Field(None, description="Licence of the base model, as an SPDX identifier.")
+    licence: str | None = Field(
+        None,
+        description="Licence of the base model, as an SPDX identifier; empty takes that of a base known by name.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _licence_of_a_known_base(cls, values: Any) -> Any:
+        return with_licence(values)
 
     @model_validator(mode="after")
     def _one_start(self) -> ModelConfig:
-        if (self.base is None) == (self.scratch is None):
-            raise ValueError("give either base (a pretrained model) or scratch (a small model from nothing)")
+        if [self.base, self.scratch, self.classic].count(None) != 2:
+            raise ValueError(
+                "give one of base (a pretrained model), scratch (a small model from nothing) and classic (one without "
+                "a neural network)"
+            )
         return self
 
 
@@ -94,7 +114,7 @@ class TrainConfig(Config):
     objective: ObjectiveConfig | None = Field(
         None,
         description="What training aims at; empty is classes for classify, labels for tag, value for regress, causal "
-        "for generate.",
+        "for generate and contrastive for embed.",
     )
     method: MethodConfig = Field(
         FullMethod(), description="How much of the model is trained: full, freeze, lora, dora or qlora."

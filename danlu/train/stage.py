@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 import shutil
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from danlu.core.artifact import LOGS, write_json
 from danlu.core.context import Context
 from danlu.core.errors import DataError, ModelError
 from danlu.core.machine import peak_resident_bytes
-from danlu.core.store import write_atomically
+from danlu.core.store import write_atomically, write_json_atomically
 from danlu.core.tasks import TASKS
 from danlu.learning import scratch
 from danlu.learning.adapters.base import Adapted
@@ -23,7 +26,7 @@ from danlu.learning.adapters.merge import Merged, merge_checked
 from danlu.learning.adapters.table import adapt, check_method
 from danlu.learning.batching import choose_packing, pack_rows, padding_share
 from danlu.learning.chat import Chat, plain_chat, read_chat
-from danlu.learning.corpus import read_part
+from danlu.learning.corpus import Part
 from danlu.learning.fast import NarrowVocabulary, fast_attention, keep_freed_memory, quick_dropout
 from danlu.learning.models import (
     WEIGHTS,
@@ -36,19 +39,18 @@ from danlu.learning.models import (
     start_from_base,
     without_compilation,
 )
-from danlu.learning.objectives.base import Facts, Objective, Rows
+from danlu.learning.objectives.base import Facts, Objective
 from danlu.learning.objectives.classes import balanced_weights
 from danlu.learning.objectives.config import aim_of
 from danlu.learning.objectives.table import KINDS, Kind, make_objective
-from danlu.learning.objectives.turns import has_turns
 from danlu.learning.optimizers.table import make_optimizer
 from danlu.learning.regularizers.weights import Regularizer, set_dropout
 from danlu.learning.step import choose_precision, make_accelerator, precision_of
 from danlu.learning.text import TOKENIZER_FILE, auto_length, load_tokenizer, pad_id
-from danlu.train import guard
+from danlu.train import classic, guard
 from danlu.train.config import ScratchConfig, TrainConfig, TrainStage
 from danlu.train.loop import Training, make_order, seed_noise, train
-from danlu.train.prepared import prepared
+from danlu.train.prepared import in_memory, on_disk
 from danlu.train.state import Progress, TrainingState
 
 #: Noise of the initial weights has a number of its own, apart from every step's.
@@ -60,20 +62,31 @@ _OBJECTIVE = "train.objective."
 #: Validation texts on which a merged model is compared with the unmerged one.
 _COMPARED_TEXTS = 32
 
+#: A tokenizer is learned from about so many characters: of a larger corpus from every second text, every third, and so
+#: on. Learning from Chinese news takes 280 bytes of memory a character (measured on 1.8 million), so 1.1 GB at most.
+_TOKENIZER_CHARACTERS = 4_000_000
+
 #: Where an adapter is kept, beside the model that it was merged into.
 ADAPTER = "adapter"
 
 
 def run(ctx: Context, config: TrainStage) -> None:
-    """Train, and write the best weights in the layout of transformers, with the last ones beside them."""
+    """Train, and write the best weights in the layout of transformers, with the last ones beside them.
+
+    What `model.classic` asks for has no steps and is fitted by `danlu.train.classic`.
+    """
+    if config.model.classic is not None:
+        classic.run(ctx, config)
+        return
     torch.set_num_threads(ctx.threads)
     keep_freed_memory()
     quiet_transformers()
     corpus = ctx.inputs["data"]
     aim = aim_of(config.task, config.train.objective)
     kind = KINDS[aim.kind]
+    target = TASKS[config.task].target
     labels: list[str] = corpus.json("card.json").get("labels") or [] if TASKS[config.task].named else []
-    parts = {name: _read(corpus.folder, name, kind, labels, config) for name in ("train", "validation")}
+    parts = {name: _part(corpus.folder, name, kind, labels, config) for name in ("train", "validation")}
     base = ctx.resources.get("model.base")
     if base is not None:
         check_base(base)
@@ -84,18 +97,15 @@ def run(ctx: Context, config: TrainStage) -> None:
     facts = Facts(
         tokenizer=tokenizer,
         labels=labels,
-        targets=parts["train"].get(TASKS[config.task].target or "", ()),
+        targets=parts["train"].column(target) if target is not None else (),
         class_weights=_class_weights(config.train, parts["train"], labels),
         chat=chat,
         folders=folders,
-        warn=ctx.warn,
+        warn=_warner(ctx),
     )
     objective = make_objective(aim, facts)
     max_length = _max_length(config, base, objective, parts["train"])
     model, adapted = _model(config, kind, base, tokenizer, labels, max_length)
-    if objective.scale is not None:
-        # Beside danlu.json, so that whoever has the model's folder alone can tell its unit.
-        model.config.update({"target_mean": objective.scale.mean, "target_std": objective.scale.std})
     if chat is not None:
         _end_with(model, chat.closing(tokenizer))
     training, vocabulary = _assemble(ctx, config, kind, objective, model, tokenizer, parts, max_length)
@@ -110,39 +120,55 @@ def run(ctx: Context, config: TrainStage) -> None:
     _write_facts(ctx, config, training, adapted, merged, progress, labels, max_length)
 
 
-def _read(folder: Path, name: str, kind: Kind, labels: list[str], config: TrainStage) -> Rows:
-    """The columns of a part that the objective reads; of the validation part a sample where it is large."""
-    rows = read_part(folder, name, list(kind.columns))
-    known = set(labels)
-    named = {*rows.get("label", ()), *(label for some in rows.get("labels", ()) for label in some)}
-    unknown = sorted(map(str, named - known))
+def _part(folder: Path, name: str, kind: Kind, labels: list[str], config: TrainStage) -> Part:
+    """What the objective reads of a part; of the validation part a sample where it is large."""
+    part = Part.of(folder, name, kind.columns)
+    named = {*part.column("label"), *(label for some in part.column("labels") for label in some)} if labels else set()
+    unknown = sorted(map(str, named - set(labels)))
     if unknown:
         raise DataError(f"The {name} part has the label {unknown[0]!r}, which the corpus's card does not list.")
-    total, limit = len(rows["text"]), config.train.validation_rows
+    total, limit = len(part), config.train.validation_rows
     if name != "validation" or limit is None or total <= limit:
-        return rows
+        return part
     generator = np.random.default_rng([config.train.seed, total])
-    chosen = np.sort(generator.permutation(total)[:limit])
-    return {column: [values[index] for index in chosen] for column, values in rows.items() if values}
+    return replace(part, chosen=np.sort(generator.permutation(total)[:limit]))
 
 
-def _tokenizer(ctx: Context, config: TrainStage, kind: Kind, source: Path | None, rows: Rows) -> Tokenizer:
+def _tokenizer(ctx: Context, config: TrainStage, kind: Kind, source: Path | None, part: Part) -> Tokenizer:
     """The tokenizer of the model folder `source`, or one learned from the training texts (kept for a resume)."""
     if source is not None:
         return load_tokenizer(source)
     kept = ctx.state / TOKENIZER_FILE
     if not kept.exists():
-        ctx.say(f"Learning a tokenizer from {len(rows['text']):,} texts.")
-        learned = scratch.train_tokenizer(rows["text"], scratch.VOCABULARIES[kind.head], _scratch(config).vocabulary)
+        every = max(1, math.ceil(part.characters(kind.texts) / _TOKENIZER_CHARACTERS))
+        ctx.say(f"Learning a tokenizer from {math.ceil(len(part) / every):,} of {len(part):,} texts.")
+        size = _scratch(config).vocabulary
+        learned = scratch.train_tokenizer(part.texts(kind.texts, every=every), scratch.VOCABULARIES[kind.head], size)
         write_atomically(kept, learned.to_str())
     return load_tokenizer(ctx.state)
 
 
-def _chat(source: Path | None, tokenizer: Tokenizer, parts: dict[str, Rows]) -> Chat | None:
+def _chat(source: Path | None, tokenizer: Tokenizer, parts: dict[str, Part]) -> Chat | None:
     """How the conversations among the rows are written; None where there are none."""
-    if not any(has_turns(rows) for rows in parts.values()):
+    if not any(part.has("turns") for part in parts.values()):
         return None
     return (None if source is None else read_chat(source)) or plain_chat(tokenizer)
+
+
+def _warner(ctx: Context) -> Callable[[str], None]:
+    """Warns of each thing once, and what an earlier attempt found again: its texts may not be looked at anew."""
+    kept = ctx.state / "warnings.json"
+    said: list[str] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []
+    for text in said:
+        ctx.warn(text)
+
+    def warn(text: str) -> None:
+        if text not in said:
+            said.append(text)
+            write_json_atomically(kept, said)
+            ctx.warn(text)
+
+    return warn
 
 
 def _end_with(model: Any, token: int) -> None:
@@ -159,12 +185,13 @@ def _scratch(config: TrainStage) -> ScratchConfig:
     return config.model.scratch
 
 
-def _max_length(config: TrainStage, base: Path | None, objective: Objective, rows: Rows) -> int:
+def _max_length(config: TrainStage, base: Path | None, objective: Objective, part: Part) -> int:
     """`model.max_length` as a number that the model can take."""
     wanted = config.model.max_length
     positions = scratch.POSITIONS if base is None else positions_of(read_config(base))
     if wanted == "auto":
-        return auto_length(objective.lengths(rows), positions)
+        portions = [part.rows()] if objective.token_rows is None else part.blocks()
+        return auto_length(np.concatenate([objective.lengths(rows) for rows in portions]), positions)
     if base is not None and wanted > positions:
         raise ModelError(
             f"model.max_length is {wanted}, but the base model takes at most {positions} tokens. Give at most that, "
@@ -197,19 +224,26 @@ def _assemble(
     objective: Objective,
     model: Any,
     tokenizer: Tokenizer,
-    parts: dict[str, Rows],
+    parts: dict[str, Part],
     max_length: int,
 ) -> tuple[Training, NarrowVocabulary]:
     settings = config.train
     accelerator = make_accelerator(choose_precision(settings.precision, ctx.machine))
     model.to(accelerator.device)
+    largest = max(tokenizer.get_vocab().values())
     examples, validation = (
-        prepared(ctx, accelerator, objective, model, name, parts[name], objective.examples(parts[name], max_length))
+        on_disk(ctx, objective, name, parts[name], max_length, largest=largest)
+        if objective.token_rows is not None
+        else in_memory(ctx, accelerator, objective, model, name, parts[name], max_length)
         for name in ("train", "validation")
     )
     packed = choose_packing(settings.batching.packing, packable=kind.packable)
     order = make_order(examples, settings, packed=packed)
-    used = np.union1d(examples.used(order.seen(order.steps)), validation.tokens)
+
+    def used() -> np.ndarray:
+        every = np.ones(len(validation), dtype=bool)
+        return np.union1d(examples.used(order.seen(order.steps)), validation.used(every))
+
     vocabulary = NarrowVocabulary(model, used, pad_id(tokenizer))
     if settings.regularize.dropout is not None:
         set_dropout(model, settings.regularize.dropout)
@@ -224,8 +258,8 @@ def _assemble(
         accelerator=accelerator,
         model=model,
         optimizer=make_optimizer(model, settings.optimizer),
-        examples=examples.renumbered(vocabulary.numbers),
-        validation=validation.renumbered(vocabulary.numbers),
+        examples=vocabulary.renumbered(examples),
+        validation=vocabulary.renumbered(validation),
         pad_id=pad_id(tokenizer),
         order=order,
         packed=packed,
@@ -234,11 +268,11 @@ def _assemble(
     return training, vocabulary
 
 
-def _class_weights(settings: TrainConfig, rows: Rows, labels: list[str]) -> torch.Tensor | None:
+def _class_weights(settings: TrainConfig, part: Part, labels: list[str]) -> torch.Tensor | None:
     if settings.class_weights == "none" or not labels:
         return None
     numbers = {label: index for index, label in enumerate(labels)}
-    return balanced_weights(np.array([numbers[label] for label in rows["label"]]), len(labels))
+    return balanced_weights(np.array([numbers[label] for label in part.column("label")]), len(labels))
 
 
 def _tell(ctx: Context, training: Training, adapted: Adapted, max_length: int) -> None:
@@ -318,7 +352,7 @@ def _write_facts(
     labels: list[str],
     max_length: int,
 ) -> None:
-    model, order, scale = training.model, training.order, training.objective.scale
+    model, order, publish = training.model, training.order, training.objective.publish
     seen = np.zeros(int(training.examples.rows.max()) + 1, dtype=bool)
     seen[training.examples.rows[order.seen(progress.step)]] = True
     write_json(
@@ -326,7 +360,6 @@ def _write_facts(
         {
             "task": config.task,
             "labels": labels or None,
-            "scale": None if scale is None else asdict(scale),
             "max_length": max_length,
             "architecture": type(model).__name__,
             "parameters": adapted.total,
@@ -334,7 +367,8 @@ def _write_facts(
             "method": config.train.method.kind,
             "base": _told_base(config.model.base),
             "licence": config.model.licence,
-        },
+        }
+        | dict({} if publish is None else publish(ctx.out, model, max_length)),
     )
     write_json(
         ctx.out / "training.json",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
@@ -30,6 +32,8 @@ class Range(Config):
             raise ValueError(f"log needs low above 0; it is {self.low}")
         if self.log and self.step is not None:
             raise ValueError("log and step cannot be had together")
+        if self.step is not None and self.step > self.high - self.low:
+            raise ValueError(f"step is {self.step}, more than from {self.low} to {self.high}: only low could be tried")
         return self
 
     @property
@@ -133,27 +137,59 @@ def trained(sections: dict[str, Any]) -> TrainStage:
     return TrainStage.model_validate_json(json.dumps(given))
 
 
+#: Settings and the largest value that anybody can mean, with what is common.
+OUTLANDISH: dict[str, tuple[float, str]] = {
+    "learning_rate": (10.0, "1e-6 to 0.01 are common"),
+    "batch_size": (65_536, "8 to 512 are common"),
+    "epochs": (10_000, "1 to 100 are common"),
+}
+
+
+def outlandish(name: str, value: Any) -> str | None:
+    """Why `value` can hardly be meant for the setting `name`, or None."""
+    most, common = OUTLANDISH.get(name, (math.inf, ""))
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= most:
+        return None
+    return f"which can hardly be meant: {common}"
+
+
 def check_space(config: TuneConfig, model: ModelConfig, train: TrainConfig) -> None:
     """Refuse a search for what is no setting, or over values that it cannot have. Raises `ValueError`.
 
-    Settings are tried one by one at the ends of their range; what only a combination forbids, a trial says.
+    Settings are tried one by one at the ends of their range; what only a combination forbids, a trial says. Every
+    mistake stands on a line of its own.
     """
     sections = {"model": model.model_dump(mode="json"), "train": train.model_dump(mode="json")}
-    kinds: dict[str, type[Config]] = {"model": ModelConfig, "train": TrainConfig}
-    for name, space in config.space.items():
-        section = setting(name)[0]
-        if section not in kinds:
-            raise ValueError(f"tune.space: {name!r} is no setting of train or model; these can be searched")
-        for value in space.choices if isinstance(space, Choice) else [space.low, space.high]:
-            try:
-                changed = put(sections, {name: value})
-                found = kinds[section].model_validate_json(json.dumps(changed[section]))
-                given = kinds[section].model_validate_json(json.dumps(sections[section]))
-                if resources(found) != resources(given):
-                    raise ValueError(f"{name!r} names a model or a file; a search is over settings of one model")
-            except ValidationError as error:
-                raise ValueError(f"tune.space: {name} cannot be {value!r}: {error.errors()[0]['msg']}") from None
-            except ValueError as error:
-                near = difflib.get_close_matches(name, TrainConfig.model_fields, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"tune.space: {error}{hint}") from None
+    told = [problem for name, space in config.space.items() for problem in _mistakes(name, space, sections)]
+    if told:
+        raise ValueError("\n".join(told))
+
+
+_KINDS: dict[str, type[Config]] = {"model": ModelConfig, "train": TrainConfig}
+
+
+def _mistakes(name: str, space: Range | Choice, sections: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with the search over one setting; the first of it."""
+    section = setting(name)[0]
+    if section not in _KINDS:
+        yield f"tune.space: {name} is no setting of train or model; these can be searched"
+        return
+    kind = _KINDS[section]
+    for value in space.choices if isinstance(space, Choice) else [space.low, space.high]:
+        reason = outlandish(name, value)
+        if reason is not None:
+            yield f"tune.space: {name} cannot be {value!r}, {reason}"
+            return
+        try:
+            found = kind.model_validate_json(json.dumps(put(sections, {name: value})[section]))
+            given = kind.model_validate_json(json.dumps(sections[section]))
+            if resources(found) != resources(given):
+                raise ValueError(f"{name!r} names a model or a file; a search is over settings of one model")
+        except ValidationError as error:
+            said = error.errors()[0]["msg"].removeprefix("Value error, ")
+            yield f"tune.space: {name} cannot be {value!r}: {said[:1].lower()}{said[1:]}"
+            return
+        except ValueError as error:
+            near = difflib.get_close_matches(name, TrainConfig.model_fields, n=1)
+            yield f"tune.space: {error}" + (f"; did you mean {near[0]!r}?" if near else "")
+            return

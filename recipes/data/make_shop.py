@@ -1,10 +1,11 @@
-"""Writes shop.jsonl, shop-preferences.jsonl and shop-messages.csv: customer service of a shop that does not exist, in
-Chinese and English.
+"""Writes shop.jsonl, shop-preferences.jsonl, shop-search.jsonl and shop-messages.csv: customer service of a shop that
+does not exist.
 
     python recipes/data/make_shop.py
 
-Made by rule from the phrases below, all of them written for this: no customer has ever said any of it. Good enough to
-see instruction and preference tuning work in a minute on a laptop, and no measure of anything else.
+In Chinese and English, made by rule from the phrases below, all of them written for this: no customer has ever said any
+of it. Good enough to see instruction tuning, preference tuning and search work in a minute or two on a laptop, and no
+measure of anything else.
 """
 
 from __future__ import annotations
@@ -72,6 +73,12 @@ MATTERS: dict[str, list[tuple[list[str], str]]] = {
     ],
 }
 
+#: Of the articles that are searched for there are several.
+COLOURS = {
+    "zh": ["红色{0}", "蓝色{0}", "白色{0}", "黑色{0}", "绿色{0}", "灰色{0}", "黄色{0}", "粉色{0}"],
+    "en": ["red {0}", "blue {0}", "white {0}", "black {0}", "green {0}", "grey {0}", "yellow {0}", "pink {0}"],
+}
+
 #: Answers that nobody should give.
 RUDE = {
     "zh": ["不知道，自己看。", "这个问题不归我管。", "别问了，烦不烦。", "随便你。"],
@@ -120,11 +127,11 @@ def messages(draw: random.Random, count: int) -> Iterator[dict[str, str]]:
             yield {"text": text, "topics": "|".join(named), "stars": str(min(5, max(1, stars)))}
 
 
-def exchanges(draw: random.Random) -> Iterator[tuple[str, str, str]]:
+def exchanges(draw: random.Random, goods_of: dict[str, list[str]] = GOODS) -> Iterator[tuple[str, str, str]]:
     """`(language, question, answer)` for every article, matter and wording."""
     for language, matters in MATTERS.items():
         numbers: dict[tuple[str, int], int] = {}
-        for goods, (place, (questions, answer)) in itertools.product(GOODS[language], enumerate(matters)):
+        for goods, (place, (questions, answer)) in itertools.product(goods_of[language], enumerate(matters)):
             number = numbers.setdefault((goods, place), draw.randint(2, 9))
             for question in questions:
                 yield language, question.format(goods), answer.format(goods, number)
@@ -147,15 +154,30 @@ def preferences(draw: random.Random) -> Iterator[dict[str, str]]:
         yield {"prompt": question, "chosen": answer, "rejected": draw.choice(RUDE[language])}
 
 
+def pairs(draw: random.Random) -> Iterator[dict[str, str]]:
+    """Questions about articles of several colours, each with its answer."""
+    goods = {
+        language: [colour.format(one) for one in every for colour in COLOURS[language]]
+        for language, every in GOODS.items()
+    }
+    for _, question, answer in exchanges(draw, goods):
+        yield {"question": question, "answer": answer}
+
+
 def main() -> None:
-    """Write all files beside this one."""
-    for name, rows in (("shop", conversations(random.Random(1))), ("shop-preferences", preferences(random.Random(2)))):
+    """Write the files beside this one."""
+    files: dict[str, Iterator[Any]] = {
+        "shop": conversations(random.Random(1)),
+        "shop-preferences": preferences(random.Random(2)),
+        "shop-search": pairs(random.Random(3)),
+    }
+    for name, rows in files.items():
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
         (HERE / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
     with (HERE / "shop-messages.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, ["text", "topics", "stars"], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(messages(random.Random(3), 1_600))
+        writer.writerows(messages(random.Random(4), 1_600))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     python -m tests.contract.lock --same WHY  rewrite it although the version stays: the result is the same, because WHY
 
 The hash is over the syntax trees, without docstrings, of every module of Danlu that the stage imports, directly or
-not, outside core; so comments and layout do not count.
+not, also by name from a table, outside core; so comments and layout do not count.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,30 @@ LOCK = Path(__file__).with_name("stages.lock.json")
 ROOT = Path(__file__).parents[2]
 
 
+#: "module:attribute", as a table names what it imports when it is asked for.
+_NAMED = re.compile(r"danlu(?:\.\w+)+(?=:\w+$)")
+
+
+def _reached(module: str, graph: grimp.ImportGraph) -> dict[str, ast.Module]:
+    """The syntax trees of `module` and of all it imports outside core, also by name from a table."""
+    trees: dict[str, ast.Module] = {}
+    waiting = {module}
+    while waiting:
+        name = waiting.pop()
+        path = ROOT / (name.replace(".", "/") + ".py")
+        if name in trees or name.startswith("danlu.core") or not path.exists():
+            continue
+        trees[name] = ast.parse(path.read_text(encoding="utf-8"))
+        constants = (node.value for node in ast.walk(trees[name]) if isinstance(node, ast.Constant))
+        named = (_NAMED.match(value) for value in constants if isinstance(value, str))
+        waiting |= graph.find_upstream_modules(name) | {found.group() for found in named if found}
+    return trees
+
+
 def source_hash(module: str, graph: grimp.ImportGraph) -> str:
     """Hash of the stage's module and of all it imports from Danlu, by syntax tree without docstrings."""
     whole = hashlib.sha256()
-    modules = {module, *graph.find_upstream_modules(module)}
-    for name in sorted(name for name in modules if not name.startswith("danlu.core")):
-        path = ROOT / (name.replace(".", "/") + ".py")
-        if not path.exists():
-            continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+    for name, tree in sorted(_reached(module, graph).items()):
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
             if isinstance(body, list) and body and isinstance(body[0], ast.Expr):

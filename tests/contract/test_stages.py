@@ -124,7 +124,11 @@ def test_a_third_walk_reuses_everything_and_starts_no_process(
     assert all(outcome.reused for outcome in again.outcomes)
 
 
-@pytest.mark.parametrize("name", NAMES)
+#: Folds train, export and evaluate twice a walk; that they go on is in the slow tests.
+STOPPED = [pytest.param(name, marks=pytest.mark.slow if name == "folds" else ()) for name in NAMES]
+
+
+@pytest.mark.parametrize("name", STOPPED)
 def test_a_stage_that_is_stopped_anywhere_is_finished_by_the_next_run(
     name: str, example: tuple[Path, Recipe], walked: Runner, tmp_path: Path
 ) -> None:

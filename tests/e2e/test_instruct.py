@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from danlu.learning.chat import Turn, read_chat
 from tests.e2e.conftest import danlu
@@ -30,11 +31,14 @@ def test_from_a_file_of_instructions_to_answers(shape: object, tmp_path: Path) -
     done = danlu("init", "shop.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"instruction data ({shape.__name__})" in done.stdout  # type: ignore[attr-defined]
-    recipe = (tmp_path / "recipe.yaml").read_text(encoding="utf-8")
-    recipe = recipe.replace("layers: 4, width: 128", "layers: 1, width: 64").replace("epochs: 2.0", "epochs: 3.0")
-    recipe += "  batch_size: 8\ncompress: {forms: [torch], ship: torch}\nspeed: {requests: 20}\n"
-    recipe += "budget: {threads: 1}\nrelease: {gates: [leaked_rows == 0]}\n"
-    (tmp_path / "recipe.yaml").write_text(recipe, encoding="utf-8")
+    yaml = YAML()
+    recipe = yaml.load((tmp_path / "recipe.yaml").read_text(encoding="utf-8"))
+    recipe["model"]["scratch"] |= {"layers": 1, "width": 64}
+    recipe["train"] |= {"epochs": 3.0, "batch_size": 8}
+    recipe |= {"compress": {"forms": ["torch"], "ship": "torch"}, "speed": {"requests": 20}, "budget": {"threads": 1}}
+    recipe["release"] = {"gates": ["leaked_rows == 0"]}
+    with (tmp_path / "recipe.yaml").open("w", encoding="utf-8") as file:
+        yaml.dump(recipe, file)
     assert danlu("recipe", "check", "recipe.yaml", cwd=tmp_path).returncode == 0
     done = danlu("run", "recipe.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -80,6 +80,18 @@ def test_the_best_trial_is_the_training_that_follows(tmp_path: Path) -> None:
     assert {event["what"] for event in bars} == {"trials", "trial 1", "trial 2", "trial 3"}
 
 
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_hours_that_are_over_end_the_search_with_the_best_so_far(tmp_path: Path, workers: int) -> None:
+    """What has begun is ended and counts; nothing further begins; at least one trial is made."""
+    runner, _ = walked(tmp_path, hours=1e-9, trials=5, workers=workers)
+    study = runner.artifacts["tune"].json("study.json")
+    assert [trial["state"] for trial in study["trials"]] == ["finished"] * workers
+    assert study["best"] == max(study["trials"], key=lambda trial: trial["value"])
+    resolved = runner.artifacts["tune"].json("resolved.json")
+    assert resolved == {f"train.{name}": value for name, value in study["best"]["settings"].items()}
+    assert runner.outcomes[-1].stage == "train", "the road goes on with it"
+
+
 @pytest.mark.slow
 def test_trials_at_once_with_equal_settings_share_one_training(tmp_path: Path) -> None:
     space = {"learning_rate": {"choices": [1e-3, 3e-3]}}

@@ -37,11 +37,15 @@ def test_a_short_recipe_is_enough() -> None:
         (("  learning_rate: 1e-4", "  epochs: many"), r"r:9: train\.epochs is 'many'.*Passes over the training rows"),
         (("  learning_rate: 1e-4", "  learning_rate: -1"), r"r:9: train\.learning_rate is -1"),
         (("name: shop", "name: My Shop"), r"r:1: name: 'My Shop' cannot be a folder's name"),
-        (("task: classify", "task: clasify"), r"r:2: task is 'clasify'.*'classify', .*'generate'"),
+        (("task: classify", "task: clasify"), r"r:2: task is 'clasify'.*'classify', .*'generate' or 'embed'"),
+        (
+            ("scratch: {layers: 1}", "classic: {kind: logistc}"),
+            r"model.classic.kind is 'logistc'. Expected one of 'logistic', .*Did you mean 'logistic'",
+        ),
         (("task: classify\n", ""), r"r: 'task' is missing"),
         (("train:", "epochs: 3\ntrain:"), r"r:8: there is no key 'epochs'. It belongs under 'train'"),
         (("train:", "name: twice\ntrain:"), r"r:8: 'name' is given twice"),
-        (("  scratch: {layers: 1}", "  max_length: 32"), r"r:6: model: give either base"),
+        (("  scratch: {layers: 1}", "  max_length: 32"), r"r:6: model: give one of base"),
         (("{layers: 1}", "{width: 30, heads: 4}"), r"r:7: model\.scratch: width is 30"),
         (
             ("    - path: reviews.csv", "    - paht: reviews.csv"),
@@ -105,3 +109,51 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
         told, ("learning_rat", "did you mean 0.7?", "'basline'", "Did you mean 'accuracy'?"), strict=True
     ):
         assert part in line
+
+
+SPACE = """tune:
+  space:
+    learning_rate: {low: 1e-3, high: 1e-5, log: true}
+    schedule.warmup: {low: 0.0}
+    regularize.dropout: 3
+    optimizer.weight_decay: {choices: [0.1]}
+"""
+
+
+def test_mistakes_in_a_search_are_one_plain_line_each() -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(GOOD + SPACE, "r")
+    start = GOOD.count("\n") + 3
+    assert str(caught.value).splitlines() == [
+        f"r:{start}: tune.space.learning_rate: low is 0.001, which must be below high, which is 1e-05.",
+        f"r:{start + 1}: 'tune.space.schedule.warmup.high' is missing. Largest value.",
+        f"r:{start + 2}: tune.space.regularize.dropout is 3. Expected a section: keys with their values.",
+        f"r:{start + 3}: tune.space.optimizer.weight_decay.choices is a list. Expected 2 items at least; 1 came.",
+    ]
+
+
+def test_what_is_wrong_with_the_values_of_a_search_is_told_at_their_lines() -> None:
+    space = "tune:\n  space:\n    epochs: {low: -2, high: 3}\n    bogus: {low: 1, high: 2}\n"
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(GOOD + space, "r")
+    start = GOOD.count("\n") + 3
+    assert str(caught.value).splitlines() == [
+        f"r:{start}: tune.space: epochs cannot be -2: input should be greater than 0.",
+        f"r:{start + 1}: tune.space: there is no setting 'bogus'.",
+    ]
+
+
+def test_a_rule_over_two_settings_is_told_where_the_first_of_them_stands() -> None:
+    text = GOOD.replace("data:\n", "data:\n  mix: {weights: [1.0, 2.0]}\n", 1)
+    line = text.splitlines().index("  mix: {weights: [1.0, 2.0]}") + 1
+    with pytest.raises(RecipeError, match=f"r:{line}: data: mix.weights is for 2 of 1 sources"):
+        parse_recipe(text, "r")
+
+
+def test_a_recipe_that_is_not_there_is_not_taken_for_one_that_only_ends_alike(tmp_path: Path) -> None:
+    for name in ("l.yaml", "file.csv", "profile.yaml"):
+        (tmp_path / name).write_text("x", encoding="utf-8")
+    with pytest.raises(RecipeError, match="`danlu init FILE` writes one"):
+        load_recipe(tmp_path / "nothing.yaml")
+    with pytest.raises(RecipeError, match=r"Did you mean '.*profile\.yaml'"):
+        load_recipe(tmp_path / "profil.yaml")

@@ -1,7 +1,8 @@
 """The operations that make new texts of old ones, as a table, and their run over training rows.
 
-A row's children depend on the seed, the row's id, label and text, and on no other row (but for `fewer_than`, which
-counts labels). Only training rows may come here: a child of a test row would be a leak.
+A row's children depend on the seed, the row's key, label and text, and on no other row (but for `fewer_than`, which
+counts labels). The key says what the row says: an id hangs on its file's digest, and would change all children with
+it. Only training rows may come here: a child of a test row would be a leak.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _ROWS_AT_A_TIME = 256
 
 @dataclass(frozen=True)
 class Child:
-    """A new row: the id of the row it was made of, its number among that row's children, and what made it."""
+    """A new row: the key of the row it was made of, its number among that row's children, and what made it."""
 
     parent: str
     number: int
@@ -101,7 +102,7 @@ def augment(
     synonyms_path: Path | None = None,
     generator: Generator | None = None,
 ) -> Iterator[Child]:
-    """Children of training rows `(id, text, label)`; a row without a label has an empty one.
+    """Children of training rows `(key, text, label)`; a row without a label has an empty one.
 
     `counts` are the training rows of each label, which `fewer_than` asks for; without them the rows are held in memory
     and counted. `synonyms` (such as `neighbours` finds) come before those of the file. `generator` writes the texts
@@ -207,23 +208,3 @@ def _generate(
         family = families[place]
         if made and made != text and all(made != child.text for child in family):
             family.append(Child(name, len(family), made, label, GENERATE))
-
-
-def distinct(children: Iterable[Child], texts: Iterable[str]) -> list[Child]:
-    """The children whose text is none of `texts` and no other child's, the same whatever their order.
-
-    Of children with equal text, the one whose parent's id is first in order stays. `texts` are those of every part: a
-    child that says what a test row says would be a leak.
-    """
-    taken = {_content(text) for text in texts}
-    kept = []
-    for child in sorted(children, key=lambda child: (child.parent, child.number)):
-        content = _content(child.text)
-        if content not in taken:
-            taken.add(content)
-            kept.append(child)
-    return kept
-
-
-def _content(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -17,10 +17,10 @@ class BalanceConfig(Config):
     Weights of classes in the loss are the train section's; they change no row, and are the first to try.
     """
 
-    method: Literal["oversample", "undersample", "smote"] = Field(
+    method: Literal["oversample", "undersample"] = Field(
         "oversample",
-        description="oversample repeats rows of small classes, undersample leaves rows of large ones out, smote makes "
-        "new vectors between neighbours (only where a model reads vectors or numeric columns).",
+        description="oversample repeats rows of small classes, undersample leaves rows of large ones out. New texts "
+        "for small classes are data.augment's.",
     )
     target: Target = Field(
         "largest",
@@ -29,4 +29,3 @@ class BalanceConfig(Config):
         "mean or median, for largest to the smallest class, for square_root half way to it.",
     )
     most_repeats: int = Field(10, ge=1, description="Most times that a row is used; a class of a few rows stays small.")
-    neighbours: int = Field(5, ge=1, description="smote: nearest rows of the same class that a new one lies towards.")

@@ -61,6 +61,7 @@ def cleaning_of(corpus: Artifact, workspace: Workspace) -> CleanConfig:
     section = dict(clean.record.config["data"])
     # The record keeps what files held, not where they were: they cannot be read from it.
     section["sources"] = [{"path": "unknown"}]
+    section.pop("identity_key", None)
     section["mask"] = {name: value for name, value in section["mask"].items() if name != SECRET}
     section["filters"] = {name: value for name, value in section["filters"].items() if name != "blocked_words"}
     try:

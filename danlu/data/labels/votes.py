@@ -154,7 +154,10 @@ def _checked(vote: Vote, known: Known) -> tuple[str, Vote | None]:
     if len(same) == 1:
         return "", replace(vote, label=same[0])
     near = difflib.get_close_matches(fold(vote.label), [fold(label) for label in allowed], n=1, cutoff=0.5)
-    hint = next((f" Did you mean {label!r}?" for label in allowed if near and fold(label) == near[0]), "")
+    # Of labels that differ in case alone, the one that is written most like it.
+    alike = [label for label in allowed if near and fold(label) == near[0]]
+    meant = max(alike, key=lambda label: difflib.SequenceMatcher(None, vote.label, label).ratio(), default=None)
+    hint = f" Did you mean {meant!r}?" if meant is not None else ""
     listed = ", ".join(map(repr, allowed[:12]))
     return f"{vote.place}: there is no label {vote.label!r}.{hint} The labels are {listed}.", None
 

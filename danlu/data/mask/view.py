@@ -8,6 +8,7 @@ span lies.
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -28,8 +29,24 @@ _WIDE |= {ord("Ａ") + letter: ord("A") + letter for letter in range(26)}
 _WIDE |= {ord("ａ") + letter: ord("a") + letter for letter in range(26)}
 _WIDE |= {ord(wide): ord(narrow) for wide, narrow in zip("＠．＋－＿（）　﹣‐‑–—／", "@.+-_() -----/", strict=True)}
 _WIDE |= {ord("\x1f"): ord(" "), ord("\xa0"): ord(" "), ord("\t"): ord(" ")}
+#: Digits in circles and brackets: ①③⑧, ❶, ⑴. They also number the items of lists, so only some are read as digits.
+_CIRCLED = {
+    code: str(unicodedata.digit(chr(code))) for code in range(0x2460, 0x2800) if unicodedata.digit(chr(code), -1) >= 0
+}
+_ONE_CIRCLED = "[" + "".join(map(chr, _CIRCLED)) + "]"
+#: Beside another one; among plain digits, unless a whole mobile number ends before it or begins behind it; or what a
+#: mobile number lacks.
+_CIRCLED_DIGIT = re.compile(
+    f"{_ONE_CIRCLED}(?:(?={_ONE_CIRCLED})|(?<={_ONE_CIRCLED}{{2}})"
+    "|(?<=[0-9].)(?<![0-9]{11}.)(?=[0-9])(?!1[3-9][0-9]{9})|(?=[3-9][0-9]{9}(?![0-9])))"
+)
+#: What makes the digit before it a key of a telephone: 1️⃣.
+_KEYCAP = "\u20e3"
+_KEYCAPS = re.compile("(?<=[0-9])\ufe0f?\u20e3")
 #: Two expressions, because a set of signs of the basic plane alone is looked up in a table.
-_HAS_WIDE = re.compile("[" + "".join(re.escape(chr(code)) for code in sorted(_WIDE) if code < 0x10000) + "]")
+_HAS_WIDE = re.compile(
+    "[" + "".join(re.escape(chr(code)) for code in sorted({*_WIDE, *_CIRCLED}) if code < 0x10000) + "]"
+)
 _HAS_STYLED = re.compile("[\U0001d7ce-\U0001d7ff]")
 
 _ZH_DIGITS = "零〇幺一二两三四五六七八九洞拐勾"
@@ -82,16 +99,35 @@ class View:
         text = parts[0] if len(parts) == 1 else "\n".join(parts)
         odd = not text.isascii() or "\t" in text or BRIDGE in text
         if odd and (_HAS_WIDE.search(text) or _HAS_STYLED.search(text)):
-            text = text.translate(_WIDE)
-        #: Places in `plain` and in the joined text, from which on both run alike.
-        self._here, self._there = [0], [0]
+            # Circled digits tell by what is beside them whether they number an item.
+            text = _CIRCLED_DIGIT.sub(lambda match: _CIRCLED[ord(match[0])], text.translate(_WIDE))
+        #: What was left out, step by step: places in the text after and before it, from which on both run alike.
+        self._cuts: list[tuple[list[int], list[int]]] = []
         self._text = text
+        if odd and _KEYCAP in text:
+            text = self._without_keycaps(text)
         self.plain = self._bridged(text) if "\n" in text else text
 
     @cached_property
     def low(self) -> str:
         """`plain` in lower case, to look for words in; its places may differ."""
         return self.plain.lower()
+
+    def _without_keycaps(self, text: str) -> str:
+        kept: list[str] = []
+        here, there = self._cut()
+        done = length = 0
+        for match in _KEYCAPS.finditer(text):
+            kept.append(text[done : match.start()])
+            length += match.start() - done
+            done = match.end()
+            here.append(length)
+            there.append(done)
+        return "".join(kept) + text[done:]
+
+    def _cut(self) -> tuple[list[int], list[int]]:
+        self._cuts.append(([0], [0]))
+        return self._cuts[-1]
 
     def _bridged(self, text: str) -> str:
         kept: list[str] = []
@@ -104,26 +140,29 @@ class View:
             # Few lines end with a digit, and a look at the end costs less than the expression.
             near = last > done and _DIGIT_BEFORE.search(text, max(done, last - 6), last)
             if near and (match := _BRIDGE.match(text, last)):
+                here, there = self._cuts[-1] if kept else self._cut()
                 kept += [text[done:last], BRIDGE]
                 length += last - done + 1
                 done = match.end()
-                self._here.append(length)
-                self._there.append(done)
+                here.append(length)
+                there.append(done)
                 line_end = text.find("\n", done)
             else:
                 line_end = text.find("\n", line_end + 1)
         return "".join(kept) + text[done:] if kept else text
 
     def _original(self, place: int) -> int:
-        run = bisect_right(self._here, place) - 1
-        return self._there[run] + place - self._here[run]
+        for here, there in reversed(self._cuts):
+            run = bisect_right(here, place) - 1
+            place += there[run] - here[run]
+        return place
 
     def pieces(self, start: int, end: int) -> list[Piece]:
         """Where the characters from `start` to `end` of `plain` lie in the parts.
 
         One piece in most cases. Several where a value is spread over parts or around what others said in between.
         """
-        if len(self._parts) == 1 and len(self._here) == 1:
+        if len(self._parts) == 1 and not self._cuts:
             return [Piece(0, start, end)]
         stretches: list[tuple[int, int]] = []
         for piece in self._split(start, end):
@@ -147,13 +186,13 @@ class View:
 
     def _split(self, start: int, end: int) -> list[tuple[int, int]]:
         """The stretches between bridges, as places in the joined text."""
-        if len(self._here) == 1:
+        if not self._cuts:
             return [(start, end)]
         stretches = []
         for stretch in self.plain[start:end].split(BRIDGE):
             if stretch:
                 first = self._original(start)
-                stretches.append((first, first + len(stretch)))
+                stretches.append((first, self._original(start + len(stretch))))
             start += len(stretch) + 1
         return stretches
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from danlu.data.card import added_rows, dropped, trained_rows
 from danlu.data.page.style import STYLE
 from danlu.data.page.words import WORDS
 
@@ -143,8 +144,10 @@ def _top(card: Mapping[str, Any]) -> str:
         "sentence",
         read=_count(read),
         kept=_count(kept),
-        duplicates=_count(card["duplicates"]["exact_dropped"]),
+        dropped=_count(sum(dropped(card).values())),
     )
+    if added_rows(card):
+        said += " " + _say("sentence_added", added=_count(added_rows(card)), trained=_count(trained_rows(card)))
     drawn = "".join(f'<div class="tile"><b>{value}</b><span>{what}</span></div>' for value, what in tiles)
     return (
         '<section class="card top">\n<div class="switch"><label for="lang-en" lang="en">English</label>'

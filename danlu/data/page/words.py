@@ -5,8 +5,12 @@ from __future__ import annotations
 WORDS: dict[str, tuple[str, str]] = {
     "title": ("Data card", "数据卡"),
     "sentence": (
-        "{read} rows read, {kept} kept; {duplicates} exact duplicates dropped.",
-        "读入 {read} 行，留下 {kept} 行；丢掉完全重复的 {duplicates} 行。",
+        "{read} rows read, {kept} kept, {dropped} dropped.",
+        "读入 {read} 行，留下 {kept} 行，丢掉 {dropped} 行。",
+    ),
+    "sentence_added": (
+        "{added} rows were added to train, which has {trained} with them.",
+        "训练部分另加了 {added} 行，加上之后共 {trained} 行。",
     ),
     "footer": (
         "Made by Danlu's data stage from card.json. Texts are not shown here.",

@@ -6,7 +6,7 @@ Shapes: B examples in a batch, T tokens of the longest one, K classes, V tokens 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,8 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from danlu.learning.batching import Batch, Examples
+from danlu.learning.batching import Batch, Examples, TokenRow
 from danlu.learning.chat import Chat
-from danlu.learning.scale import Scale
 
 #: Columns of a corpus part by name, each a list with one value a row.
 Rows = Mapping[str, Sequence[Any]]
@@ -50,7 +49,7 @@ class Outcome:
     """What a model made of one batch. `loss`: mean over `weight` targets, a float32 scalar that carries gradients.
 
     `predicted`: class numbers [B] for classify, probabilities [B, K] for tag, standardised numbers [B] for regress,
-    empty for generate.
+    vectors [B, 2, D] for embed, empty for generate.
     """
 
     loss: torch.Tensor
@@ -72,17 +71,20 @@ class Objective:
 
     `lengths(rows)`: tokens of each row, uncut; what `model.max_length: auto` goes by.
     `examples(rows, max_length)`: rows as examples of at most `max_length` tokens.
+    `token_rows(blocks, max_length)`: the same of rows that come block by block, for texts too large for memory.
+    None where an example is more than a row of tokens.
     `weight(batch)`: how many targets its loss is the mean of, known before any model has seen it.
     `outcome(model, batch)`: one forward pass.
-    `score(loss, truth, predicted)`: quality over a whole part; `truth` is the examples' column `labels`, `predicted`
-    that of their outcomes; both are empty for generate.
+    `score(loss, truth, predicted)`: quality over a whole part of N rows, from what `outcome` predicted and from the
+    examples' column `labels`; both are empty for generate.
     `metric` names it; `higher_is_better` says which way it goes.
     `separable`: the loss of a batch is the mean of its examples' losses by their weights, so a batch may be taken in
     pieces. Where each example is compared with the others of its batch, it may not.
     `prepare(model, rows, examples, track)`: columns for `examples` that take the starting weights or another model to
     find, computed once before the first step; `model` is in eval mode, and `track(batches, what)` yields the batches
     and shows how far it is. None where there are none.
-    `scale`: the unit of the numbers that the model answers with, for regress.
+    `publish(folder, model, max_length)`: writes beside the weights what else is needed to use them, and returns what
+    `danlu.json` says of it. None where that is nothing.
     """
 
     lengths: Callable[[Rows], Sequence[int]]
@@ -93,8 +95,9 @@ class Objective:
     metric: str
     higher_is_better: bool
     separable: bool = True
+    token_rows: Callable[[Iterable[Rows], int], Iterator[TokenRow]] | None = None
     prepare: Callable[[Any, Rows, Examples, Track], dict[str, np.ndarray]] | None = None
-    scale: Scale | None = None
+    publish: Callable[[Path, Any, int], Mapping[str, Any]] | None = None
 
     def better(self, score: float, than: float | None) -> bool:
         """Whether `score` beats `than`; anything beats None."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from danlu.learning.batching import NO_TARGET, Batch, Examples
+from danlu.learning import chunked
+from danlu.learning.batching import NO_TARGET, Batch, Examples, TokenRow
 from danlu.learning.objectives.base import Facts, Objective, Outcome, Rows, device_of, forward, to_device
 from danlu.learning.objectives.config import CausalObjective
 from danlu.learning.objectives.turns import Cuts, chat_of, fitted, turns_of
@@ -19,9 +20,14 @@ from danlu.learning.text import encode_documents, encode_whole
 
 def make(config: CausalObjective, facts: Facts) -> Objective:
     """The objective of a language model."""
+
+    def rows_of(blocks: Iterable[Rows], max_length: int) -> Iterator[TokenRow]:
+        return token_rows(facts, blocks, max_length, learn_all=config.learn == "all")
+
     return Objective(
         lengths=lambda rows: lengths(facts, rows),
-        examples=lambda rows, max_length: examples(facts, rows, max_length, learn_all=config.learn == "all"),
+        examples=lambda rows, max_length: Examples.gathered(rows_of([rows], max_length)),
+        token_rows=rows_of,
         weight=targets,
         outcome=outcome,
         score=perplexity,
@@ -39,24 +45,24 @@ def lengths(facts: Facts, rows: Rows) -> list[int]:
     ]
 
 
-def examples(facts: Facts, rows: Rows, max_length: int, *, learn_all: bool) -> Examples:
+def token_rows(facts: Facts, blocks: Iterable[Rows], max_length: int, *, learn_all: bool) -> Iterator[TokenRow]:
     """Plain texts whole, of conversations the answers (or, with `learn_all`, every token)."""
-    tokens: list[list[int]] = []
-    learned: list[list[bool]] = []
-    origin: list[int] = []
     cuts = Cuts()
-    documents = encode_documents(facts.tokenizer, rows["text"])
-    for row, (document, turns) in enumerate(zip(documents, turns_of(rows), strict=True)):
-        if turns is None:
-            pieces = [(piece, [True] * len(piece)) for piece in cut(document, max_length)]
-        else:
-            written = fitted(chat_of(facts), facts.tokenizer, turns, max_length, cuts)
-            pieces = [(one.ids, [True] * len(one.ids) if learn_all else one.learned) for one in written]
-        tokens += [ids for ids, _ in pieces]
-        learned += [marks for _, marks in pieces]
-        origin += [row] * len(pieces)
-    cuts.tell(facts.warn, max_length, kept=len(tokens))
-    return Examples.from_rows(tokens, learned=learned, origin=np.array(origin, dtype=np.int64))
+    kept = before = 0
+    for rows in blocks:
+        documents = encode_documents(facts.tokenizer, rows["text"])
+        for row, (document, turns) in enumerate(zip(documents, turns_of(rows), strict=True), start=before):
+            if turns is None:
+                found = [TokenRow(ids=piece, origin=row) for piece in cut(document, max_length)]
+            else:
+                written = fitted(chat_of(facts), facts.tokenizer, turns, max_length, cuts)
+                found = [
+                    TokenRow(ids=one.ids, origin=row, learned=None if learn_all else one.learned) for one in written
+                ]
+            yield from found
+            kept += len(found)
+        before += len(documents)
+    cuts.tell(facts.warn, max_length, kept=kept)
 
 
 def cut(document: Sequence[int], max_length: int) -> list[list[int]]:
@@ -76,10 +82,13 @@ def targets(batch: Batch) -> float:
 
 def outcome(model: Any, batch: Batch) -> Outcome:
     """Cross-entropy of each next token that is a target: the mean over the batch's targets."""
-    logits = forward(model, batch, use_cache=False).logits
     # The targets are shifted rather than the logits, which are far larger and would be copied.
     wanted = to_device(batch.targets, device_of(model))
-    loss = F.cross_entropy(logits.flatten(0, 1).float(), wanted.flatten(), ignore_index=NO_TARGET)
+    if chunked.applies(model, batch):
+        loss = chunked.mean_loss(chunked.states(model, batch), wanted)
+    else:
+        logits = forward(model, batch, use_cache=False).logits
+        loss = F.cross_entropy(logits.flatten(0, 1).float(), wanted.flatten(), ignore_index=NO_TARGET)
     return Outcome(loss=loss, weight=targets(batch), predicted=torch.empty(0, dtype=torch.int64))
 
 

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from danlu.core.config import Config, Resource
+from danlu.core.bases import ModelResource
+from danlu.core.config import Config
 from danlu.core.tasks import TaskName
+
+#: The model that is trained, as it is before the first step; see `Cost.before`.
+START = "start"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What an objective costs beyond one forward and one backward pass over the rows of its examples.
+
+    The plan counts by it, and a recipe is checked by it, so that neither knows an objective by name.
+
+    `before`: the model that reads every example once before the first step, training and validation alike: `START`, or
+    the field of the section that names its folder; `at_once` examples at a time. `values`: float32 numbers that are
+    kept of each example from then on; with `values_of_classes` one a class. `beside`: the field that names the folder
+    of a model which stays in memory and reads every training batch too, in float32. `separable`: as in `Objective`.
+    """
+
+    before: str | None = None
+    at_once: int = 1
+    values: int = 0
+    values_of_classes: bool = False
+    beside: str | None = None
+    separable: bool = True
 
 
 class ClassesObjective(Config):
@@ -25,6 +50,7 @@ class LabelsObjective(Config):
     """Any number of labels a text: binary cross-entropy for each label of the corpus by itself."""
 
     task: ClassVar[TaskName] = "tag"
+    cost: ClassVar[Cost] = Cost(values_of_classes=True)
 
     kind: Literal["labels"] = Field("labels", description="Any number of labels a text.")
     positive_weights: Literal["none", "balanced"] = Field(
@@ -70,6 +96,7 @@ class PreferenceObjective(Config):
     """
 
     task: ClassVar[TaskName] = "generate"
+    cost: ClassVar[Cost] = Cost(before=START, at_once=16, values=2)
 
     kind: Literal["preference"] = Field("preference", description="Of two answers the better one (DPO).")
     beta: float = Field(
@@ -97,9 +124,8 @@ class PreferenceObjective(Config):
 class _Distilled(Config):
     """What a teacher adds to the labels (Hinton et al. 2015, arXiv:1503.02531)."""
 
-    teacher: Resource = Field(
-        description="The model to learn from, trained for the same task: a folder, package://NAME/path, "
-        "hf://OWNER/NAME or modelscope://OWNER/NAME."
+    teacher: ModelResource = Field(
+        description="The model to learn from, trained for the same task: as in model.base, mostly a folder."
     )
     temperature: float = Field(
         2.0, gt=0.0, description="Softens the teacher's probabilities and the student's alike; 1 leaves them."
@@ -113,6 +139,7 @@ class DistillClassesObjective(_Distilled):
     """One class a text, as the labels and a larger classifier say it. Both must have the same classes."""
 
     task: ClassVar[TaskName] = "classify"
+    cost: ClassVar[Cost] = Cost(before="teacher", at_once=32, values_of_classes=True)
 
     kind: Literal["distill_classes"] = Field("distill_classes", description="A small classifier from a larger one.")
 
@@ -124,6 +151,7 @@ class DistillCausalObjective(_Distilled):
     """
 
     task: ClassVar[TaskName] = "generate"
+    cost: ClassVar[Cost] = Cost(beside="teacher")
 
     kind: Literal["distill_causal"] = Field("distill_causal", description="A small language model from a larger one.")
     learn: Literal["answers", "all"] = Field(
@@ -151,11 +179,14 @@ class MaskedObjective(Config):
 
 
 class ContrastiveObjective(Config):
-    """Texts that belong together lie near one another: each question finds its own answer among those of its batch.
+    """Texts that belong together lie near one another: each text finds its own counterpart among those of its batch.
 
     Henderson et al. 2017, arXiv:1705.00652 (multiple negatives); with a temperature and cosine similarity InfoNCE, van
-    den Oord et al. 2018, arXiv:1807.03748. For no task of a recipe yet.
+    den Oord et al. 2018, arXiv:1807.03748. Larger batches have more counterparts to tell apart.
     """
+
+    task: ClassVar[TaskName] = "embed"
+    cost: ClassVar[Cost] = Cost(separable=False)
 
     kind: Literal["contrastive"] = Field("contrastive", description="Texts that belong together lie near one another.")
     temperature: float = Field(
@@ -163,9 +194,9 @@ class ContrastiveObjective(Config):
         gt=0.0,
         description="Divides the cosines, which lie between -1 and 1; smaller looks harder at near misses.",
     )
-    both_ways: bool = Field(False, description="Each answer is to find its question too.")
+    both_ways: bool = Field(False, description="Each counterpart is to find its text too.")
     pooling: Literal["mean", "first"] = Field(
-        "mean", description="A text's vector: the mean over its tokens, or that of its first token."
+        "mean", description="A text's vector: the mean over its tokens, or that of its first token (bge models)."
     )
 
 
@@ -176,12 +207,13 @@ ObjectiveConfig = Annotated[
     | CausalObjective
     | PreferenceObjective
     | DistillClassesObjective
-    | DistillCausalObjective,
+    | DistillCausalObjective
+    | ContrastiveObjective,
     Field(discriminator="kind"),
 ]
 
 #: Any objective, those among them that no task asks for yet.
-AnyObjectiveConfig = ObjectiveConfig | MaskedObjective | ContrastiveObjective
+AnyObjectiveConfig = ObjectiveConfig | MaskedObjective
 
 #: What training aims at where the recipe does not say.
 DEFAULTS: dict[TaskName, ObjectiveConfig] = {
@@ -189,6 +221,7 @@ DEFAULTS: dict[TaskName, ObjectiveConfig] = {
     "tag": LabelsObjective(),
     "regress": ValueObjective(),
     "generate": CausalObjective(),
+    "embed": ContrastiveObjective(),
 }
 
 
@@ -201,3 +234,23 @@ def aim_of(task: TaskName, asked: ObjectiveConfig | None) -> ObjectiveConfig:
             f"train.objective.kind {asked.kind} makes a model for task {asked.task}, but the recipe's task is {task}"
         )
     return asked
+
+
+def cost_of(aim: Any) -> Cost:
+    """What the section of an objective says of its cost; where it says nothing, one pass over its rows."""
+    found: Cost = getattr(aim, "cost", Cost())
+    return found
+
+
+def check_pieces(aim: Any, *, micro_batch: int | None, grow: bool) -> None:
+    """Raise `ValueError` for a batch that is to be taken in pieces where the objective's loss does not allow it."""
+    if cost_of(aim).separable:
+        return
+    asked = {"train.micro_batch": micro_batch is not None, "train.batching.grow": grow}
+    for name, given in asked.items():
+        if given:
+            raise ValueError(
+                f"{name} is given, but train.objective.kind {aim.kind} compares each sample with the others of its "
+                "batch, which therefore cannot be taken in pieces. Leave it out, and set train.batch_size to what "
+                "memory allows"
+            )

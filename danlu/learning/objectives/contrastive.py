@@ -1,105 +1,119 @@
 """Texts that belong together lie near one another: multiple negatives (Henderson et al. 2017, arXiv:1705.00652).
 
-B pairs in a batch: B questions, then their B answers; T tokens of the longest text, D units of a vector.
+B pairs in a batch: B queries, then the B texts that belong to them; T tokens of the longest text, D units of a vector,
+N pairs in a part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from danlu.core.errors import DataError
 from danlu.learning.batching import Batch, Examples
 from danlu.learning.objectives.base import Facts, Objective, Outcome, Rows, device_of, forward, to_device
 from danlu.learning.objectives.config import ContrastiveObjective
-from danlu.learning.objectives.turns import turns_of
+from danlu.learning.pooling import pooled, write_modules
 from danlu.learning.text import encode, encode_whole
+
+#: The texts found first that count for the score.
+_FIRST = 10
+
+#: Queries whose cosines with all texts are held in memory at once.
+_QUERIES_AT_ONCE = 512
 
 
 def make(config: ContrastiveObjective, facts: Facts) -> Objective:
     """The objective of an encoder whose vectors are compared. A batch may not be taken in pieces."""
 
     def lengths(rows: Rows) -> list[int]:
-        tokens = encode_whole(facts.tokenizer, [text for _, pair in pairs(rows) for text in pair])
+        tokens = encode_whole(facts.tokenizer, _sides(rows))
         return [max(len(first), len(second)) for first, second in zip(tokens[::2], tokens[1::2], strict=True)]
 
     def examples(rows: Rows, max_length: int) -> Examples:
-        found = pairs(rows)
-        texts = [text for _, pair in found for text in pair]
-        origin = np.array([row for row, _ in found], dtype=np.int64)
-        return Examples.from_rows(encode(facts.tokenizer, texts, max_length), origin=origin, group=2)
+        tokens = encode(facts.tokenizer, _sides(rows), max_length)
+        return Examples.from_rows(tokens, group=2, columns={"labels": text_numbers(tokens)})
 
     def outcome(model: Any, batch: Batch) -> Outcome:
-        hidden = forward(model, batch).last_hidden_state.float()
-        found = F.normalize(POOLINGS[config.pooling](hidden, to_device(batch.mask, hidden.device)), dim=-1)
-        questions, answers = found[: len(batch)], found[len(batch) :]
-        same = to_device(same_texts(batch), device_of(model))
-        scores = (questions @ answers.T / config.temperature).masked_fill(same[1], -torch.inf)
-        own = torch.arange(len(batch), device=scores.device)
-        loss = F.cross_entropy(scores, own)
+        hidden = forward(model, batch).last_hidden_state
+        found = pooled(hidden, to_device(batch.mask, hidden.device), config.pooling)
+        queries, matches = found[: len(batch)], found[len(batch) :]
+        same = to_device(np.logical_or(*same_texts(batch)), device_of(model))
+        own = torch.arange(len(batch), device=found.device)
+        cosines = queries @ matches.T / config.temperature
+        loss = F.cross_entropy(cosines.masked_fill(same, -torch.inf), own)
         if config.both_ways:
-            back = (answers @ questions.T / config.temperature).masked_fill(same[0], -torch.inf)
-            loss = (loss + F.cross_entropy(back, own)) / 2
-        return Outcome(loss=loss, weight=float(len(batch)), predicted=(scores.argmax(dim=1) == own).long())
+            loss = (loss + F.cross_entropy(cosines.T.masked_fill(same, -torch.inf), own)) / 2
+        # Validation compares each query with the texts of the whole part, once all vectors are there.
+        vectors = torch.empty(0) if model.training else torch.stack([queries, matches], dim=1)
+        return Outcome(loss=loss, weight=float(len(batch)), predicted=vectors)
+
+    def publish(folder: Path, model: Any, max_length: int) -> dict[str, Any]:
+        dimensions = int(model.config.hidden_size)
+        write_modules(folder, config.pooling, dimensions, max_length)
+        return {"pooling": config.pooling, "dimensions": dimensions}
 
     return Objective(
         lengths=lengths,
         examples=examples,
         weight=lambda batch: float(len(batch)),
         outcome=outcome,
-        score=lambda _loss, _truth, predicted: float(predicted.mean()),
-        metric="found_in_batch",
+        score=lambda _loss, truth, predicted: mrr_at_10(truth, predicted),
+        metric="mrr_at_10",
         higher_is_better=True,
         separable=False,
+        publish=publish,
     )
 
 
-def _mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean over the tokens [B, T, D] that are no padding (Reimers and Gurevych 2019, arXiv:1908.10084)."""
-    weights = mask[:, :, None].to(hidden.dtype)
-    return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+def _sides(rows: Rows) -> list[str]:
+    return list(itertools.chain.from_iterable(zip(rows["text"], rows["pair"], strict=True)))
 
 
-#: How the tokens' vectors [B, T, D] and their mask [B, T] become the text's [B, D].
-POOLINGS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "mean": _mean,
-    "first": lambda hidden, _mask: hidden[:, 0],
-}
+def text_numbers(tokens: list[list[int]]) -> np.ndarray:
+    """For each pair the numbers [N, 2] of its two texts: equal ones, as far as they were not cut, have one number."""
+    known: dict[tuple[int, ...], int] = {}
+    numbers = [known.setdefault(tuple(row), len(known)) for row in tokens]
+    return np.array(numbers, dtype=np.int64).reshape(-1, 2)
 
 
 def same_texts(batch: Batch) -> np.ndarray:
-    """[2, B, B] of bool: which questions, and which answers, are equal to one another, each text to itself apart.
+    """[2, B, B] of bool: which queries, and which of their texts, are equal to one another, each to itself apart.
 
-    An answer that is right for two questions of a batch is no wrong one for either.
+    A text that is right for two queries of a batch is no wrong one for either, and of two texts that are right for one
+    query neither is.
     """
-    _, numbers = np.unique(batch.ids, axis=0, return_inverse=True)
-    sides = numbers.reshape(2, len(batch))
+    sides = batch.columns["labels"].T
     equal: np.ndarray = (sides[:, :, None] == sides[:, None, :]) & ~np.eye(len(batch), dtype=bool)
     return equal
 
 
-def pairs(rows: Rows) -> list[tuple[int, tuple[str, str]]]:
-    """The row's number and two texts that belong together: its `pair`, or a question and its answer of its turns.
+def mrr_at_10(numbers: np.ndarray, vectors: np.ndarray) -> float:
+    """Mean over the queries of 1 / rank of the first text that belongs to it, 0 where the first ten have none.
 
-    Each answer that is learned makes a pair with the user's turn right before it. Raises `DataError` where there are
-    none.
+    Each query is compared with all different texts of the part, by `numbers` [N, 2] and `vectors` [N, 2, D] of pairs.
+    Of equal cosines the text that came first is first. The same as in `danlu.metrics.retrieval`, so that validation
+    and test scores can be compared, pools of one size given.
     """
-    given = rows.get("pair") or [None] * len(rows["text"])
-    found = []
-    for number, (pair, turns) in enumerate(zip(given, turns_of(rows), strict=True)):
-        if pair is not None:
-            found.append((number, (pair[0], pair[1])))
-            continue
-        for before, turn in zip(turns or [], (turns or [])[1:], strict=False):
-            if turn.learn and before.role == "user":
-                found.append((number, (before.text, turn.text)))
-    if not found:
-        raise DataError(
-            "No row holds two texts that belong together. train.objective.kind contrastive learns from conversations "
-            "(a question and its answer) or from a column pair."
-        )
-    return found
+    queries, query_of = np.unique(numbers[:, 0], return_index=True)[1], numbers[:, 0]
+    pool = np.sort(np.unique(numbers[:, 1], return_index=True)[1])
+    right = np.searchsorted(np.sort(numbers[pool, 1]), numbers[:, 1])
+    right = np.argsort(numbers[pool, 1])[right]
+    total = 0.0
+    for start in range(0, len(queries), _QUERIES_AT_ONCE):
+        chosen = queries[start : start + _QUERIES_AT_ONCE]
+        cosines = vectors[chosen, 0] @ vectors[pool, 1].T
+        for row, query in enumerate(chosen.tolist()):
+            own = right[query_of == query_of[query]]
+            ranks = [
+                1
+                + int((cosines[row] > cosines[row, place]).sum())
+                + int((cosines[row, :place] == cosines[row, place]).sum())
+                for place in own.tolist()
+            ]
+            total += 1.0 / min(ranks) if min(ranks) <= _FIRST else 0.0
+    return total / len(queries)

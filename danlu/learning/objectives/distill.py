@@ -19,6 +19,7 @@ import torch
 from torch.nn import functional as F
 
 from danlu.core.errors import ModelError
+from danlu.learning import chunked
 from danlu.learning.batching import NO_TARGET, Batch, BatchSize, Examples, by_length
 from danlu.learning.models import check_base, load_checkpoint, positions_of, read_config
 from danlu.learning.objectives import causal, classes
@@ -72,18 +73,33 @@ def make_causal(config: DistillCausalObjective, facts: Facts) -> Objective:
     def outcome(model: Any, batch: Batch) -> Outcome:
         if not model.training:
             return plain.outcome(model, batch)
-        logits = forward(model, batch, use_cache=False).logits
-        targets = to_device(batch.targets, logits.device)
-        with torch.no_grad():
-            told = forward(teacher(logits.device), batch, use_cache=False).logits
-        # A family's larger models may have a wider output than there are tokens.
-        width = min(logits.shape[-1], told.shape[-1])
+        device = device_of(model)
+        targets = to_device(batch.targets, device)
         wanted = targets != NO_TARGET
-        chosen = logits[wanted].float()
-        hard = F.cross_entropy(chosen, targets[wanted])
-        soft = divergence(chosen[:, :width], told[wanted].float()[:, :width], config.temperature).mean()
-        loss = (1.0 - config.teacher_weight) * hard + config.teacher_weight * soft
-        return Outcome(loss=loss, weight=plain.weight(batch), predicted=torch.empty(0, dtype=torch.int64))
+        truth = targets[wanted]
+
+        def loss(ours: torch.Tensor, theirs: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+            """The sum over M targets."""
+            # A family's larger models may have a wider output than there are tokens.
+            width = min(ours.shape[-1], theirs.shape[-1])
+            hard = F.cross_entropy(ours, truth, reduction="sum")
+            soft = divergence(ours[:, :width], theirs[:, :width], config.temperature).sum()
+            return (1.0 - config.teacher_weight) * hard + config.teacher_weight * soft
+
+        if chunked.applies(model, batch) and chunked.applies(teacher(device), batch):
+            student = chunked.states(model, batch)
+            with torch.no_grad():
+                told = chunked.states(teacher(device), batch)
+                theirs = told.hidden[wanted]
+            total = chunked.sum_of(
+                student, wanted, lambda ours, part: loss(ours, told.logits(theirs[part]), truth[part])
+            )
+        else:
+            ours = forward(model, batch, use_cache=False).logits[wanted].float()
+            with torch.no_grad():
+                theirs = forward(teacher(device), batch, use_cache=False).logits[wanted].float()
+            total = loss(ours, theirs, truth)
+        return Outcome(loss=total / len(truth), weight=plain.weight(batch), predicted=torch.empty(0, dtype=torch.int64))
 
     return replace(plain, outcome=outcome)
 

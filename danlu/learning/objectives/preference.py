@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from danlu.core.errors import DataError
+from danlu.learning import chunked
 from danlu.learning.batching import NO_TARGET, Batch, BatchSize, Examples, by_length
 from danlu.learning.chat import Turn
 from danlu.learning.objectives.base import Facts, Objective, Outcome, Rows, Track, device_of, forward, to_device
@@ -87,10 +88,13 @@ def log_probabilities(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Ten
 
     Their quotient in place of the first is the length-normalised DPO of Lambert et al. 2024 (arXiv:2411.15124).
     """
-    logits = forward(model, batch, use_cache=False).logits
     targets = to_device(batch.targets, device_of(model))
-    found = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=NO_TARGET, reduction="none")
-    sums = -found.view(targets.shape).sum(dim=1)
+    if chunked.applies(model, batch):
+        losses = chunked.token_losses(chunked.states(model, batch), targets)
+    else:
+        logits = forward(model, batch, use_cache=False).logits.flatten(0, 1).float()
+        losses = F.cross_entropy(logits, targets.flatten(), ignore_index=NO_TARGET, reduction="none")
+    sums = -losses.view(targets.shape).sum(dim=1)
     return sums, (targets != NO_TARGET).sum(dim=1)
 
 

@@ -16,7 +16,8 @@ class Kind:
     `columns`: what it reads of a corpus part; those after the first may be missing. `head`: the kind of model it
     trains, a key of `models.LOADERS` and `scratch.MAKERS`. `tokenizer`: the field of its section that names a model
     folder whose tokenizer a model from scratch takes; None lets it learn its own. `packable`: examples may stand end to
-    end in one row.
+    end in one row. `texts`: the columns whose texts a tokenizer is learned from. `group`: texts of one example that are
+    read side by side.
     """
 
     make: str
@@ -24,6 +25,8 @@ class Kind:
     head: str
     tokenizer: str | None = None
     packable: bool = False
+    texts: tuple[str, ...] = ("text",)
+    group: int = 1
 
 
 KINDS: dict[str, Kind] = {
@@ -40,6 +43,7 @@ KINDS: dict[str, Kind] = {
         make="danlu.learning.objectives.preference:make",
         columns=("text", "turns", "rejected"),
         head="causal",
+        group=2,
     ),
     "distill_classes": Kind(
         make="danlu.learning.objectives.distill:make_classes", columns=("text", "label"), head="classifier"
@@ -52,7 +56,11 @@ KINDS: dict[str, Kind] = {
     ),
     "masked": Kind(make="danlu.learning.objectives.masked:make", columns=("text",), head="masked"),
     "contrastive": Kind(
-        make="danlu.learning.objectives.contrastive:make", columns=("text", "turns", "pair"), head="encoder"
+        make="danlu.learning.objectives.contrastive:make",
+        columns=("text", "pair"),
+        head="encoder",
+        texts=("text", "pair"),
+        group=2,
     ),
 }
 

@@ -31,11 +31,6 @@ def chat_of(facts: Facts) -> Chat:
     return facts.chat
 
 
-def has_turns(rows: Rows) -> bool:
-    """Whether any row is a conversation."""
-    return any(turns is not None for turns in rows.get("turns") or ())
-
-
 @dataclass(kw_only=True)
 class Cuts:
     """What was cut because it is longer than the model takes: conversations that lost their first turns, answers that

@@ -5,13 +5,17 @@ B texts in a batch, N in a part.
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from danlu.core.artifact import write_json
 from danlu.learning.batching import Batch, Examples
+from danlu.learning.models import CONFIG, read_config
 from danlu.learning.objectives.base import Facts, Objective, Outcome, Rows, forward, to_device
 from danlu.learning.objectives.config import ValueObjective
 from danlu.learning.scale import Scale
@@ -39,6 +43,12 @@ def make(config: ValueObjective, facts: Facts) -> Objective:
         del loss
         return scale.std * float(np.abs(predicted.astype(np.float64) - truth).mean())
 
+    def publish(folder: Path, model: Any, max_length: int) -> dict[str, Any]:
+        del model, max_length
+        # In config.json too, so that whoever has the model's folder alone can tell its unit.
+        write_json(folder / CONFIG, read_config(folder) | {"target_mean": scale.mean, "target_std": scale.std})
+        return {"scale": asdict(scale)}
+
     return Objective(
         lengths=lengths,
         examples=examples,
@@ -47,7 +57,7 @@ def make(config: ValueObjective, facts: Facts) -> Objective:
         score=score,
         metric="mae",
         higher_is_better=False,
-        scale=scale,
+        publish=publish,
     )
 
 

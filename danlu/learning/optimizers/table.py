@@ -1,8 +1,11 @@
-"""The optimizers by kind. A new one is a class in `config.py`, a function here, and a row in the table."""
+"""The optimizers by kind. A new one is a class in `config.py`, a function here, and a row in the table, which says
+what it costs too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -61,13 +64,44 @@ def _adamw8bit(groups: Groups, config: AdamW8bitOptimizer) -> torch.optim.Optimi
     return optimizer
 
 
-MAKERS: dict[str, Callable[[Groups, Any], torch.optim.Optimizer]] = {
-    "adamw": _adamw,
-    "adam": _adam,
-    "rmsprop": _rmsprop,
-    "sgd": _sgd,
-    "adafactor": _adafactor,
-    "adamw8bit": _adamw8bit,
+@dataclass(frozen=True, kw_only=True)
+class Maker:
+    """One optimizer. `make` builds it.
+
+    `held(config)`: bytes of state that it keeps for each trained number; `held_a_line`: for each row and each column
+    of a trained matrix. `moved(config)`: bytes that an update moves through memory for each trained number: what is
+    read and written of weight, gradient, state and of what lies between, counted from torch's code for a CPU. The plan
+    counts by them.
+    """
+
+    make: Callable[[Groups, Any], torch.optim.Optimizer]
+    held: Callable[[Any], float]
+    moved: Callable[[Any], float]
+    held_a_line: float = 0.0
+
+
+#: Two moments of a byte a number, each with a float32 scale for every 256 of them (as bitsandbytes lays them out).
+_EIGHT_BITS = 2 * (1 + 4 / 256)
+
+MAKERS: dict[str, Maker] = {
+    # Fused: weight, gradient and both moments are read once, all but the gradient written once.
+    "adamw": Maker(make=_adamw, held=lambda _: 8.0, moved=lambda _: 28.0),
+    "adam": Maker(make=_adam, held=lambda _: 8.0, moved=lambda _: 28.0),
+    # One operation after the other: the mean's two, its root, epsilon, and the quotient added to weight or momentum.
+    "rmsprop": Maker(
+        make=_rmsprop,
+        held=lambda config: 8.0 if config.momentum else 4.0,
+        moved=lambda config: 72.0 if config.momentum else 52.0,
+    ),
+    "sgd": Maker(
+        make=_sgd,
+        held=lambda config: 4.0 if config.momentum else 0.0,
+        moved=lambda config: 20.0 if config.momentum else 12.0,
+    ),
+    # Norms of rows and columns (8), their product, its root and inverse (20), the gradient times it (12), its norm and
+    # the weight's (8), and the weight (12).
+    "adafactor": Maker(make=_adafactor, held=lambda _: 0.0, held_a_line=4.0, moved=lambda _: 60.0),
+    "adamw8bit": Maker(make=_adamw8bit, held=lambda _: _EIGHT_BITS, moved=lambda _: 12.0 + 2 * _EIGHT_BITS),
 }
 
 
@@ -82,4 +116,4 @@ def make_optimizer(model: torch.nn.Module, config: OptimizerConfig) -> torch.opt
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return MAKERS[config.kind]([group for group in groups if group["params"]], config)
+    return MAKERS[config.kind].make([group for group in groups if group["params"]], config)

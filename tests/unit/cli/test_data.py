@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from danlu.cli.main import cli
 from danlu.core.artifact import Artifact
 from danlu.core.store import Workspace, write_json_atomically
-from danlu.data.rows import hashed_id
+from danlu.data.identity import folder_of, read_key
 from tests.unit.data.labels.example import publish
 from tests.unit.data.test_stage import distinct, make, write
 
@@ -23,7 +23,7 @@ def walk(workspace: Workspace, scratch: Path, rows: list[dict[str, Any]], run: s
     """Clean, split and 'train' on these rows in the workspace, as the run `run` (a time) of "shop"."""
     path = write(scratch / "rows.jsonl", rows)
     data = {"subject": "who"} | data
-    made = make(scratch, [path], **data)
+    made = make(scratch, [path], workspace=workspace.root, **data)
     config = {"task": "classify", "data": data}
     inputs: dict[str, list[str]] = {}
     found = {}
@@ -98,7 +98,7 @@ def test_find_lists_the_person_down_to_the_model(workspace: Workspace) -> None:
     assert sum(corpus["rows"].values()) == 3  # the equal text is in rejected/, or another row is there in its place
     assert {row["origin"] for row in clean["listed"]} == {f"rows.jsonl:{line}" for line in (1, 2, 3)}
     assert model["of"] == ["data"]
-    assert values(workspace, "find", "--subject", hashed_id(PERSON)) == told
+    assert values(workspace, "find", "--subject", read_key(folder_of(workspace.root)).name(PERSON)) == told
     assert "train" in ask(workspace, "find", "--subject", PERSON, "--in", "shop").stdout
 
 
@@ -110,6 +110,7 @@ def test_find_says_plainly_when_there_is_nothing(workspace: Workspace) -> None:
         "holders": [],
         "versions": [],
         "without_subjects": [],
+        "without_key": [],
     }
     assert ask(workspace, "find").exit_code == 2
 
@@ -143,3 +144,22 @@ def test_trace_leads_to_file_and_line(workspace: Workspace) -> None:
     assert digest in ask(workspace, "trace", row["id"][:12]).stdout
     assert values(workspace, "trace", "ffffffffffff") == []
     assert ask(workspace, "trace", "abc").exit_code != 0
+
+
+def test_find_gives_no_all_clear_without_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Workspace(tmp_path / ".danlu").open()
+    rows = [{**row, "who": f"P{number}"} for number, row in enumerate(distinct(60))]
+    walk(store, tmp_path / "one", rows, "20260101")
+    monkeypatch.setenv("IDS", "sixteen bytes or more")
+    walk(store, tmp_path / "two", rows, "20260102", identity_key={"env": "IDS"})
+    told = values(store, "find", "--subject", "P5")
+    assert told["without_key"] == []
+    assert [holder["stage"] for holder in told["holders"]].count("clean") == 2, "under both keys"
+    monkeypatch.delenv("IDS")
+    (store.root / "keys" / "identity").unlink()
+    told = values(store, "find", "--subject", "P5")
+    assert told["holders"] == []
+    assert len(told["without_key"]) == 2
+    said = ask(store, "find", "--subject", "P5").stdout
+    assert "cannot be said. Put back" in said.replace("\n", " ")
+    assert not (store.root / "keys" / "identity").exists(), "asking makes no key"

@@ -89,3 +89,21 @@ def test_the_display_fits_where_output_goes() -> None:
     assert isinstance(display(Console(file=io.StringIO()), quiet=False), Plain)
     assert isinstance(display(Console(file=io.StringIO(), force_terminal=True), quiet=False), Live)
     assert isinstance(display(Console(file=io.StringIO(), force_terminal=True), quiet=True), Silent)
+
+
+def test_plain_says_nothing_of_progress_that_has_only_begun(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = [0.0]
+    monkeypatch.setattr(room.time, "monotonic", lambda: seconds[0])
+    event = EVENTS[2] | {"what": "looking for leaks", "done": 0, "total": None, "unit": "texts", "info": {}}
+    with Plain() as shown:
+        seconds[0] = 60.0
+        shown(event)
+        assert capsys.readouterr().out == ""
+        seconds[0] = 66.0
+        shown(event)
+        assert capsys.readouterr().out == "train: looking for leaks\n"
+        seconds[0] = 72.0
+        shown(event | {"done": 40})
+        assert capsys.readouterr().out == "train: looking for leaks 40 texts, 3.33 texts/s\n"

@@ -35,7 +35,7 @@ def ended(workspace: Path, **options: Any) -> RunResult:
 
 def drawn(result: RunResult, workspace: Path) -> str:
     file = io.StringIO()
-    _draw(Console(file=file, width=300), result, _summary(result, workspace), workspace)
+    _draw(Console(file=file, width=300), result, _summary(result, workspace), workspace, Path("recipe.yaml"))
     return file.getvalue()
 
 
@@ -56,12 +56,28 @@ def test_a_refusal_names_the_gates_that_failed_and_offers_no_serving(tmp_path: P
     assert "✗ leaked_rows" not in said
     assert "danlu serve" not in said
     assert "Nothing was released; no version is live yet." in said
+    assert said.count("danlu show") == 1
+    assert f"danlu run recipe.yaml --workspace {tmp_path}" in said
 
 
 def test_a_run_until_a_stage_has_no_verdict(tmp_path: Path) -> None:
     said = drawn(ended(tmp_path, until="data"), tmp_path)
+    assert "DONE" in said
+    assert "STOPPED" not in said
+    assert "Done up to the stage data, as asked. 38,158 rows were read, 1,781 of them dropped" in said
+    assert f"danlu run recipe.yaml --workspace {tmp_path}" in said
+    assert f"danlu data card sentiment-en --workspace {tmp_path}" in said
+
+
+def test_a_run_that_failed_is_told_as_one(tmp_path: Path) -> None:
+    result = ended(tmp_path, until="data")
+    path = tmp_path / "runs" / result.name / "latest.json"
+    run = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, run | {"error": {"text": "The disk is full."}})
+    said = drawn(result, tmp_path)
     assert "STOPPED" in said
-    assert "after the stage data" in said
+    assert "No verdict yet: the run ended after the stage data (The disk is full)." in said
+    assert "danlu show sentiment-en --last" in said
 
 
 def test_as_json(tmp_path: Path) -> None:

@@ -50,7 +50,9 @@ def test_show_says_the_verdict_in_the_language_asked_for(tmp_path: Path) -> None
 @pytest.mark.parametrize("until", ["plan", "data", "train", "compress", "evaluate", "speed"])
 def test_show_draws_a_partial_run(tmp_path: Path, until: str) -> None:
     make_run(tmp_path, until=until)
-    assert "STOPPED" in ask("show", "sentiment-en", "--workspace", str(tmp_path))
+    assert f" DONE   sentiment-en\nDone up to the stage {until}, as asked." in ask(
+        "show", "sentiment-en", "--workspace", str(tmp_path)
+    )
 
 
 def later_run(workspace: Path, **changes: object) -> None:

@@ -170,3 +170,26 @@ def test_schema_leaves_room_for_the_sections_of_third_party_stages() -> None:
     validator = jsonschema.Draft202012Validator(recipe_schema())
     assert validator.is_valid(good | {"extensions": {"words": {"most": 3}}})
     assert not validator.is_valid(good | {"extensions": {"words": 3}})
+
+
+def test_check_looks_for_the_columns_of_people_conversations_and_times_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files(tmp_path, a_csv="text,label,customer,date\nfine,good,1,2024-01-01\n")
+    named = "  subject: custmer\n  conversation: chat\n  speaker: who\n  time: date\n"
+    recipe = write(tmp_path, GOOD.replace("model:", f"{named}model:"))
+    assert main(["recipe", "check", str(recipe)]) == 2
+    told = [line.removeprefix(f"{tmp_path}/") for line in capsys.readouterr().err.splitlines()]
+    assert [line.partition(": ")[0] for line in told] == ["recipe.yaml:6", "recipe.yaml:7", "recipe.yaml:8"]
+    assert "has no column 'custmer', which data.subject names." in told[0]
+    assert "Did you mean 'customer'?" in told[0]
+    assert "which data.conversation names" in told[1]
+    assert "leave data.speaker out" in told[2]
+
+
+def test_check_warns_of_what_can_hardly_be_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files(tmp_path, a_csv="text,label\nfine,good\n")
+    assert main(["recipe", "check", str(write(tmp_path, GOOD + "train:\n  learning_rate: 500\n"))]) == 0
+    said = capsys.readouterr()
+    assert "recipe.yaml:9: train.learning_rate is 500.0, which can hardly be meant" in said.err
+    assert "a good recipe" in said.out

@@ -35,7 +35,7 @@ def test_every_form_of_the_recipe_has_a_row() -> None:
 def test_the_export_says_what_it_holds(classify_export: Path) -> None:
     export = read(classify_export / "export.json")
     assert export["ship"] == "torch"
-    assert set(export["forms"]) == set(FORMS)
+    assert set(export["forms"]) == set(FORMS) - {"classic"}  # of models without a neural network alone
     assert read(classify_export / "training.json") == {"steps": 1, "samples": 32}
     for name, entry in export["forms"].items():
         folder = classify_export / "forms" / name
@@ -124,6 +124,11 @@ def test_every_form_keeps_what_goes_with_the_tokenizer(classify_export: Path, tm
     files = {"tokenizer_config.json": '{"model_max_length": 48}', "chat_template.jinja": "{{ messages }}"}
     for name, text in files.items():
         (checkpoint / name).write_text(text, encoding="utf-8")
+    graph = (
+        tmp_path / "state" / "graph"
+    )  # made already, as far as an interrupted run gets: it is not what is asked here
+    graph.mkdir(parents=True)
+    shutil.copyfile(classify_export / "forms" / "onnx" / "model.onnx", graph / "model.onnx")
     forms = tiny.run_compress(tmp_path, checkpoint, classify_export.parent / "corpus", ["torch", "onnx"]) / "forms"
     for form in ("torch", "onnx"):
         for name, text in files.items():

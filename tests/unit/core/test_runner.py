@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,22 @@ def test_the_fingerprint_is_about_content_not_about_the_path(tmp_path: Path, wor
     changed = runner(tmp_path)
     changed.walk(recipe())
     assert reused(changed) == {"count": False, "slow": False}
+
+
+def test_what_a_stage_starts_is_a_part_of_its_fingerprint(tmp_path: Path, words: Path) -> None:
+    """New code or libraries of a stage that another one starts: the other one's result is old too."""
+
+    def walked(version: int, libraries: tuple[str, ...] = ()) -> dict[str, bool]:
+        first, second = toy.STAGES
+        stages = (replace(first, version=version, libraries=libraries), replace(second, starts=(first.name,)))
+        one = Runner(stages=stages, workspace=Workspace(tmp_path / "space").open(), base=tmp_path)
+        one.walk(recipe())
+        return reused(one)
+
+    assert walked(1) == {"count": False, "slow": False}
+    assert walked(1) == {"count": True, "slow": True}
+    assert walked(2) == {"count": False, "slow": False}
+    assert walked(2, ("numpy",)) == {"count": False, "slow": False}
 
 
 def test_a_file_that_changes_while_it_is_read_is_published_under_no_hash(tmp_path: Path, words: Path) -> None:

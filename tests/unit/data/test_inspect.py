@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import openpyxl
 import pytest
 
 from danlu.core.errors import DataError
-from danlu.data.inspect import inspect, recipe_text
+from danlu.data.inspect import inspect
+from danlu.data.proposal import languages_told, recipe_text
 from danlu.recipe import parse_recipe
 
 REVIEWS = ["这家店的服务很好，下次还来", "东西坏了，客服不理人", "一般般吧，没有想象中好", "物流很快，包装也不错"]
@@ -77,3 +79,140 @@ def test_files_without_text_or_rows_are_refused(tmp_path: Path) -> None:
     (tmp_path / "head.csv").write_text("text,label\n", encoding="utf-8")
     with pytest.raises(DataError, match="no rows of data"):
         inspect(tmp_path / "head.csv")
+
+
+def write_table(path: Path, head: str, rows: Iterable[str]) -> Path:
+    path.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("rows", [60, 600, 3_000, 20_000])
+def test_a_model_from_nothing_gets_enough_steps_whatever_the_number_of_rows(rows: int, tmp_path: Path) -> None:
+    path = write_table(
+        tmp_path / "a.csv", "text,label", (f"第{n}条评论说东西很好,{'是否'[n % 2]}" for n in range(rows))
+    )
+    train = parse_recipe(recipe_text(inspect(path), path)).train
+    steps = train.epochs * 0.8 * rows / train.batch_size
+    assert 600 <= steps <= 2_500
+    looks = train.epochs * train.validations_per_epoch
+    # Patience of at least two hundred steps where steps are few: a model from nothing stands still at first.
+    assert train.early_stopping * steps / looks >= 200
+
+
+@pytest.mark.parametrize("shape", ["alpaca", "messages"])
+def test_few_records_of_instruction_data_get_enough_steps_too(shape: str, tmp_path: Path) -> None:
+    records = {
+        "alpaca": lambda n: {"instruction": f"问题{n}", "output": f"答案{n}"},
+        "messages": lambda n: {
+            "messages": [{"role": "user", "content": f"问{n}"}, {"role": "assistant", "content": "答"}]
+        },
+    }
+    path = tmp_path / "chat.jsonl"
+    path.write_text("".join(json.dumps(records[shape](n)) + "\n" for n in range(160)), encoding="utf-8")
+    found = inspect(path)
+    train = parse_recipe(recipe_text(found, path)).train
+    assert found.shape == shape
+    assert train.epochs * 0.8 * 160 / train.batch_size >= 600
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_english_texts_take_the_pretrained_encoder_where_it_is_installed(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda *_: object() if there else None)
+    lines = [f"the lamp number {n} is fine,{'good' if n % 2 else 'bad'}" for n in range(60)]
+    path = write_table(tmp_path / "a.csv", "text,label", lines)
+    recipe = parse_recipe(recipe_text(inspect(path), path))
+    assert (recipe.model.base is not None) is there
+    assert (recipe.model.scratch is None) is there
+    assert recipe.train.learning_rate == (1e-4 if there else 1e-3)
+    assert recipe.train.epochs * 0.8 * 60 / recipe.train.batch_size >= 150
+
+
+def test_several_files_a_folder_and_a_pattern_are_one_table(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        lines = [f"{name} lamp number {n} is fine,{'good' if n % 2 else 'bad'}" for n in range(30)]
+        write_table(tmp_path / f"{name}.csv", "text,label", lines)
+    both = (tmp_path / "one.csv", tmp_path / "two.csv")
+    for paths in (both, (tmp_path,), (tmp_path / "*.csv",)):
+        found = inspect(*paths)
+        assert (found.rows, found.files, found.duplicates) == (60, 2, 0)
+        assert found.labels == {"bad": 30, "good": 30}
+        recipe = parse_recipe(recipe_text(found, *paths))
+        assert [source.path for source in recipe.data.sources] == [str(path) for path in paths]
+
+
+def test_the_folder_one_is_in_has_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shop").mkdir()
+    write_table(
+        tmp_path / "shop" / "a.csv", "text,label", (f"第{n}条评论说东西很好,{'是否'[n % 2]}" for n in range(40))
+    )
+    monkeypatch.chdir(tmp_path / "shop")
+    found = inspect(Path())
+    assert found.name == "shop"
+    assert parse_recipe(recipe_text(found, ".")).name == "shop"
+
+
+def test_text_files_of_a_class_each_are_hinted_at(tmp_path: Path) -> None:
+    for name in ("pos", "neg"):
+        (tmp_path / f"{name}.txt").write_text("".join(f"{name} 第{n}条\n" for n in range(30)), encoding="utf-8")
+    paths = (tmp_path / "pos.txt", tmp_path / "neg.txt")
+    text = recipe_text(inspect(*paths), *paths)
+    live = (
+        text.replace("# label: ", "label: ").replace("  label: null", "  #").replace("task: generate", "task: classify")
+    )
+    assert [source.label for source in parse_recipe(live).data.sources] == ["pos", "neg"]
+
+
+def test_labels_in_two_languages_are_hinted_at(tmp_path: Path) -> None:
+    names = ("正面", "positive", "负面", "Negative")
+    path = write_table(tmp_path / "a.csv", "text,label", (f"第{n}条评论,{names[n % 4]}" for n in range(80)))
+    found = inspect(path)
+    assert found.alike == {"positive": ["正面"], "Negative": ["负面"]}
+    assert any("'positive' and '正面' look like one class; data.labels.merge" in told for told in found.warnings)
+    text = recipe_text(found, path)
+    line = next(line for line in text.splitlines() if "labels:" in line and "merge" in line)
+    assert line.lstrip().startswith("#")
+    live = text.replace(line, line.replace("# ", "", 1))
+    assert parse_recipe(live).data.labels.merge == found.alike
+
+
+@pytest.mark.parametrize("who", ["客户", "customer_id", "user_id", "用户编号"])
+@pytest.mark.parametrize("when", ["日期", "date", "created_at", "下单时间"])
+def test_columns_that_say_who_and_when_are_proposed(who: str, when: str, tmp_path: Path) -> None:
+    rows = (f"第{n}条评论说东西很好,{'是否'[n % 2]},C{n // 3},2024-{n % 12 + 1:02d}-01" for n in range(60))
+    path = write_table(tmp_path / "a.csv", f"text,label,{who},{when}", rows)
+    found = inspect(path)
+    assert (found.subject, found.time) == (who, when)
+    text = recipe_text(found, path)
+    assert parse_recipe(text).data.subject is None
+    live = parse_recipe(text.replace("# subject:", "subject:").replace("# time:", "time:"))
+    assert (live.data.subject, live.data.time) == (who, when)
+
+
+def test_a_column_so_named_that_holds_no_dates_is_not_proposed(tmp_path: Path) -> None:
+    rows = (f"第{n}条评论说东西很好,{'是否'[n % 2]},morning {n}" for n in range(60))
+    assert inspect(write_table(tmp_path / "a.csv", "text,label,time", rows)).time is None
+
+
+def test_half_english_is_said(tmp_path: Path) -> None:
+    said = ("这家店的服务很好，下次还来", "the lamp is fine and came soon")
+    path = write_table(tmp_path / "a.csv", "text,label", (f"{said[n % 2]} {n},{'ab'[n // 2 % 2]}" for n in range(80)))
+    found = inspect(path)
+    assert found.languages == {"zh": 0.5, "en": 0.5}
+    assert "(50%) and " in languages_told(found)
+
+
+def test_labels_that_contradict_each_other_are_said(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "a.csv", "text,label", (f"review {n // 2},{'ab'[n % 2]}" for n in range(80)))
+    found = inspect(path)
+    assert found.usable == 0
+    assert any("Every text occurs with different labels" in told for told in found.warnings)
+    assert any("Only 0 usable texts" in told for told in found.warnings)
+
+
+def test_two_rows_cannot_run(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "a.csv", "text,label", ["this is good,a", "this is bad,b"])
+    found = inspect(path)
+    assert found.usable == 2
+    assert any("Only 2 rows: a run needs at least 20." in told for told in found.warnings)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from danlu.data.inspect import inspect, recipe_text
+from danlu.data.inspect import inspect
+from danlu.data.proposal import recipe_text
 from danlu.recipe import parse_recipe
 from tests.unit.data.test_stage import distinct, write
 

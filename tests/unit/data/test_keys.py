@@ -93,7 +93,7 @@ def test_keys_are_read_from_files(tmp_path: Path) -> None:
                 "text": texts[at],
                 "label": ["b", None, "a", "b", "a"][at],
                 "content": hashes[at],
-                "subject": ["s", None, "t", "s", None][at],
+                "subject": ["0" * 16, None, "ff" * 8, "0" * 16, None][at],
                 "time": ["2024-03-01", None, "1970年1月2日", None, None][at],
             }
             count = len(texts[at])
@@ -106,6 +106,7 @@ def test_keys_are_read_from_files(tmp_path: Path) -> None:
     assert found.labels == ("", "a", "b")
     assert found.subject is not None
     assert found.subject.tolist() == [0, -1, 1, 0, -1]
+    assert found.subjects.tolist() == [0, 2**64 - 1]
     assert found.conversation is None
     assert found.time is not None
     assert found.time.tolist() == [1709251200, NO_TIME, 86400, NO_TIME, NO_TIME]

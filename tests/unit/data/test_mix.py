@@ -120,7 +120,7 @@ def test_the_corpus_has_the_shares_in_train_alone(tmp_path: Path) -> None:
         ({"weights": [1.0], "temperature": 2.0}, "either weights .* or a temperature"),
         ({"weights": [0.0, 0.0]}, "not all may be 0"),
         ({"weights": [-1.0, 1.0]}, "none may be below 0"),
-        ({"weights": [1.0]}, "1 numbers, but there are 2 sources"),
+        ({"weights": [1.0]}, "1 of 2 sources"),
         ({"temperature": 0.5}, "greater than or equal to 1"),
         ({"weights": [1.0, 0.0], "keep_all": True}, "leaves a source out"),
     ],

@@ -11,20 +11,25 @@ import pytest
 
 from danlu.core.errors import DataError
 from danlu.data.config import SourceConfig
+from danlu.data.identity import IdentityKey
 from danlu.data.reader import Input, Tally, read_sources
-from danlu.data.rows import Columns, hashed_id
+from danlu.data.rows import Columns
 from danlu.data.tables import Rejects
+from danlu.sources.shapes import Speakers
+
+KEY = IdentityKey(b"a key that is not secret")
 
 
 def read(
     folder: Path, name: str, content: str, **columns: Any
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], Tally]:
     path = folder / name
+    folder.mkdir(exist_ok=True)
     path.write_text(content, encoding="utf-8")
     rejects = Rejects(folder / "rejected", folder / "scratch")
     tallies, _ = read_sources(
         [Input(position=0, path=path, digest="d", config=SourceConfig(path=name))],
-        columns=Columns(**{"text": "text", "shapes": True, **columns}),
+        columns=Columns(**{"text": "text", "shapes": True, "key": KEY, **columns}),
         max_bad_rows=5,
         out=folder / "raw",
         rejects=rejects,
@@ -79,6 +84,22 @@ def test_a_misshapen_record_is_rejected_with_its_line(tmp_path: Path) -> None:
     assert "messages" in rejected[1]["reason"]
 
 
+@pytest.mark.parametrize("who", ["13800138000", "王小明", "张三", "Mary", "John Smith", "jo.bloggs@example.com"])
+def test_a_message_does_not_tell_who_spoke(tmp_path: Path, who: str) -> None:
+    turns = [{"role": who, "content": "hi"}, {"role": "assistant", "content": "hello"}]
+    broken = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": {"a": 1}}]
+    speakers = Speakers(names={who: "user"})
+    _, rejected, _ = read(tmp_path, "chat.jsonl", lines({"messages": turns}, {"messages": broken}))
+    assert all(who not in row["reason"] for row in rejected)
+    assert "unknown speaker '[" in rejected[0]["reason"]
+    assert "'assistant' holds a dict" in rejected[1]["reason"]
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / "many", "chat.jsonl", lines(*[{"messages": turns}] * 6))
+    assert who not in str(caught.value)
+    rows, _, _ = read(tmp_path / "named", "chat.jsonl", lines({"messages": turns}), speakers=speakers)
+    assert len(rows) == 1
+
+
 DIALOGUES = """conversation,who,text,customer
 a,客户,手机坏了,c1
 a,客服,请寄回,c1
@@ -100,8 +121,8 @@ def test_turns_of_a_row_each_are_joined(tmp_path: Path) -> None:
     )
     assert [row["parts"] for row in rows] == [["手机坏了", "请寄回"], ["多久到", "两天"]]
     assert [row["origin"] for row in rows] == ["dialogues.csv:2", "dialogues.csv:4"]
-    assert [row["subject"] for row in rows] == [hashed_id("c1"), hashed_id("c2")]
-    assert [row["conversation"] for row in rows] == [hashed_id("a"), hashed_id("b")]
+    assert [row["subject"] for row in rows] == [KEY.name("c1"), KEY.name("c2")]
+    assert [row["conversation"] for row in rows] == [KEY.name("a"), KEY.name("b")]
     assert rejected[0]["reason"] == "broken: its conversation came before; sort the file by conversation"
     assert rejected[1]["reason"] == "broken: column 'conversation' names no conversation"
     assert tally.rows == 4
@@ -150,8 +171,8 @@ def test_ids_are_hashed_and_times_kept(tmp_path: Path) -> None:
         subject="who",
         time="when",
     )
-    assert [(row["subject"], row["time"]) for row in rows] == [(hashed_id("张三"), "2024-03-01"), (None, None)]
-    assert len(hashed_id("张三")) == 16
+    assert [(row["subject"], row["time"]) for row in rows] == [(KEY.name("张三"), "2024-03-01"), (None, None)]
+    assert len(KEY.name("张三")) == 16
 
 
 def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:

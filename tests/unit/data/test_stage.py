@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import itertools
 import json
 import random
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +20,17 @@ from danlu.core.artifact import content_hash, list_files
 from danlu.core.config import Config, view
 from danlu.core.context import Context
 from danlu.core.errors import DataError, Interrupted
+from danlu.core.resource import Site
 from danlu.core.tasks import TaskName
-from danlu.data import clean, duplicates
+from danlu.data import clean, duplicates, identity
 from danlu.data.config import CleanStage, DataConfig, DataStage, DuplicatesStage
 from danlu.data.stage import run
 from tests.support import as_artifact, make_context
 
 PARTS = ("train", "validation", "test")
+#: Has the key of ids that tests share unless they bring a workspace of their own.
+WORKSPACE = Path(tempfile.mkdtemp(prefix="danlu-tests-"))
+atexit.register(shutil.rmtree, WORKSPACE, ignore_errors=True)
 GOOD = ["great", "lovely", "solid", "bright", "superb", "handy", "neat", "perfect"]
 BAD = ["awful", "broken", "flimsy", "dull", "useless", "noisy", "ugly", "faulty"]
 THINGS = ["kettle", "lamp", "chair", "phone", "coat", "book", "pan", "bike", "clock", "bag", "desk", "cup"]
@@ -55,12 +62,23 @@ class Sections(Config):
 
 
 def make(
-    folder: Path, paths: list[Path], task: str = "classify", files: dict[str, Path] | None = None, **data: Any
+    folder: Path,
+    paths: list[Path],
+    task: str = "classify",
+    files: dict[str, Path] | None = None,
+    workspace: Path | None = None,
+    **data: Any,
 ) -> Context:
-    """Run the room's three stages; `files` are what other fields of the section name, by dotted path."""
+    """Run the room's three stages; `files` are what other fields of the section name, by dotted path.
+
+    `workspace` is whose key ids are hashed under; by default one for all tests of this process.
+    """
     sources = [{"path": str(path), "licence": "CC0-1.0"} for path in paths]
     whole = Sections.model_validate({"task": task, "data": {"sources": sources, **data}})
     resources = {f"data.sources[{number}].path": path for number, path in enumerate(paths)}
+    if whole.data.identity_key is not None:
+        site = Site(base=folder, workspace=WORKSPACE if workspace is None else workspace)
+        resources["data.identity_key"] = identity.resolve(whole.data.identity_key, site)
     cleaning = make_context(folder / "clean", stage="clean", resources=resources)
     clean.run(cleaning, view(CleanStage, whole))
     inputs = {"clean": as_artifact(cleaning.out, "clean")}

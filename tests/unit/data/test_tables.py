@@ -66,3 +66,32 @@ def test_files_go_by_the_text_however_well_it_packs(tmp_path: Path, monkeypatch:
 def test_an_empty_part_has_its_columns(tmp_path: Path) -> None:
     assert list(write(tmp_path, [], size=1)) == ["part-00000.parquet"]
     assert pq.read_schema(tmp_path / "part" / "part-00000.parquet").names == SCHEMA.names
+
+
+def test_files_are_begun_anew_before_they_get_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "FILE_BYTES", 10_000)
+    schema = pa.schema([("id", pa.string()), ("text", pa.string())])
+    with tables.Files(tmp_path, "0003", schema) as files:
+        for number in range(30):
+            files.write({"id": [f"{number:04d}"] * 10, "text": ["x" * (5_000 if number == 7 else 100)] * 10})
+    found = [pq.read_table(path) for path in sorted(tmp_path.glob("0003-*.parquet"))]
+    assert len(found) > 4
+    assert all(table.nbytes <= 10_000 or len(set(table["id"].to_pylist())) == 1 for table in found)
+    assert pa.concat_tables(found)["id"].to_pylist() == [f"{number:04d}" for number in range(30) for _ in range(10)]
+    with tables.Files(tmp_path, "0004", schema):
+        pass
+    assert pq.read_table(tmp_path / "0004-00000.parquet").num_rows == 0
+
+
+def test_row_groups_do_not_tell_how_rows_were_dealt_out(tmp_path: Path) -> None:
+    rows = [{"id": f"{number * 40_503 % 65_536:04x}{number:028x}"} for number in range(20_000)]
+    schema = pa.schema([("id", pa.string())])
+    written = []
+    for shards in (1, 20):
+        part = tables.SortedPart(tmp_path / str(shards), tmp_path / "scratch", schema, shards)
+        part.write(pa.Table.from_pylist(rows, schema=schema))
+        part.close()
+        written.append((tmp_path / str(shards) / "part-00000.parquet").read_bytes())
+    assert written[0] == written[1]
+    metadata = pq.ParquetFile(tmp_path / "1" / "part-00000.parquet").metadata
+    assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [8_192, 8_192, 3_616]

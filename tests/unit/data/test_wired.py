@@ -11,10 +11,10 @@ import pytest
 from pydantic import ValidationError
 
 from danlu.data.config import DataConfig
+from danlu.data.identity import folder_of, read_key
 from danlu.data.labels.decisions import Decision, save
-from danlu.data.rows import hashed_id
 from danlu.data.steps import content_of
-from tests.unit.data.test_stage import PARTS, card_of, distinct, make, rows_of, write
+from tests.unit.data.test_stage import PARTS, WORKSPACE, card_of, distinct, make, rows_of, write
 
 HELD_OUT = PARTS[1:]
 
@@ -54,8 +54,9 @@ def test_no_subject_and_no_conversation_straddles(tmp_path: Path) -> None:
     for column in ("subject", "conversation", "cluster"):
         assert all(len(parts) == 1 for parts in parts_of(ctx.out, column).values())
     subjects = parts_of(ctx.out, "subject")
+    key = read_key(folder_of(WORKSPACE))
     # Talks join customers; whatever joins two sides is rejected, and counted.
-    assert set(subjects) <= {hashed_id(f"customer {n}") for n in range(15)}
+    assert set(subjects) <= {key.name(f"customer {n}") for n in range(15)}
     kept = sum(len(rows_of(ctx.out, part)) for part in PARTS)
     assert kept + len(rows_of(ctx.out, "rejected")) == 120
 
@@ -145,8 +146,44 @@ def test_benchmarks_in_the_training_rows_are_told(tmp_path: Path) -> None:
     train = {row["text"] for row in rows_of(ctx.out, "train")}
     assert found["rows"] == sum(row["question"] in train for row in benchmark) > 10
     assert found["reference_rows"] == 33
-    assert found["examples"][0]["kind"] == "near"
+    assert (found["without_text"], found["unreadable"]) == (0, 0)
+    example = found["examples"][0]
+    assert example["kind"] == "near"
+    number = int(example["reference"].removeprefix("exam.jsonl:")) - 1
+    trained = {row["id"]: row["text"] for row in rows_of(ctx.out, "train")}
+    assert trained[example["train"]] == benchmark[number]["question"]
     assert "exam.jsonl" in card_of(ctx.out)["warnings"][-1]
+
+
+def test_a_benchmark_is_masked_as_the_rows_are(tmp_path: Path) -> None:
+    rows = distinct(60)
+    said = [f"order of 1380013{number:04d}, {row['text'][:12]}, write <b>to</b> " for number, row in enumerate(rows)]
+    ends = "a@example.com when it is there, and again when it is not"
+    exam: list[dict[str, Any]] = []
+    for number, text in enumerate(said):
+        rows[number]["text"] = text + ends
+        # Another phone and another name: what is masked is alike.
+        exam.append({"question": text.replace("1380013", "1590015") + ends.replace("a@", "b@")})
+    exam[1:1] = [{"question": None}, {"other": "x"}, {"question": "<br>"}]
+    path = write(tmp_path / "exam.jsonl", exam)
+    with path.open("a", encoding="utf-8") as file:
+        file.write("{broken\n")
+    asked = {"path": "exam.jsonl", "text": "question"}
+    files = {"data.contamination[0].path": path}
+    source = write(tmp_path / "rows.jsonl", rows)
+    ctx = make(tmp_path / "1", [source], files=files, contamination=[asked], duplicates={"near": False})
+    found = card_of(ctx.out)["contamination"][0]
+    train = card_of(ctx.out)["splits"]["train"]["rows"]
+    assert found["near"] >= train > 30
+    assert (found["reference_rows"], found["without_text"], found["unreadable"]) == (60, 3, 1)
+    trained = {row["id"]: row["origin"] for row in rows_of(ctx.out, "train")}
+    assert all(example["train"] in trained for example in found["examples"])
+    assert "1590015" not in json.dumps(found)
+    # Lines as the file has them: the rows without text count.
+    assert {example["reference"] for example in found["examples"]} <= {
+        "exam.jsonl:1",
+        *(f"exam.jsonl:{line}" for line in range(5, 64)),
+    }
 
 
 def test_turns_are_masked_across_and_kept_apart(tmp_path: Path) -> None:
@@ -176,7 +213,7 @@ def test_turns_are_masked_across_and_kept_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"balance": {"method": "smote"}}, "needs a model that reads vectors"),
+        ({"balance": {"method": "smote"}}, "'oversample' or 'undersample'"),
         ({"split": {"by": "time"}}, "needs data.time"),
         ({"duplicates": {"keep": "newest"}}, "needs data.time"),
         ({"speaker": "who"}, "speaker needs conversation"),

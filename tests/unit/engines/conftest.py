@@ -15,3 +15,8 @@ def classify_export(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def generate_export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.export(tmp_path_factory, "generate")
+
+
+@pytest.fixture(scope="session")
+def embed_export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.export(tmp_path_factory, "embed")

@@ -5,8 +5,10 @@ Exports take seconds, so each is made once a test session.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import pyarrow.parquet
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import BertConfig, BertForSequenceClassification, LlamaConfig, LlamaForCausalLM
+from transformers import BertConfig, BertForSequenceClassification, BertModel, LlamaConfig, LlamaForCausalLM
 
 from danlu.compress.config import CompressStage
 from danlu.compress.stage import run
@@ -24,7 +26,7 @@ from danlu.core.artifact import write_json
 from tests.support import as_artifact, make_context
 
 LABELS = ["bad", "fine", "good"]
-MAX_LENGTH = {"classify": 48, "generate": 64}
+MAX_LENGTH = {"classify": 48, "generate": 64, "embed": 48}
 _WORDS = ["炉火", "纯青", "丹砂", "今天", "天气", "很好", "不好", "好吃", "难吃", "。", "！", ","]
 _WORDS += ["fast", "slow", "screen", "battery", "good", "bad", "fine", "the", "is", "not", "very"]
 
@@ -74,6 +76,10 @@ def _classify_model(vocabulary: int) -> Any:
     return BertForSequenceClassification(config)
 
 
+def _embed_model(vocabulary: int) -> Any:
+    return BertModel(_classify_model(vocabulary).config, add_pooling_layer=False)
+
+
 def _generate_model(vocabulary: int) -> Any:
     config = LlamaConfig(
         vocab_size=vocabulary,
@@ -91,7 +97,11 @@ def _generate_model(vocabulary: int) -> Any:
     return LlamaForCausalLM(config)
 
 
-_MAKERS = {"classify": (_classify_tokenizer, _classify_model), "generate": (_generate_tokenizer, _generate_model)}
+_MAKERS = {
+    "classify": (_classify_tokenizer, _classify_model),
+    "generate": (_generate_tokenizer, _generate_model),
+    "embed": (_classify_tokenizer, _embed_model),
+}
 
 
 def write_checkpoint(folder: Path, task: str) -> Path:
@@ -103,7 +113,7 @@ def write_checkpoint(folder: Path, task: str) -> Path:
     tokenizer.save(str(folder / "tokenizer.json"))
     labels = LABELS if task == "classify" else None
     about = {"task": task, "labels": labels, "max_length": MAX_LENGTH[task], "architecture": "tiny", "parameters": 1}
-    write_json(folder / "danlu.json", about)
+    write_json(folder / "danlu.json", about | ({"pooling": "mean", "dimensions": 64} if task == "embed" else {}))
     write_json(folder / "training.json", {"steps": 1, "samples": 32})
     return folder
 
@@ -113,7 +123,7 @@ def write_corpus(folder: Path, rows: list[str]) -> Path:
     path = folder / "validation" / "part-0.parquet"
     path.parent.mkdir(parents=True)
     ids = [hashlib.sha256(f"{index}{text}".encode()).hexdigest() for index, text in enumerate(rows)]
-    pyarrow.parquet.write_table(pyarrow.table({"id": ids, "text": rows}), path)
+    pyarrow.parquet.write_table(pyarrow.table({"id": ids, "text": rows, "pair": rows[::-1]}), path)
     return folder
 
 
@@ -127,15 +137,21 @@ def run_compress(folder: Path, checkpoint: Path, corpus: Path, forms: list[str])
     return context.out
 
 
-#: Exports already made in this test session, by task.
-_MADE: dict[str, Path] = {}
-
-
 def export(factory: pytest.TempPathFactory, task: str) -> Path:
-    """All forms of the tiny model for `task`; beside the artifact's folder lie its `checkpoint` and `corpus`."""
-    if task not in _MADE:
-        folder = factory.mktemp(f"export-{task}")
-        checkpoint = write_checkpoint(folder / "checkpoint", task)
-        corpus = write_corpus(folder / "corpus", texts(60, seed=7))
-        _MADE[task] = run_compress(folder, checkpoint, corpus, ["torch", "onnx", "onnx-int8"])
-    return _MADE[task]
+    """All forms of the tiny model for `task`; beside the artifact's folder lie its `checkpoint` and `corpus`.
+
+    Made once a test session, whichever of its processes asks first; nobody may write there.
+    """
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    kept = root / f"export-{task}"
+    with (root / f"export-{task}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            folder = factory.mktemp(f"export-{task}-unfinished")
+            checkpoint = write_checkpoint(folder / "checkpoint", task)
+            corpus = write_corpus(folder / "corpus", texts(60, seed=7))
+            run_compress(folder, checkpoint, corpus, ["torch", "onnx", "onnx-int8"])
+            folder.rename(kept)
+    return kept / "out"

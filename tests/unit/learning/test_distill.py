@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from danlu.core.errors import ModelError
-from danlu.learning import scratch
+from danlu.learning import chunked, scratch
 from danlu.learning.batching import Batch, Examples
 from danlu.learning.objectives.base import Facts, Objective
 from danlu.learning.objectives.classes import balanced_weights
@@ -125,6 +125,25 @@ def test_the_loss_of_tokens_is_the_papers(tmp_path: Path, temperature: float, we
     # Validation asks how well the texts are foreseen, as for every language model.
     alone = by_the_paper(ours, theirs, batch.targets[wanted], 1.0, 0.0)
     assert objective.outcome(student.eval(), batch).loss.item() == pytest.approx(alone.mean(), rel=1e-4)
+
+
+def test_tokens_in_chunks_teach_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_teacher(tmp_path, "causal", [])
+    objective, examples = start("causal", folder, temperature=3.0, teacher_weight=0.4)
+    batch, student = examples.batch(np.arange(6), 0), model_of("causal", folder, [], 2).train()
+    found = []
+    for many in (1 << 60, 0):
+        monkeypatch.setattr(chunked, "MANY_LOGITS", many)
+        monkeypatch.setattr(chunked, "CHUNK_LOGITS", 5 * 300)
+        assert chunked.applies(student, batch) == (many == 0)
+        loss = objective.outcome(student, batch).loss
+        student.zero_grad()
+        loss.backward()
+        found.append((loss.detach(), [p.grad.clone() for p in student.parameters() if p.grad is not None]))
+    (plain, expected), (ours, gradients) = found
+    torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-5)
+    for one, other in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("head", ["classifier", "causal"])

@@ -1,4 +1,4 @@
-"""Objectives of encoders that no task of a recipe asks for yet: hidden words, and texts that belong together."""
+"""Objectives of encoders: hidden words, and texts that belong together."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from danlu.core.errors import DataError, Interrupted, ModelError
+from danlu.core.errors import Interrupted, ModelError
 from danlu.learning import scratch
 from danlu.learning.models import start_from_base
 from danlu.learning.objectives.base import Facts
 from danlu.learning.objectives.config import AnyObjectiveConfig, ContrastiveObjective, MaskedObjective
+from danlu.learning.objectives.contrastive import mrr_at_10, same_texts
 from danlu.learning.objectives.masked import _Tokens, targets_of, word_numbers
 from danlu.learning.objectives.table import KINDS, make_objective
 from danlu.learning.optimizers.config import AdamWOptimizer
@@ -33,9 +34,9 @@ TEXTS = [
         (thing, colour) for thing in ("lamp", "pan", "chair", "desk") for colour in ("red", "blue", "green", "old") * 2
     )
 ]
-PAIRS = [[text, f"room {number} holds what you look for"] for number, text in enumerate(TEXTS)]
+PAIRS = [f"room {number} holds what you look for" for number, _ in enumerate(TEXTS)]
 ROWS: dict[str, Any] = {"text": TEXTS, "pair": PAIRS}
-TOKENIZER = scratch.train_tokenizer([*TEXTS, *(text for pair in PAIRS for text in pair)], scratch.ENCODER, 400)
+TOKENIZER = scratch.train_tokenizer([*TEXTS, *TEXTS, *PAIRS], scratch.ENCODER, 400)
 CONFIGS: dict[str, AnyObjectiveConfig] = {"masked": MaskedObjective(), "contrastive": ContrastiveObjective()}
 
 
@@ -206,7 +207,8 @@ def test_whole_words_of_chinese_are_hidden_together() -> None:
 
 
 def test_the_contrastive_loss_is_the_papers_and_equal_answers_are_no_negatives() -> None:
-    rows = {"text": TEXTS[:5], "pair": [[TEXTS[n], PAIRS[min(n, 3)][1]] for n in range(5)]}
+    # Rows 3 and 4 have one answer, rows 0 and 1 one question.
+    rows = {"text": [TEXTS[max(n, 1)] for n in range(5)], "pair": [PAIRS[min(n, 3)] for n in range(5)]}
     for both_ways in (False, True):
         objective = make_objective(
             ContrastiveObjective(temperature=0.1, both_ways=both_ways), Facts(tokenizer=TOKENIZER)
@@ -222,31 +224,42 @@ def test_the_contrastive_loss_is_the_papers_and_equal_answers_are_no_negatives()
             mean = hidden.mean(dim=0).double().numpy()
             return np.asarray(mean / np.linalg.norm(mean))
 
-        questions, answers = (np.stack([vector(pair[side]) for pair in rows["pair"]]) for side in (0, 1))
+        questions, answers = (np.stack([vector(text) for text in rows[side]]) for side in ("text", "pair"))
         scores = np.exp(questions @ answers.T / 0.1)
         there, back = scores.copy(), scores.T.copy()
-        there[3, 4] = there[4, 3] = 0.0  # rows 3 and 4 have one answer
+        for one in (there, back):
+            one[3, 4] = one[4, 3] = one[0, 1] = one[1, 0] = 0.0
         losses = [-np.log(np.diag(one) / one.sum(axis=1)).mean() for one in ((there, back) if both_ways else (there,))]
         assert outcome.loss.item() == pytest.approx(np.mean(losses), rel=1e-4)
-        assert outcome.predicted.tolist() == (there.argmax(axis=1) == np.arange(5)).astype(int).tolist()
+        expected = np.stack([questions, answers], axis=1)
+        assert np.abs(outcome.predicted.detach().numpy() - expected).max() < 1e-5
+        assert objective.outcome(model.train(), examples.batch(np.arange(5), 0)).predicted.numel() == 0
 
 
-def test_pairs_come_from_conversations_too_and_none_at_all_is_refused() -> None:
-    turns = [
-        {"role": role, "text": text, "learn": role == "assistant"}
-        for role, text in (("system", "s"), ("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d"))
-    ]
+def test_equal_texts_of_a_part_have_one_number_and_a_length_is_that_of_the_longer_text() -> None:
+    rows = {"text": ["red", "blue", "red", "pan"], "pair": ["the lamp is red", "red", "the desk", "the lamp is red"]}
     objective = make_objective(ContrastiveObjective(pooling="first"), Facts(tokenizer=TOKENIZER))
-    examples = objective.examples({"text": ["x", "y"], "turns": [None, turns]}, 20)
-    texts = [
-        TOKENIZER.decode(examples.tokens[b:e].tolist())
-        for b, e in zip(examples.starts, examples.starts[1:], strict=False)
-    ]
-    assert texts == ["a", "b", "c", "d"]
-    assert examples.rows.tolist() == [1, 1]
-    assert objective.outcome(model_of("contrastive"), examples.batch(np.arange(2), 0)).loss.item() > 0
-    with pytest.raises(DataError, match="or from a column pair"):
-        objective.examples({"text": ["x"]}, 20)
+    examples = objective.examples(rows, 20)
+    assert examples.columns["labels"].tolist() == [[0, 1], [2, 0], [0, 3], [4, 1]]
+    assert objective.lengths(rows) == examples.lengths.tolist()
+    assert examples.rows.tolist() == [0, 1, 2, 3]
+    batch = examples.batch(np.arange(4), 0)
+    queries, texts = same_texts(batch)
+    assert np.argwhere(queries).tolist() == [[0, 2], [2, 0]]
+    assert np.argwhere(texts).tolist() == [[0, 3], [3, 0]]
+    assert objective.outcome(model_of("contrastive"), batch).loss.item() > 0
+
+
+def test_validation_looks_for_each_query_in_the_texts_of_the_whole_part() -> None:
+    numbers = np.array([[0, 5], [1, 6], [2, 7], [0, 8]])
+    right = np.eye(4, dtype=np.float32)
+    vectors = np.stack([right, right], axis=1)
+    vectors[3, 0] = vectors[0, 0]
+    assert mrr_at_10(numbers, vectors) == 1.0
+    # The second query finds the texts of the others first, the third finds its own second.
+    vectors[1, 0] = [0.9, 0.1, 0.8, 0.7]
+    vectors[2, 0] = [0.0, 0.0, 0.5, 0.6]
+    assert mrr_at_10(numbers, vectors) == pytest.approx((1 + 1 / 4 + 1 / 2) / 3)
 
 
 def test_targets_are_known_beforehand_and_add_up_over_pieces() -> None:

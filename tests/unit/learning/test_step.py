@@ -204,7 +204,7 @@ def test_a_narrow_vocabulary_learns_the_same_weights() -> None:
     wide, objective, examples = start("classify")
     narrow, _, _ = start("classify")
     used = examples.used(np.array([True] * 5 + [False]))
-    vocabulary = NarrowVocabulary(narrow, used, 0)
+    vocabulary = NarrowVocabulary(narrow, lambda: used, 0)
     assert vocabulary.worth
     assert vocabulary.parameters() == sum(parameter.numel() for parameter in wide.parameters())
     for model, rows in ((wide, examples), (narrow, examples.renumbered(vocabulary.numbers))):
@@ -222,7 +222,7 @@ def test_a_narrow_vocabulary_learns_the_same_weights() -> None:
 
 def test_tied_embeddings_are_not_narrowed() -> None:
     model, _, examples = start("generate")
-    assert not NarrowVocabulary(model, examples.used(np.ones(len(examples), dtype=bool)), 0).worth
+    assert not NarrowVocabulary(model, lambda: examples.used(np.ones(len(examples), dtype=bool)), 0).worth
 
 
 @pytest.mark.parametrize("task", ["classify", "generate"])

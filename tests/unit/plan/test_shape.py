@@ -14,18 +14,16 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel, L
 
 from danlu.core.errors import ModelError
 from danlu.learning import scratch
-from danlu.plan.shape import count_stored, from_config, from_scratch, of_base, parameters
+from danlu.plan.shape import HEADS, count_stored, from_config, from_scratch, of_base, parameters
 from danlu.train.config import ScratchConfig
-
-HEADS = {"classify": "classifier", "generate": "causal"}
 
 
 def real_count(model: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def tokenizer_of(size: int, task: str) -> Tokenizer:
-    special = list(scratch.VOCABULARIES[HEADS[task]].roles.values())
+def tokenizer_of(size: int, head: str) -> Tokenizer:
+    special = list(scratch.VOCABULARIES[head].roles.values())
     words = special + [f"w{number}" for number in range(size - len(special))]
     return Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token=special[1]))
 
@@ -42,7 +40,7 @@ def test_bert_is_counted_exactly(labels: int) -> None:
     )
     with torch.device("meta"):
         model = BertForSequenceClassification(config)
-    assert parameters(from_config(config.to_dict()), labels) == real_count(model)
+    assert parameters(from_config(config.to_dict()), HEADS["classifier"], labels) == real_count(model)
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -59,15 +57,22 @@ def test_llama_is_counted_exactly(tied: bool, key_heads: int) -> None:
     )
     with torch.device("meta"):
         model = LlamaForCausalLM(config)
-    assert parameters(from_config(config.to_dict()), None) == real_count(model)
+    assert parameters(from_config(config.to_dict()), HEADS["causal"]) == real_count(model)
 
 
-@pytest.mark.parametrize(("task", "labels"), [("classify", ["a", "b", "c"]), ("generate", [])])
-def test_what_training_makes_from_nothing_is_counted_exactly(task: str, labels: list[str]) -> None:
+@pytest.mark.parametrize("positions", [scratch.POSITIONS, 700])
+@pytest.mark.parametrize("head", sorted(scratch.MAKERS))
+def test_what_training_makes_from_nothing_is_counted_exactly(head: str, positions: int) -> None:
+    labels = ["a", "b", "c"] if HEADS[head].classes else []
     asked = ScratchConfig(layers=2, width=40, heads=4, vocabulary=500)
-    made = scratch.Shape(layers=2, width=40, heads=4, positions=scratch.POSITIONS)
-    model = scratch.MAKERS[HEADS[task]](made, tokenizer_of(500, task), labels)
-    assert parameters(from_scratch(asked, task), len(labels) or None) == real_count(model)
+    made = scratch.Shape(layers=2, width=40, heads=4, positions=positions)
+    model = scratch.MAKERS[head](made, tokenizer_of(500, head), labels)
+    shape = from_scratch(asked, HEADS[head], positions=positions)
+    assert parameters(shape, HEADS[head], len(labels)) == real_count(model)
+
+
+def test_every_kind_of_model_that_training_makes_has_a_head() -> None:
+    assert set(HEADS) == set(scratch.MAKERS)
 
 
 def test_a_base_is_counted_from_the_header(tmp_path: Path) -> None:

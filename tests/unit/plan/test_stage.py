@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import random
 from pathlib import Path
@@ -14,21 +15,31 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
+from danlu.cli.plan_tables import draw_plan
 from danlu.core.errors import DataError, ModelError
 from danlu.data.config import DataConfig
 from danlu.examples import tiny_recipe, tiny_rows
+from danlu.learning.chat import plain_chat
+from danlu.learning.objectives.turns import conversation
+from danlu.learning.scratch import VOCABULARIES, train_tokenizer
 from danlu.plan import calibrate, reading, tokens
 from danlu.plan.catalogue import read_catalogue
 from danlu.plan.config import PlanStage
-from danlu.plan.reading import look
+from danlu.plan.reading import Look, look
 from danlu.plan.stage import run
 from danlu.plan.tokens import Tokens, scoring_batches
 from danlu.recipe import Recipe
 from tests.support import make_context
+from tests.unit.learning.test_distill import write_teacher
 
 RATES = calibrate.Rates(gemm=5e11, gemm32=1e11, stream=1e10, elementwise=8e7)
 STAGES = {"clean", "duplicates", "data", "train", "compress", "evaluate", "speed", "release"}
+
+
+def texts_of(seen: Look) -> list[str]:
+    return [row.text for row in seen.sample]
 
 
 def data_config(**settings: Any) -> DataConfig:
@@ -97,13 +108,13 @@ def as_excel(path: Path) -> Path:
 def test_every_format_gives_the_same_look(tmp_path: Path, write: Any, name: str) -> None:
     seen = look(data_config(), [write(tmp_path / name)])
     assert (seen.rows, seen.distinct, seen.whole) == (80, 60, True)
-    assert sorted(seen.texts) == TEXTS
+    assert sorted(texts_of(seen)) == TEXTS
     assert seen.characters == pytest.approx(sum(map(len, TEXTS)) / 60)
 
 
 def test_gbk_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes("text,label\n衣服很好看,好\n衣服不好看,差\n".encode("gb18030"))
-    assert look(data_config(), [tmp_path / "a.csv"]).texts == ["衣服很好看", "衣服不好看"]
+    assert texts_of(look(data_config(), [tmp_path / "a.csv"])) == ["衣服很好看", "衣服不好看"]
 
 
 def test_a_large_file_is_counted_by_proportion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +128,7 @@ def test_a_large_file_is_counted_by_proportion(tmp_path: Path, monkeypatch: pyte
 def test_length_limits_count(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("no\ngood\nfar too long to keep\n", encoding="utf-8")
     seen = look(data_config(min_characters=3, max_characters=10), [tmp_path / "a.txt"])
-    assert (seen.rows, seen.texts) == (3, ["good"])
+    assert (seen.rows, texts_of(seen)) == (3, ["good"])
 
 
 @pytest.mark.parametrize(
@@ -187,6 +198,23 @@ def test_a_search_costs_as_many_trainings_and_leaves_none_to_do(
     assert found["high"] <= 3.6 + one["high"] + 1e-3
 
 
+def test_folds_cost_a_training_an_export_and_its_evidence_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, _ = planned(tmp_path / "a", monkeypatch)
+    one = sum(alone["stages"][stage]["seconds"]["value"] for stage in ("train", "compress", "evaluate"))
+    for folds, runs in (({}, 4), ({"runs": 3}, 3)):
+        plan, _ = planned(tmp_path / str(runs), monkeypatch, data={"split": {"folds": 4}}, folds=folds)
+        assert set(plan["stages"]) == STAGES | {"folds"}
+        assert plan["stages"]["folds"]["seconds"]["value"] == pytest.approx(runs * one, rel=1e-4)
+        assert plan["total"]["seconds"]["value"] > alone["total"]["seconds"]["value"] + (runs - 0.5) * one
+
+
+def test_energy_goes_by_the_stated_power_of_a_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = [planned(tmp_path / str(watts), monkeypatch, budget={"watts_per_core": watts})[0] for watts in (12.0, 36.0)]
+    low, high = (plan["total"]["kwh"]["value"] for plan in plans)
+    seconds, threads = plans[0]["total"]["seconds"]["value"], plans[0]["machine"]["threads"]
+    assert high - low == pytest.approx(24.0 * threads * seconds / 3.6e6, rel=1e-3)
+
+
 @pytest.mark.parametrize("task", ["classify", "generate"])
 def test_a_plan_is_complete_and_the_same_every_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str) -> None:
     plan, resolved = planned(tmp_path / "a", monkeypatch, task)
@@ -224,7 +252,12 @@ def test_auto_becomes_a_value_and_a_value_stays(tmp_path: Path, monkeypatch: pyt
     assert resolved["train.precision"] in {"float32", "bfloat16"}
     assert resolved["budget.threads"] == 1
     _, resolved = planned(tmp_path / "b", monkeypatch, model={"max_length": 31}, train={"precision": "bfloat16"})
-    assert resolved == {"model.max_length": 31, "train.precision": "bfloat16", "budget.threads": 1}
+    assert resolved == {
+        "model.max_length": 31,
+        "train.precision": "bfloat16",
+        "train.batching.packing": False,
+        "budget.threads": 1,
+    }
 
 
 def test_a_larger_batch_needs_more_memory_and_more_samples_more_time(
@@ -274,12 +307,114 @@ def test_a_draw_of_rows_holds_fewer_different_texts(tmp_path: Path, monkeypatch:
 
 
 def test_a_pass_over_many_rows_is_scaled_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = np.arange(5, 60)
     sample = Tokens(
-        lengths=np.arange(5, 60), max_length=64, vocabulary=100, examples_per_row=1.0, per_row=32.0, share_cut=0.0
+        lengths=lengths,
+        sizes=lengths,
+        weights=np.ones(len(lengths)),
+        held_out=np.full(len(lengths), 1 / len(lengths)),
+        max_length=64,
+        vocabulary=100,
+        share_cut=0.0,
     )
-    whole = scoring_batches(sample, 50_000, 32, 1)
+    whole = scoring_batches(sample, 50_000, 32)
     monkeypatch.setattr(tokens, "_MOST_DRAWN", 10_000)
-    part = scoring_batches(sample, 50_000, 32, 1)
+    part = scoring_batches(sample, 50_000, 32)
     assert part.tokens == pytest.approx(whole.tokens, rel=0.01)
     assert part.pairs == pytest.approx(whole.pairs, rel=0.02)
     assert part.count == pytest.approx(whole.count, rel=0.01)
+
+
+def talks(folder: Path) -> Path:
+    """Short conversations, which the template makes half as long again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [
+        {
+            "prompt": f"where is my {row['text'].split()[1]} number {place}",
+            "chosen": "it comes on monday",
+            "rejected": "wait",
+        }
+        for place, row in enumerate(tiny_rows(60))
+    ]
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def talks_planned(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    sections = tiny_recipe(folder, "generate")
+    talks(folder)
+    sections["model"] |= {"max_length": "auto"}
+    for section, values in changes.items():
+        sections[section] |= values
+    recipe = Recipe.model_validate(sections)
+    monkeypatch.setattr(calibrate, "measure", lambda **_: RATES)
+    config = PlanStage.model_validate({name: getattr(recipe, name) for name in PlanStage.model_fields})
+    context = make_context(folder / "run", stage="plan", resources={"data.sources[0].path": folder / "rows.jsonl"})
+    run(context, config)
+    plan, resolved = (json.loads((context.out / f"{name}.json").read_text("utf-8")) for name in ("plan", "resolved"))
+    return plan, resolved
+
+
+def test_the_length_of_conversations_has_what_the_template_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, resolved = talks_planned(tmp_path / "a", monkeypatch)
+    path = tmp_path / "a" / "rows.jsonl"
+    config = data_config(sources=[{"path": str(path)}])
+    sample = look(config, [path], columns=("text", "turns")).sample
+    tokenizer = train_tokenizer([row.text for row in sample], VOCABULARIES["causal"], 400)
+    written = [plain_chat(tokenizer).count(tokenizer, conversation(row.turns or [])) for row in sample]
+    assert resolved["model.max_length"] >= np.percentile(written, 95)
+    assert resolved["model.max_length"] > max(len(tokenizer.encode(row.text).ids) for row in sample)
+    assert not [note for note in plan["notes"] if "lost" in note], "nothing is cut"
+    cut, _ = talks_planned(tmp_path / "b", monkeypatch, model={"max_length": 16})
+    assert [note for note in cut["notes"] if note.startswith("In the sample of 60 rows: of the conversations longer")]
+
+
+def test_a_preference_costs_two_rows_and_a_first_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, _ = talks_planned(tmp_path / "a", monkeypatch)
+    pairs, resolved = talks_planned(tmp_path / "b", monkeypatch, train={"objective": {"kind": "preference"}})
+    assert (pairs["samples"], pairs["steps"]) == (alone["samples"], alone["steps"])
+    assert pairs["tokens"] > 1.6 * alone["tokens"]
+    assert pairs["training_memory_bytes"]["activations"] > 1.6 * alone["training_memory_bytes"]["activations"]
+    assert pairs["stages"]["train"]["seconds"]["value"] > alone["stages"]["train"]["seconds"]["value"]
+    assert [note for note in pairs["notes"] if "starting weights read every sample once" in note]
+    assert resolved["train.batching.packing"] is False
+
+
+def test_pieces_an_adversary_and_an_optimizer_change_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, _ = planned(tmp_path / "a", monkeypatch)
+    small, _ = planned(tmp_path / "b", monkeypatch, train={"micro_batch": 2, "optimizer": {"kind": "adafactor"}})
+    assert (small["steps"], small["samples"]) == (whole["steps"], whole["samples"])
+    before, after = whole["training_memory_bytes"], small["training_memory_bytes"]
+    assert after["activations"] < before["activations"]
+    assert after["optimizer"] < 0.1 * before["optimizer"]
+    hard, _ = planned(tmp_path / "c", monkeypatch, train={"regularize": {"adversarial": {"kind": "fgm"}}})
+    assert hard["stages"]["train"]["seconds"]["value"] > whole["stages"]["train"]["seconds"]["value"]
+    assert [note for note in hard["notes"] if "2 forward and backward passes" in note]
+
+
+def test_what_does_not_fit_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small, _ = planned(tmp_path / "a", monkeypatch)
+    assert small["beyond"] == []
+    scratch = {"layers": 96, "width": 8_192, "heads": 64, "vocabulary": 400}
+    huge, _ = planned(tmp_path / "b", monkeypatch, model={"scratch": scratch}, train={"epochs": 500.0})
+    assert ["does not fit" in huge["beyond"][0], "days here" in huge["beyond"][1]] == [True, True]
+    screen = Console(width=100, file=io.StringIO())
+    draw_plan(screen, huge, ["a cap"])
+    shown = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert shown.startswith("✗ This run does not fit into this machine")
+    assert shown.index("would take") < shown.index("training samples in")
+
+
+def test_a_length_that_the_base_cannot_take_is_refused(tmp_path: Path) -> None:
+    folder = write_teacher(tmp_path / "base", "classifier", ["bad", "good"])
+    sections = tiny_recipe(tmp_path) | {"model": {"base": "base", "max_length": 9_000}}
+    recipe = Recipe.model_validate(sections)
+    config = PlanStage.model_validate({name: getattr(recipe, name) for name in PlanStage.model_fields})
+    paths = {"data.sources[0].path": tmp_path / "rows.jsonl", "model.base": folder}
+    with pytest.raises(ModelError, match="takes at most 64 tokens"):
+        run(make_context(tmp_path / "run", stage="plan", resources=paths), config)

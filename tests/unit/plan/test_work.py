@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertForSequenceClassification, LlamaConfig, LlamaForCausalLM
 
+from danlu.core.machine import this_machine
 from danlu.learning.adapters.config import DoraMethod, FreezeMethod, FullMethod, LoraMethod, MethodConfig, QloraMethod
 from danlu.learning.adapters.table import adapt
+from danlu.learning.optimizers.config import (
+    AdafactorOptimizer,
+    AdamOptimizer,
+    AdamWOptimizer,
+    OptimizerConfig,
+    RMSPropOptimizer,
+    SGDOptimizer,
+)
+from danlu.learning.optimizers.table import MAKERS, make_optimizer
+from danlu.plan.beyond import beyond
 from danlu.plan.budget import check_budget
 from danlu.plan.calibrate import Rates, measure
 from danlu.plan.catalogue import read_catalogue
 from danlu.plan.config import BudgetConfig
-from danlu.plan.cost import seconds_on
+from danlu.plan.cost import Total, seconds_on
 from danlu.plan.interval import Interval, add, largest
 from danlu.plan.predict import seconds_of_training
 from danlu.plan.shape import Shape, from_config
 from danlu.plan.trained import Trained, trained_by
-from danlu.plan.work import Batches, Memory, forward_flops, training, training_memory
+from danlu.plan.work import ADAMW_BYTES_MOVED, Batches, Memory, forward_flops, training, training_memory
 
 SHAPE = Shape(
     layers=4,
@@ -88,7 +100,14 @@ def memory(
 ) -> Memory:
     trained = Trained(trainable=parameters)
     return training_memory(
-        shape, parameters, batches, trained=trained, generates=False, precision=precision, framework=0.0
+        shape,
+        parameters,
+        batches,
+        trained=trained,
+        generates=False,
+        precision=precision,
+        framework=0.0,
+        optimizer=8.0 * parameters,
     )
 
 
@@ -159,6 +178,8 @@ def plan_of(hours: float, gib: float) -> dict[str, dict[str, dict[str, float]]]:
         "total": {
             "seconds": Interval.around(3600 * hours, 0.5, 2.0).as_json(),
             "memory_bytes": Interval.around(2**30 * gib, 0.8, 1.25).as_json(12),
+            "kwh": Interval.around(0.1 * hours, 0.5, 2.0).as_json(),
+            "usd": Interval.around(0.02 * hours, 0.5, 2.0).as_json(),
         }
     }
 
@@ -177,6 +198,13 @@ def test_the_cap_on_memory_is_compared_and_no_cap_says_nothing() -> None:
     (said,) = check_budget(plan_of(1.0, 4.0), BudgetConfig(memory_gib=2.0))
     assert "The plan exceeds budget.memory_gib: 4 GiB predicted (3.2 to 5), the cap is 2." in said
     assert "train.batch_size" in said
+
+
+def test_the_caps_on_energy_and_money_are_compared() -> None:
+    assert check_budget(plan_of(1.0, 1.0), BudgetConfig(kwh=0.21, usd=0.041)) == []
+    energy, money = check_budget(plan_of(1.0, 1.0), BudgetConfig(kwh=0.15, usd=0.01))
+    assert energy.startswith("The plan may exceed budget.kwh: 0.1 kWh predicted (0.05 to 0.2), the cap is 0.15.")
+    assert money.startswith("The plan exceeds budget.usd: 0.02 USD predicted (0.01 to 0.04), the cap is 0.01.")
 
 
 METHODS: list[MethodConfig] = [
@@ -216,7 +244,14 @@ def test_frozen_weights_save_memory_and_time() -> None:
         trained = trained_by(method, SHAPE, 1_200_000, generates=False)
         settings = {"generates": False, "checkpointing": checkpointing}
         held = training_memory(
-            SHAPE, 1_200_000, BATCHES, trained=trained, precision="float32", framework=0.0, **settings
+            SHAPE,
+            1_200_000,
+            BATCHES,
+            trained=trained,
+            precision="float32",
+            framework=0.0,
+            optimizer=8.0 * trained.trainable,
+            **settings,
         )
         work = training(SHAPE, trained, BATCHES, mixed=False, **settings)
         return held, seconds_of_training(work, RATES)
@@ -229,3 +264,96 @@ def test_frozen_weights_save_memory_and_time() -> None:
     again = cost(FullMethod(), checkpointing=True)
     assert again[0].activations < 0.5 * full[0].activations
     assert again[1] > full[1]
+
+
+OPTIMIZERS: list[OptimizerConfig] = [
+    AdamWOptimizer(),
+    AdamOptimizer(),
+    RMSPropOptimizer(),
+    RMSPropOptimizer(momentum=0.5),
+    SGDOptimizer(),
+    SGDOptimizer(momentum=0.0),
+    AdafactorOptimizer(),
+]
+
+
+@pytest.mark.parametrize("method", [FullMethod(), FreezeMethod(layers=1), LoraMethod(rank=4)], ids=lambda one: one.kind)
+@pytest.mark.parametrize("config", OPTIMIZERS, ids=lambda one: one.kind)
+def test_an_optimizer_holds_as_many_bytes_as_its_row_says(config: OptimizerConfig, method: MethodConfig) -> None:
+    bert = BertConfig(vocab_size=700, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=256)
+    model = BertForSequenceClassification(bert)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    adapt(model, method)
+    optimizer = make_optimizer(model, config)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    maker = MAKERS[config.kind]
+    states = [
+        state
+        for name, parameter in model.named_parameters()
+        for of, state in optimizer.state.items()
+        # What is held for each row and column is counted for the matrices of embeddings and layers alone.
+        if of is parameter
+        and not (maker.held_a_line and (parameter.ndim < 2 or name.startswith(("classif", "bert.po"))))
+    ]
+    held = [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
+    # The count of steps, one number a tensor, is left out.
+    real = sum(value.numel() * value.element_size() for value in held if value.ndim > 0)
+    trained = trained_by(method, from_config(bert.to_dict()), total, generates=False)
+    counted = maker.held(config) * trained.trainable + maker.held_a_line * trained.lines
+    assert counted == real
+
+
+def test_an_update_moves_what_adamw_moved_when_the_factors_were_fitted() -> None:
+    work = training(SHAPE, Trained(trainable=1_000), BATCHES, generates=False, mixed=False)
+    assert work.optimizer_bytes == 44 * 1_000 * BATCHES.count
+    assert MAKERS["adamw"].moved(AdamWOptimizer()) == ADAMW_BYTES_MOVED
+
+
+def test_pieces_cost_memory_of_one_and_no_further_update() -> None:
+    trained = Trained(trainable=1_000_000)
+    pieces = Batches.of([2] * 10, [32, 32, 32, 32, 48, 48, 48, 48, 40, 40])
+    whole = training(SHAPE, trained, BATCHES, generates=False, mixed=False)
+    taken = training(SHAPE, trained, pieces, generates=False, mixed=False, steps=BATCHES.count)
+    assert taken.flops == whole.flops
+    assert taken.optimizer_bytes - whole.optimizer_bytes == 12 * 1_000_000 * 7, "seven gradients are added"
+    assert memory(batches=pieces).activations == pytest.approx(memory().activations / 4)
+    assert memory(batches=pieces).gradients == memory().gradients
+
+
+def test_an_adversary_passes_again_and_goes_down_to_the_embeddings() -> None:
+    settings: dict[str, Any] = {"generates": False, "mixed": False}
+    for trained in (Trained(trainable=1_000), Trained(trainable=1_000, passed=0.25, learned=0.25)):
+        once = training(SHAPE, trained, BATCHES, **settings)
+        forward = forward_flops(SHAPE, BATCHES, generates=False)
+        assert once.flops == forward * (1 + trained.passed + trained.learned)
+        fgm = training(SHAPE, trained, BATCHES, adversary=1, **settings)
+        assert fgm.flops == pytest.approx(forward * 2 * (2 + trained.learned))
+        pgd = training(SHAPE, trained, BATCHES, adversary=4, **settings)
+        assert pgd.flops - fgm.flops == pytest.approx(forward * 3 * 2), "no gradient of weights in between"
+
+
+def test_what_is_out_of_reach_is_said_plainly() -> None:
+    machine = dataclasses.replace(this_machine(), memory_bytes=16 * 10**9)
+
+    def told(gigabytes: float, days: float, rented: list[dict[str, Any]]) -> list[str]:
+        total = Total(
+            seconds=Interval.around(days * 86_400, 0.5, 2.0),
+            memory=Interval.around(gigabytes * 1e9, 0.8, 1.25),
+            kwh=Interval.around(1.0, 1.0, 1.0),
+            usd=Interval.around(1.0, 1.0, 1.0),
+            co2=Interval.around(1.0, 1.0, 1.0),
+        )
+        return beyond(machine, total, rented)
+
+    large = {"name": "H100", "fits": True, "seconds": {"value": 86_400.0}}
+    small = {"name": "A10", "fits": False, "seconds": {"value": 86_400.0}}
+    assert told(15.0, 29.0, [large]) == []
+    (memory_,) = told(160.0, 1.0, [small, large])
+    assert "does not fit into this machine" in memory_
+    assert "160 GB of memory (128 GB to 200 GB), and there are 16.0 GB. Rent H100" in memory_
+    (days,) = told(1.0, 210.0, [small])
+    assert "would take 210 days here (105 to 420). No single GPU of the catalogue would do either" in days
+    assert len(told(1_000.0, 1_000.0, [])) == 2

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from danlu.core.tasks import TASKS
-from danlu.release.gates import DEFAULTS, FACTS, FUNCTIONS, evaluate, parse
+from danlu.release.gates import DEFAULTS, FACTS, FUNCTIONS, defaults, evaluate, parse
 
 SCORE = {"value": 0.72, "low": 0.64, "high": 0.80}
 FACTS_HERE: dict[str, Any] = {
@@ -90,6 +90,28 @@ def test_beats(metric: str, difference: float | None, significant: bool, passed:
     result = evaluate(parse("beats(baseline)"), compared(metric, difference, significant))
     assert result.passed is passed
     assert says in result.reason
+
+
+@pytest.mark.parametrize(
+    ("difference", "significant", "passed", "says"),
+    [
+        (0.05, False, True, "no worse than the baseline (TF-IDF)"),
+        (0.0, False, True, "no worse than the baseline (TF-IDF)"),
+        (-0.05, False, True, "may be chance"),
+        (-0.05, True, False, "the baseline (TF-IDF) is better by 0.05"),
+        (None, True, False, "no result"),
+    ],
+)
+def test_not_worse(difference: float | None, significant: bool, passed: bool, says: str) -> None:
+    result = evaluate(parse("not_worse(baseline)"), compared("macro_f1", difference, significant))
+    assert result.passed is passed
+    assert says in result.reason
+
+
+def test_a_model_without_a_network_need_not_beat_the_baseline_but_may_not_be_worse() -> None:
+    assert defaults("classify", "onnx") == DEFAULTS["classify"]
+    assert "not_worse(baseline)" in defaults("classify", "classic")
+    assert "beats(baseline)" not in defaults("classify", "classic")
 
 
 def test_beats_without_a_comparison_fails_and_says_why() -> None:

@@ -22,6 +22,8 @@ def test_what_is_missing_is_a_dash(show: object) -> None:
     ("seconds", "text"),
     [
         (0.44, "0.4 s"),
+        (0.02, "< 0.1 s"),
+        (0.0, "0.0 s"),
         (12.4, "12 s"),
         (185, "3 min 05 s"),
         (1_096, "18 min"),
@@ -40,12 +42,16 @@ def test_size(value: float, text: str) -> None:
     assert numbers.size(value) == text
 
 
-@pytest.mark.parametrize(("usd", "text"), [(1.79, "$1.79"), (1_240, "$1,240"), (0.0015, "$0.0015"), (0, "$0")])
+@pytest.mark.parametrize(
+    ("usd", "text"), [(1.79, "$1.79"), (1_240, "$1,240"), (0.02, "$0.02"), (3.9e-5, "< $0.01"), (0, "$0")]
+)
 def test_money(usd: float, text: str) -> None:
     assert numbers.money(usd) == text
 
 
-@pytest.mark.parametrize(("kilograms", "text"), [(1.24, "1.2 kg"), (0.0049, "4.9 g"), (3.1e-6, "3.1 mg")])
+@pytest.mark.parametrize(
+    ("kilograms", "text"), [(1.24, "1.2 kg"), (0.0049, "4.9 g"), (1.26e-4, "0.13 g"), (3.1e-6, "< 0.1 g"), (0, "0 g")]
+)
 def test_mass(kilograms: float, text: str) -> None:
     assert numbers.mass(kilograms) == text
 
@@ -58,9 +64,14 @@ def test_mass(kilograms: float, text: str) -> None:
         (0.15, 0.79, "seconds", "0.15–0.79 s"),
         (3.6e5, 9e5, "seconds", "4.2–10 days"),
         (6.81e8, 1.234e9, "bytes", "0.68–1.2 GB"),
-        (0.00015, 0.0023, "usd", "$0.00015–0.0023"),
+        (0.00015, 0.0023, "usd", "< $0.01"),
+        (0.00015, 0.023, "usd", "$0.00–0.02"),
+        (0.5, 123.0, "usd", "$0–123"),
+        (0.0, 0.02, "seconds", "< 0.1 s"),
+        (0.01, 0.4, "seconds", "0–0.40 s"),
         (4.9e-4, 7.4e-3, "kilograms", "0.49–7.4 g"),
-        (0.0, 0.0, "kilograms", "0–0 mg"),
+        (0.0, 0.0, "kilograms", "0–0 g"),
+        (1e-5, 9e-5, "kilograms", "< 0.1 g"),
         (None, 1.0, "usd", "–"),
     ],
 )

@@ -104,7 +104,7 @@ def test_chinese_is_real_text_also_in_plots(tmp_path: Path) -> None:
 @pytest.mark.parametrize("until", ["plan", "data", "train", "compress", "evaluate"])
 def test_draws_what_there_is_of_a_partial_run(tmp_path: Path, until: str) -> None:
     text = drawn(tmp_path, until=until)
-    assert f"the run ended after the stage {until}" in text
+    assert f"Done up to the stage {until}, as asked." in text
     Reader(text)
 
 
@@ -148,7 +148,7 @@ def test_a_run_without_a_verdict_leaves_the_report_of_one_that_has_it(tmp_path: 
     other = write_report(summary(stopped, Workspace(tmp_path)), tmp_path / "runs" / "x", "zh")
     assert other.name == "report.stopped.zh.html"
     assert report.read_bytes() == before
-    assert "尚无结论" in other.read_text(encoding="utf-8")
+    assert "到此为止" in other.read_text(encoding="utf-8")
 
 
 def test_the_page_says_that_a_later_run_was_stopped(tmp_path: Path) -> None:

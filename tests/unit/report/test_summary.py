@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from danlu.cli.tables import draw_summary
 from danlu.core.store import Workspace
+from danlu.report.folds import folds_sentence
+from danlu.report.page import page
 from danlu.report.sentences import meaning
 from danlu.report.summary import summary
 from tests.unit.report.example import SECONDS, make_run, score
@@ -107,3 +112,42 @@ def test_naive_split_is_only_called_a_leak_where_it_is_one(tmp_path: Path, naive
     card["naive"]["naive"] = score(naive)
     path.write_text(json.dumps(card), encoding="utf-8")
     assert words in summary(run, Workspace(tmp_path))["naive_sentence"]["en"]
+
+
+def with_energy(folder: Path, how: str) -> dict[str, Any]:
+    """A run whose stages took 0.001 kWh each."""
+    run = make_run(folder)
+    for record in (folder / "artifacts").glob("*/*/record.json"):
+        told = json.loads(record.read_text(encoding="utf-8")) | {"kwh": 0.001, "kwh_by": how}
+        record.write_text(json.dumps(told), encoding="utf-8")
+    run["recipe"]["budget"] = {"electricity_price": 0.2, "carbon_intensity": 0.5}
+    return summary(run, Workspace(folder))
+
+
+@pytest.mark.parametrize(("how", "said"), [("estimated", "estimated from CPU time"), ("rapl", "read from the machine")])
+def test_energy_stands_beside_what_the_plan_said(tmp_path: Path, how: str, said: str) -> None:
+    found = with_energy(tmp_path, how)
+    planned = len(found["plan"]["predicted"]["stages"])
+    assert found["plan"]["total"]["kwh"]["actual"] == pytest.approx(0.001 * planned)
+    assert found["plan"]["total"]["kg_co2"]["actual"] == pytest.approx(0.0005 * planned)
+    assert found["plan"]["total"]["usd"]["actual"] == pytest.approx(0.0002 * planned)
+    assert found["plan"]["kwh_by"] == [how]
+    screen = Console(record=True, width=120, file=io.StringIO())
+    draw_summary(screen, found)
+    (line,) = [line for line in screen.export_text().splitlines() if line.startswith("Energy")]
+    assert said in line and "the plan said 0.98–2.2 g" in line
+    assert said in page(found, "en")
+
+
+def test_folds_are_told_beside_the_test_score(tmp_path: Path) -> None:
+    found = summarise(tmp_path)
+    assert found["folds_sentence"] is None
+    tested = found["evidence"]["scores"]["accuracy"]["value"]
+    for low, outside in ((tested - 0.02, False), (tested + 0.01, True)):
+        spread = {"mean": low + 0.02, "deviation": 0.01, "low": low, "high": low + 0.04}
+        numbers = found | {"folds": {"primary": "accuracy", "folds": [{}] * 5, "scores": {"accuracy": spread}}}
+        said = folds_sentence(numbers)
+        assert said is not None
+        assert "Over 5 folds accuracy is" in said["en"] and "(standard deviation 1.0%)" in said["en"]
+        assert ("outside of that" in said["en"]) is outside is ("不在这个范围里" in said["zh"])
+        assert "Cross-validation" in page(numbers | {"folds_sentence": said}, "en")

@@ -141,7 +141,9 @@ async def test_what_is_not_supported_is_refused(workspace: Workspace) -> None:
             assert answer.status_code == 400, (messages, answer.text)
         taken = {"prompt": "one", "max_tokens": 1, "presence_penalty": 0, "user": "u", "metadata": {"a": 1}}
         assert (await client.post("/v1/completions", json=taken)).status_code == 200
-        assert (await client.post("/v1/predict", json={"text": "a"})).json()["error"]["code"] == "wrong_task"
+        refused = (await client.post("/v1/predict", json={"text": "a"})).json()["error"]
+        assert refused["code"] == "wrong_task"
+        assert "/v1/chat/completions and /v1/completions" in refused["message"]
         assert live.current.users == 0
 
 

@@ -221,9 +221,7 @@ async def test_models_health_and_the_openapi_page(workspace: Workspace) -> None:
         assert ready == {"status": "ready", "model": "toy", "version": 1, "problem": None}
         page: httpx.Response = await client.get("/openapi.json")
         paths = page.json()["paths"]
-        assert {"/v1/predict", "/v1/models", "/v1/completions", "/v1/chat/completions", "/healthz", "/readyz"} <= set(
-            paths
-        )
+        assert {"/v1/predict", "/v1/models", "/healthz", "/readyz"} <= set(paths)
         schema = page.json()["components"]["schemas"]["PredictRequest"]
         assert all(field.get("description") for field in schema["properties"].values())
         assert schema["examples"]
@@ -250,3 +248,36 @@ async def test_the_page_of_examples_needs_no_internet(workspace: Workspace) -> N
         assert words[4] == "-d"
         copied = await client.post("/v1/predict", content=words[5], headers=headers)
         assert copied.json()["label"] in toy.LABELS
+
+
+@pytest.mark.parametrize(
+    ("task", "has", "has_not"),
+    [
+        ("classify", ["/v1/predict"], ["/v1/completions", "/v1/chat/completions"]),
+        ("generate", ["/v1/completions", "/v1/chat/completions"], ["/v1/predict"]),
+    ],
+)
+@asynchronous
+async def test_the_page_offers_what_this_model_answers(
+    workspace: Workspace, task: str, has: list[str], has_not: list[str]
+) -> None:
+    toy.publish(workspace, "toy", {"text": "a"} if task == "generate" else WORDS, task=task)
+    async with opened(workspace) as (client, _):
+        schema = (await client.get("/openapi.json")).json()
+        page = (await client.get("/docs")).text
+    assert set(has) <= set(schema["paths"])
+    for path in has_not:
+        assert path not in schema["paths"]
+        assert path not in page
+
+
+@asynchronous
+async def test_the_bare_address_leads_to_the_page(workspace: Workspace) -> None:
+    toy.publish(workspace, "toy", WORDS)
+    keys, _ = open_keys(workspace)
+    async with opened(workspace, keys=keys) as (client, _):
+        answer = await client.get("/")
+        assert answer.is_redirect
+        page = await client.get(answer.next_request.url)  # type: ignore[union-attr]
+    assert page.status_code == 200
+    assert "/v1/predict" in page.text

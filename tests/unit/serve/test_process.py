@@ -94,6 +94,8 @@ def test_a_server_asks_for_its_key_swaps_under_load(workspace: Workspace) -> Non
         assert {version for _, version in seen} == {1, 2}
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(timeout=20) == 0
+        assert server.process.stdout is not None
+        assert server.process.stdout.read().strip() == "Stopped serving toy."
 
 
 def test_a_server_that_is_stopped_answers_what_is_under_way(workspace: Workspace) -> None:

@@ -50,6 +50,17 @@ class WordEngine:
         good = 1.0 / (1.0 + np.exp(-logits))
         return np.stack([1.0 - good, good], axis=1).astype(np.float32)
 
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """The weights of a text's words for each dimension, brought to length 1."""
+        self.calls.append(len(texts))
+        time.sleep(self._seconds)
+        nothing = [1.0] + [0.0] * (int(self.form.dimensions or 1) - 1)
+        rows = np.array(
+            [np.sum([self._words["vectors"].get(word, nothing) for word in text.split()], axis=0) for text in texts]
+        )
+        with np.errstate(invalid="ignore"):
+            return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
     def score(self, texts: Sequence[str]) -> list[TextScore]:
         raise UserError("This engine does not score.")
 
@@ -115,6 +126,8 @@ def write_form(folder: Path, words: dict[str, Any], *, task: str = "classify", b
         "batch_invariant": batch_invariant,
         "precision": "float32",
         "bytes": (folder / "words.json").stat().st_size,
+        "pooling": "mean" if task == "embed" else None,
+        "dimensions": len(next(iter(words["vectors"].values()))) if task == "embed" else None,
     }
     write_json(folder / "form.json", form)
     vocabulary = sorted({"[UNK]", *str(words.get("text", "")).split()})

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import http.server
-import json
-import os
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs
 
 import pytest
 
 from danlu.core.errors import UserError
 from danlu.core.resource import Site
 from danlu.sources import hub
+from tests.unit.sources.hub_server import COMMIT, resolved, serving
 from tests.unit.sources.reading import read
 
-COMMIT = "a" * 40
 FILES = {
     "README.md": b"---\nlicense: mit\n---\n",
     "data/train-00000-of-00002.jsonl": b'{"text": "one"}\n{"text": "two"}\n',
@@ -31,99 +22,10 @@ FILES = {
 }
 
 
-class Hub(http.server.BaseHTTPRequestHandler):
-    """`/api/datasets/OWNER/NAME/revision/REVISION`, `/tree/`, and `/datasets/OWNER/NAME/resolve/COMMIT/FILE`."""
-
-    protocol_version = "HTTP/1.1"
-    asked: list[str]
-
-    def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def _json(self, value: Any) -> None:
-        self._answer(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
-
-    def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
-        self.asked.append(f"{self.command} {path}")
-        if path.startswith("/api/datasets/owner/name/revision/"):
-            self._json({"id": "owner/name", "sha": COMMIT, "siblings": [{"rfilename": name} for name in FILES]})
-        elif path.startswith("/api/datasets/owner/name/tree/"):
-            entries = [
-                {"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
-                for name, data in FILES.items()
-            ]
-            self._json(entries)
-        elif path.startswith(f"/datasets/owner/name/resolve/{COMMIT}/"):
-            data = FILES[path.split("/", 6)[6]]
-            self._answer(200, data, {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "X-Repo-Commit": COMMIT})
-        elif path == "/api/v1/datasets/owner/name/repo/tree":
-            files = [
-                {
-                    "Path": name,
-                    "Name": name,
-                    "Type": "blob",
-                    "Size": len(data),
-                    "Sha256": hashlib.sha256(data).hexdigest(),
-                }
-                for name, data in FILES.items()
-            ]
-            self._json({"Code": 200, "Success": True, "Data": {"Files": files, "TotalCount": len(files)}})
-        elif path == "/api/v1/datasets/owner/name/repo":
-            (name,) = parse_qs(self.path.partition("?")[2])["FilePath"]
-            self._answer(200, FILES[name], {"Content-Type": "application/octet-stream"})
-        else:
-            self._answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-
-    do_HEAD = do_GET  # noqa: N815
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def server() -> Iterator[tuple[str, list[str]]]:
-    asked: list[str] = []
-    made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Hub,), {"asked": asked}))
-    thread = threading.Thread(target=made.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{made.server_port}", asked
-    made.shutdown()
-    made.server_close()
-    thread.join()
-
-
-#: In a process of its own, for the library reads HF_ENDPOINT when it is imported.
-RESOLVE = """
-import json, sys
-from pathlib import Path
-from danlu.core.errors import UserError
-from danlu.core.resource import resolve
-found = []
-for name in sys.argv[1:]:
-    try:
-        found.append(str(resolve(name, Path("."))))
-    except UserError as error:
-        found.append("error: " + str(error))
-print(json.dumps(found))
-"""
-
-
-def resolved(names: list[str], endpoint: str, home: Path) -> list[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
-    environment |= {"MODELSCOPE_DOMAIN": endpoint, "MODELSCOPE_CACHE": str(home / "modelscope")}
-    environment |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    command = [sys.executable, "-c", RESOLVE, *names]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    found: list[str] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    with serving({"datasets/owner/name": FILES}) as (endpoint, asked):
+        yield endpoint, asked
 
 
 def test_data_sets_of_the_hub(server: tuple[str, list[str]], tmp_path: Path) -> None:
@@ -185,4 +87,4 @@ def test_data_sets_of_modelscope(server: tuple[str, list[str]], tmp_path: Path) 
 @pytest.mark.parametrize("name", ["hf://datasets/only", "hf://datasets/", "hf://datasets/a b/c"])
 def test_what_names_no_data_set_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected hf://datasets/OWNER/NAME"):
-        hub.hugging_face(name, name.removeprefix("hf://datasets/"), Site(base=tmp_path))
+        hub.hugging_face_data(name, name.removeprefix("hf://datasets/"), Site(base=tmp_path))

@@ -142,15 +142,23 @@ def test_a_secret_is_masked_before_a_message_is_cut(shop: Path) -> None:
         assert "hunt" not in _said(ValueError("x" * before + secret), {secret}, "postgresql://h/d")
 
 
-def test_options_of_the_url_are_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_any_signs_reach_the_parts_they_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the database's own library, as `danlu.core.urls.filled` writes them; tune and tracking fill theirs alike."""
     from sqlalchemy.engine import make_url
 
-    from danlu.sources.sql import _with_environment
+    from danlu.core.urls import filled
 
-    monkeypatch.setenv("PW", "hunter2")
-    secrets, url = _with_environment(make_url("postgresql://h/d?password=${PW}&sslmode=require"))
-    assert url.query == {"password": "hunter2", "sslmode": "require"}
-    assert secrets == {"hunter2"}
+    password, option = "a/b?c#d@e:f%20 +密", "x&y=z;w"
+    monkeypatch.setenv("PW", password)
+    monkeypatch.setenv("CERTIFICATE", option)
+    monkeypatch.setenv("WHERE", "db.example:5433/shop")
+    written = "postgresql+psycopg://me:${PW}@${WHERE}?password=${PW}&sslcert=${CERTIFICATE}&sslmode=require"
+    text, secrets = filled(written, "a source's url")
+    url = make_url(text)
+    assert (url.username, url.password) == ("me", password)
+    assert (url.host, url.port, url.database) == ("db.example", 5433, "shop")
+    assert dict(url.query) == {"password": password, "sslcert": option, "sslmode": "require"}
+    assert {password, option} <= secrets and not any("shop" in secret for secret in secrets)
 
 
 def test_a_file_that_is_no_database(shop: Path) -> None:

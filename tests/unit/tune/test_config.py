@@ -59,6 +59,10 @@ def test_another_base_is_no_setting(tmp_path: Path) -> None:
         ({"precision": {"choices": ["float32", "float99"]}}, "precision cannot be 'float99'"),
         ({"model.scratch.depth": {"low": 1, "high": 2}}, "no setting 'model.scratch.depth'"),
         ({}, "at least 1 item"),
+        ({"epochs": {"low": 2, "high": 3, "step": 100}}, "step is 100, more than from 2 to 3"),
+        ({"batch_size": {"low": 8, "high": 10_000_000}}, "batch_size cannot be 10000000, which can hardly be meant"),
+        ({"learning_rate": {"low": 1e-3, "high": 500}}, "learning_rate cannot be 500"),
+        ({"epochs": {"choices": [0, 3]}, "batch_size": {"low": 0, "high": 9}}, "epochs cannot be 0(.|\n)*batch_size"),
     ],
 )
 def test_mistakes_are_told_before_anything_runs(tmp_path: Path, space: dict[str, Any], said: str) -> None:

@@ -18,7 +18,7 @@ from danlu.data.augment.characters import LOOK_ALIKES, NEIGHBOURS
 from danlu.data.augment.config import AugmentConfig
 from danlu.data.augment.pieces import join, pieces_of
 from danlu.data.augment.synonyms import neighbours, read_synonyms
-from danlu.data.augment.table import OPERATIONS, Child, augment, distinct
+from danlu.data.augment.table import OPERATIONS, Child, augment
 
 SYNONYMS = {"非常": ["特别", "十分"], "like": ["love", "enjoy"], "battery": ["accumulator"], "早餐": ["早饭"]}
 ROWS = [
@@ -165,18 +165,6 @@ def test_what_would_do_nothing_is_refused() -> None:
         AugmentConfig.model_validate({"operations": [{"kind": "word_dorp"}]})
     with pytest.raises(DataError, match="need synonyms and none came"):
         augment(ROWS, AugmentConfig.model_validate({"operations": [{"kind": "eda"}]}), 1)
-
-
-def test_distinct_does_not_depend_on_order() -> None:
-    children = [
-        Child("b", 0, "same", "x", "eda"),
-        Child("a", 0, "same", "x", "eda"),
-        Child("a", 1, "held out", "x", "eda"),
-        Child("a", 2, "own", "x", "eda"),
-    ]
-    expected = [children[1], children[3]]
-    assert distinct(children, ["held out"]) == expected
-    assert distinct(children[::-1], iter(["held out"])) == expected
 
 
 def test_synonyms_of_a_file(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from danlu.core.errors import DataError
-from danlu.data.balance.rows import oversample, smote, undersample
+from danlu.data.balance.rows import oversample, undersample
 
 LABELS = ["a"] * 100 + ["b"] * 40 + ["c"] * 7
 KEYS = [f"row{number}" for number in range(len(LABELS))]
@@ -69,40 +69,18 @@ def test_the_seed_decides() -> None:
     assert undersample(LABELS, "median", 1).tolist() == undersample(LABELS, "median", 1).tolist()
 
 
-def test_smote_lies_between_rows_of_the_class() -> None:
-    generator = np.random.default_rng(0)
-    vectors = np.concatenate([generator.normal(size=(20, 3)), generator.normal(size=(5, 3)) + 10])
-    labels = ["many"] * 20 + ["few"] * 5
-    made, made_labels = smote(vectors, labels, seed=3)
-    assert (made[:25] == vectors).all()
-    assert made_labels == labels + ["few"] * 15
-    few = vectors[20:]
-    for new in made[25:]:
-        # On a line between two rows of its class: the distances to both add up to theirs.
-        to_rows = np.linalg.norm(few - new, axis=1)
-        gaps = to_rows[:, None] + to_rows[None, :] - np.linalg.norm(few[:, None] - few[None, :], axis=2)
-        np.fill_diagonal(gaps, np.inf)
-        assert gaps.min() < 1e-9
-
-
-def test_smote_does_not_depend_on_order() -> None:
-    generator = np.random.default_rng(0)
-    vectors, labels = generator.normal(size=(30, 4)), ["a"] * 20 + ["b"] * 8 + ["c"] * 2
-    order = generator.permutation(30)
-    one, one_labels = smote(vectors, labels, 1)
-    other, other_labels = smote(vectors[order], [labels[place] for place in order], 1)
-    assert one_labels[30:] == other_labels[30:]
-    assert Counter(one_labels) == {"a": 20, "b": 20, "c": 20}
-    assert np.array_equal(one[30:], other[30:])
+def test_one_row_more_changes_few_others() -> None:
+    keys = np.random.default_rng(4).integers(0, 2**63, len(LABELS)).astype(np.uint64)
+    before = oversample(LABELS, "largest", 1, keys=keys)
+    # In front of all others, so that every place is another one.
+    after = oversample(["b", *LABELS], "largest", 1, keys=np.concatenate([keys[:1] ^ np.uint64(1), keys]))
+    times = np.bincount(before), np.bincount(after)[1:]
+    assert (times[0] != times[1]).sum() <= 4
+    numbers = np.unique(LABELS, return_inverse=True)[1]
+    assert (oversample(numbers, "largest", 1, keys=keys) == before).all()
 
 
 def test_what_cannot_be_balanced_is_told() -> None:
-    with pytest.raises(DataError, match="there is one of 'b'"):
-        smote(np.zeros((3, 2)), ["a", "a", "b"], 1)
-    with pytest.raises(DataError, match="NaN"):
-        smote(np.full((3, 2), np.nan), ["a", "a", "b"], 1)
-    with pytest.raises(DataError, match=r"2 labels came with vectors of shape \(3, 2\)"):
-        smote(np.zeros((3, 2)), ["a", "a"], 1)
     with pytest.raises(DataError, match="No rows"):
         oversample([], "mean", 1)
     with pytest.raises(DataError, match="1 keys came for 2 labels"):

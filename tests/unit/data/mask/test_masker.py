@@ -218,3 +218,9 @@ def test_a_near_miss_that_stays_covers_no_value_that_goes() -> None:
     masked = masker(**section).mask_parts(("卡号6222020200112233，卡号6222020200112234567",))
     assert masked.parts == ("卡号[ORDER]，卡号6222020200112234567",)
     assert [miss.kind for miss in masked.near_misses] == ["bank_card"]
+
+
+def test_keycaps_go_whole_over_turns() -> None:
+    masker = Masker(MaskConfig())
+    said = ("我的1️⃣3️⃣8️⃣", "好的", "0️⃣0️⃣1️⃣3️⃣8️⃣0️⃣0️⃣0️⃣谢谢")
+    assert masker.mask_parts(said).parts == ("我的[PHONE]", "好的", "[PHONE]谢谢")

@@ -1,0 +1,117 @@
+"""Rows that are two texts which belong together: each of the two is compared with every text of every pair.
+
+A question that is trained on must not be searched with in the test, nor may an answer that was learned be what is
+looked for there; it does not matter on which side of its pair a text was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from danlu.data.config import NearConfig
+from danlu.data.keys import Integers, links_among, numbered
+from danlu.data.near import components
+from danlu.data.rows import PAIR_ROLES
+from danlu.data.tables import batches
+
+#: What the duplicates stage says of pairs: for each cleaned row the groups of nearly equal texts that its two are in.
+GROUPS = "pair_texts.parquet"
+
+
+def is_paired(folder: Path) -> bool:
+    """Whether the rows in `folder`, cleaned ones or those of a corpus part, are pairs."""
+    for path in sorted(folder.glob("*.parquet")):
+        if "pair" in pq.read_schema(path).names:
+            return True
+        for batch in batches(folder, ["roles"]) if "roles" in pq.read_schema(path).names else ():
+            return bool(batch.num_rows > 0 and batch.column(0)[0].as_py() == list(PAIR_ROLES))
+    return False
+
+
+def columns_of(table: pa.Table) -> dict[str, pa.Array]:
+    """What a corpus has of cleaned rows in `text` and `pair`; of rows that are no pairs an empty `pair` alone."""
+    parts = [
+        parts if roles == list(PAIR_ROLES) else None
+        for roles, parts in zip(table["roles"].to_pylist(), table["parts"].to_pylist(), strict=True)
+    ]
+    found = [pair for pair in parts if pair is not None]
+    if len(found) < len(parts):
+        return {"pair": pa.nulls(len(parts), pa.string())}
+    return {name: pa.array([pair[side] for pair in found], pa.string()) for side, name in enumerate(("text", "pair"))}
+
+
+def texts_of(folder: Path) -> Iterator[tuple[Integers, list[str]]]:
+    """`(rows, texts)` of the rows in `folder`, some thousand at a time; of a pair both texts, with its row's number."""
+    paired = is_paired(folder)
+    corpus = paired and any("pair" in pq.read_schema(path).names for path in folder.glob("*.parquet"))
+    columns = ["text", "pair"] if corpus else ["parts"] if paired else ["text"]
+    start = 0
+    for batch in batches(folder, columns):
+        rows = np.arange(start, start + batch.num_rows)
+        start += batch.num_rows
+        if corpus:
+            sides = zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+            yield np.repeat(rows, 2), [text for pair in sides for text in pair]
+        elif paired:
+            yield np.repeat(rows, 2), [text for pair in batch.column(0).to_pylist() for text in pair]
+        else:
+            yield rows, batch.column(0).to_pylist()
+
+
+def find_groups(
+    folder: Path,
+    config: NearConfig,
+    advance: Callable[[int], None],
+    *,
+    budget_bytes: int | None = None,
+    scratch: Path | None = None,
+) -> Integers:
+    """For each cleaned row [N, 2] the groups of its two texts: equal texts have one group, and nearly equal ones too.
+
+    The numbers are the same for a text whichever side it is on. `advance(n)` is called after every `n` texts; see
+    `danlu.data.keys.links_among` for the rest.
+    """
+    digests = [
+        hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()
+        for _, texts in texts_of(folder)
+        for text in texts
+    ]
+    halves = np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64).reshape(-1, 2)
+    number, contents = numbered(halves[:, 0], halves[:, 1])
+    if not config.near:
+        return number.reshape(-1, 2)
+    first = np.zeros(len(contents), dtype=np.int64)
+    first[number[::-1]] = np.arange(len(number))[::-1]
+    order = np.argsort(first)
+    found = links_among(
+        lambda: _numbered_texts(folder), first[order], config, advance, budget_bytes=budget_bytes, scratch=scratch
+    )
+    group = components(order[found.pairs], len(contents))
+    return np.asarray(group[number].reshape(-1, 2))
+
+
+def _numbered_texts(folder: Path) -> Iterator[tuple[int, list[str]]]:
+    start = 0
+    for _, texts in texts_of(folder):
+        yield start, texts
+        start += len(texts)
+
+
+def write_groups(path: Path, groups: Integers) -> None:
+    """Write what `find_groups` found."""
+    table = pa.table(dict(zip(PAIR_ROLES, (pa.array(groups[:, side]) for side in (0, 1)), strict=True)))
+    pq.write_table(table, path, compression="zstd")
+
+
+def read_groups(path: Path) -> Integers | None:
+    """What `write_groups` wrote, [N, 2]; None where there is no such file, because the rows are no pairs."""
+    if not path.is_file():
+        return None
+    table = pq.read_table(path)
+    return np.stack([table[name].to_numpy() for name in PAIR_ROLES], axis=1)

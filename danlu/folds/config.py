@@ -1,0 +1,38 @@
+"""What may be asked of the folds stage."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from danlu.core.config import Config
+from danlu.core.tasks import TaskName
+from danlu.evaluate.config import EvaluateConfig
+from danlu.train.config import ModelConfig, TrainConfig
+
+
+class FoldsConfig(Config):
+    """Cross-validation over the folds that `data.split.folds` deals train and validation out into."""
+
+    runs: int | None = Field(
+        None,
+        ge=2,
+        description="How many of the folds are held out in turn, one training each; empty is every one.",
+    )
+
+
+class FoldsStage(Config):
+    """The recipe's sections that the folds stage is given."""
+
+    task: TaskName = Field(description="What the model is for.")
+    model: ModelConfig = Field(description="The recipe's model section.")
+    train: TrainConfig = Field(description="The recipe's train section.")
+    evaluate: EvaluateConfig = Field(description="The recipe's evaluate section.")
+    folds: FoldsConfig = Field(description="The recipe's folds section.")
+
+
+def check_folds(folds: FoldsConfig, dealt: int | None) -> None:
+    """Refuse to cross-validate over folds that the data stage does not make. Raises `ValueError`."""
+    if dealt is None:
+        raise ValueError("folds needs data.split.folds, such as 5: the data stage deals the rows out into them")
+    if folds.runs is not None and folds.runs > dealt:
+        raise ValueError(f"folds.runs is {folds.runs}, but data.split.folds is {dealt}: give at most that")

@@ -1,0 +1,70 @@
+"""Texts as rows of n-gram weights (TF-IDF), kept as plain lists and numbers.
+
+Shapes: N texts, F features.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from scipy.sparse import csr_matrix, hstack
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+FILE = "ngrams.json"
+
+
+class Ngrams:
+    """One or several kinds of n-grams side by side, each weighed by how rare it is among the texts of `fit`."""
+
+    def __init__(self, vectorizers: Sequence[TfidfVectorizer], options: Sequence[Mapping[str, Any]]) -> None:
+        self._vectorizers = list(vectorizers)
+        self._options = [dict(each) for each in options]
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], options: Sequence[Mapping[str, Any]]) -> Self:
+        """Learn the n-grams of `texts`; `options` are those of scikit-learn's `TfidfVectorizer`, one set a kind.
+
+        Raises `ValueError` where the texts have no n-gram at all.
+        """
+        return cls([_vectorizer(each).fit(texts) for each in options], options)
+
+    @property
+    def count(self) -> int:
+        """F, over all kinds."""
+        return sum(len(each.vocabulary_) for each in self._vectorizers)
+
+    def of(self, texts: Sequence[str]) -> csr_matrix:
+        """Weights float32 [N, F]."""
+        return csr_matrix(hstack([each.transform(texts) for each in self._vectorizers], format="csr"))
+
+    def save(self, folder: Path) -> None:
+        """Write the n-grams, in the order of their columns, and what makes them."""
+        kinds = [
+            {
+                "options": options,
+                "ngrams": sorted(each.vocabulary_, key=each.vocabulary_.__getitem__),
+                "inverse_document_frequency": [float(value) for value in each.idf_],
+            }
+            for each, options in zip(self._vectorizers, self._options, strict=True)
+        ]
+        (folder / FILE).write_text(json.dumps(kinds, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """What `save` wrote; raises `OSError`, `ValueError` or `KeyError` where that cannot be read."""
+        kinds = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        vectorizers = []
+        for kind in kinds:
+            vectorizer = _vectorizer(kind["options"], vocabulary=kind["ngrams"])
+            vectorizer.idf_ = np.array(kind["inverse_document_frequency"], dtype=np.float32)
+            vectorizers.append(vectorizer)
+        return cls(vectorizers, [kind["options"] for kind in kinds])
+
+
+def _vectorizer(options: Mapping[str, Any], **more: Any) -> TfidfVectorizer:
+    spans = {"ngram_range": tuple(options["ngram_range"])} if "ngram_range" in options else {}
+    return TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **{**options, **spans}, **more)
