@@ -17,7 +17,7 @@ from danlu.core.errors import ModelError
 from danlu.core.tasks import TaskName
 from danlu.engines.base import FORM, Form
 from danlu.engines.onnx_engine import MODEL
-from danlu.learning.classic.text_model import FILES as CLASSIC_FILES
+from danlu.learning.classic import files as classic_files
 from danlu.learning.models import load_checkpoint, read_config
 from danlu.learning.pooling import Embedder, write_modules
 from danlu.learning.scale import Scale
@@ -50,7 +50,7 @@ class Source:
     @property
     def engine(self) -> str:
         """Which engine answers for the checkpoint as it is."""
-        return "classic" if (self.folder / CLASSIC_FILES[0]).is_file() else "torch"
+        return "classic" if (self.folder / classic_files.MODEL).is_file() else "torch"
 
     @functools.cached_property
     def model(self) -> Any:
@@ -118,7 +118,7 @@ def _onnx_int8(source: Source, folder: Path) -> None:
 
 
 def _classic(source: Source, folder: Path) -> None:
-    for name in CLASSIC_FILES:
+    for name in classic_files.FILES:
         if (source.folder / name).is_file():
             shutil.copyfile(source.folder / name, folder / name)
 

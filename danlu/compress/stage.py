@@ -19,7 +19,7 @@ from danlu.engines.base import Engine, Form
 from danlu.engines.table import load, open_form
 from danlu.learning.corpus import read_part
 from danlu.learning.scale import Scale
-from danlu.metrics.multilabel import choose_thresholds, indicators
+from danlu.metrics.thresholds import choose_thresholds, indicators
 
 _TRAINING = "training.json"
 

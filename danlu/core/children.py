@@ -20,10 +20,10 @@ from danlu.core.artifact import Artifact, Record, content_hash, list_files
 from danlu.core.context import Context
 from danlu.core.errors import Interrupted
 from danlu.core.fingerprint import digest
+from danlu.core.lazy import load_attribute
 from danlu.core.runner import Caps, Runner
 from danlu.core.stage import from_values
 from danlu.core.store import Workspace
-from danlu.core.worker import load_attribute
 
 _POLL_SECONDS = 0.2
 

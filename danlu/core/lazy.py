@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import Any
 
 from danlu.core.errors import MissingDependency
 
@@ -64,3 +65,14 @@ def need(module: str, extra: str | None = None) -> ModuleType:
         if error.name and error.name.partition(".")[0] != module.partition(".")[0]:
             raise
         raise missing(module, extra) from error
+
+
+def load_attribute(where: str) -> Any:
+    """The object that "module:attribute" names; a library missing on the way raises `MissingDependency`."""
+    module, _, attribute = where.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.partition(".")[0] in EXTRA_OF:
+            raise missing(error.name) from error
+        raise

@@ -7,7 +7,6 @@ output and error belong to the libraries; the parent sends them to a log file.
 from __future__ import annotations
 
 import ctypes
-import importlib
 import json
 import os
 import signal
@@ -21,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from danlu.core.artifact import Artifact
 from danlu.core.context import Context, Emit, Limits, Origin, StopReason
 from danlu.core.errors import BY_NAME, DanluError, from_os_error
-from danlu.core.lazy import EXTRA_OF, missing
+from danlu.core.lazy import load_attribute
 from danlu.core.machine import cpu_seconds_of_all, peak_resident_bytes, this_machine
 from danlu.core.store import Workspace
 
@@ -57,17 +56,6 @@ class Job(BaseModel):
     energy: str
     watts_per_core: float
     parent: int
-
-
-def load_attribute(where: str) -> Any:
-    """The object that "module:attribute" names; a library missing on the way raises `MissingDependency`."""
-    module, _, attribute = where.partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        if error.name and error.name.partition(".")[0] in EXTRA_OF:
-            raise missing(error.name) from error
-        raise
 
 
 def execute(job: Job, emit: Emit, limits: Limits) -> None:

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from danlu.core.artifact import Artifact, write_json
 from danlu.core.context import Context
+from danlu.core.lazy import load_attribute
 from danlu.core.tasks import TASKS
 from danlu.data.additions import add_rows
 from danlu.data.balance.config import BalanceConfig
@@ -30,7 +31,6 @@ from danlu.data.config import CorpusConfig, DataStage
 from danlu.data.duplicates import read_links
 from danlu.data.earlier import SIDES, Earlier, compared, read_earlier, write_sides
 from danlu.data.filters.config import OutlierFilter
-from danlu.data.filters.outliers import text_outliers
 from danlu.data.keys import (
     EXACT_DUPLICATE,
     LABEL_CONFLICT,
@@ -300,6 +300,7 @@ def _drop_outliers(
 
     draws = scramble(keys.contents[keys.text[rows]], seed, OUTLIER_STREAM)
     far = np.zeros(len(parts), dtype=bool)
+    text_outliers = load_attribute("danlu.data.filters.outliers:text_outliers")
     far[rows] = text_outliers(texts, keys.characters[rows], draws, config, seed)
     _drop(reasons, ~far, OUTLIER, card)
     parts[far] = -1

@@ -11,24 +11,20 @@ import pyarrow.parquet as parquet
 
 from danlu.core.artifact import write_json
 from danlu.core.context import Context
+from danlu.core.lazy import load_attribute
 from danlu.core.tasks import TASKS
-from danlu.evaluate.classify import ClassifyEvidence
 from danlu.evaluate.config import EvaluateStage, SpeedStage
-from danlu.evaluate.embed import EmbedEvidence
-from danlu.evaluate.generate import GenerateEvidence
-from danlu.evaluate.regress import RegressEvidence
 from danlu.evaluate.rows import leaked_rows, read_part, rows_seen, test_part
 from danlu.evaluate.speed import measure
-from danlu.evaluate.tag import TagEvidence
 from danlu.learning.chat import read_chat
 
-#: Who gathers the evidence of a task.
-_EVIDENCE: dict[str, Any] = {
-    "classify": ClassifyEvidence,
-    "tag": TagEvidence,
-    "regress": RegressEvidence,
-    "generate": GenerateEvidence,
-    "embed": EmbedEvidence,
+#: Who gathers the evidence of a task; of the baselines only that of the task at hand is loaded.
+_EVIDENCE = {
+    "classify": "danlu.evaluate.classify:ClassifyEvidence",
+    "tag": "danlu.evaluate.tag:TagEvidence",
+    "regress": "danlu.evaluate.regress:RegressEvidence",
+    "generate": "danlu.evaluate.generate:GenerateEvidence",
+    "embed": "danlu.evaluate.embed:EmbedEvidence",
 }
 
 #: Forms are compared on the same rows, the first so many: enough to see that one is no worse than another.
@@ -43,7 +39,7 @@ def run(ctx: Context, config: EvaluateStage) -> None:
     chat = read_chat(export / "forms" / ship)
     test = test_part(corpus, settings.max_rows).written(chat)
     # Typed loosely: what a task's answers are is between its own methods.
-    task: Any = _EVIDENCE[config.task](ctx, settings, test, card.get("labels") or [])
+    task: Any = load_attribute(_EVIDENCE[config.task])(ctx, settings, test, card.get("labels") or [])
     answers = task.answers(export / "forms" / ship)
     evidence = task.evidence(answers) | {
         "task": config.task,

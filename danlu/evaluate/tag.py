@@ -16,7 +16,8 @@ from danlu.core.context import Context
 from danlu.evaluate.ask import ask, cut
 from danlu.evaluate.config import EvaluateConfig
 from danlu.evaluate.rows import Part, read_part
-from danlu.metrics.multilabel import NAME, TagBaseline, choose_thresholds, compare_taggers, indicators, multilabel
+from danlu.metrics.multilabel import NAME, TagBaseline, compare_taggers, multilabel
+from danlu.metrics.thresholds import choose_thresholds, indicators
 
 
 class TagEvidence:

@@ -1,6 +1,6 @@
-"""Scores of a model that gives a text any number of labels, its thresholds, and the cheap model it has to beat.
+"""Scores of a model that gives a text any number of labels, and the cheap model it has to beat.
 
-A label holds where its probability reaches the label's threshold; thresholds are chosen on rows that are not scored.
+A label holds where its probability reaches the label's threshold (`danlu.metrics.thresholds`), chosen on other rows.
 Shapes: N rows, K labels, R resamples.
 """
 
@@ -21,51 +21,14 @@ from danlu.metrics.baseline import ITERATIONS, PENALTY, TOLERANCE, TextFeatures
 from danlu.metrics.bootstrap import Floats, mean_of_known, ratio, resampled_sums, score, weights
 from danlu.metrics.paired import mcnemar, verdict
 from danlu.metrics.scores import macro_f1
+from danlu.metrics.thresholds import Flags, indicators
 
 NAME = TASKS["tag"].baseline
-
-Flags = NDArray[np.bool_]
-
-#: A label with fewer rows than this among those that thresholds are chosen on keeps one half: its best is chance.
-_FEW_ROWS = 5
-_HALF = 0.5
 
 #: A probability of 0 for what is there would cost infinitely much; engines answer in float32.
 _SMALLEST = float(np.finfo(np.float32).eps)
 
 _BY_LABEL = ("precision", "recall", "f1", "average_precision")
-
-
-def indicators(rows: Sequence[Sequence[str]], labels: Sequence[str]) -> Flags:
-    """Which of `labels` each row has, bool [N, K]."""
-    place = {label: number for number, label in enumerate(labels)}
-    found = np.zeros((len(rows), len(labels)), dtype=bool)
-    for row, names in enumerate(rows):
-        found[row, [place[name] for name in names]] = True
-    return found
-
-
-def choose_thresholds(probabilities: NDArray[np.floating], truth: Flags) -> Floats:
-    """The threshold [K] of each label with the largest F1 on these rows, [N, K] both; of equals the nearest to 1/2.
-
-    A threshold lies midway between two probabilities that occur, so that rounding in another form of the model moves no
-    row over it. What is best on these rows is a little too good on others (Lipton, Elkan and Naryanaswamy 2014,
-    arXiv:1402.1892), so scores are taken on other rows, and a label with fewer than five rows keeps 1/2.
-    """
-    found = np.full(truth.shape[1], _HALF)
-    for k in range(truth.shape[1]):
-        positive = truth[:, k]
-        if positive.sum() < _FEW_ROWS or positive.all():
-            continue
-        order = np.argsort(-probabilities[:, k], kind="stable")
-        ranked = probabilities[order, k].astype(np.float64)
-        ends = np.flatnonzero(np.diff(ranked, append=-1.0))
-        hits = np.cumsum(positive[order])[ends]
-        f1 = 2.0 * hits / (ends + 1 + positive.sum())
-        between = (ranked[ends] + np.append(ranked[ends[1:]], 0.0)) / 2.0
-        best = np.flatnonzero(f1 >= f1.max() - 1e-12)
-        found[k] = between[best[np.argmin(np.abs(between[best] - _HALF))]]
-    return found
 
 
 def multilabel(

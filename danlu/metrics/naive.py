@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 
 from danlu.metrics.baseline import NAME, TextBaseline
 from danlu.metrics.bootstrap import Score, resampled_sums, score
+from danlu.metrics.limits import MOST_NAIVE_ROWS
 
 _TEST_SHARE = 0.1
-
-#: More rows than this would take longer than the answer is worth.
-MOST_ROWS = 20_000
 
 #: A cluster with more than this share of the rows to draw is thinned; others are drawn whole or not at all.
 _GIANT_SHARE = 0.05
@@ -27,7 +25,7 @@ Flags = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
 
-def choose_rows(clusters: Integers, place: Integers, seed: int, most: int = MOST_ROWS) -> Flags:
+def choose_rows(clusters: Integers, place: Integers, seed: int, most: int = MOST_NAIVE_ROWS) -> Flags:
     """Which rows [N] to hand to `naive_split_score`: about `most` of them, or all when there are no more.
 
     Whole clusters are drawn, so that a drawn row keeps its duplicates: rows drawn one by one would thin them out. A

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from danlu.metrics.naive import MOST_ROWS
+from danlu.metrics.limits import MOST_NAIVE_ROWS
 from danlu.plan.calibrate import Rates
 from danlu.plan.interval import Interval, add, largest
 from danlu.plan.tokens import scoring_batches
@@ -146,7 +146,7 @@ def _data(job: Amounts) -> StageCost:
     cost = _of_texts("data", job.drawn, job.drawn * job.look.characters)
     if job.config.task != "classify":
         return cost
-    naive = 2 * _TFIDF_SECONDS_PER_CHARACTER * min(MOST_ROWS, job.drawn) * job.look.characters
+    naive = 2 * _TFIDF_SECONDS_PER_CHARACTER * min(MOST_NAIVE_ROWS, job.drawn) * job.look.characters
     return rough(cost.seconds.value + naive, cost.memory.value)
 
 

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from danlu.core.artifact import LOGS, write_json
 from danlu.core.context import Context
 from danlu.core.errors import DataError, ModelError
+from danlu.core.lazy import load_attribute
 from danlu.core.machine import peak_resident_bytes
 from danlu.core.store import write_atomically, write_json_atomically
 from danlu.core.tasks import TASKS
@@ -47,7 +48,7 @@ from danlu.learning.optimizers.table import make_optimizer
 from danlu.learning.regularizers.weights import Regularizer, set_dropout
 from danlu.learning.step import choose_precision, make_accelerator, precision_of
 from danlu.learning.text import TOKENIZER_FILE, auto_length, load_tokenizer, pad_id
-from danlu.train import classic, guard
+from danlu.train import guard
 from danlu.train.config import ScratchConfig, TrainConfig, TrainStage
 from danlu.train.loop import Training, make_order, seed_noise, train
 from danlu.train.prepared import in_memory, on_disk
@@ -76,7 +77,7 @@ def run(ctx: Context, config: TrainStage) -> None:
     What `model.classic` asks for has no steps and is fitted by `danlu.train.classic`.
     """
     if config.model.classic is not None:
-        classic.run(ctx, config)
+        load_attribute("danlu.train.classic:run")(ctx, config)
         return
     torch.set_num_threads(ctx.threads)
     keep_freed_memory()

@@ -17,10 +17,10 @@ from danlu.core.artifact import RECORD
 from danlu.core.config import resources, view
 from danlu.core.errors import Interrupted
 from danlu.core.fingerprint import plain
+from danlu.core.lazy import load_attribute
 from danlu.core.runner import Caps, Runner
 from danlu.core.stage import Stage
 from danlu.core.store import Workspace
-from danlu.core.worker import load_attribute
 from danlu.recipe import Recipe
 from danlu.stages import STAGES
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-FILE = "ngrams.json"
+from danlu.learning.classic.files import NGRAMS
 
 
 class Ngrams:
@@ -51,12 +51,12 @@ class Ngrams:
             }
             for each, options in zip(self._vectorizers, self._options, strict=True)
         ]
-        (folder / FILE).write_text(json.dumps(kinds, ensure_ascii=False), encoding="utf-8")
+        (folder / NGRAMS).write_text(json.dumps(kinds, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """What `save` wrote; raises `OSError`, `ValueError` or `KeyError` where that cannot be read."""
-        kinds = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        kinds = json.loads((folder / NGRAMS).read_text(encoding="utf-8"))
         vectorizers = []
         for kind in kinds:
             vectorizer = _vectorizer(kind["options"], vocabulary=kind["ngrams"])

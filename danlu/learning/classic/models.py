@@ -19,9 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from danlu.core.lazy import need
 from danlu.learning.classic.config import GradientBoostingConfig, LogisticConfig
-
-WEIGHTS = "linear.safetensors"
-TREES = "trees.txt"
+from danlu.learning.classic.files import TREES, WEIGHTS
 
 _ITERATIONS = 1_000
 

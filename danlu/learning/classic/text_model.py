@@ -14,15 +14,10 @@ from typing import Any, Self
 import numpy as np
 
 from danlu.core.errors import DataError, ModelError
-from danlu.learning.classic import features, models
 from danlu.learning.classic.config import ClassicConfig
 from danlu.learning.classic.features import Ngrams
+from danlu.learning.classic.files import FILES, MODEL
 from danlu.learning.classic.models import KINDS, Learned, Rows
-
-FILE = "classic.json"
-
-#: All files of a model, whatever its kind; the first one is always there.
-FILES = (FILE, features.FILE, models.WEIGHTS, models.TREES)
 
 
 class TextModel:
@@ -101,13 +96,13 @@ class TextModel:
         self._learned.save(folder)
         written = {name: _hash(folder / name) for name in FILES[1:] if (folder / name).is_file()}
         about = {"kind": self.kind, "labels": list(self.labels), "sha256": written}
-        (folder / FILE).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+        (folder / MODEL).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, threads: int = 0) -> Self:
         """What `save` wrote; raises `ModelError` where that cannot be read."""
         try:
-            about = json.loads((folder / FILE).read_text(encoding="utf-8"))
+            about = json.loads((folder / MODEL).read_text(encoding="utf-8"))
             # LightGBM ends the process over a file that was cut off, so nothing is given to it unseen.
             damaged = [name for name, known in about["sha256"].items() if _hash(folder / name) != known]
             if damaged:

@@ -56,9 +56,7 @@ def test_a_row_without_labels_is_kept_by_choice_alone(cell: Any) -> None:
 def test_numbers_are_numbers() -> None:
     assert [kept(cell, "regress") for cell in ("4.50", 4, " 1e-3 ", -2.5)] == ["4.5", "4.0", "0.001", "-2.5"]
     for cell in ("four", "inf", "4,5"):
-        with pytest.raises(
-            Unusable, match=r"column 'topic' holds no number such as 4\.5; what is there is built"
-        ):
+        with pytest.raises(Unusable, match=r"column 'topic' holds no number such as 4\.5; what is there is built"):
             kept(cell, "regress")
     with pytest.raises(Unusable) as error:
         kept("", "regress")

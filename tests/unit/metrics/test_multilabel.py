@@ -13,11 +13,10 @@ from danlu.metrics.bootstrap import weights
 from danlu.metrics.multilabel import (
     TagBaseline,
     _average_precisions,
-    choose_thresholds,
     compare_taggers,
-    indicators,
     multilabel,
 )
+from danlu.metrics.thresholds import choose_thresholds, indicators
 
 LABELS = ["a", "b", "c", "never"]
 
