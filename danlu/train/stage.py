@@ -124,7 +124,8 @@ def run(ctx: Context, config: TrainStage) -> None:
 def _part(folder: Path, name: str, kind: Kind, labels: list[str], config: TrainStage) -> Part:
     """What the objective reads of a part; of the validation part a sample where it is large."""
     part = Part.of(folder, name, kind.columns)
-    named = {*part.column("label"), *(label for some in part.column("labels") for label in some)} if labels else set()
+    told = part.column(TASKS[config.task].target or "") if labels else []
+    named = {label for one in told for label in ([one] if isinstance(one, str) else one)}
     unknown = sorted(map(str, named - set(labels)))
     if unknown:
         raise DataError(f"The {name} part has the label {unknown[0]!r}, which the corpus's card does not list.")
