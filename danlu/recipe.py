@@ -19,6 +19,7 @@ from danlu.core.errors import RecipeError, first_line
 from danlu.core.plugins import installed
 from danlu.core.tasks import TASKS, TaskName
 from danlu.core.urls import refuse_secret
+from danlu.data.augment.config import AugmentConfig
 from danlu.data.config import DataConfig
 from danlu.evaluate.config import EvaluateConfig, SpeedConfig
 from danlu.folds.config import FoldsConfig, check_folds
@@ -33,6 +34,7 @@ from danlu.tune.config import TuneConfig, check_space
 _INSTEAD = {
     "data.unlabelled: keep": "Only there a row may have no label; leave it out",
     "data.balance": "Leave it out; for tag there is train.objective.positive_weights: balanced",
+    "data.augment by label": "Leave out labels and fewer_than",
     "data.labels.decisions": "Correct the labels in the files",
     "train.class_weights: balanced": "Leave it out; for tag there is train.objective.positive_weights: balanced",
 }
@@ -41,6 +43,12 @@ _INSTEAD = {
 _HEEDED_BY_CLASSIC = ("class_weights", "seed")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+def _by_label(augment: AugmentConfig | None) -> bool:
+    """Whether rows to be augmented are chosen by their label."""
+    chosen = [] if augment is None else [rows for rows in (augment, augment.generate) if rows is not None]
+    return any(rows.labels or rows.fewer_than is not None for rows in chosen)
 
 
 class Extensions(Config):
@@ -115,7 +123,10 @@ class Recipe(Config):
         if not classic:
             return self
         if self.task != "classify":
-            raise ValueError(f"model.classic classifies texts, but the recipe's task is {self.task}")
+            raise ValueError(
+                f"model.classic classifies texts, but the recipe's task is {self.task}; start from model.base or "
+                "model.scratch, and the evidence tells how the TF-IDF baseline does"
+            )
         if self.tune is not None:
             raise ValueError("tune searches the settings of a neural network; model.classic has none of them")
         defaults = {name: value for name, value in TrainConfig() if name not in _HEEDED_BY_CLASSIC}
@@ -136,6 +147,7 @@ class Recipe(Config):
             ("data.unlabelled: keep", ("tag",), self.data.unlabelled == "keep"),
             ("data.balance", ("classify", "generate", "embed"), self.data.balance is not None),
             ("data.labels.decisions", ("classify", "generate", "embed"), self.data.labels.decisions is not None),
+            ("data.augment by label", ("classify", "generate", "embed"), _by_label(self.data.augment)),
             ("train.class_weights: balanced", ("classify", "generate"), self.train.class_weights == "balanced"),
         ):
             if asked and self.task not in tasks:

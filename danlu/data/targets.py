@@ -5,8 +5,9 @@ Until the corpus is written a target is one string, the column `label` of `RAW` 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +26,17 @@ def columns(task: str, kept: Sequence[str]) -> dict[str, pa.Array]:
     if wanted is not None:
         found[wanted] = pa.array([TARGETS[task].values(one) for one in kept], COLUMNS[wanted])
     return found
+
+
+def answer_told(row: Mapping[str, Any]) -> str:
+    """What a corpus row is to be answered with, in words: its label, its labels, its number; empty where there is none.
+
+    The columns that its corpus does without may be missing.
+    """
+    label, labels, value = (row.get(name) for name in COLUMNS)
+    if labels is not None:
+        return ", ".join(labels)
+    return f"{value:g}" if value is not None else label or ""
 
 
 @dataclass(frozen=True, kw_only=True)
