@@ -167,7 +167,8 @@ def parameters(shape: Shape, head: Head, labels: int = 0) -> int:
         count += width * width + 3 * width + shape.vocabulary
     if head.pooler and shape.biases:
         count += width * width + width
-    return count + (labels * width + (labels if shape.biases else 0) if head.classes or head.value else 0)
+    outputs = labels if head.classes else int(head.value)
+    return count + outputs * width + (outputs if shape.biases else 0)
 
 
 def count_stored(folder: Path) -> int:
