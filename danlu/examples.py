@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,27 @@ def tiny_rows(count: int, seed: int = 1) -> list[dict[str, str]]:
     return [{"text": text, "label": label} for text, label in rows.items()]
 
 
+def _tags(text: str) -> list[str]:
+    """Which of three things a text of `tiny_rows` says; some say none."""
+    marks = {"early": ("monday", "in time", "noon"), "praise": _GOOD, "seat": ("chair", "desk", "bike")}
+    return [name for name, words in marks.items() if any(word in text for word in words)]
+
+
+def _stars(text: str) -> float:
+    """A number that the words of a text decide: 4 for praise, 2 for blame, half a one more where it came in time."""
+    return (4.0 if any(word in text for word in _GOOD) else 2.0) + 0.5 * ("early" in _tags(text))
+
+
+def tiny_tagged(count: int) -> list[dict[str, Any]]:
+    """The texts of `tiny_rows`, each with what it says: some say several things, some none."""
+    return [{"text": row["text"], "label": _tags(row["text"])} for row in tiny_rows(count)]
+
+
+def tiny_rated(count: int) -> list[dict[str, Any]]:
+    """The texts of `tiny_rows`, each with a number that its words decide."""
+    return [{"text": row["text"], "label": _stars(row["text"])} for row in tiny_rows(count)]
+
+
 _COLOURS = ("red", "blue", "green", "grey", "black", "white", "brown", "pink")
 _ASKED = ("where is the {thing} that is {colour}, number {number}", "{colour} {thing} {number}: where do I find it")
 
@@ -53,19 +75,29 @@ def tiny_pairs(count: int, seed: int = 1) -> list[dict[str, str]]:
     return [{"text": text, "pair": pair} for text, pair in rows.items()]
 
 
+#: The rows of a tiny recipe, by its task.
+_ROWS: dict[str, Callable[[int], Sequence[dict[str, Any]]]] = {
+    "classify": tiny_rows,
+    "tag": tiny_tagged,
+    "regress": tiny_rated,
+    "generate": tiny_rows,
+    "embed": tiny_pairs,
+}
+
+
 def tiny_recipe(folder: Path, task: str = "classify", rows: int = 240) -> dict[str, Any]:
     """Write the data below `folder` and return the sections of a recipe for it, as plain values."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "rows.jsonl"
-    made = tiny_pairs(rows) if task == "embed" else tiny_rows(rows)
-    path.write_text("".join(json.dumps(row) + "\n" for row in made), encoding="utf-8")
+    path.write_text("".join(json.dumps(row) + "\n" for row in _ROWS[task](rows)), encoding="utf-8")
     return {
         "name": f"tiny-{task}",
         "task": task,
         "data": {
             "sources": [{"path": "rows.jsonl", "licence": "CC0-1.0"}],
-            "label": "label" if task == "classify" else None,
-        },
+            "label": None if task == "generate" else "label",
+        }
+        | ({"unlabelled": "keep"} if task == "tag" else {}),
         "model": {"scratch": {"layers": 1, "width": 64, "heads": 2, "vocabulary": 400}, "max_length": 48},
         # So small a model may find nothing for a while and then everything: it is not stopped early.
         "train": {

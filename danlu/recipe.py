@@ -17,8 +17,9 @@ from danlu.compress.config import CompressConfig
 from danlu.core.config import Config
 from danlu.core.errors import RecipeError, first_line
 from danlu.core.plugins import installed
-from danlu.core.tasks import TaskName
+from danlu.core.tasks import TASKS, TaskName
 from danlu.core.urls import refuse_secret
+from danlu.data.augment.config import AugmentConfig
 from danlu.data.config import DataConfig
 from danlu.evaluate.config import ChampionConfig, EvaluateConfig, SpeedConfig
 from danlu.folds.config import FoldsConfig, check_folds
@@ -29,10 +30,25 @@ from danlu.serve.config import ServeConfig
 from danlu.train.config import ModelConfig, TrainConfig, check_training
 from danlu.tune.config import TuneConfig, check_space
 
+#: What to do where a setting is for another task.
+_INSTEAD = {
+    "data.unlabelled: keep": "Only there a row may have no label; leave it out",
+    "data.balance": "Leave it out; for tag there is train.objective.positive_weights: balanced",
+    "data.augment by label": "Leave out labels and fewer_than",
+    "data.labels.decisions": "Correct the labels in the files",
+    "train.class_weights: balanced": "Leave it out; for tag there is train.objective.positive_weights: balanced",
+}
+
 #: Settings of `train` that mean something to a model without a neural network.
 HEEDED_BY_CLASSIC = ("class_weights", "seed")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+def _by_label(augment: AugmentConfig | None) -> bool:
+    """Whether rows to be augmented are chosen by their label."""
+    chosen = [] if augment is None else [rows for rows in (augment, augment.generate) if rows is not None]
+    return any(rows.labels or rows.fewer_than is not None for rows in chosen)
 
 
 class Extensions(Config):
@@ -46,7 +62,8 @@ class Recipe(Config):
 
     name: str = Field(description="Name of the model: small letters, digits, dot, dash, underscore; at most 64.")
     task: TaskName = Field(
-        description="What the model is for: classify texts, generate text, or embed texts for search."
+        description="What the model is for: classify texts (one label each), tag them (several labels each), regress "
+        "(a number each), generate text, or embed texts for search."
     )
     budget: BudgetConfig = Field(BudgetConfig(), description="Caps of a run, and local prices.")
     data: DataConfig = Field(description="Where the data is and how it is cleaned and split.")
@@ -126,7 +143,10 @@ class Recipe(Config):
         if not classic:
             return self
         if self.task != "classify":
-            raise ValueError(f"model.classic classifies texts, but the recipe's task is {self.task}")
+            raise ValueError(
+                f"model.classic classifies texts, but the recipe's task is {self.task}; start from model.base or "
+                "model.scratch, and the evidence tells how the TF-IDF baseline does"
+            )
         if self.tune is not None:
             raise ValueError("tune searches the settings of a neural network; model.classic has none of them")
         defaults = {name: value for name, value in TrainConfig() if name not in HEEDED_BY_CLASSIC}
@@ -154,15 +174,25 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _task_agrees(self) -> Recipe:
-        if self.task == "classify" and self.data.label is None and any(s.label is None for s in self.data.sources):
-            raise ValueError("task classify needs data.label (a column), or a label on every source")
+        answered = TASKS[self.task].target is not None
+        if answered and self.data.label is None and any(s.label is None for s in self.data.sources):
+            raise ValueError(f"task {self.task} needs data.label (a column), or a label on every source")
+        for what, tasks, asked in (
+            ("data.unlabelled: keep", ("tag",), self.data.unlabelled == "keep"),
+            ("data.balance", ("classify", "generate", "embed"), self.data.balance is not None),
+            ("data.labels.decisions", ("classify", "generate", "embed"), self.data.labels.decisions is not None),
+            ("data.augment by label", ("classify", "generate", "embed"), _by_label(self.data.augment)),
+            ("train.class_weights: balanced", ("classify", "generate"), self.train.class_weights == "balanced"),
+        ):
+            if asked and self.task not in tasks:
+                raise ValueError(f"{what} is for {tasks[0]}; the task is {self.task}. {_INSTEAD[what]}")
         check_training(self.task, self.model, self.train)
         if self.tune is not None:
             check_space(self.tune, self.task, self.model, self.train)
         if self.folds is not None:
             check_folds(self.folds, self.data.split.folds)
         if self.task == "generate" and "onnx-int8" in self.compress.forms:
-            raise ValueError("compress.forms: onnx-int8 is for classify; generate has torch and onnx")
+            raise ValueError("compress.forms: onnx-int8 is not for generate, which has torch and onnx")
         return self
 
 

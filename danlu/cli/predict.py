@@ -47,7 +47,8 @@ def predict(
     as_json: bool,
     **generation: Any,
 ) -> None:
-    """Prints the label and how sure the model is (classify), or how the text goes on (generate).
+    """Prints the label and how sure the model is (classify), the labels (tag), the number (regress), or how the text
+    goes on (generate).
 
     For embed: the beginning of each text's vector, and its cosine with the first text; with --json the whole vector.
 
@@ -103,36 +104,33 @@ def _read(file: Path | None) -> str:
         raise UserError(f"{str(file)!r} is not UTF-8 ({error.reason}); save it as UTF-8 and try again.") from None
 
 
-def _classify(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool, _generation: dict[str, Any]) -> None:
-    labels = list(engine.form.labels or [])
-    rows: list[dict[str, Any]] = []
-    answers = iter(engine.predict([text for text in texts if text.strip()]).tolist())
-    for text in texts:
-        if not text.strip():
-            rows.append({"text": text, "label": None, "probability": None, "probabilities": None})
-            continue
-        probabilities = next(answers)
-        best = max(range(len(labels)), key=probabilities.__getitem__)
-        rows.append(
-            {
-                "text": text,
-                "label": labels[best],
-                "probability": probabilities[best],
-                "probabilities": dict(zip(labels, probabilities, strict=True)),
-            }
-        )
-    if as_json:
-        print_json(rows)
-        return
+def _predict(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool, _generation: dict[str, Any]) -> None:
+    from danlu.engines.answers import ANSWERS
     from danlu.report.numbers import one_line
 
-    shown = {label: one_line(label) for label in labels}
-    width = max(map(len, shown.values()))
-    for row in rows:
-        if row["label"] is None:
+    answer = ANSWERS[engine.form.task]
+    answers = iter(engine.predict([text for text in texts if text.strip()]))
+    # A text of nothing but white space has no answer, and keeps its line.
+    told = [answer.told(next(answers), engine.form) if text.strip() else None for text in texts]
+    if as_json:
+        whole = [dict.fromkeys(answer.fields) if one is None else one for one in told]
+        print_json([{"text": text, **_with_probability(one)} for text, one in zip(texts, whole, strict=True)])
+        return
+    words = [None if one is None else [one_line(cell) for cell in answer.words(one)] for one in told]
+    widths = [max(map(len, column)) for column in zip(*(cells for cells in words if cells is not None), strict=True)]
+    for text, cells in zip(texts, words, strict=True):
+        if cells is None:
             click.echo()
             continue
-        click.echo(f"{shown[row['label']]:{width}}  {row['probability']:7.2%}  {row['text']}")
+        click.echo("  ".join([*(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)), text]))
+
+
+def _with_probability(told: dict[str, Any]) -> dict[str, Any]:
+    """An answer, and of a single label how sure the model is."""
+    if "label" not in told:
+        return told
+    probability = None if told["label"] is None else told["probabilities"][told["label"]]
+    return {"label": told["label"], "probability": probability, **told}
 
 
 def _generate(engine: Engine, prompts: Prompts, texts: list[str], as_json: bool, generation: dict[str, Any]) -> None:
@@ -175,7 +173,7 @@ def _embed(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool, _
 
 
 _BY_TASK: dict[str, Callable[[Any, Prompts, list[str], bool, dict[str, Any]], None]] = {
-    "classify": _classify,
+    **dict.fromkeys(("classify", "tag", "regress"), _predict),
     "generate": _generate,
     "embed": _embed,
 }

@@ -15,6 +15,7 @@ from danlu.core.config import resources
 from danlu.core.errors import DataError, UserError
 from danlu.core.lazy import need
 from danlu.core.resource import check, is_local, resolve
+from danlu.core.tasks import TASKS
 from danlu.recipe import HEEDED_BY_CLASSIC, Recipe, line_of
 from danlu.tune.config import OUTLANDISH, outlandish
 
@@ -89,11 +90,11 @@ def _of_source(path: Path, source: SourceConfig, index: int, recipe: Recipe) -> 
             yield here, error
             return
     wanted = {"text": TEXT_COLUMN if opened.format in TEXT_FORMATS else recipe.data.text}
-    if recipe.task == "classify" and source.label is None and recipe.data.label is not None:
+    if TASKS[recipe.task].target is not None and source.label is None and recipe.data.label is not None:
         wanted["label"] = recipe.data.label
     if recipe.task == "embed":
         wanted["pair"] = recipe.data.pair
-    if recipe.task != "classify" and recipe.data.text not in columns and may_have_shape(columns):
+    if TASKS[recipe.task].target is None and recipe.data.text not in columns and may_have_shape(columns):
         wanted.clear()  # instruction data is known by its keys
     for key, column in wanted.items():
         if columns and column not in columns:

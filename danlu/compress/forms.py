@@ -20,6 +20,7 @@ from danlu.engines.onnx_engine import MODEL
 from danlu.learning.classic import files as classic_files
 from danlu.learning.models import load_checkpoint, read_config
 from danlu.learning.pooling import Embedder, write_modules
+from danlu.learning.scale import Scale
 from danlu.learning.text import TOKENIZER_FILE, end_id, load_tokenizer
 
 _GRAPH_FOLDER = "graph"
@@ -42,6 +43,8 @@ class Source:
     task: TaskName
     labels: tuple[str, ...] | None
     max_length: int
+    thresholds: tuple[float, ...] | None = None
+    scale: Scale | None = None
     pooling: str | None = None
     dimensions: int | None = None
     temperature: float = 1.0
@@ -149,6 +152,8 @@ def write_form(name: FormName, source: Source, folder: Path) -> Form:
         precision=kind.precision,
         bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
         end_ids=source.end_ids,
+        thresholds=source.thresholds,
+        scale=source.scale,
         pooling=source.pooling,
         dimensions=source.dimensions,
         temperature=source.temperature,

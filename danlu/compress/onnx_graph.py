@@ -104,6 +104,8 @@ def _generator_call(model: Any) -> dict[str, Any]:
 
 _CALLS: dict[TaskName, Callable[[Any], dict[str, Any]]] = {
     "classify": _classifier_call,
+    "tag": _classifier_call,
+    "regress": _classifier_call,
     "generate": _generator_call,
     "embed": _embedder_call,
 }

@@ -11,7 +11,8 @@ from scipy import stats
 
 from danlu.core.errors import ModelError
 from danlu.core.tasks import TaskName
-from danlu.engines.base import Engine
+from danlu.engines.answers import ANSWERS
+from danlu.engines.base import Engine, Form
 
 #: From this cosine distance on (an angle of 8 degrees) two vectors of one text are said to be different answers.
 FAR = 0.01
@@ -22,16 +23,27 @@ def _halves(engine: Engine, texts: Sequence[str]) -> np.ndarray:
     return engine.next_token([text[: (len(text) + 1) // 2] for text in texts])
 
 
-def _probabilities(reference: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of rows of probabilities: the largest absolute difference, and whether another one is the largest."""
+def _predicted(reference: np.ndarray, other: np.ndarray, form: Form) -> tuple[np.ndarray, np.ndarray]:
+    """Of rows of what `predict` answers: the largest absolute difference, and whether another answer is given.
+
+    Of probabilities, or of numbers in standard deviations of the training rows'.
+    """
+    unit = 1.0 if form.scale is None else form.scale.std
+    return np.abs(reference - other).max(axis=1) / unit, ANSWERS[form.task].differs(reference, other, form)
+
+
+def _tokens(reference: np.ndarray, other: np.ndarray, form: Form) -> tuple[np.ndarray, np.ndarray]:
+    """Of rows of probabilities: the largest absolute difference, and whether another token is the most probable."""
+    del form
     return np.abs(reference - other).max(axis=1), reference.argmax(axis=1) != other.argmax(axis=1)
 
 
-def _vectors(reference: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _vectors(reference: np.ndarray, other: np.ndarray, form: Form) -> tuple[np.ndarray, np.ndarray]:
     """Of rows of vectors of length 1: the cosine distance, and whether it is `FAR`.
 
     Half the squared length of the difference, which is 1 - cosine and does not lose small ones to rounding.
     """
+    del form
     distance = 0.5 * np.square(reference.astype(np.float64) - other).sum(axis=1)
     return distance, distance >= FAR
 
@@ -41,19 +53,19 @@ class Compared:
     """What of a task's answers is compared: asked how, on the texts of which columns, and what a difference is."""
 
     ask: Callable[[Engine, Sequence[str]], np.ndarray]
-    differ: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]] = _probabilities
+    differ: Callable[[np.ndarray, np.ndarray, Form], tuple[np.ndarray, np.ndarray]]
     columns: tuple[str, ...] = ("text",)
 
 
 COMPARED: dict[TaskName, Compared] = {
-    "classify": Compared(ask=lambda engine, texts: engine.predict(texts)),
-    "generate": Compared(ask=_halves),
+    **dict.fromkeys(ANSWERS, Compared(ask=lambda engine, texts: engine.predict(texts), differ=_predicted)),
+    "generate": Compared(ask=_halves, differ=_tokens),
     "embed": Compared(ask=lambda engine, texts: engine.embed(texts), differ=_vectors, columns=("text", "pair")),
 }
 
 
 def answers(engine: Engine, texts: Sequence[str]) -> np.ndarray:
-    """What to compare [N, ...]: probabilities of the labels or of the token that follows half a text, or vectors.
+    """What to compare [N, ...]: what `predict` answers, the probabilities of the token behind half a text, or vectors.
 
     Raises `ModelError` when the model answers with something that is no number.
     """
@@ -66,16 +78,17 @@ def answers(engine: Engine, texts: Sequence[str]) -> np.ndarray:
     return found
 
 
-def parity(reference: np.ndarray, other: np.ndarray, task: TaskName = "classify") -> dict[str, Any]:
-    """How far the answers `other` [N, ...] are from those of the checkpoint, `reference`.
+def parity(reference: np.ndarray, other: np.ndarray, form: Form) -> dict[str, Any]:
+    """How far the answers `other` [N, ...] of a form are from those of the checkpoint, `reference`.
 
-    `disagreement`: share of texts with another most probable label or token, or (embed) with a vector that is `FAR`
-    from the checkpoint's; `disagreement_low` and `disagreement_high` are the ends of its exact 95 % interval (Clopper
-    and Pearson 1934), which says something also where no text differs. A text's difference is the largest of its
-    absolute differences in probability, or (embed) the cosine distance; `max_difference` and `mean_difference` are over
-    the texts, of which there is at least one.
+    `disagreement`: share of texts that are answered otherwise: with another label or most probable token, with other
+    labels, with a number further off than `danlu.engines.answers.SAME_VALUE`, or with a vector that is `FAR`;
+    `disagreement_low` and `disagreement_high` are the ends of its exact 95 % interval (Clopper and Pearson 1934), which
+    says something also where no text differs. A text's difference is the largest of its absolute differences: in
+    probability, for regress in standard deviations of the training rows' numbers, for embed the cosine distance.
+    `max_difference` and `mean_difference` are over the texts, of which there is at least one.
     """
-    differences, changed = COMPARED[task].differ(reference, other)
+    differences, changed = COMPARED[form.task].differ(reference, other, form)
     interval = stats.binomtest(int(changed.sum()), len(changed)).proportion_ci(0.95, method="exact")
     return {
         "reference": "checkpoint",

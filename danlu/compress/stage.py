@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,12 +19,14 @@ from danlu.engines.base import Engine, Form
 from danlu.engines.sampling import at_temperature
 from danlu.engines.table import load, open_form
 from danlu.learning.corpus import read_part
+from danlu.learning.scale import Scale
 from danlu.metrics.temperature import FEWEST_MISTAKES, FEWEST_ROWS, fit_temperature
+from danlu.metrics.thresholds import choose_thresholds, indicators
 
 _TRAINING = "training.json"
 
-#: One number is fitted; more validation rows than this would move it little.
-_MOST_ROWS_TO_CALIBRATE = 5_000
+#: Validation rows on which the temperature or the thresholds of labels are chosen; more would move them little.
+_MOST_ROWS_TO_CHOOSE = 5_000
 
 
 def run(ctx: Context, config: CompressStage) -> None:
@@ -37,12 +40,14 @@ def run(ctx: Context, config: CompressStage) -> None:
         task=config.task,
         labels=tuple(about["labels"]) if about["labels"] else None,
         max_length=about["max_length"] or 0,
+        scale=Scale(**about["scale"]) if about.get("scale") else None,
         pooling=about.get("pooling"),
         dimensions=about.get("dimensions"),
     )
     # The rows lie sorted by id, and ids are hashes: the first ones are a fair draw.
-    rows = read_part(ctx.inputs["data"].folder, "validation", list(COMPARED[config.task].columns))
-    texts = [text for column in rows.values() for text in column[: config.compress.parity_rows]]
+    columns = list(COMPARED[config.task].columns)
+    rows = read_part(ctx.inputs["data"].folder, "validation", [*columns, "labels"])
+    texts = [text for column in columns for text in rows[column][: config.compress.parity_rows]]
     entries = {}
     with ctx.progress("exporting and comparing forms", total=1 + 2 * len(config.compress.forms), unit="steps") as bar:
         reference_engine = open_form(source.folder, _as_form(source), ctx.threads)
@@ -50,6 +55,8 @@ def run(ctx: Context, config: CompressStage) -> None:
         if config.compress.calibrate:
             source = replace(source, temperature=_temperature(ctx, reference_engine, reference))
             reference = at_temperature(reference, source.temperature)
+        if config.task == "tag":
+            source = replace(source, thresholds=_thresholds(reference_engine, rows, reference))
         reference_engine.close()
         bar.advance(1)
         for name in config.compress.forms:
@@ -57,7 +64,7 @@ def run(ctx: Context, config: CompressStage) -> None:
             form = write_form(name, source, folder)
             bar.advance(1, form=name)
             engine = load(folder, ctx.threads)
-            measured = parity(reference, answers(engine, texts), config.task)
+            measured = parity(reference, answers(engine, texts), form)
             engine.close()
             entries[name] = {
                 "bytes": form.bytes,
@@ -81,7 +88,7 @@ def _temperature(ctx: Context, engine: Engine, known: np.ndarray) -> float:
     part: whether it helps is for evaluate to say.
     """
     rows = read_part(ctx.inputs["data"].folder, "validation", ["text", "label"])
-    rest = rows["text"][len(known) : _MOST_ROWS_TO_CALIBRATE]
+    rest = rows["text"][len(known) : _MOST_ROWS_TO_CHOOSE]
     probabilities = np.concatenate([known, answers(engine, rest)]) if rest else known
     labels = list(engine.form.labels or ())
     places = [labels.index(label) if label in labels else -1 for label in rows["label"][: len(probabilities)]]
@@ -97,6 +104,17 @@ def _temperature(ctx: Context, engine: Engine, known: np.ndarray) -> float:
     return found
 
 
+def _thresholds(engine: Engine, rows: dict[str, Any], known: np.ndarray) -> tuple[float, ...]:
+    """From which probability each label holds, chosen on validation rows; `known` are the answers to the first ones.
+
+    All forms have those of the checkpoint, so that parity and evaluation see what they change in its decisions.
+    """
+    rest = rows["text"][len(known) : _MOST_ROWS_TO_CHOOSE]
+    probabilities = np.concatenate([known, answers(engine, rest)]) if rest else known
+    truth = indicators(rows["labels"][: len(probabilities)], engine.form.labels or ())
+    return tuple(choose_thresholds(probabilities, truth).tolist())
+
+
 def _as_form(source: Source) -> Form:
     """The checkpoint itself, to be run as training left it."""
     weights: list[Path] = sorted(source.folder.glob("*.safetensors"))
@@ -110,6 +128,7 @@ def _as_form(source: Source) -> Form:
         precision="float32",
         bytes=sum(file.stat().st_size for file in weights),
         end_ids=source.end_ids,
+        scale=source.scale,
         pooling=source.pooling,
         dimensions=source.dimensions,
     )

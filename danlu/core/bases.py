@@ -56,6 +56,9 @@ _MIT = "https://opensource.org/license/mit"
 _GEMMA = "https://ai.google.dev/gemma/terms"
 _GEMMA_ASKS = "Its terms restrict what it may be used for, and go with whatever is made of it."
 
+#: What an encoder is a base for, beside embedding.
+_ANSWERING: tuple[str, ...] = ("classify", "tag", "regress")
+
 #: Read on 26 November 2026 from the model cards, or from copies of them, and the files beside them.
 BASES: dict[str, Base] = {
     "minilm": Base(
@@ -66,7 +69,7 @@ BASES: dict[str, Base] = {
         licence="Apache-2.0",
         terms=_APACHE,
         languages=("en",),
-        tasks=("classify", "embed"),
+        tasks=(*_ANSWERING, "embed"),
         source="https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
         note="Trained on texts of at most 256 tokens.",
     ),
@@ -78,7 +81,7 @@ BASES: dict[str, Base] = {
         licence="MIT",
         terms=_MIT,
         languages=("zh",),
-        tasks=("classify", "embed"),
+        tasks=(*_ANSWERING, "embed"),
         source="https://huggingface.co/BAAI/bge-small-zh-v1.5; https://bge-model.com/bge/bge_v1_v1.5.html (parameters)",
     ),
     "macbert-base": Base(
@@ -89,7 +92,7 @@ BASES: dict[str, Base] = {
         licence="Apache-2.0",
         terms=_APACHE,
         languages=("zh",),
-        tasks=("classify",),
+        tasks=_ANSWERING,
         source="https://huggingface.co/hfl/chinese-macbert-base; https://github.com/ymcui/MacBERT (parameters)",
         note="Its repository had pickled weights alone when this was written. Danlu reads none: convert them once.",
     ),
@@ -101,7 +104,7 @@ BASES: dict[str, Base] = {
         licence="Apache-2.0",
         terms=_APACHE,
         languages=("en",),
-        tasks=("classify",),
+        tasks=_ANSWERING,
         source="https://huggingface.co/answerdotai/ModernBERT-base; arXiv:2412.13663",
     ),
     "gemma-3-270m": Base(

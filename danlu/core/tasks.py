@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-TaskName = Literal["classify", "generate", "embed"]
+TaskName = Literal["classify", "tag", "regress", "generate", "embed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +13,8 @@ class Task:
     """One kind of job, as plain values.
 
     `columns` are the corpus columns beside the common ones that a row of this task must have.
+    `target` is the one among them that holds what a text is to be answered with, None where that is the text itself.
+    `named` says whether answers are names from a list, the corpus's labels.
     `quality` is the score that picks the best checkpoint, from the validation part.
     `higher_is_better` says which way `quality` goes.
     `endpoint` is where the released model answers.
@@ -24,6 +26,8 @@ class Task:
     higher_is_better: bool
     endpoint: str
     baseline: str
+    target: str | None = None
+    named: bool = False
 
 
 CLASSIFY = Task(
@@ -33,6 +37,29 @@ CLASSIFY = Task(
     higher_is_better=True,
     endpoint="/v1/predict",
     baseline="TF-IDF + logistic regression",
+    target="label",
+    named=True,
+)
+
+TAG = Task(
+    name="tag",
+    columns=("text", "labels"),
+    quality="average_precision",
+    higher_is_better=True,
+    endpoint="/v1/predict",
+    baseline="TF-IDF + one logistic regression a label",
+    target="labels",
+    named=True,
+)
+
+REGRESS = Task(
+    name="regress",
+    columns=("text", "value"),
+    quality="mae",
+    higher_is_better=False,
+    endpoint="/v1/predict",
+    baseline="TF-IDF + ridge regression",
+    target="value",
 )
 
 GENERATE = Task(
@@ -53,4 +80,4 @@ EMBED = Task(
     baseline="TF-IDF retrieval",
 )
 
-TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFY, GENERATE, EMBED)}
+TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFY, TAG, REGRESS, GENERATE, EMBED)}

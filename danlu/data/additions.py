@@ -33,6 +33,7 @@ from danlu.data.leaks import portions, texts_in
 from danlu.data.split import PARTS
 from danlu.data.steps import content_of
 from danlu.data.tables import BATCH_ROWS, SortedPart, Writer, batches
+from danlu.data.targets import answer_told
 from danlu.metrics.leaks import HeldOut
 
 Integers = npt.NDArray[np.int64]
@@ -155,8 +156,8 @@ def _label_counts(train: Path) -> Counter[str]:
 
 
 def _key_of(row: Mapping[str, Any]) -> str:
-    """What a row's draws hang on: what it says, and its label, where conflicts of labels are kept."""
-    return f"{row['content'][:16]}:{row.get('label') or ''}"
+    """What a row's draws hang on: what it says, and its answer, where conflicts of answers are kept."""
+    return f"{row['content'][:16]}:{answer_told(row)}"
 
 
 class _Waiting:
@@ -168,7 +169,7 @@ class _Waiting:
         self._rows: dict[str, dict[str, Any]] = {}
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
-        """`(key, text, label)` of the rows that are one plain text: turns are not rewritten."""
+        """`(key, text, answer)` of the rows that are one plain text: turns are not rewritten."""
         for row in _rows([self._train]):
             self._advance(1)
             if not row.get("turns"):
@@ -176,7 +177,7 @@ class _Waiting:
                 self._rows[key] = row
                 if len(self._rows) > _ROWS_WAITING:
                     del self._rows[next(iter(self._rows))]
-                yield key, row["text"], row.get("label") or ""
+                yield key, row["text"], answer_told(row)
 
     def children(self, children: Iterable[Child]) -> Iterator[tuple[dict[str, Any], str, int]]:
         """Each child as a row of the corpus, with its parent's key and its number among that one's children."""

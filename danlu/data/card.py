@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -157,7 +158,13 @@ _STEP_WORDS = {
     "near_test": "Training rows like a held-out one",
 }
 
-_TASKS = {"classify": "text-classification", "generate": "text-generation", "embed": "sentence-similarity"}
+_TASKS = {
+    "classify": "text-classification",
+    "tag": "text-classification",
+    "regress": "text-classification",  # the hub's name for a number a text too
+    "generate": "text-generation",
+    "embed": "sentence-similarity",
+}
 
 _SIZES = (
     (1_000, "n<1K"),
@@ -250,6 +257,9 @@ def _parts(card: dict[str, Any]) -> str:
     parts = card["splits"]
     rows = [["rows", *[f"{part['rows']:,}" for part in parts.values()]]]
     rows.append(["characters", *[f"{part['characters']:,}" for part in parts.values()]])
+    for name in ("mean", "std", "least", "median", "most"):
+        told = [f"{part['values'].get(name, math.nan):g}" for part in parts.values() if "values" in part]
+        rows += [[f"value, {name}", *told]] if told else []
     shown = card["labels"][:50]
     rows += [[f"label `{label}`", *[f"{p['labels'].get(label, 0):,}" for p in parts.values()]] for label in shown]
     if added_rows(card):
@@ -259,9 +269,10 @@ def _parts(card: dict[str, Any]) -> str:
     lengths = card["lengths"]
     return (
         "## Parts\n\n" + _table(["", *parts], rows) + rest + f"\n\nLength in characters: median {lengths['p50']:,}, "
-        f"95 % up to {lengths['p95']:,}, 99 % up to {lengths['p99']:,}, longest {lengths['max']:,}. The split is "
-        f"stratified by label and keeps near duplicates together. Rows of validation and test that are also "
-        f"in train, equal or nearly so, counted anew from the written texts: {card['leaked_rows']:,}."
+        f"95 % up to {lengths['p95']:,}, 99 % up to {lengths['p99']:,}, longest {lengths['max']:,}. The split "
+        f"{'is stratified by label and ' if card['labels'] else ''}keeps near duplicates together. Rows of validation "
+        f"and test that are also in train, equal or nearly so, counted anew from the written texts: "
+        f"{card['leaked_rows']:,}."
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from danlu.data.config import CorpusConfig
 from danlu.data.keys import Flags, Keys
 from danlu.data.told import shape_of, told
 from danlu.metrics.leaks import folded
+from danlu.sources.targets import TARGETS
 
 LEAST_ROWS = 20
 
@@ -36,10 +37,10 @@ def check_rows(rows: int, funnel: Funnel) -> None:
     )
 
 
-def check_labels(keys: Keys, kept: Flags, config: CorpusConfig) -> list[str]:
-    """Warnings about the labels of the rows that stay; see `check_classes`."""
-    counts = np.bincount(keys.label[kept], minlength=len(keys.labels))
-    return check_classes(dict(zip(keys.labels, counts.tolist(), strict=True)), config)
+def check_answers(task: str, keys: Keys, kept: Flags, config: CorpusConfig) -> list[str]:
+    """Warnings about what the rows that stay are to be answered with; see `CHECKS`."""
+    counts = np.bincount(keys.label[kept], minlength=len(keys.labels)).tolist()
+    return CHECKS[task](dict(zip(keys.labels, counts, strict=True)), config)
 
 
 def check_classes(counts: Mapping[str, int], config: CorpusConfig) -> list[str]:
@@ -49,7 +50,7 @@ def check_classes(counts: Mapping[str, int], config: CorpusConfig) -> list[str]:
     """
     present = {label: count for label, count in counts.items() if count}
     rows = sum(present.values())
-    where = f"the column {config.label!r}" if config.label else "the sources"
+    where = _where(config)
     if len(present) == 1:
         raise DataError(
             f"All {rows:,} usable rows have the label {told(next(iter(present)))} (from {where}); a classifier needs "
@@ -64,9 +65,9 @@ def check_classes(counts: Mapping[str, int], config: CorpusConfig) -> list[str]:
         )
     ordered = sorted(present.items(), key=lambda item: (item[1], item[0]))
     warnings = []
-    few = [f"{told(label)} ({count})" for label, count in ordered if count < _FEW_ROWS]
+    few = _few(present)
     if few:
-        warnings.append(f"Classes with fewer than {_FEW_ROWS} rows can hardly be learned or tested: {_some(few)}.")
+        warnings.append(f"Classes with fewer than {_FEW_ROWS} rows can hardly be learned or tested: {few}.")
     (small, least), (large, most) = ordered[0], ordered[-1]
     if most > _IMBALANCE * least:
         warnings.append(
@@ -74,6 +75,101 @@ def check_classes(counts: Mapping[str, int], config: CorpusConfig) -> list[str]:
             "than accuracy, and consider train.class_weights: balanced."
         )
     return warnings
+
+
+def check_tags(counts: Mapping[str, int], config: CorpusConfig) -> list[str]:
+    """Warnings about the sets of labels of which so many rows are usable.
+
+    Raises `DataError` when there is no label that some rows have and others have not, and for nearly as many labels as
+    rows.
+    """
+    rows, where = sum(counts.values()), _where(config)
+    sets = [(TARGETS["tag"].names(kept), count) for kept, count in counts.items()]
+    tally: Counter[str] = Counter()
+    for names, count in sets:
+        tally.update(dict.fromkeys(names, count))
+    present = {label: tally[label] for label in sorted(tally) if tally[label]}
+    telling = [label for label, count in present.items() if count < rows]
+    if not telling:
+        said = f"the same labels, {_some([told(label) for label in present])}" if present else "no label"
+        raise DataError(
+            f"All {rows:,} usable rows have {said} (from {where}): there is nothing to learn. Check data.label and "
+            "data.label_separator."
+        )
+    if len(present) * 2 > rows:
+        shown = ", ".join(dict.fromkeys(shape_of(label) for label in list(present)[:20]))[:120]
+        raise DataError(
+            f"{where[0].upper()}{where[1:]} has {len(present):,} different labels in {rows:,} rows, built like {shown} "
+            "(9: a digit, a: a letter). Set data.label to the column with the labels, and data.label_separator to what "
+            "stands between them."
+        )
+    warnings = []
+    few = _few(present)
+    if few:
+        warnings.append(f"Labels with fewer than {_FEW_ROWS} rows can hardly be learned or tested: {few}.")
+    if not sum(count for names, count in sets if len(names) > 1):
+        warnings.append(
+            "No row has more than one label. If a text has just one, task: classify is simpler; else check "
+            "data.label_separator."
+        )
+    always = [told(label) for label, count in present.items() if count == rows]
+    if always:
+        warnings.append(f"Every row has the label {_some(always)}: it tells nothing.")
+    return warnings
+
+
+def check_values(counts: Mapping[str, int], config: CorpusConfig) -> list[str]:
+    """Raises `DataError` when all rows that are usable have the same number."""
+    present = [float(value) for value, count in counts.items() if count]
+    if len(present) == 1:
+        raise DataError(
+            f"All {sum(counts.values()):,} usable rows have the number {present[0]:g} (from {_where(config)}): there "
+            "is nothing to learn. Check data.label."
+        )
+    return []
+
+
+def _nothing(counts: Mapping[str, int], config: CorpusConfig) -> list[str]:
+    del counts, config
+    return []
+
+
+#: What is looked at in the answers of a task's rows: of answers as they are kept (`danlu.sources.targets`), how many
+#: usable rows have each.
+CHECKS: dict[str, Callable[[Mapping[str, int], CorpusConfig], list[str]]] = {
+    "classify": check_classes,
+    "tag": check_tags,
+    "regress": check_values,
+    "generate": _nothing,
+    "embed": _nothing,
+}
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Mean, standard deviation, least, median and largest of some numbers, to six digits; empty for none.
+
+    Rounded, for a corpus must not become another one because a processor adds in another order.
+    """
+    if not values:
+        return {}
+    found = {
+        "mean": np.mean(values),
+        "std": np.std(values),
+        "least": np.min(values),
+        "median": np.median(values),
+        "most": np.max(values),
+    }
+    return {name: float(f"{value:.6g}") for name, value in found.items()}
+
+
+def _where(config: CorpusConfig) -> str:
+    return f"the column {config.label!r}" if config.label else "the sources"
+
+
+def _few(present: Mapping[str, int]) -> str:
+    """The labels with few rows, the rarest first, in words; empty where there are none."""
+    ordered = sorted(present.items(), key=lambda item: (item[1], item[0]))
+    return _some([f"{told(label)} ({count})" for label, count in ordered if count < _FEW_ROWS])
 
 
 def fold(label: str) -> str:
@@ -103,5 +199,5 @@ def spelling_warnings(raw: Counter[str]) -> list[str]:
     return warnings
 
 
-def _some(items: list[str], most: int = 8) -> str:
+def _some(items: Sequence[str], most: int = 8) -> str:
     return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")

@@ -15,18 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from danlu.core.artifact import Artifact
 from danlu.core.store import Workspace
 from danlu.data.split import PARTS
 from danlu.data.tables import Buckets, batches
+from danlu.data.targets import COLUMNS, answer_told
 
 #: About so many rows of each corpus are in memory at once.
 _ROWS_AT_ONCE = 50_000
 _MOST_FILES = 256
 
-_SCHEMA = pa.schema([("content", pa.string()), ("label", pa.string()), ("part", pa.string()), ("origin", pa.string())])
+_SCHEMA = pa.schema([("content", pa.string()), *COLUMNS.items(), ("part", pa.string()), ("origin", pa.string())])
 
 #: By what rows are counted on each side.
 _COUNTED = ("part", "label", "source", "licence", "consent")
@@ -115,8 +117,13 @@ def _deal_out(corpus: Artifact, folder: Path, shards: int, side: int, found: Dif
             for name in _COUNTED:
                 if name in table.column_names:
                     _add(found.counts.setdefault(name, {}), table[name], side)
+            if "labels" in table.column_names:
+                _add(found.counts.setdefault("label", {}), pc.list_flatten(table["labels"]), side)
             table = pa.table(
-                [table[name] if name in table.column_names else pa.nulls(table.num_rows) for name in _SCHEMA.names],
+                [
+                    table[name] if name in table.column_names else pa.nulls(table.num_rows, kind)
+                    for name, kind in zip(_SCHEMA.names, _SCHEMA.types, strict=True)
+                ],
                 names=_SCHEMA.names,
             )
             buckets.write(table)
@@ -132,7 +139,7 @@ def _add(counts: dict[str, list[int]], values: pa.ChunkedArray, side: int) -> No
 
 @dataclass(kw_only=True)
 class _Text:
-    """The rows of one content: it is in one part, and may carry several labels where the recipe keeps conflicts."""
+    """The rows of one content: it is in one part, and may carry several answers where the recipe keeps conflicts."""
 
     part: str
     labels: list[str]
@@ -143,7 +150,7 @@ def _by_content(rows: pa.Table) -> dict[str, _Text]:
     texts: dict[str, _Text] = {}
     for row in rows.to_pylist():
         text = texts.setdefault(row["content"], _Text(part=row["part"], labels=[], origin=row["origin"]))
-        text.labels.append(row["label"] or "")
+        text.labels.append(answer_told(row))
     for text in texts.values():
         text.labels.sort()
     return texts

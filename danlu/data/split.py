@@ -31,7 +31,7 @@ import numpy as np
 from danlu.core.errors import DataError
 from danlu.data.config import SplitConfig, seconds_of
 from danlu.data.linked import Flags, Integers, Linked, contracted, find
-from danlu.data.sides import NONE, TEST, TRAIN, VALIDATION, Candidates, Hashes, Shares, Small, decide, scramble
+from danlu.data.sides import NONE, TEST, TRAIN, VALIDATION, Candidates, Hashes, Members, Shares, Small, decide, scramble
 from danlu.data.times import NO_TIME
 
 __all__ = ["PARTS", "REASONS", "TEST", "TRAIN", "VALIDATION", "Assignment", "Pinned", "SplitRows", "assign", "families"]
@@ -53,7 +53,8 @@ class SplitRows:
     """Arrays over the rows [R] that are to be split; numbers count from 0, and -1 stands for none.
 
     `place` orders rows as they came, each once. `content` is a hash of the text, `text` the number of the distinct
-    text, `label` of the label (0 without labels). `links` [P, 2] are numbers of nearly equal texts, `equal` [P] marks
+    text, `label` of the label (0 without labels), or of a set of labels; `members` then are the labels in each set, at
+    least one. `links` [P, 2] are numbers of nearly equal texts, `equal` [P] marks
     those with equal shingles (see `danlu.data.keys.Links`); texts that no row has may be among them. `family` is the
     same for a row and all that was augmented from it, `prompt` for rows of instruction data with the same question.
     `sides` [R, 2] are the texts of a pair, nearly equal ones with one number: rows that share one, on either side, are
@@ -73,6 +74,7 @@ class SplitRows:
     prompt: Integers | None = None
     sides: Integers | None = None
     time: Integers | None = None
+    members: Members | None = None
 
     def __post_init__(self) -> None:
         for name in ("content", "text", "label", "subject", "conversation", "family", "prompt", "sides", "time"):
@@ -138,7 +140,12 @@ def assign(rows: SplitRows, config: SplitConfig, seed: int, pinned: Pinned | Non
     keys, pairs = _keys(every, config, order)
     linked, first = find(keys, pairs)
     candidates = Candidates(
-        own=own[order], pinned=fixed[order], first=first, label=every.label[order], content=every.content[order]
+        own=own[order],
+        pinned=fixed[order],
+        first=first,
+        label=every.label[order],
+        content=every.content[order],
+        members=rows.members,
     )
     side, one_by_one = decide(candidates, linked, shares)
     part, fold = np.full((2, len(own)), NONE, dtype=np.int8)

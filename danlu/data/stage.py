@@ -14,9 +14,10 @@ from pathlib import Path
 
 from danlu.core.artifact import Artifact, write_json
 from danlu.core.context import Context
+from danlu.core.tasks import TASKS
 from danlu.data.additions import add_rows
 from danlu.data.card import Card, Funnel, readme, sentence
-from danlu.data.checks import check_labels, check_rows
+from danlu.data.checks import check_answers, check_rows
 from danlu.data.config import CorpusConfig, DataStage
 from danlu.data.dropped import drop_bridges, drop_copies, drop_leaks, drop_outliers, leave_out, mix
 from danlu.data.duplicates import read_links
@@ -32,31 +33,33 @@ from danlu.data.pairs import GROUPS, read_groups
 from danlu.data.references import check_reference, cleaning_of
 from danlu.data.split import Assignment, SplitRows, assign
 from danlu.data.steps import below
+from danlu.data.targets import Stratum, strata
 from danlu.data.written import Rows, count_rows, write_corpus
+from danlu.sources.targets import TARGETS
 
 
 def run(ctx: Context, config: DataStage) -> None:
     """Make the Corpus artifact in `ctx.out`."""
     scratch = ctx.state / "data"
     shutil.rmtree(scratch, ignore_errors=True)
-    classify, data = config.task == "classify", config.data
+    task, data = TASKS[config.task], config.data
     clean, found = ctx.inputs["clean"], ctx.inputs["duplicates"]
     texts = clean / "texts"
     card = _card(config.task, clean)
-    mended = _Mended(ctx, data)
-    keys = read_keys(texts, data.time or "time", mended if classify and mended.needed else None)
+    mended = _Mended(ctx, config)
+    keys = read_keys(texts, data.time or "time", mended if task.named and mended.needed else None)
     card.relabelled = mended.counts
     card.warnings += keys.warnings
     links = read_links(found / "links.parquet")
     clusters = components(links.pairs, keys.texts)
-    reasons = drop_copies(data, keys, clusters, card, classify)
+    reasons = drop_copies(data, keys, clusters, card, answered=task.target is not None)
     card.duplicates["truncated_buckets"] = found.json("duplicates.json")["truncated"]
     check_rows(int((reasons == 0).sum()), card.funnel)
-    if classify:
-        card.warnings += check_labels(keys, reasons == 0, data)
+    stratum = strata(config.task, keys.labels)
+    card.warnings += check_answers(config.task, keys, reasons == 0, data)
     mark = None if card.identity_key is None else card.identity_key["mark"]
     earlier = read_earlier(ctx.resources["data.extends"], mark) if data.extends is not None else None
-    sides = _split(data, keys, links, read_groups(found / GROUPS), card, earlier)
+    sides = _split(data, keys, stratum, links, read_groups(found / GROUPS), card, earlier)
     write_sides(ctx.out / SIDES, keys, sides, earlier, mark)
     parts = drop_bridges(sides, reasons, card)
     if data.duplicates.near:
@@ -66,14 +69,14 @@ def run(ctx: Context, config: DataStage) -> None:
     if data.balance is not None and data.balance.method == "undersample":
         leave_out(data.balance, data.seed, keys, reasons, parts, card)
     repeats = mix(data, keys, reasons, parts, card)
-    rows = Rows(reason=reasons, part=parts, fold=sides.fold, group=sides.group, keys=keys)
-    count_rows(keys, rows, card, classify)
+    rows = Rows(task=config.task, reason=reasons, part=parts, fold=sides.fold, group=sides.group, keys=keys)
+    count_rows(keys, rows, card, stratum)
     write_corpus(ctx, config, scratch, rows, card)
     _add(ctx, config, scratch, card, repeats)
     _look_for_references(ctx, data, card)
     with ctx.progress("counting leaks", None, "texts") as bar:
         card.leaked_rows = count_leaks(ctx.out, data.duplicates.threshold, bar.advance)
-    if classify:
+    if config.task == "classify":
         ctx.say("Measuring what a naive split would have claimed")
         card.naive = naive_score(texts, keys, clusters, data.seed)
     _publish(ctx, card)
@@ -83,15 +86,17 @@ def run(ctx: Context, config: DataStage) -> None:
 class _Mended:
     """Gives rows the labels that the recipe and people say they have, and counts what that changed."""
 
-    def __init__(self, ctx: Context, config: CorpusConfig) -> None:
-        self._config = config.labels
+    def __init__(self, ctx: Context, config: DataStage) -> None:
+        self._config = config.data.labels
+        self._target = TARGETS.get(config.task)
         path = ctx.resources.get("data.labels.decisions")
         self._decisions = read_decisions(path) if path is not None else {}
         self.needed = bool(self._config.merge) or bool(self._decisions)
         self.counts = {"merged": 0, "changed": 0, "confirmed": 0} if self.needed else {}
 
     def __call__(self, contents: list[str], labels: list[str]) -> list[str]:
-        classes = [merged(label, self._config) for label in labels]
+        assert self._target is not None
+        classes = [self._target.renamed(label, lambda name: merged(name, self._config)) for label in labels]
         applied = apply_decisions(contents, classes, self._decisions)
         self.counts["merged"] += sum(new != old for new, old in zip(classes, labels, strict=True))
         self.counts["changed"] += applied.changed
@@ -118,7 +123,13 @@ def _publish(ctx: Context, card: Card) -> None:
 
 
 def _split(
-    config: CorpusConfig, keys: Keys, links: Links, groups: Integers | None, card: Card, earlier: Earlier | None
+    config: CorpusConfig,
+    keys: Keys,
+    stratum: Stratum,
+    links: Links,
+    groups: Integers | None,
+    card: Card,
+    earlier: Earlier | None,
 ) -> Assignment:
     """The side of each cleaned row, those that are dropped among them: a row does not move when another one goes."""
     rows = SplitRows(
@@ -126,6 +137,7 @@ def _split(
         content=keys.contents[keys.text],
         text=keys.text,
         label=keys.label,
+        members=stratum.members,
         links=links.pairs,
         equal=links.equal,
         subject=keys.subject,

@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from danlu.data.targets import COLUMNS
+
 #: A batch ends at so many rows or characters, whichever comes first.
 BATCH_ROWS = 4096
 BATCH_CHARACTERS = 8 << 20
@@ -50,8 +52,9 @@ CLEAN = pa.schema([*RAW, pa.field("content", pa.string())])
 
 _TURN = pa.struct([("role", pa.string()), ("text", pa.string()), ("learn", pa.bool_())])
 
-#: The corpus, as every later stage reads it. `label` is there for classify, `turns` and `rejected` for generate, `pair`
-#: (the text that belongs to `text`; `content` is then the hash of both) for embed.
+#: The corpus, as every later stage reads it. `label` is there for classify, `labels` for tag, `value` for regress,
+#: `turns` and `rejected` for generate, `pair` (the text that belongs to `text`; `content` is then the hash of both) for
+#: embed.
 #: `text` is all turns, one below the other. Rows that were added to train have a `parent` and the `operation` that made
 #: them. `time` is in seconds since 1970, UTC.
 CORPUS = pa.schema(
@@ -60,7 +63,7 @@ CORPUS = pa.schema(
         ("content", pa.string()),
         ("text", pa.string()),
         ("pair", pa.string()),
-        ("label", pa.string()),
+        *COLUMNS.items(),
         ("turns", pa.list_(_TURN)),
         ("rejected", pa.string()),
         ("source", pa.string()),

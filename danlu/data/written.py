@@ -9,20 +9,25 @@ import numpy as np
 import pyarrow as pa
 
 from danlu.core.context import Context
+from danlu.core.tasks import TASKS
 from danlu.data.card import Card
+from danlu.data.checks import spread
 from danlu.data.config import DataStage
 from danlu.data.dropped import REASON_NAMES, STEP_OF, Reasons
 from danlu.data.keys import Integers, Keys
 from danlu.data.pairs import columns_of
 from danlu.data.split import PARTS
 from danlu.data.tables import CORPUS, SHARD_BYTES, Rejects, SortedPart, as_rejected, batches
+from danlu.data.targets import COLUMNS, Stratum, columns
 from danlu.data.times import NO_TIME
+
+#: Columns that a task's corpus may have beside those that it must have.
+_MAY_HAVE = {"generate": {"turns", "rejected"}}
 
 #: Columns that a task's corpus does without.
 _ONLY_FOR_OTHERS = {
-    "classify": {"turns", "rejected", "pair"},
-    "generate": {"label", "pair"},
-    "embed": {"label", "turns", "rejected"},
+    task: {*COLUMNS, "pair", "turns", "rejected"} - {*about.columns, *_MAY_HAVE.get(task, set())}
+    for task, about in TASKS.items()
 }
 
 
@@ -30,6 +35,7 @@ _ONLY_FOR_OTHERS = {
 class Rows:
     """What was decided on each cleaned row: its reason to go, its part (-1 when it goes), its fold and its group."""
 
+    task: str
     reason: Reasons
     part: Reasons
     fold: Reasons
@@ -43,9 +49,9 @@ class Rows:
         fold = self.fold[rows]
         times = np.zeros(len(fold), dtype=np.int64) if self.keys.time is None else self.keys.time[rows]
         no_time = np.ones(len(fold), dtype=bool) if self.keys.time is None else times == NO_TIME
-        labels = np.array(self.keys.labels, dtype=object)[self.keys.label[rows]]
+        kept = [self.keys.labels[number] for number in self.keys.label[rows].tolist()]
         return {
-            "label": pa.array(labels, pa.string()),
+            **columns(self.task, kept),
             "cluster": pa.array(names, pa.string()),
             "fold": pa.array(fold, pa.int8(), mask=fold < 0),
             "time": pa.array(times, pa.int64(), mask=no_time),
@@ -118,20 +124,19 @@ def _length_bins(lengths: Integers) -> list[dict[str, int]]:
     return [{"up_to": end, "rows": int(count)} for end, count in zip(ends, counts, strict=True)]
 
 
-def count_rows(keys: Keys, rows: Rows, card: Card, classify: bool) -> None:
+def count_rows(keys: Keys, rows: Rows, card: Card, stratum: Stratum) -> None:
     """Sizes and lengths of what was kept."""
     for number, name in enumerate(PARTS):
         inside = rows.part == number
-        counts = np.bincount(keys.label[inside], minlength=len(keys.labels))
-        labels = {label: int(count) for label, count in zip(keys.labels, counts, strict=True)} if classify else {}
         card.splits[name] = {
             "rows": int(inside.sum()),
             "characters": int(keys.characters[inside].sum()),
-            "labels": {label: count for label, count in labels.items() if count},
+            "labels": stratum.counts(np.bincount(keys.label[inside], minlength=len(keys.labels))),
         }
+        if TASKS[rows.task].target == "value":
+            card.splits[name]["values"] = spread([float(keys.labels[one]) for one in keys.label[inside].tolist()])
     lengths = keys.characters[rows.part >= 0]
     card.lengths = {f"p{share}": int(np.percentile(lengths, share, method="higher")) for share in (50, 95, 99)}
     card.lengths["max"] = int(lengths.max())
     card.length_bins = _length_bins(lengths)
-    if classify:
-        card.labels = [keys.labels[number] for number in np.unique(keys.label[rows.part >= 0])]
+    card.labels = list(stratum.counts(np.bincount(keys.label[rows.part >= 0], minlength=len(keys.labels))))

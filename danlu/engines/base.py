@@ -17,6 +17,7 @@ import numpy as np
 
 from danlu.core.errors import ModelError
 from danlu.core.tasks import TASKS, TaskName
+from danlu.learning.scale import Scale
 
 FORM = "form.json"
 
@@ -25,11 +26,12 @@ FORM = "form.json"
 class Form:
     """What `form.json` says about one exported form of a model.
 
-    `name`: the form's name, `form` in the file. `engine`: which engine loads it. `labels`: class names in the order of
-    the probabilities; None for generate. `max_length`: longest input in tokens, 0 where texts are read whole; for
-    generate the whole context, prompt and answer together. `batch_invariant`: whether the answer to one text is the
-    same (to 1e-5) whatever else is in its batch. `precision`: of the weights. `bytes`: size of the form's files on
-    disk. `end_ids`: tokens that end a generated text. `pooling`: how the vectors of a text's tokens become its own
+    `name`: the form's name, `form` in the file. `engine`: which engine loads it. `labels`: names in the order of the
+    probabilities; None for tasks whose answers are none. `thresholds`: for tag, the probability from which each label
+    holds. `scale`: for regress, the unit of its answers. `max_length`: longest input in tokens, 0 where texts are read
+    whole; for generate the whole context, prompt and answer together. `batch_invariant`: whether the answer to one text
+    is the same (to 1e-5) whatever else is in its batch. `precision`: of the weights. `bytes`: size of the form's files
+    on disk. `end_ids`: tokens that end a generated text. `pooling`: how the vectors of a text's tokens become its own
     (embed), which has length 1 and `dimensions` numbers; None for other tasks. `temperature`: what the logits of a
     classifier are divided by before they become probabilities (`danlu.engines.sampling.at_temperature`).
     """
@@ -43,9 +45,16 @@ class Form:
     precision: str
     bytes: int
     end_ids: tuple[int, ...] = ()
+    thresholds: tuple[float, ...] | None = None
+    scale: Scale | None = None
     pooling: str | None = None
     dimensions: int | None = None
     temperature: float = 1.0
+
+    @property
+    def answers(self) -> int:
+        """How many numbers `predict` gives for a text: one for each label; one for regress."""
+        return 1 if self.labels is None else len(self.labels)
 
     def as_json(self) -> dict[str, Any]:
         """The content of `form.json`."""
@@ -53,6 +62,9 @@ class Form:
         values["form"] = values.pop("name")
         values["labels"] = list(self.labels) if self.labels is not None else None
         values["end_ids"] = list(self.end_ids)
+        for name in ("thresholds", "scale"):
+            if values[name] is None:
+                del values[name]
         return values
 
 
@@ -61,7 +73,7 @@ def read_form(folder: Path) -> Form:
     path = folder / FORM
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        labels = values["labels"]
+        labels, thresholds, scale = values["labels"], values.get("thresholds"), values.get("scale")
         form = Form(
             name=str(values["form"]),
             engine=str(values["engine"]),
@@ -72,6 +84,8 @@ def read_form(folder: Path) -> Form:
             precision=str(values["precision"]),
             bytes=int(values["bytes"]),
             end_ids=tuple(values.get("end_ids", ())),
+            thresholds=tuple(map(float, thresholds)) if thresholds is not None else None,
+            scale=Scale(mean=float(scale["mean"]), std=float(scale["std"])) if scale is not None else None,
             pooling=values.get("pooling"),
             dimensions=values.get("dimensions"),
             temperature=float(values.get("temperature", 1.0)),
@@ -85,13 +99,23 @@ def read_form(folder: Path) -> Form:
         raise ModelError(f"{path} cannot be read ({error!r}). Export the model again with `danlu run`.") from error
     if form.task not in TASKS:
         raise ModelError(f"{path} is for the task {form.task!r}; this version knows {', '.join(TASKS)}.")
-    if form.task == "embed" and not (form.pooling and form.dimensions):
-        raise ModelError(f"{path} names no pooling or dimensions, which an embedding model needs. Export it again.")
+    lacking = [name for name in _NEEDS.get(form.task, ()) if not getattr(form, name)]
+    if lacking:
+        raise ModelError(
+            f"{path} has no {lacking[0]}, which a model for {form.task} needs. Export the model again with `danlu run`."
+        )
     if not (form.temperature > 0 and math.isfinite(form.temperature)):
         raise ModelError(f"{path} has the temperature {form.temperature}; it must be above 0. Export the model again.")
-    if form.task == "classify" and not form.labels:
-        raise ModelError(f"{path} names no labels, which a classifier needs. Export the model again with `danlu run`.")
     return form
+
+
+#: What `form.json` must hold beside the common facts, by task.
+_NEEDS: dict[str, tuple[str, ...]] = {
+    "classify": ("labels",),
+    "tag": ("labels", "thresholds"),
+    "regress": ("scale",),
+    "embed": ("pooling", "dimensions"),
+}
 
 
 #: Parts of a text that count, each `(begin, end)` in characters.
@@ -134,8 +158,10 @@ class Engine(Protocol):
     form: Form
 
     def predict(self, texts: Sequence[str]) -> np.ndarray:
-        """Probabilities float32 [N, K] for N texts, columns as in `form.labels` (classify).
+        """What the form answers to each of N texts, float32 [N, K] (classify, tag, regress).
 
+        Columns are the probabilities of `form.labels`, or the one number of regress, in the user's unit.
+        Probabilities of classify sum to 1; for tag each label has one of its own.
         Texts are cut at `form.max_length` tokens; an empty text is answered like any other. A form that is not
         batch invariant answers one text at a time inside.
         """

@@ -15,8 +15,9 @@ import numpy as np
 
 from danlu.core.errors import UserError
 from danlu.core.tasks import TASKS, TaskName
+from danlu.engines.answers import ANSWERS
 from danlu.engines.base import Ending, Form, Spans, TextScore
-from danlu.engines.sampling import at_temperature, choose, log_softmax, pieces, softmax
+from danlu.engines.sampling import choose, log_softmax, pieces, softmax
 from danlu.learning.text import (
     encode,
     encode_documents,
@@ -48,7 +49,7 @@ class LocalEngine(ABC):
 
     @abstractmethod
     def _forward(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Float32 for `ids` and `mask` [B, T]: logits [B, K] for classify, [B, T, V] for generate; for embed [B, D]."""
+        """Float32 for `ids` and `mask` [B, T]: logits [B, T, V] for generate, vectors [B, D] for embed, else [B, K]."""
 
     @abstractmethod
     def _decode(self, ids: np.ndarray, cache: Any) -> tuple[np.ndarray, Any]:
@@ -60,12 +61,15 @@ class LocalEngine(ABC):
 
     def predict(self, texts: Sequence[str]) -> np.ndarray:
         """See `danlu.engines.base.Engine.predict`."""
-        self._must_be("classify", "predict")
+        answer = ANSWERS.get(self.form.task)
+        if answer is None:
+            raise self._wrong("predict", "labels or numbers")
         rows = encode(self._tokenizer, _spellable(texts), self.form.max_length)
-        answers = np.empty((len(rows), len(self.form.labels or ())), dtype=np.float32)
+        answers = np.empty((len(rows), self.form.answers), dtype=np.float32)
         for indices in self._batches([len(row) for row in rows], _TOKENS_IN_BATCH):
-            answers[indices] = softmax(self._forward(*self._rectangle([rows[index] for index in indices])))
-        return at_temperature(answers, self.form.temperature)
+            logits = self._forward(*self._rectangle([rows[index] for index in indices]))
+            answers[indices] = answer.probabilities(logits, self.form)
+        return answers
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """See `danlu.engines.base.Engine.embed`."""
@@ -206,10 +210,13 @@ class LocalEngine(ABC):
 
     def _must_be(self, task: TaskName, call: str) -> None:
         if self.form.task != task:
-            raise UserError(
-                f"This model is for {self.form.task}; {call} needs one for {task}. "
-                f"It answers on {TASKS[self.form.task].endpoint}."
-            )
+            raise self._wrong(call, task)
+
+    def _wrong(self, call: str, wanted: str) -> UserError:
+        return UserError(
+            f"This model is for {self.form.task}; {call} needs one for {wanted}. "
+            f"It answers on {TASKS[self.form.task].endpoint}."
+        )
 
     def _open_rows(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokens of each whole text to be continued: without a closing token, and with something to continue from."""

@@ -13,21 +13,15 @@ import numpy as np
 import pyarrow as pa
 
 from danlu.core.context import Context
-from danlu.core.errors import UserError
 from danlu.engines.base import read_form
 from danlu.engines.sampling import at_temperature
-from danlu.engines.table import load
+from danlu.evaluate.ask import ask, cut
 from danlu.evaluate.config import EvaluateConfig
 from danlu.evaluate.decisions import decisions
 from danlu.evaluate.rows import Part
 from danlu.metrics.baseline import NAME, TextBaseline
 from danlu.metrics.paired import compare_classifiers
 from danlu.metrics.scores import classification
-
-_ROWS_AT_ONCE = 64
-
-#: Of a text that the model got wrong, this many characters are shown.
-_SHOWN_CHARACTERS = 500
 
 
 class ClassifyEvidence:
@@ -100,21 +94,9 @@ class ClassifyEvidence:
         Raises `UserError` when the model answers with something that is no number.
         """
         test = self._test.first(rows)
-        engine = load(folder, self._ctx.threads)
+        found, form = ask(self._ctx, folder, test.texts)
         answers = np.zeros((len(test), len(self._labels)))
-        columns = [self._labels.index(label) for label in engine.form.labels or ()]
-        with self._ctx.progress(f"answering with {folder.name}", total=len(test), unit="texts") as bar:
-            for begin in range(0, len(test), _ROWS_AT_ONCE):
-                texts = test.texts[begin : begin + _ROWS_AT_ONCE]
-                answers[begin : begin + len(texts), columns] = engine.predict(texts)
-                bar.advance(len(texts))
-        engine.close()
-        wrong = int((~np.isfinite(answers)).any(axis=1).sum())
-        if wrong:
-            raise UserError(
-                f"The form {folder.name} answers {wrong} of {len(answers)} test texts with something that is no "
-                "number. Training has probably diverged: look at its loss, and lower train.learning_rate."
-            )
+        answers[:, [self._labels.index(label) for label in form.labels or ()]] = found
         return answers
 
     def _scored(self, probabilities: np.ndarray) -> dict[str, Any]:
@@ -129,14 +111,10 @@ class ClassifyEvidence:
         return [
             {
                 "id": self._test.ids[place],
-                "text": _cut(self._test.texts[place]),
+                "text": cut(self._test.texts[place]),
                 "label": self._test.labels[place],
                 "predicted": self._labels[predicted[place]],
                 "confidence": float(confidence[place]),
             }
             for place in wrong[: self._config.worst_rows]
         ]
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"

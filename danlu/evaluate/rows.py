@@ -11,6 +11,7 @@ import numpy as np
 from danlu.core.artifact import Artifact
 from danlu.core.context import Context
 from danlu.core.errors import DataError
+from danlu.core.tasks import TASKS
 from danlu.learning.batching import unpack_rows
 from danlu.learning.chat import Chat, Turn
 from danlu.learning.corpus import read_rows
@@ -30,12 +31,13 @@ _SEEN = (
 class Part:
     """Rows of one part of a corpus, in its order. `labels`, `turns` and `pairs` are empty for a corpus without them.
 
+    `labels` is what each row is to be answered with: its label, for tag its labels, for regress its number.
     `answers`: of a conversation that is written as text, the spans of its answers; see `written`.
     """
 
     ids: list[str]
     texts: list[str]
-    labels: list[str]
+    labels: list[Any]
     turns: list[Any] = field(default_factory=list)
     pairs: list[str] = field(default_factory=list)
     answers: list[Sequence[tuple[int, int]] | None] = field(default_factory=list)
@@ -98,8 +100,10 @@ def _written(chat: Chat, turns: list[Any]) -> tuple[str, list[tuple[int, int]]]:
 
 def read_part(corpus: Artifact, part: str) -> Part:
     """The part ("train", "validation" or "test") of a corpus; one without files is empty."""
-    rows = read_rows(corpus.folder, part, ["id", "text", "label", "turns", "pair"])
-    return Part(ids=rows["id"], texts=rows["text"], labels=rows["label"], turns=rows["turns"], pairs=rows["pair"])
+    targets = [task.target for task in TASKS.values() if task.target is not None]
+    rows = read_rows(corpus.folder, part, ["id", "text", *targets, "turns", "pair"])
+    labels = next((rows[name] for name in targets if rows[name]), [])
+    return Part(ids=rows["id"], texts=rows["text"], labels=labels, turns=rows["turns"], pairs=rows["pair"])
 
 
 def test_part(corpus: Artifact, most_rows: int | None) -> Part:

@@ -106,7 +106,13 @@ def _generate(ctx: Context, engine: Engine, texts: Sequence[str], config: SpeedC
     }
 
 
-_MEASURES: dict[str, Callable[..., dict[str, Any]]] = {"classify": _classify, "generate": _generate, "embed": _embed}
+_MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
+    "classify": _classify,
+    "tag": _classify,
+    "regress": _classify,
+    "generate": _generate,
+    "embed": _embed,
+}
 
 
 def _timed(

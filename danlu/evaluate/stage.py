@@ -21,6 +21,8 @@ from danlu.learning.chat import read_chat
 #: Who gathers the evidence of a task; of the baselines only that of the task at hand is loaded.
 _EVIDENCE = {
     "classify": "danlu.evaluate.classify:ClassifyEvidence",
+    "tag": "danlu.evaluate.tag:TagEvidence",
+    "regress": "danlu.evaluate.regress:RegressEvidence",
     "generate": "danlu.evaluate.generate:GenerateEvidence",
     "embed": "danlu.evaluate.embed:EmbedEvidence",
 }

@@ -15,6 +15,7 @@ from typing import Any
 from danlu.core.errors import MissingDependency, ModelError, first_line
 from danlu.core.lazy import need
 
+CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -43,7 +44,7 @@ def check_base(folder: Path) -> None:
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The model's `config.json`. Raises `ModelError` when it is missing or is not one."""
-    path = folder / "config.json"
+    path = folder / CONFIG
     if not path.is_file():
         raise ModelError(
             f"The model folder {str(folder)!r} has no config.json. Expected a folder in the layout of Hugging Face "
@@ -130,6 +131,8 @@ def _plain(model: Any, head: str) -> Any:
 #: The class of transformers that loads each kind of model.
 LOADERS = {
     "classifier": "AutoModelForSequenceClassification",
+    "tagger": "AutoModelForSequenceClassification",
+    "regressor": "AutoModelForSequenceClassification",
     "causal": "AutoModelForCausalLM",
     "masked": "AutoModelForMaskedLM",
     "encoder": "AutoModel",
@@ -153,9 +156,23 @@ def start_from_base(folder: Path, head: str, labels: Sequence[str], **settings: 
     """
     import transformers
 
-    if labels:
-        settings |= label_settings(labels) | {"ignore_mismatched_sizes": True}
+    outputs = head_settings(head, labels)
+    if outputs:
+        settings |= outputs | {"ignore_mismatched_sizes": True}
     return _plain(load_with(getattr(transformers, LOADERS[head]), folder, **settings), head)
+
+
+def head_settings(head: str, labels: Sequence[str]) -> dict[str, Any]:
+    """The settings by which a transformers config knows the outputs of a head (a key of `LOADERS`) for `labels`."""
+    named = label_settings(labels) if labels else {}
+    return named | _OUTPUTS.get(head, {})
+
+
+#: What a head of `LOADERS` says of itself beside its labels: transformers' pipelines go by it.
+_OUTPUTS: dict[str, dict[str, Any]] = {
+    "tagger": {"problem_type": "multi_label_classification"},
+    "regressor": {"problem_type": "regression", "num_labels": 1},
+}
 
 
 def label_settings(labels: Sequence[str]) -> dict[str, Any]:

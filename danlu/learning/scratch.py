@@ -17,7 +17,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 from danlu.core.artifact import write_json
 from danlu.learning.chat import TURN_TOKENS
-from danlu.learning.models import label_settings
+from danlu.learning.models import head_settings
 
 #: Positions a small model has unless longer texts are asked for.
 POSITIONS = 512
@@ -63,6 +63,8 @@ _OTHER_TOKENIZER_FILES = ("special_tokens_map.json", "added_tokens.json", "chat_
 #: The special tokens of each kind of model that is trained from nothing.
 VOCABULARIES: dict[str, Vocabulary] = {
     "classifier": ENCODER,
+    "tagger": ENCODER,
+    "regressor": ENCODER,
     "causal": DECODER,
     "masked": ENCODER,
     "encoder": ENCODER,
@@ -148,7 +150,22 @@ def make_classifier(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) -
     """A BERT-shaped classifier with random weights; seed torch first."""
     from transformers import BertForSequenceClassification
 
-    return BertForSequenceClassification(_bert(shape, tokenizer, **label_settings(labels)))
+    return BertForSequenceClassification(_bert(shape, tokenizer, **head_settings("classifier", labels)))
+
+
+def make_tagger(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) -> Any:
+    """A BERT-shaped model with an answer of its own for each label, with random weights; seed torch first."""
+    from transformers import BertForSequenceClassification
+
+    return BertForSequenceClassification(_bert(shape, tokenizer, **head_settings("tagger", labels)))
+
+
+def make_regressor(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) -> Any:
+    """A BERT-shaped model that answers with one number, with random weights; `labels` are none of its business."""
+    from transformers import BertForSequenceClassification
+
+    del labels
+    return BertForSequenceClassification(_bert(shape, tokenizer, **head_settings("regressor", ())))
 
 
 def make_masked(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) -> Any:
@@ -209,6 +226,8 @@ def make_generator(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) ->
 #: How each kind of model is made from nothing.
 MAKERS = {
     "classifier": make_classifier,
+    "tagger": make_tagger,
+    "regressor": make_regressor,
     "causal": make_generator,
     "masked": make_masked,
     "encoder": make_encoder,

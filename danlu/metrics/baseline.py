@@ -64,12 +64,30 @@ def options_for(texts: Sequence[str]) -> list[dict[str, Any]]:
     return [{"min_df": fewest, **options} for options in FEATURES[features_for(texts)]]
 
 
+class TextFeatures:
+    """TF-IDF of word and character n-grams for text with spaces, of character n-grams for Chinese; deterministic."""
+
+    def __init__(self) -> None:
+        self._vectorizers: list[TfidfVectorizer] = []
+
+    def fit(self, texts: Sequence[str]) -> csr_matrix:
+        """Learn the n-grams of `texts`, at least one, and return their features [N, F]."""
+        self._vectorizers = [
+            TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **options) for options in options_for(texts)
+        ]
+        return csr_matrix(hstack([vectorizer.fit_transform(texts) for vectorizer in self._vectorizers], format="csr"))
+
+    def of(self, texts: Sequence[str]) -> csr_matrix:
+        """Features [N, F] of other texts."""
+        return csr_matrix(hstack([vectorizer.transform(texts) for vectorizer in self._vectorizers], format="csr"))
+
+
 class TextBaseline:
-    """Word and character n-grams for text with spaces, character n-grams for Chinese; deterministic."""
+    """A logistic regression on `TextFeatures`; deterministic."""
 
     def __init__(self) -> None:
         self.labels: list[str] = []
-        self._vectorizers: list[TfidfVectorizer] = []
+        self._features = TextFeatures()
         self._model: LogisticRegression | None = None
         #: Whether the solver came to its end; if not, the baseline is weaker than it could be.
         self.converged = True
@@ -84,10 +102,7 @@ class TextBaseline:
         self.labels = sorted(set(labels))
         if len(self.labels) == 1:
             return self
-        self._vectorizers = [
-            TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **options) for options in options_for(texts)
-        ]
-        features = hstack([vectorizer.fit_transform(texts) for vectorizer in self._vectorizers], format="csr")
+        features = self._features.fit(texts)
         self._model = LogisticRegression(C=PENALTY, **SOLVER)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # said by `converged`
@@ -103,9 +118,5 @@ class TextBaseline:
         if self._model is None:
             answers[:, known] = 1.0
         elif len(texts):
-            answers[:, known] = self._model.predict_proba(self._features(texts))
+            answers[:, known] = self._model.predict_proba(self._features.of(texts))
         return answers
-
-    def _features(self, texts: Sequence[str]) -> csr_matrix:
-        parts = [vectorizer.transform(texts) for vectorizer in self._vectorizers]
-        return csr_matrix(hstack(parts, format="csr"))

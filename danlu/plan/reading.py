@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from danlu.core.errors import DataError
+from danlu.core.tasks import CLASSIFY, TASKS
 from danlu.plan.config import DataConfig, SourceConfig, merged
 from danlu.sources.files import File
 from danlu.sources.formats import open_file
@@ -32,6 +33,7 @@ from danlu.sources.shapes import (
     may_have_shape,
     recognise,
 )
+from danlu.sources.targets import TARGETS, Reading, kept_or_nothing
 from danlu.sources.values import as_text
 
 #: About so many bytes of one source are looked at; the rest is counted by proportion.
@@ -46,13 +48,16 @@ _MOST_NAMES = 1_000
 class Found:
     """One row as the corpus would have it: its text and, for instruction data, its turns and the answer liked less.
 
-    `source`: its number; `label`: its class by the recipe's spelling, empty where none is read; `pair`: the text that
-    belongs to `text`, where pairs are read.
+    `source`: its number; `label`: its class by the recipe's spelling, empty where none is read; `target`: what it is to
+    be answered with, as the corpus holds it, and `names`: the labels in that; `pair`: the text that belongs to `text`,
+    where pairs are read.
     """
 
     text: str
     source: int = 0
     label: str = ""
+    target: Any = None
+    names: tuple[str, ...] = ()
     turns: list[dict[str, Any]] | None = None
     rejected: str | None = None
     pair: str | None = None
@@ -71,8 +76,9 @@ class Look:
     keep, both scaled up where a file was not read to its end (then `whole` is False). `sample`: a random sample of
     the distinct rows, in a fixed order. `characters`: mean length of a distinct text. `copies`: how many of the
     distinct texts that were looked at come once, twice and so on. `cells`: how many of the distinct rows have this
-    source and class; `source_characters`: characters of a source's distinct rows; both scaled up. `known`: how many of
-    the distinct texts that were looked at an earlier corpus has on each of its sides, train, validation and test.
+    source and class; `source_characters`: characters of a source's distinct rows; both scaled up. `names`: how many
+    different labels those rows have, several of a row among them. `known`: how many of the distinct texts that were
+    looked at an earlier corpus has on each of its sides, train, validation and test.
     """
 
     rows: int
@@ -84,6 +90,7 @@ class Look:
     copies: Mapping[int, int]
     cells: Mapping[tuple[int, str], float] = field(default_factory=dict)
     source_characters: Mapping[int, float] = field(default_factory=dict)
+    names: int = 0
     known: tuple[int, int, int] = (0, 0, 0)
 
     @property
@@ -119,7 +126,8 @@ def look(
     """Look at every source of `config`; `paths` are its local files in the same order.
 
     `columns` are those of the corpus that are wanted: with `turns` instruction data is read as the data room reads it,
-    all turns of a record together; with `label` classes are told apart, with `pair` a row is two texts. `sides`:
+    all turns of a record together; with the column of a task's answers (`label`, `labels`, `value`) these are read,
+    with `pair` a row is two texts. `sides`:
     contents [C], sorted, that an earlier corpus knows, and the side [C] of each.
 
     Raises `DataError` for an empty or unreadable file, an encoding that does not exist or does not fit, a text
@@ -141,6 +149,7 @@ def look(
             for label, found in sorted(source.distinct.items())
         },
         source_characters={number: source.characters / source.share for number, source in enumerate(seen)},
+        names=len({name for source in seen for name in source.names}),
         known=(sample.sides[0], sample.sides[1], sample.sides[2]),
     )
 
@@ -149,13 +158,14 @@ def look(
 class _Seen:
     """What was seen of one source. `bytes`: of all its files as they lie there; `read`: of these, what was looked at.
 
-    `distinct`: new texts by class, `characters`: of them together.
+    `distinct`: new texts by class, `characters`: of them together, `names`: the labels they have, several of a row too.
     """
 
     bytes: int
     rows: int = 0
     distinct: Counter[str] = field(default_factory=Counter)
     characters: int = 0
+    names: set[str] = field(default_factory=set)
     read: float = 0.0
 
     @property
@@ -189,6 +199,7 @@ def _look_at(config: DataConfig, number: int, path: Path, columns: Collection[st
             found.rows += 1
             if sample.add(row):
                 found.distinct[row.label] += 1
+                found.names.update(row.names)
                 found.characters += len(row.whole)
         unpacked += opened.position.bytes
         found.read += share * sizes[file.name]
@@ -258,8 +269,8 @@ class _Reader:
         self._pair = config.pair if "pair" in columns else None
         shaped = self._pair is not None or "turns" in columns
         self._speakers = Speakers(names=config.speakers, learn=frozenset(config.learn)) if shaped else None
-        self._label = config.label if "label" in columns and source.label is None else None
-        self._fixed = source.label or "" if "label" in columns else ""
+        self._task = next((name for name, task in TASKS.items() if task.target in columns), None)
+        self._reading = Reading(separator=config.label_separator, keep_unlabelled=config.unlabelled == "keep")
         self.first_bad = ""
 
     def rows(self, opened: Opened, name: str) -> Iterator[Found]:
@@ -308,20 +319,34 @@ class _Reader:
         text = as_text(values[column])
         if text is None or not text.strip():
             return None
-        label = self._fixed
-        if self._label is not None and self._label in values:
-            label = as_text(values[self._label]) or ""
-            if not label.strip():
-                return None
+        kept = self._answer(values)
+        if kept is None:
+            return None
         pair = as_text(values.get(self._pair)) if self._pair is not None else None
         if self._pair is not None and not (pair or "").strip():
             return None
+        about = TARGETS.get(self._task or "")
         return Found(
             text=text.strip(),
             source=self._number,
-            label=merged(label, self._config.labels),
+            label=kept if self._task == CLASSIFY.name else "",
+            target=about.values(kept) if about is not None and kept else None,
+            names=about.names(kept) if about is not None else (),
             pair=pair if pair is None else pair.strip(),
         )
+
+    def _answer(self, values: Mapping[str, Any]) -> str | None:
+        """What a row is to be answered with, as it is kept until the corpus is written; None where it is of no use."""
+        if self._task is None:
+            return ""
+        cell: Any = self._source.label
+        if cell is None:
+            column = self._config.label
+            if column is None or column not in values:
+                return ""  # the data stage says that the column is not there
+            cell = values[column]
+        kept = kept_or_nothing(self._task, cell, self._reading)
+        return TARGETS[self._task].renamed(kept, lambda name: merged(name, self._config.labels)) if kept else None
 
     def _shaped(self, read: Callable[[Mapping[str, Any], Speakers], Sample], values: Mapping[str, Any]) -> Found | None:
         try:

@@ -56,11 +56,13 @@ class Shape:
 class Head:
     """What stands behind a model's layers, as it bears on cost.
 
-    `classes`: an output for each class; `tokens`: one for every token of the vocabulary, at every token of a text.
-    `decoder`: made from nothing it is Llama's kin, else BERT's; `pooler` and `transform`: what else BERT has there.
+    `classes`: an output for each class; `value`: one, a number; `tokens`: one for every token of the vocabulary, at
+    every token of a text. `decoder`: made from nothing it is Llama's kin, else BERT's; `pooler` and `transform`: what
+    else BERT has there.
     """
 
     classes: bool = False
+    value: bool = False
     tokens: bool = False
     decoder: bool = False
     pooler: bool = False
@@ -70,6 +72,8 @@ class Head:
 #: By the kind of model that an objective trains (`objectives.table.Kind.head`).
 HEADS: dict[str, Head] = {
     "classifier": Head(classes=True, pooler=True),
+    "tagger": Head(classes=True, pooler=True),
+    "regressor": Head(value=True, pooler=True),
     "causal": Head(tokens=True, decoder=True),
     "masked": Head(tokens=True, transform=True),
     "encoder": Head(),
@@ -163,7 +167,8 @@ def parameters(shape: Shape, head: Head, labels: int = 0) -> int:
         count += width * width + 3 * width + shape.vocabulary
     if head.pooler and shape.biases:
         count += width * width + width
-    return count + (labels * width + (labels if shape.biases else 0) if head.classes else 0)
+    outputs = labels if head.classes else int(head.value)
+    return count + outputs * width + (outputs if shape.biases else 0)
 
 
 def count_stored(folder: Path) -> int:

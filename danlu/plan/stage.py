@@ -24,8 +24,8 @@ from danlu.plan.corpus import expected, read_sides
 from danlu.plan.cost import Total, elsewhere, total_here, watts_here
 from danlu.plan.notes import notes
 from danlu.plan.predict import StageCost, predict_stages
-from danlu.plan.reading import look
-from danlu.plan.shape import HEADS, from_scratch, of_base, parameters
+from danlu.plan.reading import Look, look
+from danlu.plan.shape import HEADS, Head, from_scratch, of_base, parameters
 from danlu.plan.tokens import count
 from danlu.plan.training import Asked, Job, Training, plan_training
 
@@ -107,7 +107,7 @@ def _job(ctx: Context, config: PlanStage) -> Job:
     seen = look(config.data, paths, columns=kind.columns, sides=None if sides is None else read_sides(sides))
     corpus = expected(config.data, seen, classify=config.task == "classify")
     tokens = count(config, seen, corpus, base=base, folders=folders)
-    labels = _classes(len(corpus.labels), seen.distinct) if head.classes else 0
+    labels = _outputs(head, seen)
     if base is not None:
         shape, weights = of_base(base, labels)
     else:
@@ -128,9 +128,14 @@ def _job(ctx: Context, config: PlanStage) -> Job:
     )
 
 
-def _classes(found: int, rows: int) -> int:
-    """Classes of the model: those that were seen, unless there are none, or so many that they are no classes."""
-    return found if 2 <= found <= rows / 2 else _ASSUMED_LABELS
+def _outputs(head: Head, seen: Look) -> int:
+    """Outputs of the model beside tokens: one for each label seen, unless there are none or so many that they are none.
+
+    A model that answers with a number has one.
+    """
+    if not head.classes:
+        return int(head.value)
+    return seen.names if 1 <= seen.names <= seen.distinct / 2 else _ASSUMED_LABELS
 
 
 def _asked(folder: Path) -> Asked:

@@ -19,6 +19,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from danlu.core.errors import DataError, ModelError
+from danlu.core.tasks import TASKS
 from danlu.learning.batching import BatchSize, Order, by_length, choose_packing
 from danlu.learning.chat import Chat, plain_chat, read_chat
 from danlu.learning.models import positions_of, read_config
@@ -103,7 +104,8 @@ def count(
         aim,
         Facts(
             tokenizer=tokenizer,
-            labels=corpus.labels or [""],
+            labels=_names(measured) or [""],
+            targets=rows.get(TASKS[config.task].target or "", ()),
             chat=_chat(source, tokenizer, rows),
             folders=folders or {},
             warn=told.append,
@@ -129,12 +131,20 @@ def count(
     )
 
 
+def _names(rows: Sequence[Found]) -> list[str]:
+    """The labels of the sample, sorted."""
+    return sorted({name for row in rows for name in row.names})
+
+
 def columns_of(rows: Sequence[Found], kind: Kind) -> Rows:
     """The sample as the columns of a corpus part that an objective of this kind reads."""
     columns: dict[str, list[Any]] = {
         "text": [row.text for row in rows],
         "pair": [row.pair for row in rows],
         "label": [row.label for row in rows],
+        # Where the column is not there the data stage says so.
+        "labels": [row.target or [] for row in rows],
+        "value": [row.target or 0.0 for row in rows],
         "turns": [row.turns for row in rows],
         "rejected": [row.rejected for row in rows],
     }

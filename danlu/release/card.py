@@ -17,11 +17,19 @@ from danlu.core.bases import base_of
 
 Json = Mapping[str, Any]
 
-_PIPELINES = {"classify": "text-classification", "generate": "text-generation", "embed": "sentence-similarity"}
+_PIPELINES = {
+    "classify": "text-classification",
+    "tag": "text-classification",
+    "regress": "text-classification",  # the hub's name for a number a text too
+    "generate": "text-generation",
+    "embed": "sentence-similarity",
+}
 _LIBRARIES = {"torch": "transformers", "onnx": "onnx", "onnx-int8": "onnx", "classic": "danlu"}
 _LANGUAGES = {"zh": "Chinese", "en": "English"}
 _PURPOSES = {
     "classify": "Give it a text; it answers with one of {labels} and a probability for each.",
+    "tag": "Give it a text; it answers with any number of {labels} and a probability for each.",
+    "regress": "Give it a text; it answers with a number, in the unit of its training data.",
     "generate": "Give it the beginning of a text; it continues it.",
     "embed": "Give it a text; it answers with a vector of length 1. The product of two vectors is their cosine: the "
     "larger, the more the texts belong together. Search with it by comparing a query with all texts.",
@@ -30,6 +38,9 @@ _PURPOSES = {
 #: What no score says about a model of each task.
 _TASK_LIMITS = {
     "classify": "It always answers with one of its labels, also for a text that fits none of them.",
+    "tag": "Its thresholds were chosen for the largest F1 on validation rows; where a label missed costs more than one "
+    "too many, or less, go by the probabilities.",
+    "regress": "It answers any text with a number, also one that is unlike those it was tested on.",
     "generate": "It writes what is likely, not what is true. Nothing filters what it writes.",
     "embed": "It finds the nearest text, also where none belongs to the query. A larger collection than the test pool "
     "has more texts to mistake for the right one, so expect lower scores there.",
@@ -42,6 +53,16 @@ _METRICS = {
     "weighted_f1": ("f1", "Weighted F1"),
     "macro_precision": ("precision", "Macro precision"),
     "macro_recall": ("recall", "Macro recall"),
+    "micro_f1": ("f1", "Micro F1"),
+    "micro_precision": ("precision", "Micro precision"),
+    "micro_recall": ("recall", "Micro recall"),
+    "subset_accuracy": ("subset_accuracy", "Subset accuracy"),
+    "average_precision": ("average_precision", "Average precision, mean over labels"),
+    "hamming_loss": ("hamming_loss", "Hamming loss"),
+    "mae": ("mae", "Mean absolute error"),
+    "rmse": ("rmse", "Root mean squared error"),
+    "r2": ("r_squared", "R squared"),
+    "spearman": ("spearmanr", "Spearman rank correlation"),
     "roc_auc": ("roc_auc", "ROC AUC"),
     "log_loss": ("log_loss", "Log loss"),
     "ece": ("ece", "Calibration error"),

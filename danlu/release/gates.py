@@ -48,6 +48,16 @@ FACTS: dict[str, Fact] = {
     "roc_auc": _score("area under the ROC curve, one label against the rest, mean"),
     "ece": _score("expected calibration error"),
     "log_loss": Fact(meaning="mean negative log-probability of the right label, in nats", interval=True),
+    "micro_f1": _score("F1 over the decisions on all labels together (tag)"),
+    "micro_precision": _score("precision over the decisions on all labels together (tag)"),
+    "micro_recall": _score("recall over the decisions on all labels together (tag)"),
+    "subset_accuracy": _score("share of test rows whose labels are all right (tag)"),
+    "hamming_loss": _score("share of wrong decisions among all rows and labels (tag)"),
+    "average_precision": _score("average precision of the ranking by probability, mean over the labels (tag)"),
+    "mae": Fact(meaning="mean absolute error, in the unit of the data (regress)", interval=True),
+    "rmse": Fact(meaning="root of the mean squared error, in the unit of the data (regress)", interval=True),
+    "r2": Fact(meaning="share of the variance that is explained; may be below 0 (regress)", interval=True),
+    "spearman": Fact(meaning="rank correlation, from -1 to 1 (regress)", interval=True),
     "worst_class_f1": _score("lowest F1 of any label"),
     "worst_class_recall": _score("lowest recall of any label"),
     "perplexity": Fact(meaning="perplexity per token on the test rows", interval=True),
@@ -61,7 +71,10 @@ FACTS: dict[str, Fact] = {
     "train_rows": Fact(meaning="training rows in the corpus"),
     "leaked_rows": Fact(meaning="validation and test rows that are also in the training part"),
     "parity": _score("share of held-out texts on which the shipped form and the checkpoint differ"),
-    "parity_max": Fact(meaning="largest difference in probability, or cosine distance, between them", share=True),
+    "parity_max": Fact(
+        meaning="largest difference between them: in probability, for regress in standard deviations of the numbers, "
+        "for embed the cosine distance"
+    ),
     "bytes": Fact(meaning="size of the shipped form, in bytes"),
     "p50_ms": Fact(meaning="median latency of one request, in milliseconds"),
     "p95_ms": Fact(meaning="95th percentile of the latency of one request, in milliseconds"),
@@ -73,6 +86,8 @@ FACTS: dict[str, Fact] = {
 #: Gates of a recipe that names none, by task. They hold for any data: no score is asked for by value.
 DEFAULTS: dict[str, tuple[str, ...]] = {
     "classify": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
+    "tag": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
+    "regress": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
     "generate": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
     "embed": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
 }
@@ -88,7 +103,7 @@ def defaults(task: str, form: str) -> tuple[str, ...]:
 
 
 #: Scores of which less is better; of all others more is.
-LOWER_IS_BETTER = frozenset({"perplexity", "bits_per_character", "log_loss", "ece"})
+LOWER_IS_BETTER = frozenset({"perplexity", "bits_per_character", "log_loss", "ece", "hamming_loss", "mae", "rmse"})
 
 #: Facts of one model as `facts.gather` returns them: numbers, scores `{"value", "low", "high"}` (with "rows" where
 #: they were not measured on the test rows), and under

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from danlu.report.advice import is_cheap
 from danlu.report.decisions import abstention_sentence, calibration_hint, costs_sentence
-from danlu.report.numbers import count, milliseconds, number, one_line, percent, size
-from danlu.report.sentences import LOWER_IS_BETTER, Numbers, Sentence
+from danlu.report.numbers import count, form_of, milliseconds, number, one_line, percent, size
+from danlu.report.sentences import HEADLINES, LOWER_IS_BETTER, Numbers, Sentence
 
 #: Expected calibration error up to which a stated confidence may be taken at its word.
 _CALIBRATED = 0.05
@@ -18,6 +18,8 @@ def meaning(numbers: Numbers) -> list[Sentence]:
     """What the verdict means for the people who will use the model, a point each."""
     points = (
         _expect,
+        _tags,
+        _off,
         _perplexity,
         _found,
         _confusion,
@@ -41,6 +43,36 @@ def _expect(numbers: Numbers) -> Sentence | None:
         f"That was measured on {rows} texts that the model had never seen.",
         "zh": f"100 条和你的数据类似的新文本里，大约对 {right} 条、错 {100 - right} 条。"
         f"这是在模型从没见过的 {rows} 条文本上测出来的。",
+    }
+
+
+def _tags(numbers: Numbers) -> Sentence | None:
+    """What the labels of a model that gives several are worth."""
+    scores = (numbers["evidence"] or {}).get("scores") or {}
+    if "micro_f1" not in scores or scores["micro_recall"]["value"] is None:
+        return None
+    found, rows = round(100 * scores["micro_recall"]["value"]), count(numbers["evidence"]["rows"])
+    right = round(100 * (scores["micro_precision"]["value"] or 0.0))
+    return {
+        "en": f"Of 100 labels that new texts have, expect it to find about {found}; of 100 that it gives, about "
+        f"{right} are right. That was measured on {rows} texts that the model had never seen.",
+        "zh": f"新文本该有的 100 个标签，它大约找出 {found} 个；它给出的 100 个标签，大约 {right} 个是对的。"
+        f"这是在模型从没见过的 {rows} 条文本上测出来的。",
+    }
+
+
+def _off(numbers: Numbers) -> Sentence | None:
+    """How far off the numbers of a model are."""
+    scores = (numbers["evidence"] or {}).get("scores") or {}
+    if "mae" not in scores or scores["mae"]["value"] is None:
+        return None
+    off, rows = number(scores["mae"]["value"]), count(numbers["evidence"]["rows"])
+    share = "" if scores["r2"]["value"] is None else percent(max(0.0, scores["r2"]["value"]), 0)
+    return {
+        "en": f"Its numbers are off by {off} on average, measured on {rows} texts that it had never seen"
+        + (f"; they explain {share} of the differences between texts (R²)." if share else "."),
+        "zh": f"它给的数平均差 {off}，在没见过的 {rows} 条文本上测得"
+        + (f"；文本之间的差别，它解释了 {share}（R²）。" if share else "。"),
     }
 
 
@@ -119,12 +151,12 @@ def _baseline_point(numbers: Numbers) -> Sentence | None:
     """What the baseline on all rows says: whether a large model is needed at all."""
     baseline, evidence = numbers["baseline"], numbers["evidence"]
     every = ((baseline or {}).get("all_rows") or {}).get("scores") or {}
-    metric = next((name for name in ("accuracy", "recall_at_1") if name in every), "bits_per_character")
+    metric = HEADLINES[numbers["task"]]
     theirs = (every.get(metric) or {}).get("value")
     ours = (((evidence or {}).get("scores") or {}).get(metric) or {}).get("value")
     if theirs is None or ours is None or is_cheap(numbers):
         return None
-    show = number if metric == "bits_per_character" else percent
+    show = form_of(metric)
     ahead = ours < theirs if metric in LOWER_IS_BETTER else ours > theirs
     test = baseline["all_rows"].get("comparison")
     if ahead and (test is None or test["significant"]):

@@ -14,10 +14,15 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 SHARES = frozenset(
     (
         "accuracy",
+        "micro_f1",
         "macro_f1",
         "weighted_f1",
+        "micro_precision",
+        "micro_recall",
         "macro_precision",
         "macro_recall",
+        "subset_accuracy",
+        "hamming_loss",
         "ece",
         "recall_at_1",
         "recall_at_5",

@@ -16,6 +16,7 @@ from danlu.report.folds import fold_rows
 from danlu.report.meaning import meaning
 from danlu.report.plots import PLOTS
 from danlu.report.sentences import (
+    HEADLINES,
     LOWER_IS_BETTER,
     NOT_COMPARABLE,
     gate_sentence,
@@ -26,8 +27,6 @@ from danlu.report.sentences import (
 )
 from danlu.report.words import words
 
-#: The score on the first tile, by task.
-_HEADLINE = {"classify": "accuracy", "generate": "bits_per_character", "embed": "recall_at_1"}
 _TEXT_CHARACTERS = 400
 
 
@@ -126,7 +125,7 @@ def _tiles(summary: dict[str, Any], said: dict[str, str]) -> list[dict[str, Any]
     """The few numbers to see first: value, what it is, and a smaller line."""
     evidence, baseline, speed = summary["evidence"], summary["baseline"], summary["speed"]
     tiles: list[dict[str, Any]] = []
-    metric = _HEADLINE[summary["task"]]
+    metric = HEADLINES[summary["task"]]
     form = show.form_of(metric)
     if evidence and evidence["scores"].get(metric):
         score = evidence["scores"][metric]

@@ -160,6 +160,24 @@ def reliability(numbers: dict[str, Any], words: Words) -> Plot | None:
     return Plot(svg=canvas.svg, legend=legend)
 
 
+def points(numbers: dict[str, Any], words: Words) -> Plot | None:
+    """The number that is true against the one that the model gives, a dot a test text."""
+    found = (numbers["evidence"] or {}).get("points")
+    if not found:
+        return None
+    truth, given = zip(*found, strict=True)
+    with drawing("points", words["plot_points"], 3.2) as canvas:
+        axes = canvas.axes
+        ends = [min(*truth, *given), max(*truth, *given)]
+        axes.plot(ends, ends, color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)))
+        axes.plot(truth, given, color=ACCENT, marker="o", markersize=3, linestyle="none", alpha=0.45)
+        axes.set_xlabel(words["truth"])
+        axes.set_ylabel(words["answer"])
+        axes.grid(axis="y")
+        canvas.margins(left=58, bottom=38)
+    return Plot(svg=canvas.svg)
+
+
 def scores(numbers: dict[str, Any], words: Words) -> Plot | None:
     """Each score with its 95 % interval, for the model and the baseline on the same and on all training rows."""
     evidence, baseline = numbers["evidence"], numbers["baseline"] or {}
@@ -289,6 +307,7 @@ PLOTS: dict[str, Callable[[dict[str, Any], Words], Plot | None]] = {
     "confusion": confusion,
     "reliability": reliability,
     "abstention": abstained.abstention,
+    "points": points,
     "scores": scores,
     "found": found.found,
     "cost": cost,

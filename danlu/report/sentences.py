@@ -17,6 +17,15 @@ from danlu.report.words import stage_name, words
 Sentence = dict[str, str]
 Numbers = dict[str, Any]
 
+#: The score that is told of a model first, by task.
+HEADLINES = {
+    "classify": "accuracy",
+    "tag": "macro_f1",
+    "regress": "mae",
+    "generate": "bits_per_character",
+    "embed": "recall_at_1",
+}
+
 
 def verdict_sentence(numbers: Numbers) -> Sentence:
     """The whole report in one sentence."""
@@ -173,6 +182,12 @@ def _quality(numbers: Numbers) -> Sentence:
     if "accuracy" in scores:
         share = percent(scores["accuracy"]["value"])
         return {"en": f"gets {share} of unseen texts right", "zh": f"在没见过的文本上答对 {share}"}
+    if "micro_f1" in scores:
+        f1 = percent(scores["macro_f1"]["value"])
+        return {"en": f"reaches a macro F1 of {f1} on unseen texts", "zh": f"在没见过的文本上宏平均 F1 为 {f1}"}
+    if "mae" in scores:
+        off = number(scores["mae"]["value"])
+        return {"en": f"is off by {off} on average on unseen texts", "zh": f"在没见过的文本上平均差 {off}"}
     if "bits_per_character" in scores:
         bits = number(scores["bits_per_character"]["value"])
         return {
@@ -230,7 +245,7 @@ _NAMED = {"macro_f1": "macro F1", "mrr_at_10": "MRR@10"}
 NOT_COMPARABLE = frozenset({"perplexity"})
 
 #: Scores of which less is better.
-LOWER_IS_BETTER = frozenset({"perplexity", "bits_per_character", "log_loss", "ece"})
+LOWER_IS_BETTER = frozenset({"perplexity", "bits_per_character", "log_loss", "ece", "hamming_loss", "mae", "rmse"})
 
 
 def is_better(numbers: Numbers) -> bool | None:

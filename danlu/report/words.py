@@ -21,6 +21,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     "verdict_stopped": ("No verdict", "尚无结论"),
     "version": ("version", "版本"),
     "task_classify": ("classifies texts", "文本分类"),
+    "task_tag": ("tags texts", "文本多标签标注"),
+    "task_regress": ("gives texts a number", "给文本打分"),
     "task_generate": ("generates text", "文本生成"),
     "task_embed": ("embeds texts for search", "文本向量"),
     "made": ("Run ended", "运行结束于"),
@@ -34,6 +36,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     "not_there": ("This part of the run has not been made yet.", "运行还没有走到这一步。"),
     # Tiles
     "tile_accuracy": ("right on unseen texts", "没见过的文本答对"),
+    "tile_macro_f1": ("macro F1 on unseen texts", "没见过的文本上的宏平均 F1"),
+    "tile_mae": ("mean absolute error on unseen texts", "没见过的文本上的平均绝对误差"),
     "tile_bits_per_character": ("bits per character (less is better)", "每字符比特数（越小越好）"),
     "tile_recall_at_1": ("of queries find the right text first", "的查询第一条就找对"),
     "tile_baseline": ("cheap baseline, same rows", "简单基线，同样的数据"),
@@ -80,6 +84,16 @@ _WORDS: dict[str, tuple[str, str]] = {
     "roc_auc": ("ROC AUC", "ROC AUC"),
     "log_loss": ("log loss", "对数损失"),
     "ece": ("calibration error", "校准误差"),
+    "micro_f1": ("micro F1", "微平均 F1"),
+    "micro_precision": ("micro precision", "微平均精确率"),
+    "micro_recall": ("micro recall", "微平均召回率"),
+    "subset_accuracy": ("all labels right", "标签全对"),
+    "hamming_loss": ("Hamming loss", "汉明损失"),
+    "average_precision": ("average precision", "平均精度"),
+    "mae": ("mean absolute error", "平均绝对误差"),
+    "rmse": ("root mean squared error", "均方根误差"),
+    "r2": ("R²", "R²"),
+    "spearman": ("Spearman correlation", "斯皮尔曼相关"),
     "perplexity": ("perplexity per token", "每词元困惑度"),
     "bits_per_character": ("bits per character", "每字符比特数"),
     "recall_at_1": ("recall at 1", "召回率@1"),
@@ -88,10 +102,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "mrr_at_10": ("MRR at 10", "MRR@10"),
     "ndcg_at_10": ("nDCG at 10", "nDCG@10"),
     "plotted_scores": (
-        "accuracy macro_f1 weighted_f1 macro_precision macro_recall roc_auc bits_per_character recall_at_1 recall_at_5 "
-        "recall_at_10 mrr_at_10 ndcg_at_10",
-        "accuracy macro_f1 weighted_f1 macro_precision macro_recall roc_auc bits_per_character recall_at_1 recall_at_5 "
-        "recall_at_10 mrr_at_10 ndcg_at_10",
+        "accuracy micro_f1 macro_f1 weighted_f1 macro_precision macro_recall subset_accuracy average_precision roc_auc "
+        "bits_per_character recall_at_1 recall_at_5 recall_at_10 mrr_at_10 ndcg_at_10",
+        "accuracy micro_f1 macro_f1 weighted_f1 macro_precision macro_recall subset_accuracy average_precision roc_auc "
+        "bits_per_character recall_at_1 recall_at_5 recall_at_10 mrr_at_10 ndcg_at_10",
     ),
     "less_is_better": ("less is better", "越小越好"),
     "per_class": ("By label", "各个标签"),
@@ -122,6 +136,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "slice_worse": ("worse", "更差"),
     "slice_chance": ("not clearly worse", "没有明显更差"),
     "stage_champion": ("champion", "对比现役版本"),
+    "plot_points": ("What it says and what is true", "预测值与真实值"),
     "plot_found": ("How far down the right text is", "对的文本排在第几"),
     "caption_found": (
         "Of all queries the share whose right text is among the first so many hits.",
@@ -156,6 +171,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "caption_reliability": (
         "On the dashed line a stated 80% is right 80% of the time. The grey bars show how many texts fall there.",
         "落在虚线上，说 80% 就真有 80% 对。灰柱表示有多少文本落在那里。",
+    ),
+    "caption_points": (
+        "A dot is a test text. On the dashed line the answer is right; far from it lie the texts to read first.",
+        "每个点是一条测试文本。落在虚线上就是答对；离得远的先读。",
     ),
     "caption_scores": (
         "A dot is the score, the line its 95% interval. The baseline costs almost nothing to train.",
@@ -204,6 +223,7 @@ _WORDS: dict[str, tuple[str, str]] = {
         "Read these first: they show a model's blind spots, and mistakes in the labels.",
         "先读这些：既能看出模型的盲点，也能看出标错的标签。",
     ),
+    "worst_regress": ("Furthest off", "差得最远的"),
     "text": ("text", "文本"),
     "confidence": ("confidence", "把握"),
     # Data

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
-import numpy as np
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from fastapi.security import HTTPBearer
 
 from danlu import __version__
+from danlu.engines.answers import ANSWERS
 from danlu.serve import embeddings as vectors
 from danlu.serve import forms, openai
 from danlu.serve.checks import addresses, check_task, check_texts
@@ -121,12 +121,12 @@ def _add_answers(app: FastAPI, live: Live, config: ServeConfig, keys: Keys | Non
         "/v1/predict",
         include_in_schema="/v1/predict" in own,
         tags=["answers"],
-        summary="Label texts",
-        response_model=forms.PredictAnswer | forms.PredictAnswers,
+        summary="Label texts, or give them a number",
+        response_model=forms.PredictAnswer | forms.TagAnswer | forms.ValueAnswer | forms.PredictAnswers,
         **common,
     )
     async def predict(body: forms.PredictRequest) -> Response:
-        """One `text` is answered with its label; several `texts` with `predictions`, in their order."""
+        """One `text` is answered with its label, labels or value; several `texts` with `predictions`."""
         _check_model(live, body.model)
         return await _predict(live, config, body)
 
@@ -169,16 +169,12 @@ async def _predict(live: Live, config: ServeConfig, body: forms.PredictRequest) 
     texts = [body.text] if body.text is not None else list(body.texts or [])
     check_texts(texts, config, "texts" if body.text is None else "text")
     with live.use() as served:
-        check_task(served, "classify")
+        check_task(served, *ANSWERS)
+        answer = ANSWERS[served.form.task]
         rows = await served.batcher.predict(texts)
-    labels = served.form.labels or ()
-    predictions = [_prediction(labels, row) for row in rows]
+    predictions = [answer.told(row, served.form) for row in rows]
     about = {"model": served.name, "version": served.version.number}
     return JSONResponse({**about, **(predictions[0] if body.text is not None else {"predictions": predictions})})
-
-
-def _prediction(labels: Sequence[str], row: np.ndarray) -> dict[str, Any]:
-    return {"label": labels[int(row.argmax())], "probabilities": dict(zip(labels, row.tolist(), strict=True))}
 
 
 def _check_model(live: Live, name: str | None) -> None:

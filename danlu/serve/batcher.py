@@ -16,6 +16,7 @@ from concurrent.futures import Executor
 
 import numpy as np
 
+from danlu.engines.answers import ANSWERS
 from danlu.engines.base import Engine
 from danlu.serve.errors import Overloaded
 
@@ -24,11 +25,11 @@ _SMOOTHING = 0.2
 
 #: What an engine is asked for a batch of texts, by task: one row a text.
 _ASKED: dict[str, Callable[[Engine, Sequence[str]], np.ndarray]] = {
-    "classify": lambda engine, texts: engine.predict(texts),
+    **dict.fromkeys(ANSWERS, lambda engine, texts: engine.predict(texts)),
     "embed": lambda engine, texts: engine.embed(texts),
 }
 
-#: A text, and where its answer goes: one row of probabilities [K], or of a vector [D].
+#: A text, and where its answer goes: one row of what `Engine.predict` answers [K], or of a vector [D].
 _Waiting = tuple[str, "asyncio.Future[np.ndarray]"]
 
 
@@ -48,7 +49,10 @@ class Batcher:
         self._seconds_per_text = 0.01
 
     async def predict(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Probabilities [K], or a vector [D], for each text. Raises `Overloaded` when too many texts wait already."""
+        """What `Engine.predict` answers [K], or a vector [D], for each text.
+
+        Raises `Overloaded` when too many texts wait already.
+        """
         if len(self._waiting) + len(texts) > self._max_waiting:
             raise Overloaded(f"{len(self._waiting)} texts are waiting", self._seconds_to_wait())
         loop = asyncio.get_running_loop()

@@ -50,11 +50,36 @@ class Prediction(BaseModel):
     probabilities: dict[str, float] = Field(description="Probability of each label; they sum to 1.")
 
 
-class PredictAnswer(Prediction):
-    """The answer to `text`."""
+class TagPrediction(BaseModel):
+    """The labels of one text, of a model that may give it any number of them."""
+
+    labels: list[str] = Field(description="Labels whose probability reaches their threshold, the most probable first.")
+    probabilities: dict[str, float] = Field(description="Probability of each label, each by itself.")
+
+
+class ValuePrediction(BaseModel):
+    """The number of one text."""
+
+    value: float = Field(description="The number, in the unit of the training data.")
+
+
+class _About(BaseModel):
+    """Which model answered `text`."""
 
     model: str = Field(description="Name of the model.")
     version: int = Field(description="Version of the model that answered.")
+
+
+class PredictAnswer(Prediction, _About):
+    """The answer to `text`, of a model for classify."""
+
+
+class TagAnswer(TagPrediction, _About):
+    """The answer to `text`, of a model for tag."""
+
+
+class ValueAnswer(ValuePrediction, _About):
+    """The answer to `text`, of a model for regress."""
 
 
 class PredictAnswers(BaseModel):
@@ -62,7 +87,9 @@ class PredictAnswers(BaseModel):
 
     model: str = Field(description="Name of the model.")
     version: int = Field(description="Version of the model that answered; the same for all texts of a request.")
-    predictions: list[Prediction] = Field(description="One prediction for each text, in the order they came.")
+    predictions: list[Prediction | TagPrediction | ValuePrediction] = Field(
+        description="One prediction for each text, in the order they came."
+    )
 
 
 class StreamOptions(BaseModel):
@@ -210,9 +237,9 @@ class ModelCard(BaseModel):
     created: int = Field(description="When it was released, in seconds since 1970.")
     owned_by: str = "danlu"
     version: int = Field(description="Its version in the registry.")
-    task: str = Field(description="classify, generate or embed.")
+    task: str = Field(description="classify, tag, regress, generate or embed.")
     form: str = Field(description="The exported form that answers.")
-    labels: list[str] | None = Field(description="Labels of a classifier.")
+    labels: list[str] | None = Field(description="Labels it may answer with.")
 
 
 class ModelList(BaseModel):

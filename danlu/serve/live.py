@@ -198,11 +198,19 @@ def _load_warm(load: Load, folder: Path) -> Engine:
     return engine
 
 
-def _warm_classify(engine: Engine) -> None:
+def _warm_predict(engine: Engine) -> None:
     rows = engine.predict([_WARM_UP_TEXT])
-    expected = (1, len(engine.form.labels or ()))
-    if rows.shape != expected or not np.isfinite(rows).all() or not math.isclose(float(rows.sum()), 1.0, abs_tol=1e-3):
-        raise ModelError(f"The model's first answer is no row of probabilities: {rows.tolist()}, {expected} expected.")
+    expected = (1, engine.form.answers)
+    if rows.shape != expected or not np.isfinite(rows).all() or not _IS_ANSWER[engine.form.task](rows):
+        raise ModelError(f"The model's first answer makes no sense: {rows.tolist()}, {expected} expected.")
+
+
+#: Whether finite numbers [1, K] may be an answer of a model for this task.
+_IS_ANSWER: dict[str, Callable[[np.ndarray], bool]] = {
+    "classify": lambda rows: math.isclose(float(rows.sum()), 1.0, abs_tol=1e-3),
+    "tag": lambda rows: bool((rows >= 0.0).all() and (rows <= 1.0).all()),
+    "regress": lambda _: True,
+}
 
 
 def _warm_generate(engine: Engine) -> None:
@@ -218,7 +226,7 @@ def _warm_embed(engine: Engine) -> None:
 
 
 _WARM_UPS: dict[str, Callable[[Engine], None]] = {
-    "classify": _warm_classify,
+    **dict.fromkeys(_IS_ANSWER, _warm_predict),
     "generate": _warm_generate,
     "embed": _warm_embed,
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from danlu.core.machine import this_machine
+from danlu.engines.answers import ANSWERS
 from danlu.engines.base import Engine
 from danlu.engines.prompt import Prompts
 from danlu.engines.table import load
@@ -21,21 +22,18 @@ class Model:
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
         """For texts (a list, an array, or a table whose first column or column `text` holds them).
 
-        Classify: a list of `{"label", "probability", "probabilities"}`. Generate: a list of texts; `params` are those
-        of `danlu.engines.base.Engine.generate`.
+        Classify: a list of `{"label", "probability", "probabilities"}`; tag: `{"labels", "probabilities"}`; regress:
+        `{"value"}`. Generate: a list of texts; `params` are those of `danlu.engines.base.Engine.generate`.
         """
         texts = _texts(model_input)
-        labels = self._engine.form.labels
-        if labels is None:
+        form = self._engine.form
+        answer = ANSWERS.get(form.task)
+        if answer is None:
             settings = {"written": self._prompts.written, **(params or {})}
             asked = [self._prompts.of([{"role": "user", "content": text}]) for text in texts]
             return ["".join(self._engine.generate(prompt, **settings)) for prompt in asked]
-        found = []
-        for row in self._engine.predict(texts).tolist():
-            best = max(range(len(labels)), key=row.__getitem__)
-            answers = {"label": labels[best], "probability": row[best]}
-            found.append(answers | {"probabilities": dict(zip(labels, row, strict=True))})
-        return found
+        told = [answer.told(row, form) for row in self._engine.predict(texts)]
+        return [one | {"probability": one["probabilities"][one["label"]]} if "label" in one else one for one in told]
 
 
 def _texts(given: Any) -> list[str]:

@@ -113,8 +113,8 @@ class TrainConfig(Config):
 
     objective: ObjectiveConfig | None = Field(
         None,
-        description="What training aims at; empty is classes for classify, causal for generate "
-        "and contrastive for embed.",
+        description="What training aims at; empty is classes for classify, labels for tag, value for regress, causal "
+        "for generate and contrastive for embed.",
     )
     method: MethodConfig = Field(
         FullMethod(), description="How much of the model is trained: full, freeze, lora, dora or qlora."

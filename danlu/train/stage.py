@@ -20,6 +20,7 @@ from danlu.core.errors import DataError, ModelError
 from danlu.core.lazy import load_attribute
 from danlu.core.machine import peak_resident_bytes
 from danlu.core.store import write_atomically, write_json_atomically
+from danlu.core.tasks import TASKS
 from danlu.learning import scratch
 from danlu.learning.adapters.base import Adapted
 from danlu.learning.adapters.merge import Merged, merge_checked
@@ -84,7 +85,8 @@ def run(ctx: Context, config: TrainStage) -> None:
     corpus = ctx.inputs["data"]
     aim = aim_of(config.task, config.train.objective)
     kind = KINDS[aim.kind]
-    labels: list[str] = corpus.json("card.json").get("labels") or [] if config.task == "classify" else []
+    target = TASKS[config.task].target
+    labels: list[str] = corpus.json("card.json").get("labels") or [] if TASKS[config.task].named else []
     parts = {name: _part(corpus.folder, name, kind, labels, config) for name in ("train", "validation")}
     base = ctx.resources.get("model.base")
     if base is not None:
@@ -96,6 +98,7 @@ def run(ctx: Context, config: TrainStage) -> None:
     facts = Facts(
         tokenizer=tokenizer,
         labels=labels,
+        targets=parts["train"].column(target) if target is not None else (),
         class_weights=_class_weights(config.train, parts["train"], labels),
         chat=chat,
         folders=folders,
@@ -131,7 +134,9 @@ def _refuse(ctx: Context, config: TrainStage, kind: Kind, objective: Objective, 
 def _part(folder: Path, name: str, kind: Kind, labels: list[str], config: TrainStage) -> Part:
     """What the objective reads of a part; of the validation part a sample where it is large."""
     part = Part.of(folder, name, kind.columns)
-    unknown = sorted(set(map(str, part.column("label"))) - set(labels)) if labels else []
+    told = part.column(TASKS[config.task].target or "") if labels else []
+    named = {label for one in told for label in ([one] if isinstance(one, str) else one)}
+    unknown = sorted(map(str, named - set(labels)))
     if unknown:
         raise DataError(f"The {name} part has the label {unknown[0]!r}, which the corpus's card does not list.")
     total, limit = len(part), config.train.validation_rows

@@ -1,4 +1,5 @@
-"""Writes shop.jsonl, shop-preferences.jsonl and shop-search.jsonl: customer service of a shop that does not exist.
+"""Writes shop.jsonl, shop-preferences.jsonl, shop-search.jsonl and shop-messages.csv: customer service of a shop that
+does not exist.
 
     python recipes/data/make_shop.py
 
@@ -9,6 +10,7 @@ measure of anything else.
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 import random
@@ -84,6 +86,47 @@ RUDE = {
 }
 
 
+#: What messages praise and complain of, by language and topic, which has one name in both; the last topic is none.
+TOPICS: dict[str, dict[str, tuple[list[str], list[str]]]] = {
+    "zh": {
+        "delivery": (
+            ["{0}隔天就送到了", "{0}到得比说的早"],
+            ["{0}等了八天才到", "快递把{0}扔在雨里", "{0}的物流一直不更新"],
+        ),
+        "quality": (["{0}做工很细", "{0}摸着就结实"], ["{0}用两次就裂了", "{0}的接缝都开了"]),
+        "price": (["{0}打完折很划算", "这个价买{0}值了"], ["{0}比别家贵一半", "刚买{0}就降价了"]),
+        "service": (["客服把{0}讲得很清楚", "换{0}时客服很客气"], ["问{0}的事半天没人理", "为{0}打了三次电话都没接"]),
+        "": (["我买了{0}", "{0}是给我妈买的"], ["家里有两个{0}了", "周末才拆开{0}"]),
+    },
+    "en": {
+        "delivery": (["the {0} came the next day"], ["the {0} took eight days", "the {0} was left in the rain"]),
+        "quality": (["the {0} is well made"], ["the {0} cracked on day two", "a seam of the {0} came apart"]),
+        "price": (["with the coupon the {0} was a bargain"], ["the {0} costs half as much elsewhere"]),
+        "service": (["the agent explained the {0} with patience"], ["nobody answers about the {0}"]),
+        "": (["I bought the {0}", "the {0} is for my mother"], ["I opened the {0} at the weekend"]),
+    },
+}
+
+
+def messages(draw: random.Random, count: int) -> Iterator[dict[str, str]]:
+    """Messages with their topics, between bars, and stars: 3, one more for each praise, one less for each complaint."""
+    seen: set[str] = set()
+    while len(seen) < count:
+        language = draw.choice(("zh", "en"))
+        topics, goods = TOPICS[language], draw.sample(GOODS[language], 2)
+        named = sorted(draw.sample([topic for topic in topics if topic], draw.choice((0, 1, 1, 1, 2, 2, 3))))
+        stars, said = 3, []
+        for topic in [*named, ""]:
+            praised = draw.random() < 0.5
+            said.append(draw.choice(topics[topic][0 if praised else 1]).format(draw.choice(goods)))
+            stars += (1 if praised else -1) if topic else 0
+        draw.shuffle(said)
+        text = "，".join(said) + "。" if language == "zh" else ", ".join(said).capitalize() + "."
+        if text not in seen:
+            seen.add(text)
+            yield {"text": text, "topics": "|".join(named), "stars": str(min(5, max(1, stars)))}
+
+
 def exchanges(draw: random.Random, goods_of: dict[str, list[str]] = GOODS) -> Iterator[tuple[str, str, str]]:
     """`(language, question, answer)` for every article, matter and wording."""
     for language, matters in MATTERS.items():
@@ -131,6 +174,10 @@ def main() -> None:
     for name, rows in files.items():
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
         (HERE / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+    with (HERE / "shop-messages.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["text", "topics", "stars"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(messages(random.Random(4), 1_600))
 
 
 if __name__ == "__main__":

@@ -48,11 +48,14 @@ class Rows:
 def cleaning_of(corpus: Artifact, workspace: Workspace) -> CleanConfig:
     """How the rows of the corpus were cleaned, as far as that can be done again: without its list of blocked words.
 
-    Raises `UserError` for a corpus without labels, and for one that cannot be understood any more.
+    Raises `UserError` for a corpus of another task than classify, and for one that cannot be understood any more.
     """
     if corpus.record.config["task"] != "classify":
         task = corpus.record.config["task"]
-        raise UserError(f"The corpus {corpus.fingerprint[:12]} is for {task}: it has no labels to look at.")
+        raise UserError(
+            f"The corpus {corpus.fingerprint[:12]} is for {task}; `danlu label` is for classify, where each text "
+            "has one label. Correct other answers in the files, and run the recipe again."
+        )
     clean = workspace.find("clean", corpus.record.inputs.get("clean", [""])[0])
     if clean is None:
         raise UserError(

@@ -29,6 +29,7 @@ Track = Callable[[Sequence[np.ndarray], str], Iterable[np.ndarray]]
 class Facts:
     """What is known before the first example is made. `labels`: class names in order, none for generate.
 
+    `targets`: what the training rows are to be answered with, in their order; empty for generate.
     `class_weights` [K] multiply the loss of each class's examples, or None. `chat`: how conversations are written, or
     None where there are none. `folders`: the model folders that the objective's section names, by field. `warn` tells
     people what they should know of their rows.
@@ -36,6 +37,7 @@ class Facts:
 
     tokenizer: Tokenizer
     labels: Sequence[str] = ()
+    targets: Sequence[Any] = ()
     class_weights: torch.Tensor | None = None
     chat: Chat | None = None
     folders: Mapping[str, Path] = field(default_factory=dict)
@@ -46,7 +48,8 @@ class Facts:
 class Outcome:
     """What a model made of one batch. `loss`: mean over `weight` targets, a float32 scalar that carries gradients.
 
-    `predicted`: class numbers [B] for classify, vectors [B, 2, D] for embed, empty for generate.
+    `predicted`: class numbers [B] for classify, probabilities [B, K] for tag, standardised numbers [B] for regress,
+    vectors [B, 2, D] for embed, empty for generate.
     """
 
     loss: torch.Tensor

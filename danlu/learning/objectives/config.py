@@ -46,6 +46,36 @@ class ClassesObjective(Config):
     )
 
 
+class LabelsObjective(Config):
+    """Any number of labels a text: binary cross-entropy for each label of the corpus by itself."""
+
+    task: ClassVar[TaskName] = "tag"
+    cost: ClassVar[Cost] = Cost(values_of_classes=True)
+
+    kind: Literal["labels"] = Field("labels", description="Any number of labels a text.")
+    positive_weights: Literal["none", "balanced"] = Field(
+        "none",
+        description="balanced lets the rows that have a label weigh as much in its loss as those that have not; for "
+        "rare labels that are missed too often.",
+    )
+
+
+class ValueObjective(Config):
+    """A number a text. Numbers are standardised for training; answers are in the unit of the data."""
+
+    task: ClassVar[TaskName] = "regress"
+
+    kind: Literal["value"] = Field("value", description="A number a text.")
+    loss: Literal["squared", "huber"] = Field(
+        "squared", description="squared aims at the mean; huber is less drawn by numbers that are far off."
+    )
+    delta: float = Field(
+        1.0,
+        gt=0.0,
+        description="Error from which huber grows as a line, in standard deviations of the training rows' numbers.",
+    )
+
+
 class CausalObjective(Config):
     """Each next token: of plain texts all of them, of conversations those of the turns that are to be learned."""
 
@@ -172,6 +202,8 @@ class ContrastiveObjective(Config):
 
 ObjectiveConfig = Annotated[
     ClassesObjective
+    | LabelsObjective
+    | ValueObjective
     | CausalObjective
     | PreferenceObjective
     | DistillClassesObjective
@@ -186,6 +218,8 @@ AnyObjectiveConfig = ObjectiveConfig | MaskedObjective
 #: What training aims at where the recipe does not say.
 DEFAULTS: dict[TaskName, ObjectiveConfig] = {
     "classify": ClassesObjective(),
+    "tag": LabelsObjective(),
+    "regress": ValueObjective(),
     "generate": CausalObjective(),
     "embed": ContrastiveObjective(),
 }

@@ -31,6 +31,8 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "classes": Kind(make="danlu.learning.objectives.classes:make", columns=("text", "label"), head="classifier"),
+    "labels": Kind(make="danlu.learning.objectives.labels:make", columns=("text", "labels"), head="tagger"),
+    "value": Kind(make="danlu.learning.objectives.value:make", columns=("text", "value"), head="regressor"),
     "causal": Kind(
         make="danlu.learning.objectives.causal:make",
         columns=("text", "turns"),

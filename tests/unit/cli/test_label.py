@@ -92,7 +92,7 @@ def test_mistakes_end_with_2_and_a_message(
 def test_a_corpus_without_labels_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, corpus = make_corpus(tmp_path / "space", ROWS, task="generate")
     assert main(["label", "export", str(corpus.folder)]) == 2
-    assert "has no labels" in capsys.readouterr().err
+    assert "`danlu label` is for classify" in capsys.readouterr().err
 
 
 def test_without_cleanlab_the_command_that_installs_it_is_named(

@@ -21,6 +21,7 @@ from danlu.compress.forms import FORMS, Source, write_form
 from danlu.compress.parity import answers, parity
 from danlu.core.artifact import list_files
 from danlu.core.errors import ModelError
+from danlu.engines.base import Form
 from danlu.engines.table import load
 from tests.unit.engines import tiny
 
@@ -158,15 +159,27 @@ def test_a_diverged_model_is_named(classify_export: Path) -> None:
             answers(engine, ["good"])
 
 
+FORM = Form(
+    name="torch",
+    engine="torch",
+    task="classify",
+    labels=("bad", "good"),
+    max_length=8,
+    batch_invariant=True,
+    precision="float32",
+    bytes=0,
+)
+
+
 def test_parity_counts_changed_labels_and_differences() -> None:
     reference = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.5, 0.5]])
     other = np.array([[0.8, 0.2], [0.4, 0.6], [0.2, 0.8], [0.5, 0.5]])
-    got = parity(reference, other)
+    got = parity(reference, other, FORM)
     assert got["rows"] == 4
     assert got["disagreement"] == 0.25
     # Clopper and Pearson: 1 of 4.
     assert (got["disagreement_low"], got["disagreement_high"]) == pytest.approx((0.00631, 0.80588), abs=1e-4)
-    none = parity(reference, reference)
+    none = parity(reference, reference, FORM)
     assert (none["disagreement"], none["disagreement_low"]) == (0, 0)
     assert none["disagreement_high"] == pytest.approx(1 - 0.025 ** (1 / 4))  # no difference seen is not none there
     assert got["max_difference"] == pytest.approx(0.2)

@@ -13,6 +13,7 @@ from danlu.data.checks import check_labels, spelling_warnings
 from danlu.data.config import CorpusConfig
 from danlu.data.keys import Keys
 from danlu.data.reader import Labels
+from danlu.data.targets import strata
 from danlu.data.told import shape_of, told, told_speaker
 
 PHONES = [f"138001380{number:02d}" for number in range(30)]
@@ -23,7 +24,7 @@ def warnings(counts: dict[str, int]) -> list[str]:
     label = np.repeat(np.arange(len(labels)), [counts[name] for name in labels])
     rows = np.arange(len(label))
     keys = Keys(place=rows, text=rows, label=label, characters=rows, labels=labels, contents=rows.astype(np.uint64))
-    return check_labels(keys, np.ones(len(rows), dtype=bool), CorpusConfig())
+    return check_labels(keys, strata("classify", labels), np.ones(len(rows), dtype=bool), CorpusConfig())
 
 
 def test_a_column_of_phones_is_no_label_and_is_not_shown() -> None:
@@ -52,8 +53,8 @@ def test_spellings_are_masked_and_bounded() -> None:
     assert spelling_warnings(Counter({**dict.fromkeys(PHONES, 1), f"{PHONES[0]} ": 1})) == []
     labels = Labels()
     for number in range(Labels.MOST + 50):
-        assert labels.add(f" {number}") == str(number)
-    labels.add(" 7")
+        labels.add([f" {number}"])
+    labels.add([" 7", f" {Labels.MOST + 7}"])
     assert len(labels.raw) == Labels.MOST
     assert labels.raw[" 7"] == 2
 

@@ -65,14 +65,14 @@ def test_float32_forms_agree_with_the_checkpoint_and_int8_nearly(embed_export: P
     assert forms["onnx"]["parity"]["rows"] == 80  # of each pair both texts
 
 
-def test_parity_is_the_cosine_distance() -> None:
+def test_parity_is_the_cosine_distance(embed_export: Path) -> None:
     random = np.random.default_rng(1)
     reference = random.normal(size=(50, 8))
     reference /= np.linalg.norm(reference, axis=1, keepdims=True)
     other = reference + random.normal(size=(50, 8)) * np.linspace(0, 0.2, 50)[:, None]
     other /= np.linalg.norm(other, axis=1, keepdims=True)
     distances = 1 - (reference * other).sum(axis=1)
-    measured = parity(reference, other, "embed")
+    measured = parity(reference, other, read_form(embed_export / "forms" / "torch"))
     assert measured["max_difference"] == pytest.approx(distances.max())
     assert measured["mean_difference"] == pytest.approx(distances.mean())
     assert 0 < measured["disagreement"] == (distances >= FAR).mean() < 1

@@ -19,6 +19,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
+from danlu.core.tasks import TASKS
 from danlu.learning import scratch
 from danlu.learning.chat import TEMPLATE_FILE
 from danlu.learning.objectives.config import aim_of
@@ -32,6 +33,7 @@ from danlu.plan.tokens import count
 from danlu.plan.training import Job, Training, plan_training
 from danlu.plan.work import Work
 from danlu.recipe import Recipe
+from danlu.sources.targets import TARGETS, Reading
 from danlu.train.config import TrainStage
 from danlu.train.stage import run
 from tests.support import as_artifact, make_context
@@ -51,6 +53,11 @@ def records(task: str) -> list[dict[str, Any]]:
     """Rows as a source has them, of lengths from short to more than a model takes."""
     if task == "classify":
         return [{"text": words(row, 1 + row % 13), "label": NAMES[row % 2]} for row in range(ROWS)]
+    if task == "tag":
+        some = [[], NAMES[:1], NAMES, "good|bad|good", "good"]
+        return [{"text": words(row, 1 + row % 13), "label": some[row % 5]} for row in range(ROWS)]
+    if task == "regress":
+        return [{"text": words(row, 1 + row % 13), "label": str(row % 5 - 1.5)} for row in range(ROWS)]
     if task == "pairs":
         return [{"text": words(row, 1 + row % 13), "pair": words(row + 4, 1 + row % 7)} for row in range(ROWS)]
     made: list[dict[str, Any]] = []
@@ -68,14 +75,24 @@ def records(task: str) -> list[dict[str, Any]]:
     return made
 
 
-def as_corpus(record: dict[str, Any]) -> dict[str, Any]:
+def as_corpus(record: dict[str, Any], task: str) -> dict[str, Any]:
     """A row as the data stage would write it."""
     if "text" in record:
-        return {"label": None, "turns": None, "rejected": None, "pair": None} | record
+        return {"label": None, "turns": None, "rejected": None, "pair": None} | answered(record, task)
     listed = record.get("messages") or [*record["prompt"], *record["chosen"]]
     turns = [{"role": turn["role"], "text": turn["content"], "learn": turn["role"] == "assistant"} for turn in listed]
     text = "\n".join(turn["text"] for turn in turns)
     return {"text": text, "label": None, "turns": turns, "rejected": record.get("rejected"), "pair": None}
+
+
+def answered(record: dict[str, Any], task: str) -> dict[str, Any]:
+    """A text with its answer in the column of its task, as the data stage would write it."""
+    about, target = TASKS[task], TARGETS.get(task)
+    if about.target is None or target is None:
+        return record
+    reading = Reading(separator="|", keep_unlabelled=True)
+    kept = target.kept(target.spellings(record["label"], reading), reading)
+    return {"text": record["text"], about.target: target.values(kept)}
 
 
 def as_pair(record: dict[str, Any]) -> dict[str, Any]:
@@ -93,7 +110,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Path
     sizes = {"base": (2, 32), "teacher": (3, 48)}
     return {
         head: {name: write_model(root / head / name, head, *size) for name, size in sizes.items()}
-        for head in ("classifier", "causal", "encoder")
+        for head in ("classifier", "tagger", "regressor", "causal", "encoder")
     }
 
 
@@ -169,8 +186,14 @@ def passed(job: Job, works: list[Work], width: int) -> float:
 
 
 #: Tasks by the kind of records; all others are for models that generate or, as pairs, for those that embed.
-TASKS = {"classify": "classify", "pairs": "embed"}
-HEADS = {"classify": "classifier", "generate": "causal", "embed": "encoder"}
+TASK_OF = {"classify": "classify", "tag": "tag", "regress": "regress", "pairs": "embed"}
+HEADS = {
+    "classify": "classifier",
+    "tag": "tagger",
+    "regress": "regressor",
+    "generate": "causal",
+    "embed": "encoder",
+}
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "classes": ("classify", {}),
@@ -182,6 +205,13 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "classes, recomputed": ("classify", {"checkpointing": True}),
     "classes, grow": ("classify", {"batching": {"grow": True}}),
     "classes, a teacher": ("classify", {"objective": {"kind": "distill_classes", "teacher": "teacher"}}),
+    "several labels": ("tag", {}),
+    "several labels, in pieces": (
+        "tag",
+        {"objective": {"kind": "labels", "positive_weights": "balanced"}, "micro_batch": 3},
+    ),
+    "numbers": ("regress", {}),
+    "numbers, by tokens": ("regress", {"objective": {"kind": "value", "loss": "huber"}, "batching": {"tokens": 64}}),
     "texts and talks": ("mixed", {}),
     "talks": ("talks", {"objective": {"kind": "causal", "learn": "all"}, "micro_batch": 2}),
     "packed": ("mixed", {"batching": {"packing": True}}),
@@ -203,7 +233,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 #: Cases with a length that cuts some rows; the others take what `auto` makes of them.
-CUT = {"classes": 24, "texts and talks": 64, "preference": 64}
+CUT = {"classes": 24, "several labels": 24, "numbers": 24, "texts and talks": 64, "preference": 64}
 
 
 @pytest.mark.parametrize(("name", "max_length"), [*((name, "auto") for name in CASES), *CUT.items()])
@@ -211,21 +241,25 @@ def test_the_plan_is_what_training_does(
     name: str, max_length: str | int, tmp_path: Path, passes: Passes, models: dict[str, dict[str, Path]]
 ) -> None:
     kind, changes = CASES[name]
-    task = TASKS.get(kind) or ("embed" if "pairs" in name else "generate")
+    task = TASK_OF.get(kind) or ("embed" if "pairs" in name else "generate")
     rows = records(kind)
     source = tmp_path / "rows.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     for part in ("train", "validation"):
         (tmp_path / "corpus" / part).mkdir(parents=True)
-        table = pa.Table.from_pylist([as_pair(row) if task == "embed" else as_corpus(row) for row in rows])
+        table = pa.Table.from_pylist([as_pair(row) if task == "embed" else as_corpus(row, task) for row in rows])
         parquet.write_table(table, tmp_path / "corpus" / part / "part-0.parquet")
-    (tmp_path / "corpus" / "card.json").write_text(json.dumps({"labels": NAMES if task == "classify" else None}))
+    (tmp_path / "corpus" / "card.json").write_text(json.dumps({"labels": NAMES if TASKS[task].named else None}))
     head = HEADS[task]
     asked = {"base", "teacher"} if "teacher" in str(changes.get("objective")) else {"base"}
     folders = {name: path for name, path in models[head].items() if name in asked}
     train = {"epochs": 2.0, "batch_size": 4, "precision": "float32", "early_stopping": 0} | changes
     model = {"base": "base", "max_length": max_length}
-    data = {"sources": [{"path": "rows.jsonl"}], "label": "label" if task == "classify" else None, "min_characters": 1}
+    data = {"sources": [{"path": "rows.jsonl"}], "min_characters": 1}
+    data |= {
+        "label": None if TASKS[task].target is None else "label",
+        "unlabelled": "keep" if task == "tag" else "drop",
+    }
     job, plan = planned({"name": "a", "task": task, "data": data, "model": model, "train": train}, source, folders)
 
     resources = {("model.base" if name == "base" else f"train.objective.{name}"): at for name, at in folders.items()}

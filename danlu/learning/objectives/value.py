@@ -1,0 +1,71 @@
+"""A number a text: squared or Huber loss on standardised numbers, scored by the mean absolute error in the user's unit.
+
+B texts in a batch, N in a part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from danlu.core.artifact import write_json
+from danlu.learning.batching import Batch, Examples
+from danlu.learning.models import CONFIG, read_config
+from danlu.learning.objectives.base import Facts, Objective, Outcome, Rows, forward, to_device
+from danlu.learning.objectives.config import ValueObjective
+from danlu.learning.scale import Scale
+from danlu.learning.text import encode, encode_whole
+
+
+def make(config: ValueObjective, facts: Facts) -> Objective:
+    """The objective for numbers that are standardised as the training rows' are: `facts.targets`."""
+    scale = Scale.of(facts.targets)
+
+    def lengths(rows: Rows) -> list[int]:
+        return [len(row) for row in encode_whole(facts.tokenizer, rows["text"])]
+
+    def examples(rows: Rows, max_length: int) -> Examples:
+        return Examples.from_rows(
+            encode(facts.tokenizer, rows["text"], max_length), columns={"labels": scale.standardised(rows["value"])}
+        )
+
+    def outcome(model: Any, batch: Batch) -> Outcome:
+        answers = forward(model, batch).logits.float()[:, 0]
+        truth = to_device(batch.columns["labels"], answers.device)
+        return Outcome(loss=_loss(config, answers, truth), weight=float(len(batch)), predicted=answers)
+
+    def score(loss: float, truth: np.ndarray, predicted: np.ndarray) -> float:
+        del loss
+        return scale.std * float(np.abs(predicted.astype(np.float64) - truth).mean())
+
+    def publish(folder: Path, model: Any, max_length: int) -> dict[str, Any]:
+        del model, max_length
+        # In config.json too, so that whoever has the model's folder alone can tell its unit.
+        write_json(folder / CONFIG, read_config(folder) | {"target_mean": scale.mean, "target_std": scale.std})
+        return {"scale": asdict(scale)}
+
+    return Objective(
+        lengths=lengths,
+        examples=examples,
+        weight=lambda batch: float(len(batch)),
+        outcome=outcome,
+        score=score,
+        metric="mae",
+        higher_is_better=False,
+        publish=publish,
+    )
+
+
+def _loss(config: ValueObjective, answers: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Mean over the texts [B], a scalar: (a - t)^2, or Huber's (1964, doi:10.1214/aoms/1177703732) over delta.
+
+    Huber's loss is half the square up to delta and a line beyond; over delta its slope out there is 1 for any delta.
+    """
+    if config.loss == "squared":
+        return F.mse_loss(answers, truth)
+    return F.huber_loss(answers, truth, delta=config.delta) / config.delta
