@@ -12,7 +12,7 @@ from rich.console import Console
 
 from danlu import api
 from danlu.api import RunResult, write_report
-from danlu.cli.run import _as_json, _draw, _summary, run
+from danlu.cli.run import _as_json, _draw, _summary
 from danlu.cli.serve import _config
 from danlu.core.artifact import RECORD, Artifact, list_files, write_json
 from danlu.core.errors import Refused, UserError
@@ -65,6 +65,8 @@ def test_a_refusal_names_the_gates_that_failed_and_offers_no_serving(tmp_path: P
 def test_too_few_test_rows_are_a_verdict_of_their_own_and_release_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from danlu.cli.run import run
+
     result = replace(ended(tmp_path, refused=True), verdict="undecided")
     latest = tmp_path / "runs" / result.name / "latest.json"
     write_json(latest, json.loads(latest.read_text(encoding="utf-8")) | {"verdict": "undecided"})
