@@ -10,12 +10,13 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from danlu import api
 from danlu.api import RunResult, write_report
 from danlu.cli.main import cli, main
 from danlu.cli.run import _as_json, _draw, _summary
 from danlu.cli.serve import _config
 from danlu.core.artifact import RECORD, Artifact, list_files, write_json
-from danlu.core.errors import UserError
+from danlu.core.errors import Refused, UserError
 from danlu.core.runner import StageOutcome
 from danlu.core.store import Workspace
 from danlu.release.registry import Registry
@@ -60,6 +61,27 @@ def test_a_refusal_names_the_gates_that_failed_and_offers_no_serving(tmp_path: P
     assert "Nothing was released; no version is live yet." in said
     assert said.count("danlu show") == 1
     assert f"danlu run recipe.yaml --workspace {tmp_path}" in said
+
+
+def test_too_few_test_rows_are_a_verdict_of_their_own_and_release_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from danlu.cli.run import run
+
+    result = replace(ended(tmp_path, refused=True), verdict="undecided")
+    latest = tmp_path / "runs" / result.name / "latest.json"
+    write_json(latest, json.loads(latest.read_text(encoding="utf-8")) | {"verdict": "undecided"})
+    gate = {"expression": "macro_f1.low >= 0.77", "passed": False, "observed": 0.76, "reason": "r", "further": 4_200}
+    folder = next(stage.folder for stage in result.stages if stage.stage == "release")
+    write_json(folder / "release.json", {"verdict": "undecided", "gates": [gate]})
+    monkeypatch.setattr(api, "run", lambda *_, **__: result)
+    done = CliRunner().invoke(run, ["recipe.yaml", "--workspace", str(tmp_path)])
+    assert done.exit_code == Refused.exit_code == 3
+    said = " ".join(done.output.split())
+    assert "NOT ENOUGH DATA" in said
+    assert "about 4,200 more would show it" in said
+    assert "Nothing was released; no version is live yet." in said
+    assert "danlu serve" not in said
 
 
 def test_a_run_until_a_stage_has_no_verdict(tmp_path: Path) -> None:
