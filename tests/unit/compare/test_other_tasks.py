@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import shutil
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from danlu import api
+from danlu.compare import table as compare_table
 from danlu.compare.config import CompareConfig
 from danlu.core.artifact import Artifact, write_json
 from danlu.core.errors import UserError
+from danlu.core.machine import this_machine
 from danlu.core.store import Workspace
 from danlu.engines.table import load
 from danlu.evaluate import speed
@@ -47,6 +50,8 @@ def texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     corpus = world.write_corpus(made, {"test": rows}, task="generate")
     world.write_run(made, "texts", corpus, "generate")
     monkeypatch.setattr(speed, "_NEW_TOKENS", 2)
+    # Threads of torch that wait for a busy core take many times as long as one thread.
+    monkeypatch.setattr(compare_table, "this_machine", lambda: dataclasses.replace(this_machine(), cores=1))
     form = tiny.write_checkpoint(tmp_path / "plain", "generate")
     about = {"form": "torch", "engine": "torch", "task": "generate", "labels": None, "max_length": 64, "end_ids": [2]}
     write_json(form / "form.json", about | {"batch_invariant": True, "precision": "float32", "bytes": 1_000})
