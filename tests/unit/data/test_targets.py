@@ -13,7 +13,7 @@ from danlu.core.errors import DataError
 from danlu.data.config import SplitConfig
 from danlu.data.rows import Columns, Unusable, read_label
 from danlu.data.split import SplitRows, assign
-from danlu.data.targets import strata
+from danlu.data.targets import answer_told, strata
 from danlu.sources.targets import Reading
 from tests.unit.data.test_stage import PARTS, card_of, distinct, make, rows_of, write
 
@@ -199,3 +199,11 @@ def test_a_separator_that_finds_nothing_is_told(tmp_path: Path) -> None:
     rows = [{**row, "label": row["label"] + "; " + "odd"} for row in distinct(60)]
     ctx = make(tmp_path, [write(tmp_path / "rows.jsonl", rows)], task="tag")
     assert any("No row has more than one label" in warning for warning in card_of(ctx.out)["warnings"])
+
+
+def test_an_answer_in_words_is_that_of_whichever_column_the_corpus_has() -> None:
+    assert answer_told({"text": "a", "label": "good"}) == "good"
+    assert answer_told({"text": "a", "label": None, "turns": []}) == ""
+    assert answer_told({"text": "a", "labels": ["price", "size"]}) == "price, size"
+    assert answer_told({"text": "a", "labels": []}) == ""
+    assert answer_told({"text": "a", "value": 0.0}) == "0"
