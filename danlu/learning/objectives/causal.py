@@ -84,7 +84,7 @@ def outcome(model: Any, batch: Batch) -> Outcome:
     """Cross-entropy of each next token that is a target: the mean over the batch's targets."""
     # The targets are shifted rather than the logits, which are far larger and would be copied.
     wanted = to_device(batch.targets, device_of(model))
-    if chunked.applies(model, batch):
+    if chunked.applies(model, batch, once=True):
         loss = chunked.mean_loss(chunked.states(model, batch), wanted)
     else:
         logits = forward(model, batch, use_cache=False).logits
