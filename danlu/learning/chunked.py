@@ -84,7 +84,7 @@ def states(model: Any, batch: Batch) -> States:
     head, through = inner.get_output_embeddings(), _STAND_INS[inner]
     assert through is not None
     with _in_place_of(inner, head, through):
-        hidden = forward(model, batch, use_cache=False).logits
+        hidden = forward(model, batch, causal=True, use_cache=False).logits
     return States(hidden=hidden, head=head, dtype=through.dtype)
 
 

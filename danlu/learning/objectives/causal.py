@@ -87,7 +87,7 @@ def outcome(model: Any, batch: Batch) -> Outcome:
     if chunked.applies(model, batch, once=True):
         loss = chunked.mean_loss(chunked.states(model, batch), wanted)
     else:
-        logits = forward(model, batch, use_cache=False).logits
+        logits = forward(model, batch, causal=True, use_cache=False).logits
         loss = F.cross_entropy(logits.flatten(0, 1).float(), wanted.flatten(), ignore_index=NO_TARGET)
     return Outcome(loss=loss, weight=targets(batch), predicted=torch.empty(0, dtype=torch.int64))
 
