@@ -77,9 +77,9 @@ CASES = {
         width=256,
         vocabulary=8_192,
         longest=1_000,
-        samples=480,
+        samples=320,
         batch_size=8,
-        rate=1e-3,
+        rate=2e-3,
         held_out=120,
         contenders=("danlu", "trl", "trl-best", "llamafactory", "llamafactory-best"),
     ),
@@ -88,7 +88,7 @@ CASES = {
         width=64,
         vocabulary=262_144,
         longest=250,
-        samples=96,
+        samples=24,
         batch_size=4,
         rate=1e-3,
         held_out=60,
@@ -110,8 +110,8 @@ CASES = {
 
 #: What differs in a quick run.
 QUICK = {
-    "mixed": {"samples": 64, "held_out": 30, "contenders": ("danlu", "trl", "trl-best", "llamafactory-best")},
-    "vocabulary": {"samples": 16, "held_out": 20, "contenders": ("danlu", "trl")},
+    "mixed": {"samples": 32, "held_out": 30, "contenders": ("danlu", "trl", "trl-best", "llamafactory-best")},
+    "vocabulary": {"samples": 8, "held_out": 20, "contenders": ("danlu", "trl")},
     "overhead": {"samples": 3_200},
 }
 
@@ -197,7 +197,7 @@ def _run_case(name: str, folder: Path, options: argparse.Namespace, pythons: dic
             work = folder / f"{contender}-{round_ + 1}"
             run = _in_a_process(python, work, contender, case, made, seed=round_ + 1, threads=options.threads)
             if contender == "overhead":
-                print(f"  seed {run['seed']}: {run['loop_ms']:.3f} ms a step, bare {run['bare_ms']:.3f}", flush=True)
+                _tell_overhead(run)
             else:
                 run["loss"] = held_out_loss(work / "model", made["held_out"])
                 _check_work(run, made)
@@ -213,7 +213,9 @@ def prepare(case: Case, folder: Path) -> dict[str, Any]:
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     from danlu.learning import scratch
+    from danlu.learning.models import quiet_transformers
 
+    quiet_transformers()
     folder.mkdir()
     base = folder / "base"
     taught = _conversations(2_000, 3, lambda _: True, case.longest)
@@ -366,6 +368,14 @@ def _tell(run: dict[str, Any]) -> None:
         f"{run['tokens_per_cpu_second']:7.0f} tokens/CPU s  {run['peak_bytes'] / MIB:6.0f} MiB  "
         f"held-out loss {run['loss']:.4f}  {run['steps']} steps in {run['seconds']:.1f} s "
         f"({run['whole_seconds']:.0f} s with start)",
+        flush=True,
+    )
+
+
+def _tell_overhead(run: dict[str, Any]) -> None:
+    print(
+        f"  seed {run['seed']}: {run['steps']} steps, {run['loop_ms']:.2f} ms each, bare {run['bare_ms']:.2f}; "
+        f"CPU {run['loop_cpu_ms']:.2f} and {run['bare_cpu_ms']:.2f}; same weights: {run['equal']}",
         flush=True,
     )
 

@@ -13,7 +13,6 @@ import importlib
 import json
 import math
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,11 +136,15 @@ def overhead(job: dict[str, Any], work: Path) -> dict[str, Any]:
         answers: list[Any] = []
 
         def bare() -> None:
-            result["bare_ms"] = 1000 * _bare(training, batches) / steps
+            timer = Timer(_bare)
+            timer(training, batches)
+            result["bare_ms"], result["bare_cpu_ms"] = 1000 * timer.seconds / steps, 1000 * timer.cpu_seconds / steps
 
         def danlu() -> None:
             answers.append(whole(ctx, training, state))
             result["loop_ms"] = 1000 * (whole.seconds - validating.seconds - saving.seconds) / steps
+            clocked = whole.cpu_seconds - validating.cpu_seconds - saving.cpu_seconds
+            result["loop_cpu_ms"] = 1000 * clocked / steps
 
         _bare(training, batches[:_WARM_UP_STEPS])
         # Which one comes first changes from round to round.
@@ -169,14 +172,13 @@ def _tensors(training: Any, step: int) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def _bare(training: Any, batches: list[dict[str, torch.Tensor]]) -> float:
-    """Seconds of all steps."""
+def _bare(training: Any, batches: list[dict[str, torch.Tensor]]) -> None:
+    """All steps."""
     model, optimizer, settings = training.model, training.optimizer, training.settings
     steps = len(batches)
     rates = [rate_at(n, steps=steps, schedule=settings.schedule, peak=settings.learning_rate) for n in range(steps)]
     loss_of: Callable[..., torch.Tensor] = torch.nn.functional.cross_entropy
     model.train()
-    started = time.perf_counter()
     for rate, batch in zip(rates, batches, strict=True):
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
         loss = loss_of(logits.flatten(0, 1).float(), batch["targets"].flatten(), ignore_index=NO_TARGET)
@@ -186,10 +188,8 @@ def _bare(training: Any, batches: list[dict[str, torch.Tensor]]) -> float:
             group["lr"] = rate
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-    seconds = time.perf_counter() - started
     if not math.isfinite(loss.item()):
         raise SystemExit("The tiny model diverged.")
-    return seconds
 
 
 if __name__ == "__main__":
