@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import datetime
 import json
 import os
 import subprocess
@@ -69,6 +70,7 @@ class Case:
     held_out: int
     contenders: tuple[str, ...]
     precision: str = "auto"
+    epochs: int = 1  # more than one in `overhead` alone: the peers take each sample once
 
 
 CASES = {
@@ -99,12 +101,13 @@ CASES = {
         width=32,
         vocabulary=2_048,
         longest=64,
-        samples=16_000,
+        samples=3_200,
         batch_size=8,
         rate=1e-3,
         held_out=20,
         contenders=("overhead",),
         precision="float32",
+        epochs=5,
     ),
 }
 
@@ -112,7 +115,7 @@ CASES = {
 QUICK = {
     "mixed": {"samples": 32, "held_out": 30, "contenders": ("danlu", "trl", "trl-best", "llamafactory-best")},
     "vocabulary": {"samples": 8, "held_out": 20, "contenders": ("danlu", "trl")},
-    "overhead": {"samples": 3_200},
+    "overhead": {"samples": 1_600, "epochs": 2},
 }
 
 #: Tokens that the tokenizer learns; the models' vocabularies are larger, as if they knew other languages too.
@@ -155,19 +158,26 @@ def main() -> None:
         Path(options.json).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print("\n" + "\n".join(tables(cases, quick=options.quick)))
     if options.report:
-        write_report(Path(options.report), report, command=f"python benchmarks/{' '.join(_told(sys.argv))}")
+        write_report(options.report, report, command=_told(sys.argv[1:]))
 
 
-def _told(arguments: list[str]) -> list[str]:
-    """The command line, for the report."""
-    return [Path(arguments[0]).name, *arguments[1:]]
+def _told(arguments: list[str]) -> str:
+    """The command line for the report, without the places where things are written."""
+    options = iter(arguments)
+    kept = [option for option in options if not (option in {"--json", "--report", "--cache"} and next(options))]
+    return " ".join(["python benchmarks/train_instruct.py", *kept])
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a check of some two minutes; its losses mean little")
     parser.add_argument("--json", help="write every number to this file")
-    parser.add_argument("--report", help="write the tables to this Markdown file; what is below its first --- is kept")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        help="write the tables to this Markdown file and keep what is below its first --- (default, but for a quick "
+        "run: train_instruct-DATE.md beside the script)",
+    )
     parser.add_argument("--repeats", type=int, help="runs of each contender, each with its own seed (default 3)")
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--contenders", nargs="+", choices=["danlu", *PEER_OF], help="in place of a case's own")
@@ -176,6 +186,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=cache_folder(), help="where peers are installed")
     options = parser.parse_args()
     options.repeats = options.repeats or (1 if options.quick else 3)
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    options.report = options.report or (None if options.quick else HERE / f"train_instruct-{today}.md")
     return options
 
 
@@ -189,13 +201,18 @@ def _run_case(name: str, folder: Path, options: argparse.Namespace, pythons: dic
     made = prepare(case, folder)
     print(f"\n{name}: {case}\n  {made['told']}", flush=True)
     runs: list[dict[str, Any]] = []
+    failed: dict[str, str] = {}
     for round_ in range(options.repeats):
         for contender in in_turns(case.contenders, round_):
             python = pythons["danlu"] if contender not in PEER_OF else pythons[PEER_OF[contender]]
-            if python is None:
+            if python is None or contender in failed:
                 continue
             work = folder / f"{contender}-{round_ + 1}"
             run = _in_a_process(python, work, contender, case, made, seed=round_ + 1, threads=options.threads)
+            if "failed" in run:
+                failed[contender] = run["failed"]
+                print(f"  {contender} failed and is left out: {run['failed']}", flush=True)
+                continue
             if contender == "overhead":
                 _tell_overhead(run)
             else:
@@ -203,7 +220,7 @@ def _run_case(name: str, folder: Path, options: argparse.Namespace, pythons: dic
                 _check_work(run, made)
                 _tell(run)
             runs.append(run)
-    return {"case": dataclasses.asdict(case), "told": made["told"], "runs": runs}
+    return {"case": dataclasses.asdict(case), "told": made["told"], "runs": runs, "failed": failed}
 
 
 def prepare(case: Case, folder: Path) -> dict[str, Any]:
@@ -306,7 +323,7 @@ def _write_corpus(folder: Path, parts: dict[str, list[dict[str, Any]]]) -> None:
 def _in_a_process(
     python: Path, work: Path, contender: str, case: Case, made: dict[str, Any], *, seed: int, threads: int
 ) -> dict[str, Any]:
-    """One run; what it left in `result.json`."""
+    """One run; what it left in `result.json`, or for a peer that failed what it said last."""
     work.mkdir()
     job = {
         "contender": contender,
@@ -318,6 +335,7 @@ def _in_a_process(
         "batch_size": case.batch_size,
         "rate": case.rate,
         "precision": case.precision,
+        "epochs": case.epochs,
         "seed": seed,
         "threads": threads,
     }
@@ -328,6 +346,8 @@ def _in_a_process(
     done = subprocess.run(
         [str(python), str(script), str(work)], env=settings, capture_output=True, text=True, check=False
     )
+    if done.returncode and contender in PEER_OF:
+        return {"failed": " ".join(done.stderr.strip().splitlines()[-2:])[-600:]}
     if done.returncode:
         raise SystemExit(f"{contender} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
     result: dict[str, Any] = json.loads((work / "result.json").read_text(encoding="utf-8"))

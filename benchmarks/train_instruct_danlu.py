@@ -87,7 +87,8 @@ def run_stage(job: dict[str, Any], work: Path) -> None:
             "task": "generate",
             "model": {"base": job["base"], "max_length": job["max_length"]},
             "train": {
-                "epochs": 1,
+                "epochs": job["epochs"],
+                "early_stopping": 0,
                 "batch_size": job["batch_size"],
                 "learning_rate": job["rate"],
                 "optimizer": {"kind": "adamw", "weight_decay": WEIGHT_DECAY},

@@ -53,6 +53,9 @@ def _training(name: str, found: dict[str, Any], *, quick: bool) -> Iterator[str]
         if theirs:
             yield _row(name, who, theirs, ours, quick=quick)
     yield ""
+    for who, why in found["failed"].items():
+        yield f"{who} failed: `{why}`"
+        yield ""
 
 
 def _row(name: str, who: str, theirs: list[dict[str, Any]], ours: dict[int, dict[str, Any]], *, quick: bool) -> str:
