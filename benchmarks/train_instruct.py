@@ -11,10 +11,12 @@ tokens is checked. Each run is a process of its own; the contenders take turns; 
     danlu               the train stage as `danlu run` runs it, nothing set but the above
     trl                 SFTTrainer with its documented defaults (random order, padding, bf16, activations computed anew)
     trl-best            SFTTrainer with its best settings for this job: no activations computed anew, group by length
+    trl-padding-free    as trl-best, and the texts of a batch end to end instead of side by side with padding (its
+                        documentation wants FlashAttention for that, but it runs without)
     llamafactory        LLaMA-Factory with its documented defaults, and bf16 as in all of its examples
     llamafactory-best   LLaMA-Factory with the same as trl-best
-    trl-padding-free    only with --contenders: as trl-best, the texts of a batch end to end
-    trl-packing         only with --contenders: as trl-best, best-fit packing
+    trl-packing         only with --contenders: as trl-best, and best-fit packing, which makes other batches of fewer
+                        steps: not the same work
 
 Cases: `mixed`, texts of 20 to 1,000 tokens; `vocabulary`, a small model with 262,144 tokens; `overhead`, what Danlu's
 loop takes beside the bare model's forward, backward and update on the same batches (the weights at the end must be the
@@ -83,7 +85,7 @@ CASES = {
         batch_size=8,
         rate=2e-3,
         held_out=120,
-        contenders=("danlu", "trl", "trl-best", "llamafactory", "llamafactory-best"),
+        contenders=("danlu", "trl", "trl-best", "trl-padding-free", "llamafactory", "llamafactory-best"),
     ),
     "vocabulary": Case(
         layers=2,
