@@ -33,8 +33,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from data_peers import THRESHOLD, peak_bytes, plain_shingles
+from data_peers import THRESHOLD, plain_shingles
 from data_texts import COLLECTIONS, composed, planted
+from peers import MIB, cache_folder, environment, in_turns, peak_bytes
 
 PEERS = {
     "datasketch": ("datasketch==2.0.0",),
@@ -51,7 +52,6 @@ NEAR_GOALS = {"datasketch": 6.0, "datatrove": 15.0}
 CLEAN_GOALS = {"polars": 0.6}
 RECALL_GOAL = 0.985
 
-MIB = 1 << 20
 BUDGET_MIB = 64
 
 
@@ -73,7 +73,7 @@ def main() -> None:
     }
     pythons = {}
     for name, packages in PEERS.items():
-        pythons[name], report["peers"][name] = _environment(options.cache, name, packages)
+        pythons[name], report["peers"][name] = environment(options.cache, name, packages)
     print(f"{machine.cpu}, one core, load {os.getloadavg()[0]:.1f}. Peers: {report['peers']}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for part in options.parts:
@@ -93,7 +93,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--natural", type=int, help="real texts (default all, quick 6000)")
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="what to measure")
     parser.add_argument("--repeats", type=int, help="runs of each contender (default 3, quick 1)")
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "danlu" / "benchmarks"
+    cache = cache_folder()
     parser.add_argument("--cache", type=Path, default=cache, help=f"where peers are installed (default {cache})")
     parser.add_argument("--contender", choices=sorted(CONTENDERS), help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
@@ -102,26 +102,6 @@ def _options() -> argparse.Namespace:
     options.natural = options.natural or (6_000 if options.quick else 1_000_000)
     options.repeats = options.repeats or (1 if options.quick else 3)
     return options
-
-
-def _environment(cache: Path, name: str, packages: tuple[str, ...]) -> tuple[Path | None, str]:
-    """`(its Python, versions)` of a peer's environment, made where it is not there; no Python where that fails."""
-    folder = cache / name
-    python = folder / "bin" / "python"
-    done = folder / "installed.txt"
-    if not done.exists() or done.read_text(encoding="utf-8") != "\n".join(packages):
-        print(f"installing {' '.join(packages)} into {folder}", flush=True)
-        steps = (
-            [sys.executable, "-m", "venv", "--clear", str(folder)],
-            [str(python), "-m", "pip", "install", *packages],
-        )
-        for step in steps:
-            made = subprocess.run(step, capture_output=True, text=True, check=False)
-            if made.returncode:
-                print(f"{name} cannot be installed and is left out:\n{made.stderr[-1000:]}", flush=True)
-                return None, f"not installed: {made.stderr.strip().splitlines()[-1:]}"
-        done.write_text("\n".join(packages), encoding="utf-8")
-    return python, " ".join(packages)
 
 
 def _run(name: str, work: Path, pythons: dict[str, Path | None]) -> dict[str, Any] | None:
@@ -146,8 +126,7 @@ def _rounds(names: list[str], work: Path, repeats: int, pythons: dict[str, Path 
     """Each contender once a round, in an order that turns."""
     runs: dict[str, list[Any]] = {name: [] for name in names}
     for number in range(repeats):
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
+        for name in in_turns(names, number):
             result = _run(name, work, pythons)
             if result is not None:
                 runs[name].append(result)

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from peers import peak_bytes
+
 PERMUTATIONS = 128
 THRESHOLD = 0.8
 
@@ -59,12 +61,6 @@ def clusters_of(pairs: Iterable[tuple[int, int]], count: int) -> list[int]:
         low, high = sorted((root(one), root(other)))
         parent[high] = low
     return [root(number) for number in range(count)]
-
-
-def peak_bytes() -> int:
-    """The most memory this process had resident since it started (what `getrusage` says begins with its parent's)."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
 
 
 def datasketch(work: Path) -> tuple[float, float, Any]:

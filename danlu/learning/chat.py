@@ -191,24 +191,26 @@ def _marked(tokenizer: Tokenizer, text: str, spans: Sequence[tuple[int, int]]) -
     reaches over the beginning of a span belongs to it.
     """
     encoding = tokenizer.encode(text, add_special_tokens=False)
+    # Each look at these makes a new list.
+    ids, offsets = encoding.ids, encoding.offsets
     special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-    learned = [False] * len(encoding.ids)
+    learned = [False] * len(ids)
     place = 0
     for begin, end in spans:
-        while place < len(learned) and encoding.offsets[place][1] <= begin:
+        while place < len(learned) and offsets[place][1] <= begin:
             place += 1
         first, last = place, None
-        while place < len(learned) and encoding.offsets[place][0] < end:
-            last = place if encoding.ids[place] in special else last
+        while place < len(learned) and offsets[place][0] < end:
+            last = place if ids[place] in special else last
             place += 1
-        if last is None or text[encoding.offsets[last][1] : end].strip():
+        if last is None or text[offsets[last][1] : end].strip():
             raise ModelError(
                 f"The model's chat template writes no special token after an answer ({_ending(text[begin:end])}), so "
                 f"the model could not learn where to stop. Put {{{{ eos_token }}}} after the assistant's content in "
                 f"{TEMPLATE_FILE} in the model's folder."
             )
         learned[first : last + 1] = [True] * (last + 1 - first)
-    return Written(ids=encoding.ids, learned=learned)
+    return Written(ids=ids, learned=learned)
 
 
 #: The day of templates that ask for one.

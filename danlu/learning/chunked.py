@@ -28,6 +28,10 @@ from danlu.learning.objectives.base import forward
 #: From so many logits of a batch on (256 MiB of float32) they are made in chunks.
 MANY_LOGITS = 1 << 26
 
+#: A mean loss is better made in chunks from a sixteenth of that on: it is made once, with its gradient, and for the
+#: targets alone, while the output layer would be applied to questions and padding as well.
+_SOONER_ONCE = 16
+
 #: How many logits a chunk has: 64 MiB of float32.
 CHUNK_LOGITS = 1 << 24
 
@@ -55,19 +59,19 @@ class States:
         return logits
 
 
-def worth(places: int, vocabulary: int) -> bool:
-    """Whether so many places have logits that are better made in chunks."""
-    return places * vocabulary >= MANY_LOGITS
+def worth(places: int, vocabulary: int, *, once: bool = False) -> bool:
+    """Whether so many places have logits that are better made in chunks; `once`: for `mean_loss`."""
+    return places * vocabulary >= (MANY_LOGITS // _SOONER_ONCE if once else MANY_LOGITS)
 
 
-def applies(model: Any, batch: Batch) -> bool:
-    """Whether the loss of `batch` is better taken in chunks, and may be.
+def applies(model: Any, batch: Batch, *, once: bool = False) -> bool:
+    """Whether the loss of `batch` is better taken in chunks, and may be; `once`: by `mean_loss`.
 
     It may not where the output layer is more than one product, or the model changes what comes out of it.
     """
     inner = _plain(model)
     head = inner.get_output_embeddings()
-    if type(head) is not nn.Linear or not worth(batch.ids.size, head.out_features):
+    if type(head) is not nn.Linear or not worth(batch.ids.size, head.out_features, once=once):
         return False
     if inner not in _STAND_INS:
         _STAND_INS[inner] = _Through() if _ends_with(inner, head) else None
@@ -80,7 +84,7 @@ def states(model: Any, batch: Batch) -> States:
     head, through = inner.get_output_embeddings(), _STAND_INS[inner]
     assert through is not None
     with _in_place_of(inner, head, through):
-        hidden = forward(model, batch, use_cache=False).logits
+        hidden = forward(model, batch, causal=True, use_cache=False).logits
     return States(hidden=hidden, head=head, dtype=through.dtype)
 
 

@@ -115,10 +115,16 @@ def device_of(model: Any) -> torch.device:
     return device
 
 
-def forward(model: Any, batch: Batch, **settings: Any) -> Any:
-    """What `model` answers to `batch`. A packed one comes with positions that start anew at each document."""
+def forward(model: Any, batch: Batch, *, causal: bool = False, **settings: Any) -> Any:
+    """What `model` answers to `batch`. A packed one comes with positions that start anew at each document.
+
+    `causal`: no token looks at later ones. Padding stands behind the text, so it needs no mask: attention kernels
+    leave out what is ahead by themselves, quicker than with a mask. What comes out at padding itself means nothing.
+    """
     device = device_of(model)
     ids = to_device(batch.ids, device)
     if batch.positions is not None:
         return model(input_ids=ids, position_ids=to_device(batch.positions, device), **settings)
+    if causal:
+        return model(input_ids=ids, **settings)
     return model(input_ids=ids, attention_mask=to_device(batch.mask, device), **settings)

@@ -38,11 +38,16 @@ def make(config: CausalObjective, facts: Facts) -> Objective:
 
 def lengths(facts: Facts, rows: Rows) -> list[int]:
     """Tokens of each row as it is written: a conversation by the chat template, a plain text as it is."""
-    plain = encode_whole(facts.tokenizer, rows["text"])
+    conversations = turns_of(rows)
+    plain = iter(encode_whole(facts.tokenizer, _plain(rows, conversations)))
     return [
-        len(text) if turns is None else chat_of(facts).count(facts.tokenizer, turns)
-        for text, turns in zip(plain, turns_of(rows), strict=True)
+        len(next(plain)) if turns is None else chat_of(facts).count(facts.tokenizer, turns) for turns in conversations
     ]
+
+
+def _plain(rows: Rows, conversations: Sequence[Any]) -> list[str]:
+    """The texts of the rows that are no conversation: only these are read as they are."""
+    return [text for text, turns in zip(rows["text"], conversations, strict=True) if turns is None]
 
 
 def token_rows(facts: Facts, blocks: Iterable[Rows], max_length: int, *, learn_all: bool) -> Iterator[TokenRow]:
@@ -50,10 +55,11 @@ def token_rows(facts: Facts, blocks: Iterable[Rows], max_length: int, *, learn_a
     cuts = Cuts()
     kept = before = 0
     for rows in blocks:
-        documents = encode_documents(facts.tokenizer, rows["text"])
-        for row, (document, turns) in enumerate(zip(documents, turns_of(rows), strict=True), start=before):
+        conversations = turns_of(rows)
+        documents = iter(encode_documents(facts.tokenizer, _plain(rows, conversations)))
+        for row, turns in enumerate(conversations, start=before):
             if turns is None:
-                found = [TokenRow(ids=piece, origin=row) for piece in cut(document, max_length)]
+                found = [TokenRow(ids=piece, origin=row) for piece in cut(next(documents), max_length)]
             else:
                 written = fitted(chat_of(facts), facts.tokenizer, turns, max_length, cuts)
                 found = [
@@ -61,7 +67,7 @@ def token_rows(facts: Facts, blocks: Iterable[Rows], max_length: int, *, learn_a
                 ]
             yield from found
             kept += len(found)
-        before += len(documents)
+        before += len(conversations)
     cuts.tell(facts.warn, max_length, kept=kept)
 
 
@@ -84,10 +90,10 @@ def outcome(model: Any, batch: Batch) -> Outcome:
     """Cross-entropy of each next token that is a target: the mean over the batch's targets."""
     # The targets are shifted rather than the logits, which are far larger and would be copied.
     wanted = to_device(batch.targets, device_of(model))
-    if chunked.applies(model, batch):
+    if chunked.applies(model, batch, once=True):
         loss = chunked.mean_loss(chunked.states(model, batch), wanted)
     else:
-        logits = forward(model, batch, use_cache=False).logits
+        logits = forward(model, batch, causal=True, use_cache=False).logits
         loss = F.cross_entropy(logits.flatten(0, 1).float(), wanted.flatten(), ignore_index=NO_TARGET)
     return Outcome(loss=loss, weight=targets(batch), predicted=torch.empty(0, dtype=torch.int64))
 

@@ -95,9 +95,9 @@ def make_causal(config: DistillCausalObjective, facts: Facts) -> Objective:
                 student, wanted, lambda ours, part: loss(ours, told.logits(theirs[part]), truth[part])
             )
         else:
-            ours = forward(model, batch, use_cache=False).logits[wanted].float()
+            ours = forward(model, batch, causal=True, use_cache=False).logits[wanted].float()
             with torch.no_grad():
-                theirs = forward(teacher(device), batch, use_cache=False).logits[wanted].float()
+                theirs = forward(teacher(device), batch, causal=True, use_cache=False).logits[wanted].float()
             total = loss(ours, theirs, truth)
         return Outcome(loss=total / len(truth), weight=plain.weight(batch), predicted=torch.empty(0, dtype=torch.int64))
 

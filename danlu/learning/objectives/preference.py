@@ -92,7 +92,7 @@ def log_probabilities(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Ten
     if chunked.applies(model, batch):
         losses = chunked.token_losses(chunked.states(model, batch), targets)
     else:
-        logits = forward(model, batch, use_cache=False).logits.flatten(0, 1).float()
+        logits = forward(model, batch, causal=True, use_cache=False).logits.flatten(0, 1).float()
         losses = F.cross_entropy(logits, targets.flatten(), ignore_index=NO_TARGET, reduction="none")
     sums = -losses.view(targets.shape).sum(dim=1)
     return sums, (targets != NO_TARGET).sum(dim=1)

@@ -265,3 +265,8 @@ def test_small_batches_are_taken_whole() -> None:
     assert chunked.worth(2_048, 262_144)
     assert chunked.worth(2_048, 32_768)
     assert not chunked.worth(2_048, 8_000)
+
+
+def test_a_loss_that_is_made_once_is_worth_it_sooner() -> None:
+    assert chunked.worth(2_048, 8_000, once=True)
+    assert not chunked.worth(512, 2_000, once=True)
