@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from danlu.core.errors import DataError
-from danlu.data.checks import check_labels, spelling_warnings
+from danlu.data.checks import check_answers, spelling_warnings
 from danlu.data.config import CorpusConfig
 from danlu.data.keys import Keys
 from danlu.data.reader import Labels
-from danlu.data.targets import strata
 from danlu.data.told import shape_of, told, told_speaker
 
 PHONES = [f"138001380{number:02d}" for number in range(30)]
@@ -24,7 +23,7 @@ def warnings(counts: dict[str, int]) -> list[str]:
     label = np.repeat(np.arange(len(labels)), [counts[name] for name in labels])
     rows = np.arange(len(label))
     keys = Keys(place=rows, text=rows, label=label, characters=rows, labels=labels, contents=rows.astype(np.uint64))
-    return check_labels(keys, strata("classify", labels), np.ones(len(rows), dtype=bool), CorpusConfig())
+    return check_answers("classify", keys, np.ones(len(rows), dtype=bool), CorpusConfig())
 
 
 def test_a_column_of_phones_is_no_label_and_is_not_shown() -> None:
