@@ -39,7 +39,7 @@ check: $(VENV)/.dev  ## format, lint, types, layers
 	$(BIN)/lint-imports --no-cache
 
 test: check  ## everything that must hold before a change lands
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n $(WORKERS) --dist loadgroup --no-loadscope-reorder \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 20 \
 		tests/crash tests/e2e tests/contract tests/unit
 
 test-slow: $(VENV)/.dev  ## the long tests too: every kill -9, every recipe on a slice, real models

@@ -1,4 +1,4 @@
-"""What this machine does: a few rates, measured in about three seconds.
+"""What this machine does: a few rates, measured in one or two seconds.
 
 Each rate is the best of several repetitions, since another program may be busy for a moment: it is what the machine
 does when it is free. How busy it was meanwhile is measured too; that stretches the upper bounds of the plan.
@@ -42,7 +42,7 @@ def measure(
     inner: int,
     threads: int,
     check: Callable[[], None],
-    seconds: float = 0.7,
+    seconds: float = 0.35,
 ) -> Rates:
     """Measure for batches of `tokens` tokens; `check` is called between repetitions. About 4 times `seconds`.
 

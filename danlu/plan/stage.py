@@ -1,7 +1,7 @@
 """The plan stage: what a run needs and costs, before it starts, and a value for every `auto`.
 
 It reads the sources and the base model themselves, looks at a sample of the texts, and measures this machine for
-about three seconds. Formulas and their errors: docs/plan.md.
+one or two seconds. Formulas and their errors: docs/plan.md.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def run(ctx: Context, config: PlanStage) -> None:
         return
     job = _job(ctx, config)
     plan = plan_training(job)
-    ctx.say("Measuring this machine for three seconds")
+    ctx.say("Measuring what this machine does")
     rates = calibrate.measure(
         precision=job.precision,
         tokens=round(plan.pieces.tokens / max(1, plan.pieces.count)),

@@ -80,6 +80,7 @@ def kill_when_saved(space: Path, killed: list[int]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_killed_trial_goes_on_where_it_was(tmp_path: Path) -> None:
     whole = searched(tmp_path / "whole", [])
     killed: list[int] = []

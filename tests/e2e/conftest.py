@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -15,7 +16,12 @@ from typing import Any
 
 import httpx
 import pytest
+from accelerate.state import AcceleratorState
+from click.testing import CliRunner
 
+from danlu import api
+from danlu.cli.main import cli
+from danlu.core.runner import Runner
 from danlu.examples import tiny_recipe
 
 Danlu = Callable[..., subprocess.CompletedProcess[str]]
@@ -57,6 +63,20 @@ def walk(folder: Path, sections: dict[str, Any]) -> Walked:
     (folder / "recipe.yaml").write_text(json.dumps(sections, ensure_ascii=False), encoding="utf-8")
     output = danlu("run", "recipe.yaml", cwd=folder)
     return Walked(folder, sections["name"], output)
+
+
+def walk_here(folder: Path, sections: dict[str, Any]) -> Walked:
+    """As `walk`, all in this process: where stages' own processes are not what is tested, they are most of the time."""
+    (folder / "recipe.yaml").write_text(json.dumps(sections, ensure_ascii=False), encoding="utf-8")
+    command = ["run", "recipe.yaml"]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        patched.setattr(api, "Runner", functools.partial(Runner, in_process=True))
+        done = CliRunner().invoke(cli, command)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return Walked(
+        folder, sections["name"], subprocess.CompletedProcess(command, done.exit_code, done.stdout, done.stderr)
+    )
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from danlu.examples import tiny_recipe
-from tests.e2e.conftest import serving, walk
+from tests.e2e.conftest import serving, walk_here
 
 
 @pytest.mark.parametrize("kind", ["logistic", pytest.param("gradient_boosting", marks=pytest.mark.slow)])
@@ -20,7 +20,7 @@ def test_from_rows_to_answers(kind: str, tmp_path: Path) -> None:
         del sections["release"]
     else:
         sections["release"] = {"gates": ["accuracy >= 0.9", "leaked_rows == 0", "parity == 0"]}
-    walked = walk(tmp_path, sections)
+    walked = walk_here(tmp_path, sections)
     assert walked.output.returncode == 0, walked.output.stderr + walked.output.stdout
     shown = json.loads(walked.run("show", walked.name, "--json").stdout)
     assert shown["verdict"] == "ship"

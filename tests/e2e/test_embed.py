@@ -12,7 +12,7 @@ import pytest
 from transformers import AutoModel, AutoTokenizer
 
 from danlu.examples import tiny_recipe
-from tests.e2e.conftest import Walked, serving, walk
+from tests.e2e.conftest import Walked, serving, walk_here
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def embed(tmp_path_factory: pytest.TempPathFactory) -> Walked:
     sections["compress"] |= {"forms": ["torch", "onnx"], "ship": "onnx"}
     sections["train"] |= {"batch_size": 32, "epochs": 3.0}
     sections["release"] = {"gates": ["recall_at_10 >= 0.5", "parity_max <= 1e-5", "leaked_rows == 0"]}
-    return walk(folder, sections)
+    return walk_here(folder, sections)
 
 
 def artifact(walked: Walked, stage: str) -> Path:

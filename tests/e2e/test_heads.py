@@ -9,7 +9,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from danlu.examples import tiny_recipe
-from tests.e2e.conftest import Walked, serving, walk
+from tests.e2e.conftest import Walked, serving, walk_here
 
 TEXTS = ["the desk is lovely and arrived at noon no 7", "my lamp turned out faulty last week no 8"]
 
@@ -18,10 +18,11 @@ TEXTS = ["the desk is lovely and arrived at noon no 7", "my lamp turned out faul
 def walked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Walked:
     folder = tmp_path_factory.mktemp(request.param)
     sections = tiny_recipe(folder, task=request.param, rows=400)
-    sections["compress"] |= {"forms": ["torch", "onnx", "onnx-int8"], "ship": "onnx"}
+    forms = {"tag": ["torch", "onnx", "onnx-int8"], "regress": ["torch"]}[request.param]
+    sections["compress"] |= {"forms": forms, "ship": "onnx" if "onnx" in forms else "torch"}
     score = {"tag": "micro_f1 >= 0.3", "regress": "mae <= 1.5"}[request.param]
     sections["release"] = {"gates": [score, "leaked_rows == 0", "parity <= 0.01"]}
-    return walk(folder, sections)
+    return walk_here(folder, sections)
 
 
 def evidence(walked: Walked) -> dict[str, Any]:

@@ -80,7 +80,8 @@ def test_the_best_trial_is_the_training_that_follows(tmp_path: Path) -> None:
     assert {event["what"] for event in bars} == {"trials", "trial 1", "trial 2", "trial 3"}
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_hours_that_are_over_end_the_search_with_the_best_so_far(tmp_path: Path, workers: int) -> None:
     """What has begun is ended and counts; nothing further begins; at least one trial is made."""
     runner, _ = walked(tmp_path, hours=1e-9, trials=5, workers=workers)

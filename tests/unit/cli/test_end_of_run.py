@@ -66,7 +66,6 @@ def test_a_refusal_names_the_gates_that_failed_and_offers_no_serving(tmp_path: P
 def test_too_few_test_rows_are_a_verdict_of_their_own_and_release_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from danlu.cli.run import run
 
     result = replace(ended(tmp_path, refused=True), verdict="undecided")
     latest = tmp_path / "runs" / result.name / "latest.json"
@@ -75,7 +74,7 @@ def test_too_few_test_rows_are_a_verdict_of_their_own_and_release_nothing(
     folder = next(stage.folder for stage in result.stages if stage.stage == "release")
     write_json(folder / "release.json", {"verdict": "undecided", "gates": [gate]})
     monkeypatch.setattr(api, "run", lambda *_, **__: result)
-    done = CliRunner().invoke(run, ["recipe.yaml", "--workspace", str(tmp_path)])
+    done = CliRunner().invoke(cli, ["run", "recipe.yaml", "--workspace", str(tmp_path)])
     assert done.exit_code == Refused.exit_code == 3
     said = " ".join(done.output.split())
     assert "NOT ENOUGH DATA" in said
