@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from danlu.compare.config import EndpointsConfig
 from danlu.compare.entrants import EndpointModel
 from danlu.core.context import Context
+from danlu.data.mask.config import Kind
 from danlu.data.mask.masker import mask
 from danlu.engines.endpoint import ChatEndpoint, Price, Purse, Reply, Server
 
@@ -33,7 +34,7 @@ _SETTINGS = {
 }
 
 #: What masking left: a kind, and the digits of a pseudonym. It would make a phone of the next number.
-_TOKEN = re.compile(r"\[[A-Z][A-Z0-9_]{0,39}(?:_[0-9a-f]{12})?\]")
+_TOKEN = re.compile(rf"\[(?:{'|'.join(kind.upper() for kind in get_args(Kind))})(?:_[0-9a-f]{{12}})?\]")
 
 #: What people and models put around a word: quotation marks, emphasis, a full stop.
 _AROUND = " \t\r\n\"'`*“”‘’「」『』《》.。"

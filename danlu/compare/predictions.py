@@ -14,8 +14,10 @@ from danlu.metrics.leaks import folded
 from danlu.sources.formats import open_file
 from danlu.sources.values import as_text
 
-#: Names of a column with the answers, the best first; the run's own label column comes last.
-_ANSWERS = ("predicted", "prediction", "pred", "answer", "预测", "预测标签", "回答", "label", "标签")
+#: Names of a column with the answers, the best first.
+_ANSWERS = ("predicted", "prediction", "pred", "answer", "预测", "预测标签", "回答")
+#: Names that mostly are those of the truth: taken for the answers only where the file has no other column left.
+_LABELS = ("label", "标签")
 _IDS = ("id",)
 _TEXTS = ("text", "文本")
 
@@ -54,7 +56,7 @@ def read_predictions(
     """
     rows = list(_records(file))
     known = list(dict.fromkeys(name for _, values in rows[:100] for name in values))
-    answer = _column(file, known, [columns.predicted] if columns.predicted else [*_ANSWERS, columns.label], "predicted")
+    answer = _column(file, known, _wanted(known, columns), "predicted")
     by_id = next((name for name in _IDS if name in known), None)
     match = _by_id(part) if by_id else _by_text(part, clean)
     key = by_id or _column(file, known, [columns.text, *_TEXTS], "text")
@@ -83,6 +85,15 @@ def _records(file: File) -> Iterable[tuple[int, Mapping[str, Any]]]:
         if row.values is None:
             raise DataError(f"{file.name}, row {row.line} cannot be read: {row.reason}. Mend or remove it.")
         yield row.line, row.values
+
+
+def _wanted(known: Sequence[str], columns: Columns) -> list[str | None]:
+    """Names that the column with the answers may have. A column of labels beside others is the truth, no answer."""
+    if columns.predicted:
+        return [columns.predicted]
+    labels = [*_LABELS, columns.label]
+    alone = set(known) <= {*_IDS, *_TEXTS, columns.text, *labels}
+    return [*_ANSWERS, *(labels if alone else ())]
 
 
 def _column(file: File, known: Sequence[str], wanted: Sequence[str | None], what: str) -> str:

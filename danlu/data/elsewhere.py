@@ -19,6 +19,7 @@ from danlu.data.holders import Holder
 _NOT_SEARCHED = {
     "cache/sources": "what was fetched from databases and URLs, as it came; the next run fetches it anew",
     "cache/answers": "what an endpoint wrote from training rows; the next run asks, and pays, for it anew",
+    "cache/endpoints": "what endpoints answered to test rows in comparisons; they are asked, and paid for, anew",
     "labels/*.json": "rows that were handed out for labelling; what is still out cannot be taken in without them",
     "runs/*/report*.html": "reports, which quote some test rows; `danlu show --open` writes them anew",
 }

@@ -107,6 +107,8 @@ class Purse:
         self._cap = cap
         self._setting = setting
         self._aside = 0.0
+        #: Requests under way: a sum of floats need not come back to 0.
+        self._asking = 0
         self._changed = threading.Condition()
         #: USD so far, of answers that were not read from disk.
         self.spent = 0.0
@@ -117,7 +119,7 @@ class Purse:
         most = self._price.of(asked, body["max_tokens"])
         with self._changed:
             # What others set aside mostly comes back.
-            self._changed.wait_for(lambda: self.spent + self._aside + most <= self._cap or self._aside <= 0.0)
+            self._changed.wait_for(lambda: self.spent + self._aside + most <= self._cap or not self._asking)
             if self.spent + most > self._cap:
                 raise BudgetReached(
                     f"The next answer might cost ${most:.4f}, and ${self.spent:.4f} of the ${self._cap:g} that "
@@ -125,12 +127,14 @@ class Purse:
                     "goes on."
                 )
             self._aside += most
+            self._asking += 1
         return most
 
     def settle(self, most: float, cost: float) -> None:
         """What was set aside for a request comes back, less its cost."""
         with self._changed:
-            self._aside = max(0.0, self._aside - most)
+            self._asking -= 1
+            self._aside = max(0.0, self._aside - most) if self._asking else 0.0
             self.spent += cost
             self._changed.notify_all()
 
@@ -154,6 +158,11 @@ class ChatEndpoint:
         self._server = server
         self._cache = cache
         self._purse = purse
+        if server.key is not None and not (server.key.isascii() and server.key.isprintable()):
+            raise UserError(
+                f"The key in {server.settings['key']} has a line break, or another character that no key has. Set it "
+                "anew."
+            )
         self._client = httpx.Client(base_url=server.base_url, headers=headers, timeout=server.timeout)
         self._broken: type[Exception] = httpx.TransportError
         self._not_sent: type[Exception] = httpx.ConnectError
@@ -214,29 +223,32 @@ class ChatEndpoint:
             return known
         most = 0.0 if self._purse is None else self._purse.set_aside(body)
         cost = 0.0
+        lost: list[Exception] = []
         try:
-            reply, lost = self._ask(self._whole(body), stop)
+            reply = self._ask(self._whole(body), stop, lost)
             if self._purse is not None:
-                cost = lost * most + self._purse.cost_of(reply, most)
+                cost = self._purse.cost_of(reply, most)
         finally:
             if self._purse is not None:
-                self._purse.settle(most, cost)
+                self._purse.settle(most, cost + len(lost) * most)
         self.asked += 1
         _write(path, reply)
         return reply
 
-    def _ask(self, body: dict[str, Any], stop: threading.Event) -> tuple[Reply, int]:
-        """The reply, and how many tries broke off after they were sent."""
-        lost = tried = 0
+    def _ask(self, body: dict[str, Any], stop: threading.Event, lost: list[Exception]) -> Reply:
+        """The reply; tries that broke off after they were sent are noted in `lost`."""
+        tried = 0
         settings = self._server.settings
         while not stop.is_set():
             last = tried >= self._server.retries
             wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2**tried)
+            sent = self._spelt(body)
             began = perf_counter()
             try:
-                response = self._client.post("/chat/completions", json=self._spelt(body))
+                response = self._client.post("/chat/completions", json=sent)
             except self._broken as error:
-                lost += not isinstance(error, self._not_sent)
+                if not isinstance(error, self._not_sent):
+                    lost.append(error)
                 if last:
                     raise UserError(
                         f"The endpoint {self._server.base_url} cannot be reached after {tried + 1} tries: "
@@ -245,8 +257,9 @@ class ChatEndpoint:
                     ) from error
             else:
                 if response.is_success:
-                    return _reply_in(response, perf_counter() - began, settings["base_url"]), lost
-                if response.status_code == 400 and not self._newer_name and _NEWER_NAME in response.text:
+                    return _reply_in(response, perf_counter() - began, settings["base_url"])
+                # By what was sent: another request may have found out meanwhile.
+                if response.status_code == 400 and "max_tokens" in sent and _NEWER_NAME in response.text:
                     self._newer_name = True
                     continue
                 if response.status_code not in _MAY_PASS or last:

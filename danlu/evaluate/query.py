@@ -25,7 +25,7 @@ COLUMNS: dict[str, str] = {
     "consent": "what the row's owner agreed to",
     "subject": "whose data it is",
     "conversation": "the conversation it is from",
-    "time": "when it was written, in microseconds since 1970",
+    "time": "when it was written, in seconds since 1970",
 }
 NUMBERS = frozenset({"length", "digits", "time"})
 

@@ -18,7 +18,9 @@ class Scale:
     @classmethod
     def of(cls, values: Sequence[float]) -> Scale:
         """The scale of `values` [N]; where all are equal the deviation counts as 1, so that nothing is divided by 0."""
-        return cls(mean=float(np.mean(values)), std=float(np.std(values)) or 1.0)
+        mean, std = float(np.mean(values)), float(np.std(values))
+        # Equal numbers differ from their mean by rounding.
+        return cls(mean=mean, std=std if std > 1e-12 * abs(mean) else 1.0)
 
     def standardised(self, values: Sequence[float]) -> np.ndarray:
         """`values` [N] as float32 with mean 0 and standard deviation 1 over the training rows."""

@@ -22,14 +22,26 @@ class _Named(Protocol):
 def locate(asked: _Named, site: Site) -> Path:
     """A file that lists the champion of the model `asked.name`, and those before it, newest first.
 
-    `{"name", "versions": [{"number", "release"}]}`, `release` being the fingerprint of the release in the workspace;
-    without versions while nothing was promoted. Those before it are there because a model that is itself the champion
-    by now is compared with the one it replaced: else a second run of the same recipe would come to another verdict.
+    `{"name", "versions": [{"number", "release", "there"}]}`, `release` being the fingerprint of the release in the
+    workspace; `there`: whether its files and its corpus are, for what was missing may come back. Without versions while
+    nothing was promoted. Those before it are there because a model that is itself the champion by now is compared with
+    the one it replaced: else a second run of the same recipe would come to another verdict.
     """
     if site.workspace is None or site.cache is None:
         raise UserError("The champion is looked for in a workspace; `danlu run` has one.")
-    line = Registry(Workspace(site.workspace), asked.name).line()
+    workspace = Workspace(site.workspace)
+    line = Registry(workspace, asked.name).line()
     path = site.cache / "champions" / f"{asked.name}.json"
-    versions = [{"number": version.number, "release": version.fingerprint} for version in line]
+    versions = [
+        {"number": version.number, "release": version.fingerprint, "there": _there(workspace, version.fingerprint)}
+        for version in line
+    ]
     write_json_atomically(path, {"name": asked.name, "versions": versions})
     return path
+
+
+def _there(workspace: Workspace, fingerprint: str) -> list[bool]:
+    release = workspace.find("release", fingerprint)
+    if release is None:
+        return [False, False]
+    return [True, workspace.find("data", release.record.inputs["data"][0]) is not None]

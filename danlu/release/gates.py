@@ -247,6 +247,9 @@ class _Paired:
     absent: bool = False
 
 
+#: The level of a one-sided bound, that of a 95 % interval's end.
+_ONE_SIDED = 0.025
+
 #: What a recipe lacks where there is no comparison.
 _WHERE = {"baseline": "is evaluate.baseline switched off?", "champion": "has the recipe a champion section?"}
 
@@ -269,11 +272,17 @@ def _paired(facts: Facts, other: str, margin: float = 0.0) -> _Paired:
     )
     least, half = (ends[0], (ends[1] - ends[0]) / 2.0) if len(ends) == 2 else (None, 0.0)
     rows = comparison.get("rows", facts.get("rows"))
+    further = further_rows(sign * difference + margin, half, rows) if isinstance(rows, int) else None
+    if least is not None and half == 0.0 and margin > 0.0 and isinstance(rows, int) and rows > 0:
+        # Answers that never differed leave a bootstrap nothing to draw: the exact bound of a share of which none of so
+        # many rows was seen (Clopper and Pearson 1934) stands for how often they may.
+        least -= 1.0 - _ONE_SIDED ** (1.0 / rows)
+        further = max(0, math.ceil(math.log(_ONE_SIDED) / math.log(1.0 - min(margin, 0.999))) - rows) or None
     return _Paired(
         difference=difference,
         gain=sign * difference,
         least=least,
-        further=further_rows(sign * difference + margin, half, rows) if isinstance(rows, int) else None,
+        further=further,
         significant=comparison.get("significant") is True,
         called=f"the {other} ({comparison['name']})" if comparison.get("name") else f"the {other}",
         by=f"{_show(abs(difference))} in {metric}"

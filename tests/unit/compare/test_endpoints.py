@@ -176,6 +176,8 @@ def test_prompts() -> None:
     assert all("{text}" in prompt and "{labels}" in prompt for prompt in PROMPTS.values())
     assert sendable(f"call {PHONE}") == "call [PHONE]"
     assert sendable("[PHONE_5d41402abc4b], 5551234 pieces") == "[PHONE_5d41402abc4b], 5551234 pieces"
+    # What only looks like a mask's token is none.
+    assert PHONE not in sendable(f"[TEL{PHONE}]")
 
 
 def test_what_cannot_be_asked() -> None:

@@ -135,6 +135,11 @@ def test_a_file_with_texts_as_they_were_before_cleaning_and_masking(workspace: W
         ("id,predicted", ["{id0},Goood"], r"theirs.csv, row 2: 'Goood' is no label of this run.*Did you mean 'good'\?"),
         ("id,predicted", ["{id0},good", "{id0},bad"], "row 3: another row has answered .* with 'good'"),
         ("id,predicted", ["nobody,good"], "None of the 1 rows of theirs.csv.*--rows-out"),
+        (
+            "id,label,gpt",
+            ["{id0},good,bad"],
+            r"no column with the answers. Its columns: 'id', 'label', 'gpt'.*--predicted",
+        ),
         ("id,score", ["{id0},0.5"], r"no column with the answers. Its columns: 'id', 'score'.*--predicted"),
         ("name,predicted", ["x,good"], "no column with the texts.*column 'id'"),
     ],

@@ -14,7 +14,9 @@ Rule = Callable[[dict[str, Any]], tuple[str, str]]
 
 
 class ChatServer(ThreadingHTTPServer):
-    """`refusals` are statuses, with what is said, that it answers with first. A token is a word here."""
+    """`refusals` are statuses, with what is said, that it answers with first; it knows no parameter of `unknown`, as
+    newer servers do. A token is a word here.
+    """
 
     daemon_threads = True
 
@@ -25,6 +27,7 @@ class ChatServer(ThreadingHTTPServer):
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.refusals: list[tuple[int, str]] = []
+        self.unknown: dict[str, str] = {}
         self.lock = threading.Lock()
 
     @property
@@ -45,6 +48,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.requests.append(body)
             self.server.keys.append(self.headers.get("Authorization"))
             status, said = self.server.refusals.pop(0) if self.server.refusals else (200, "")
+            for name in body.keys() & self.server.unknown.keys():
+                status, said = 400, f"Unsupported parameter: {name!r}. Use {self.server.unknown[name]!r} instead."
         if status == 200:
             text, reason = self.server.rule(body)
             answer: dict[str, Any] = {"choices": [{"message": {"content": text}, "finish_reason": reason}]}

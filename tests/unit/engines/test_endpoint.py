@@ -89,6 +89,21 @@ def test_the_cap_is_never_passed_and_the_same_call_goes_on(server: ChatServer, t
     assert len(server.requests) == 12
 
 
+def test_a_cap_in_fractions_ends_too(server: ChatServer, tmp_path: Path) -> None:
+    """What was set aside and given back need not add up to 0 in floats; nobody waits for that."""
+    bodies = [body("word " * (number + 1)) for number in range(40)]
+    purse = Purse(Price(prompt=0.15, completion=0.6), 0.0005, "--max-usd")
+    with ChatEndpoint(asking(server, concurrency=3), tmp_path, purse) as endpoint, pytest.raises(BudgetReached):
+        endpoint.ask(bodies)
+    assert 0 < purse.spent <= 0.0005
+
+
+def test_a_key_that_no_header_may_hold_is_refused_and_not_shown(server: ChatServer, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="The key in KEY has a line break") as caught:
+        ChatEndpoint(asking(server, key="sk-1234\nx"), tmp_path)
+    assert "sk-1234" not in str(caught.value)
+
+
 def test_where_tokens_are_not_counted_the_most_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     purse = Purse(Price(prompt=0.0, completion=1e6), 20.0, "--max-usd")
@@ -110,6 +125,12 @@ def test_newer_models_are_asked_by_the_newer_name(server: ChatServer, tmp_path: 
         ["max_completion_tokens", "messages", "model"],
         ["max_completion_tokens", "messages", "model"],
     ]
+
+
+def test_requests_under_way_learn_the_newer_name_each_by_itself(server: ChatServer, tmp_path: Path) -> None:
+    server.unknown = {"max_tokens": "max_completion_tokens"}
+    with ChatEndpoint(asking(server, concurrency=4), tmp_path) as endpoint:
+        assert len(endpoint.ask([body(text) for text in "abcdefgh"])) == 8
 
 
 def test_a_refusal_names_the_callers_settings(server: ChatServer, tmp_path: Path) -> None:

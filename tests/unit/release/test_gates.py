@@ -176,6 +176,15 @@ def test_not_worse_by_a_margin_must_be_shown(difference: float, half: float, met
     assert (result.further is not None) == (not passed and abs(difference) < 0.005)
 
 
+def test_answers_that_never_differ_prove_as_much_as_there_are_rows() -> None:
+    """No difference in 30 rows leaves room for 11.6 %, by Clopper and Pearson; in 736 for less than 0.5 %."""
+    few = evaluate(parse("not_worse(champion, 0.005)"), paired(0.0, 0.0, "macro_f1") | {"rows": 30})
+    assert not few.passed
+    assert few.further == 736 - 30
+    assert evaluate(parse("not_worse(champion, 0.005)"), paired(0.0, 0.0, "macro_f1") | {"rows": 740}).passed
+    assert evaluate(parse("not_worse(champion)"), paired(0.0, 0.0, "macro_f1") | {"rows": 30}).passed
+
+
 def test_while_nothing_is_live_there_is_nothing_to_beat() -> None:
     for text in ("beats(champion)", "not_worse(champion)", "not_worse(champion, 0.005)"):
         result = evaluate(parse(text), {"comparisons": {"champion": {"absent": True}}})
