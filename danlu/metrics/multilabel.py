@@ -19,8 +19,9 @@ from sklearn.linear_model import LogisticRegression
 from danlu.core.baseline import PENALTY, SOLVER
 from danlu.core.tasks import TASKS
 from danlu.metrics.baseline import TextFeatures
-from danlu.metrics.bootstrap import Floats, mean_of_known, ratio, resampled_sums, score, weights
+from danlu.metrics.bootstrap import Floats, Score, mean_of_known, ratio, resampled_sums, score, weights
 from danlu.metrics.paired import mcnemar, verdict
+from danlu.metrics.proportions import both, mean_ends, with_ends
 from danlu.metrics.scores import macro_f1
 from danlu.metrics.thresholds import Flags, indicators
 
@@ -76,7 +77,34 @@ def multilabel(
         | {"support": int(truth[:, k].sum()), "threshold": float(thresholds[k])}
         for k, label in enumerate(labels)
     }
+    _put_ends(scores, per_class, truth.sum(axis=0), (answers >= thresholds).sum(axis=0), rows)
     return {"scores": scores, "per_class": per_class}
+
+
+def _put_ends(
+    scores: dict[str, Score],
+    per_class: dict[str, dict[str, Any]],
+    support: NDArray[np.integer],
+    given: NDArray[np.integer],
+    rows: int,
+) -> None:
+    """Give an interval to scores whose resamples were all equal; in place. `support` and `given` [K] are rows."""
+    for found, there, said in zip(per_class.values(), support.tolist(), given.tolist(), strict=True):
+        found["recall"] = with_ends(found["recall"], there)
+        found["precision"] = with_ends(found["precision"], said)
+        found["f1"] = both(found["f1"], found["precision"], found["recall"])
+        # So many pairs of a row with the label and one without are independent of one another.
+        found["average_precision"] = with_ends(found["average_precision"], min(there, rows - there))
+    known = [found for found, there in zip(per_class.values(), support.tolist(), strict=True) if there]
+    for name in _BY_LABEL:
+        whole = name if name == "average_precision" else f"macro_{name}"
+        scores[whole] = mean_ends(scores[whole], [found[name] for found in known])
+    scores["micro_recall"] = with_ends(scores["micro_recall"], int(support.sum()))
+    scores["micro_precision"] = with_ends(scores["micro_precision"], int(given.sum()))
+    scores["micro_f1"] = both(scores["micro_f1"], scores["micro_precision"], scores["micro_recall"])
+    # Decisions about one text hang together: texts count.
+    for name in ("subset_accuracy", "hamming_loss"):
+        scores[name] = with_ends(scores[name], rows)
 
 
 def compare_taggers(ours: Flags, theirs: Flags, truth: Flags, resamples: int = 1_000, seed: int = 1) -> dict[str, Any]:

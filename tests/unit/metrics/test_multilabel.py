@@ -131,3 +131,15 @@ def test_shapes_that_disagree_and_numbers_that_are_none_are_refused() -> None:
     probabilities[0, 0] = np.nan
     with pytest.raises(ValueError, match="1 rows of probabilities"):
         multilabel(probabilities, truth, LABELS, np.full(4, 0.5))
+
+
+def test_no_mistake_on_few_rows_is_no_certainty() -> None:
+    truth = np.array([[row % 2 == 0, row % 3 == 0] for row in range(24)])
+    found = multilabel(truth * 0.8 + 0.1, truth, ["a", "b"], np.array([0.5, 0.5]))
+    for name in ("micro_f1", "macro_f1", "micro_precision", "micro_recall", "subset_accuracy", "average_precision"):
+        score = found["scores"][name]
+        assert score["value"] == score["high"] == 1.0, name
+        assert 0.5 < score["low"] < 0.95, name
+    assert found["scores"]["hamming_loss"]["low"] == 0.0
+    assert 0.05 < found["scores"]["hamming_loss"]["high"] < 0.2
+    assert found["per_class"]["b"]["f1"]["low"] < found["per_class"]["a"]["f1"]["low"] < 1.0
