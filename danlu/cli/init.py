@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,8 @@ def init(files: tuple[Path, ...], output: Path, force: bool) -> None:
         click.echo(f"Wrote {output}. It cannot run yet: see the warning above, and mend the data first.")
         return
     click.echo(f"Wrote {output}. Read it, then:")
-    click.echo(f"  danlu plan {output}    what a run would cost\n  danlu run {output}     do it")
+    file = shlex.quote(str(output))
+    click.echo(f"  danlu plan {file}    what a run would cost\n  danlu run {file}     do it")
 
 
 def _told(found: Inspection) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ def plan(recipe: Path, workspace: Path, as_json: bool, quiet: bool) -> None:
     from danlu.cli.plan_tables import draw_plan
 
     draw_plan(console(), planned, warnings)
-    click.echo(f"Next: danlu run {recipe}")
+    click.echo(f"Next: danlu run {shlex.quote(str(recipe))}")
 
 
 def _outlook(recipe: Recipe, file: Path, workspace: Path) -> list[str]:

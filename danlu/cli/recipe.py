@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -58,7 +59,9 @@ def check(file: Path, as_json: bool) -> None:
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
-        click.echo(f"{file}: a good recipe for {found.name!r} ({found.task}). Next: danlu plan {file}")
+        click.echo(
+            f"{file}: a good recipe for {found.name!r} ({found.task}). Next: danlu plan {shlex.quote(str(file))}"
+        )
     if note:
         click.echo(note, err=True)
 
