@@ -12,6 +12,7 @@ def test_holm_by_hand() -> None:
     assert holm(np.array([0.7, 0.6])).tolist() == [1.0, 1.0]
     assert holm(np.array([0.04])).tolist() == [0.04]
     assert holm(np.array([])).tolist() == []
+    assert holm(np.zeros((3, 0))).shape == (3, 0)
 
 
 def test_of_many_true_null_hypotheses_any_is_rejected_at_the_level_at_most() -> None:
