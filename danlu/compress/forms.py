@@ -13,6 +13,7 @@ from typing import Any
 from danlu.compress.config import FormName
 from danlu.compress.onnx_graph import export_onnx, quantize
 from danlu.core.artifact import write_json
+from danlu.core.asked import TEXT_ALONE, Takes
 from danlu.core.errors import ModelError
 from danlu.core.tasks import TaskName
 from danlu.engines.base import FORM, Form
@@ -35,7 +36,7 @@ class Source:
     """A checkpoint to be exported. `scratch` is a folder that may survive a kill: what is whole in it is reused.
 
     `pooling` and `dimensions` are those of an embedding model's vectors, None for other tasks; `temperature` is that of
-    a classifier's answers.
+    a classifier's answers, `takes` what it is asked.
     """
 
     folder: Path
@@ -48,6 +49,7 @@ class Source:
     pooling: str | None = None
     dimensions: int | None = None
     temperature: float = 1.0
+    takes: Takes = TEXT_ALONE
 
     @property
     def engine(self) -> str:
@@ -74,7 +76,7 @@ class Source:
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir(parents=True)
             model = self.model if self.pooling is None else Embedder(self.model, self.pooling)
-            export_onnx(model, self.task, beside / MODEL)
+            export_onnx(model, self.task, beside / MODEL, self.takes)
             beside.rename(folder)  # whole or not there, also after a kill
         return folder / MODEL
 
@@ -157,6 +159,7 @@ def write_form(name: FormName, source: Source, folder: Path) -> Form:
         pooling=source.pooling,
         dimensions=source.dimensions,
         temperature=source.temperature,
+        takes=source.takes,
     )
     write_json(folder / FORM, form.as_json())
     return form

@@ -58,7 +58,7 @@ def columns_for(task: str, data: CleanConfig, key: IdentityKey | None = None) ->
     """What a model for `task` reads of a record, by the recipe's data section."""
     return Columns(
         text=data.text,
-        pair=data.pair if task == "embed" else None,
+        pair=data.pair_of(task),
         label=data.label if TASKS[task].target is not None else None,
         task=task,
         reading=Reading(separator=data.label_separator, keep_unlabelled=data.unlabelled == "keep"),

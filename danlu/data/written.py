@@ -15,7 +15,7 @@ from danlu.data.checks import spread
 from danlu.data.config import DataStage
 from danlu.data.dropped import REASON_NAMES, STEP_OF, Reasons
 from danlu.data.keys import Integers, Keys
-from danlu.data.pairs import columns_of
+from danlu.data.pairs import columns_of, is_paired
 from danlu.data.split import PARTS
 from danlu.data.tables import CORPUS, SHARD_BYTES, Rejects, SortedPart, as_rejected, batches
 from danlu.data.targets import COLUMNS, Stratum, columns
@@ -62,7 +62,8 @@ def write_corpus(ctx: Context, config: DataStage, scratch: Path, rows: Rows, car
     """Write train/, validation/ and test/, and every row dropped since reading to rejected/."""
     clean = ctx.inputs["clean"]
     size = sum(path.stat().st_size for path in (clean / "texts").glob("*.parquet"))
-    schema = pa.schema([field for field in CORPUS if field.name not in _ONLY_FOR_OTHERS[config.task]])
+    without = _ONLY_FOR_OTHERS[config.task] - _beside(clean / "texts")
+    schema = pa.schema([field for field in CORPUS if field.name not in without])
     parts = [SortedPart(ctx.out / name, scratch / name, schema, 1 + size // SHARD_BYTES) for name in PARTS]
     rejects = Rejects(ctx.out / "rejected", scratch / "rejected")
     for batch in batches(clean / "rejected"):
@@ -85,6 +86,11 @@ def write_corpus(ctx: Context, config: DataStage, scratch: Path, rows: Rows, car
     for part in parts:
         part.close()
     rejects.close()
+
+
+def _beside(texts: Path) -> set[str]:
+    """The columns that hold what stands beside a text, as far as these cleaned rows have it."""
+    return {"pair"} if is_paired(texts) else set()
 
 
 def _as_corpus(table: pa.Table, decided: dict[str, pa.Array], card: Card) -> pa.Table:

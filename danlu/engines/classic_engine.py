@@ -8,10 +8,13 @@ from typing import NoReturn
 
 import numpy as np
 
+from danlu.core.asked import Question
 from danlu.core.errors import UserError
 from danlu.core.tasks import TASKS
 from danlu.engines.base import Form
 from danlu.engines.sampling import at_temperature
+from danlu.engines.texts import check_asked
+from danlu.learning.asking import spellable
 from danlu.learning.classic.text_model import TextModel
 
 
@@ -22,9 +25,10 @@ class ClassicEngine:
         self.form = form
         self._model = TextModel.load(folder, threads)
 
-    def predict(self, texts: Sequence[str]) -> np.ndarray:
+    def predict(self, asked: Sequence[Question]) -> np.ndarray:
         """See `danlu.engines.base.Engine.predict`."""
-        answers = self._model.probabilities([text.encode("utf-8", "replace").decode("utf-8") for text in texts])
+        check_asked(asked, self.form.takes)
+        answers = self._model.probabilities(spellable(asked)[0])
         return at_temperature(answers, self.form.temperature)
 
     def _refuse(self, *_arguments: object, **_named: object) -> NoReturn:

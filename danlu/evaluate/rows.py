@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from danlu.core.artifact import Artifact
+from danlu.core.asked import Question
 from danlu.core.context import Context
 from danlu.core.errors import DataError
 from danlu.core.tasks import TASKS
+from danlu.learning.asking import questions
 from danlu.learning.batching import unpack_rows
 from danlu.learning.chat import Chat, Turn
 from danlu.learning.corpus import read_rows
@@ -44,6 +46,16 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def beside(self) -> bool:
+        """Whether more than a text is asked."""
+        return bool(self.pairs)
+
+    @property
+    def asked(self) -> list[Question]:
+        """What a model for classify, tag or regress is asked: the texts, with what stands beside them."""
+        return questions({"text": self.texts, "pair": self.pairs})
 
     def first(self, rows: int | None) -> Part:
         """The first `rows` rows; ids are hashes, so that is a fair draw."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
+from danlu.core.asked import Question
 from danlu.core.tasks import TASKS
 from danlu.metrics.baseline import TextFeatures
 from danlu.metrics.bootstrap import Floats, Score, ratio, resampled_sums, score, weights
@@ -120,12 +121,12 @@ class ValueBaseline:
         self._features = TextFeatures()
         self._model = Ridge(alpha=_PENALTY, solver="sparse_cg", tol=1e-5)
 
-    def fit(self, texts: Sequence[str], values: Sequence[float]) -> Self:
+    def fit(self, texts: Sequence[Question], values: Sequence[float]) -> Self:
         """Learn from one number a text, at least one."""
         self._model.fit(self._features.fit(texts), np.asarray(values, dtype=np.float64))
         return self
 
-    def answers(self, texts: Sequence[str]) -> Floats:
+    def answers(self, texts: Sequence[Question]) -> Floats:
         """A number for each text [N]."""
         if not len(texts):
             return np.zeros(0)

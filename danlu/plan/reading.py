@@ -266,10 +266,10 @@ class _Reader:
         self._config = config
         self._source = source
         self._number = number
-        self._pair = config.pair if "pair" in columns else None
-        shaped = self._pair is not None or "turns" in columns
-        self._speakers = Speakers(names=config.speakers, learn=frozenset(config.learn)) if shaped else None
         self._task = next((name for name, task in TASKS.items() if task.target in columns), None)
+        self._pair = config.pair_of(self._task or "embed") if "pair" in columns else None
+        shaped = self._task is None and (self._pair is not None or "turns" in columns)
+        self._speakers = Speakers(names=config.speakers, learn=frozenset(config.learn)) if shaped else None
         self._reading = Reading(separator=config.label_separator, keep_unlabelled=config.unlabelled == "keep")
         self.first_bad = ""
 

@@ -15,6 +15,7 @@ import torch
 from tokenizers import Tokenizer
 
 from danlu.core.artifact import LOGS, write_json
+from danlu.core.asked import TEXT_ALONE, Takes
 from danlu.core.context import Context
 from danlu.core.errors import DataError, ModelError
 from danlu.core.lazy import load_attribute
@@ -25,6 +26,7 @@ from danlu.learning import scratch
 from danlu.learning.adapters.base import Adapted
 from danlu.learning.adapters.merge import Merged, merge_checked
 from danlu.learning.adapters.table import adapt, check_method
+from danlu.learning.asking import knows_two_segments
 from danlu.learning.batching import choose_packing, pack_rows, padding_share
 from danlu.learning.chat import Chat, plain_chat, read_chat
 from danlu.learning.corpus import Part
@@ -99,6 +101,7 @@ def run(ctx: Context, config: TrainStage) -> None:
         tokenizer=tokenizer,
         labels=labels,
         targets=parts["train"].column(target) if target is not None else (),
+        two_segments=base is None or knows_two_segments(read_config(base)),
         class_weights=_class_weights(config.train, parts["train"], labels),
         chat=chat,
         folders=folders,
@@ -119,7 +122,8 @@ def run(ctx: Context, config: TrainStage) -> None:
     _write_tokenizer(ctx, kind, source, tokenizer, max_length)
     if chat is not None:
         chat.save(ctx.out)
-    _write_facts(ctx, config, training, adapted, merged, progress, labels, max_length)
+    takes = _takes(config, parts["train"])
+    _write_facts(ctx, config, training, adapted, merged, progress, labels, max_length, takes)
 
 
 def _refuse(ctx: Context, config: TrainStage, kind: Kind, objective: Objective, *, has_base: bool) -> None:
@@ -349,6 +353,13 @@ def _write_tokenizer(ctx: Context, kind: Kind, source: Path | None, tokenizer: T
     scratch.copy_tokenizer(source, ctx.out, tokenizer, max_length)
 
 
+def _takes(config: TrainStage, part: Part) -> Takes:
+    """What the model is asked beside a text, by the rows that it learned from."""
+    if TASKS[config.task].target is None:
+        return TEXT_ALONE
+    return Takes(pair=part.has("pair"))
+
+
 def _told_base(base: str | None) -> str | None:
     """The base as the recipe names it; of a path only the folder's name, since the rest is about one machine."""
     return base if base is None or "://" in base else Path(base).name
@@ -363,6 +374,7 @@ def _write_facts(
     progress: Progress,
     labels: list[str],
     max_length: int,
+    takes: Takes,
 ) -> None:
     model, order, publish = training.model, training.order, training.objective.publish
     seen = np.zeros(int(training.examples.rows.max()) + 1, dtype=bool)
@@ -373,6 +385,7 @@ def _write_facts(
             "task": config.task,
             "labels": labels or None,
             "max_length": max_length,
+            "takes": takes.as_json(),
             "architecture": type(model).__name__,
             "parameters": adapted.total,
             "trainable_parameters": adapted.trainable,
