@@ -124,11 +124,8 @@ class Takes:
                 f"may be left out or null: {listed}."
             )
             return Refused(part="columns", why=why)
-        for name, cell in cells.items():
-            why = self._wrong_cell(name, cell)
-            if why is not None:
-                return Refused(part="columns", why=why)
-        return None
+        wrong = next((why for name, cell in cells.items() if (why := self._wrong_cell(name, cell))), None)
+        return None if wrong is None else Refused(part="columns", why=wrong)
 
     def _wrong_cell(self, name: str, cell: Cell) -> str | None:
         if name not in self.columns:

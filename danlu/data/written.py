@@ -12,6 +12,8 @@ from danlu.core.context import Context
 from danlu.core.tasks import TASKS
 from danlu.data.card import Card
 from danlu.data.checks import spread
+from danlu.data.columns import cells
+from danlu.data.columns.cells import BESIDE
 from danlu.data.config import DataStage
 from danlu.data.dropped import REASON_NAMES, STEP_OF, Reasons
 from danlu.data.keys import Integers, Keys
@@ -26,7 +28,7 @@ _MAY_HAVE = {"generate": {"turns", "rejected"}}
 
 #: Columns that a task's corpus does without.
 _ONLY_FOR_OTHERS = {
-    task: {*COLUMNS, "pair", "turns", "rejected"} - {*about.columns, *_MAY_HAVE.get(task, set())}
+    task: {*COLUMNS, *BESIDE, "pair", "turns", "rejected"} - {*about.columns, *_MAY_HAVE.get(task, set())}
     for task, about in TASKS.items()
 }
 
@@ -90,7 +92,9 @@ def write_corpus(ctx: Context, config: DataStage, scratch: Path, rows: Rows, car
 
 def _beside(texts: Path) -> set[str]:
     """The columns that hold what stands beside a text, as far as these cleaned rows have it."""
-    return {"pair"} if is_paired(texts) else set()
+    pair = {"pair"} if is_paired(texts) else set()
+    told = any(batch.column(0).null_count < batch.num_rows for batch in batches(texts, ["columns"]))
+    return pair | (set(BESIDE) if told else set())
 
 
 def _as_corpus(table: pa.Table, decided: dict[str, pa.Array], card: Card) -> pa.Table:
@@ -102,6 +106,7 @@ def _as_corpus(table: pa.Table, decided: dict[str, pa.Array], card: Card) -> pa.
         "consent": pa.array([source["consent"] for source in sources], pa.string()),
         "turns": _turns(table),
         **columns_of(table),
+        **cells.columns(table["columns"].to_pylist()),
         "parent": pa.nulls(table.num_rows, pa.string()),
         "operation": pa.nulls(table.num_rows, pa.string()),
         **decided,

@@ -65,10 +65,10 @@ class PredictRequest(BaseModel):
     @property
     def asked(self) -> list[Question]:
         """What the model is asked, in order."""
-        texts = [self.text] if self.texts is None else self.texts
+        texts = [self.text or ""] if self.texts is None else self.texts
         pairs = self.pairs or [self.pair] * len(texts)
         columns = self.columns if isinstance(self.columns, list) else [self.columns] * len(texts)
-        return [question(text or "", pair, cells) for text, pair, cells in zip(texts, pairs, columns, strict=True)]
+        return [question(text, pair, cells) for text, pair, cells in zip(texts, pairs, columns, strict=True)]
 
 
 class Prediction(BaseModel):
