@@ -189,6 +189,11 @@ class Recipe(Config):
                     f"data.augment rewrites a text that stands alone; with {name} a rewritten text may no longer fit "
                     "what stands beside it. Leave one of them out"
                 )
+        if self.data.columns is not None and self.train.method.kind not in ("full", "freeze"):
+            raise ValueError(
+                f"train.method {self.train.method.kind} adds to a model of transformers alone, and data.columns gives "
+                "it a head of its own. Set train.method to {kind: full} or {kind: freeze}, or leave data.columns out"
+            )
         return self
 
     @model_validator(mode="after")

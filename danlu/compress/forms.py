@@ -18,6 +18,7 @@ from danlu.core.errors import ModelError
 from danlu.core.tasks import TaskName
 from danlu.engines.base import FORM, Form
 from danlu.engines.onnx_engine import MODEL
+from danlu.learning.asking import COLUMNS
 from danlu.learning.classic import files as classic_files
 from danlu.learning.models import load_checkpoint, read_config
 from danlu.learning.pooling import Embedder, write_modules
@@ -141,7 +142,7 @@ def write_form(name: FormName, source: Source, folder: Path) -> Form:
     kind = FORMS[name]
     folder.mkdir(parents=True)
     kind.export(source, folder)
-    for settings in (TOKENIZER_FILE, *_TOKENIZER_SETTINGS):
+    for settings in (TOKENIZER_FILE, *_TOKENIZER_SETTINGS, COLUMNS):
         if (source.folder / settings).is_file():
             shutil.copyfile(source.folder / settings, folder / settings)
     form = Form(

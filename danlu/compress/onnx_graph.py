@@ -24,7 +24,7 @@ from danlu.core.asked import TEXT_ALONE, Takes
 from danlu.core.errors import ModelError, first_line
 from danlu.core.tasks import TaskName
 from danlu.engines.onnx_engine import VECTORS
-from danlu.learning.asking import knows_two_segments
+from danlu.learning.asking import CATEGORIES, NUMBERS, knows_two_segments
 
 #: A protobuf file cannot be larger than 2 GiB; weights of larger models go into a file beside it.
 _LARGEST_ONE_FILE = 1_900_000_000
@@ -35,7 +35,10 @@ _BATCH, _LENGTH, _BEFORE = 3, 7, 5
 
 
 class _Classifier(torch.nn.Module):
-    """`(input_ids, attention_mask) [B, T] -> logits [B, K]`, for pairs of texts also `token_type_ids` [B, T]."""
+    """`(input_ids, attention_mask) [B, T] -> logits [B, K]`.
+
+    For pairs of texts also `token_type_ids` [B, T], for columns beside them `numbers` [B, 2 M] and `categories` [B, C].
+    """
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -46,8 +49,11 @@ class _Classifier(torch.nn.Module):
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
         token_type_ids: torch.Tensor | None = None,
+        numbers: torch.Tensor | None = None,
+        categories: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        beside = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        given = {"token_type_ids": token_type_ids, NUMBERS: numbers, CATEGORIES: categories}
+        beside = {name: values for name, values in given.items() if values is not None}
         logits: torch.Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask, **beside).logits
         return logits
 
@@ -77,12 +83,16 @@ def _classifier_call(model: Any, takes: Takes) -> dict[str, Any]:
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if takes.pair and knows_two_segments(model.config.to_dict()):
         inputs["token_type_ids"] = torch.ones_like(ids)
+    if takes.numeric:
+        inputs[NUMBERS] = torch.zeros(_BATCH, 2 * len(takes.numeric))
+    if takes.categorical:
+        inputs[CATEGORIES] = torch.zeros(_BATCH, len(takes.categorical), dtype=torch.int64)
     return {
         "model": _Classifier(model),
-        "args": tuple(inputs.values()),
+        "kwargs": inputs,
         "input_names": list(inputs),
         "output_names": ["logits"],
-        "dynamic_shapes": (axes,) * len(inputs),
+        "dynamic_shapes": {name: {0: "batch"} if name in (NUMBERS, CATEGORIES) else axes for name in inputs},
     }
 
 

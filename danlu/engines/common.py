@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from danlu.core.asked import Question
+from danlu.core.asked import Question, as_asked
 from danlu.core.errors import UserError
 from danlu.core.tasks import TASKS, TaskName
 from danlu.engines.answers import ANSWERS
 from danlu.engines.base import Ending, Form, Spans, TextScore
 from danlu.engines.sampling import choose, log_softmax, pieces, softmax
 from danlu.engines.texts import check_asked
-from danlu.learning.asking import encode_asked, spellable, token_types
+from danlu.learning.asking import coded, encode_asked, load_codes, spellable, token_types
 from danlu.learning.text import (
     encode,
     encode_documents,
@@ -49,6 +49,7 @@ class LocalEngine(ABC):
         self.form = form
         self._tokenizer = load_tokenizer(folder)
         self._pad_id = pad_id(self._tokenizer)
+        self._codes = load_codes(folder) if form.takes.columns else None
 
     @abstractmethod
     def _forward(self, ids: np.ndarray, mask: np.ndarray, **beside: np.ndarray) -> np.ndarray:
@@ -73,10 +74,12 @@ class LocalEngine(ABC):
         check_asked(asked, self.form.takes)
         encoded = encode_asked(self._tokenizer, *spellable(asked), self.form.max_length)
         rows = encoded.rows
+        cells = [as_asked(question).columns or {} for question in asked]
+        told = {} if self._codes is None else coded(self._codes, cells)
         answers = np.empty((len(rows), self.form.answers), dtype=np.float32)
         for indices in self._batches([len(row) for row in rows], _TOKENS_IN_BATCH):
             ids, mask = self._rectangle([rows[index] for index in indices])
-            beside = {}
+            beside = {name: values[indices] for name, values in told.items()}
             if len(encoded.second):
                 beside["token_type_ids"] = token_types(encoded.second[indices], mask)
             answers[indices] = answer.probabilities(self._forward(ids, mask, **beside), self.form)

@@ -8,20 +8,30 @@ Shapes: N questions, B of them in a batch, T tokens of the longest one.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from danlu.core.asked import Question, Takes, as_asked, question
+from danlu.core.asked import Cell, Question, Takes, as_asked, question
+from danlu.core.columns import Codes, read_codes
+from danlu.core.errors import ModelError
 
 #: The name under which examples and batches keep where the second segment of each begins.
 SECOND = "second"
 
+#: The names under which examples, batches and models know the cells beside a text, coded.
+NUMBERS, CATEGORIES = "numbers", "categories"
+
+#: Beside the weights of a model that is told columns: how their cells are coded.
+COLUMNS = "columns.json"
+
 #: The columns of a corpus that hold what stands beside the text of a question; one may not be there.
-BESIDE = ("pair",)
+BESIDE = ("pair", "numbers", "categories")
 
 #: What stands between two texts whose tokenizer has no form for two.
 _BETWEEN = "\n"
@@ -77,17 +87,45 @@ def knows_two_segments(config: Mapping[str, Any]) -> bool:
 
 def beside(takes: Takes) -> list[str]:
     """The columns of a corpus that hold what a model takes beside a text."""
-    return ["pair"] if takes.pair else []
+    return [*(["pair"] if takes.pair else []), *(BESIDE[1:] if takes.columns else [])]
 
 
 def questions(rows: Mapping[str, Sequence[Any]]) -> list[Question]:
-    """The rows of a corpus part as they are asked: `text`, and `pair` where there is one.
+    """The rows of a corpus part as they are asked: `text`, and `pair`, `numbers` and `categories` where there are some.
 
     A column that the corpus does not have is empty or not there; a text that stands alone is a plain string.
     """
     texts: Sequence[str] = rows["text"]
     pairs = rows.get("pair") or [None] * len(texts)
-    return [question(text, pair, None) for text, pair in zip(texts, pairs, strict=True)]
+    cells = cells_of(rows) or [None] * len(texts)
+    return [question(text, pair, beside) for text, pair, beside in zip(texts, pairs, cells, strict=True)]
+
+
+def cells_of(rows: Mapping[str, Sequence[Any]]) -> list[dict[str, Cell]]:
+    """The cells beside each text, by name, from the columns of a corpus part; empty where it has none."""
+    both = [rows.get(name) or [] for name in (NUMBERS, CATEGORIES)]
+    if not any(both):
+        return []
+    return [{**dict(numbers or ()), **dict(words or ())} for numbers, words in zip(*both, strict=True)]
+
+
+def coded(codes: Codes, cells: Sequence[Mapping[str, Cell]]) -> dict[str, np.ndarray]:
+    """What a model reads of cells: `numbers` float32 [N, 2 M] and `categories` int64 [N, C], as far as it has them."""
+    found: dict[str, np.ndarray] = {}
+    if codes.numeric:
+        found[NUMBERS] = np.array([codes.numbers(one) for one in cells], np.float32).reshape(len(cells), -1)
+    if codes.categorical:
+        found[CATEGORIES] = np.array([codes.categories(one) for one in cells], np.int64).reshape(len(cells), -1)
+    return found
+
+
+def load_codes(folder: Path) -> Codes:
+    """How the cells of the model in `folder` are coded. Raises `ModelError` where that cannot be read."""
+    path = folder / COLUMNS
+    try:
+        return read_codes(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} cannot be read ({error!r}). Export the model again with `danlu run`.") from error
 
 
 def spellable(asked: Sequence[Question]) -> tuple[list[str], list[str] | None]:

@@ -9,12 +9,13 @@ Shapes: N questions, F features.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
-from danlu.core.asked import Asked, Question, as_asked
+from danlu.core.asked import Asked, Cell, Question, as_asked
+from danlu.core.columns import Codes
 from danlu.metrics.bootstrap import Floats
 
 #: What a pair's texts share, in the order of `overlaps`: the cosine of their TF-IDF vectors; the Jaccard similarity of
@@ -26,13 +27,23 @@ _UNIT = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3400-\u9fff\uf900-\ufaf
 
 
 class BesideFeatures:
-    """What the questions hold beside the n-grams of their first text; all hold the same parts. Deterministic."""
+    """What the questions hold beside the n-grams of their first text; all hold the same parts. Deterministic.
+
+    Cells are coded as the model's are, by the rows the baseline learns from (`danlu.core.columns`): numbers standardised
+    with an indicator for a missing one, a category as one feature for each place.
+    """
+
+    def __init__(self) -> None:
+        self._codes: Codes | None = None
 
     def fit(self, asked: Sequence[Question], tfidf: csr_matrix) -> csr_matrix:
         """Learn from the questions, at least one, and return the features [N, F] of all they hold.
 
         `tfidf`: of `every_text(asked)`, a row each.
         """
+        cells = [as_asked(question).columns for question in asked]
+        if any(one is not None for one in cells):
+            self._codes = codes_of([one or {} for one in cells])
         return self.of(asked, tfidf)
 
     def of(self, asked: Sequence[Question], tfidf: csr_matrix) -> csr_matrix:
@@ -43,7 +54,27 @@ class BesideFeatures:
             # First and second text by themselves, and what they share.
             parts = [tfidf[: len(found)], tfidf[len(found) :]]
             parts.append(csr_matrix(overlaps(found, *parts)))
+        if self._codes is not None:
+            parts.append(csr_matrix(cell_features(self._codes, [one.columns or {} for one in found])))
         return tfidf if len(parts) == 1 else csr_matrix(hstack(parts, format="csr", dtype=np.float32))
+
+
+def codes_of(rows: Sequence[Mapping[str, Cell]]) -> Codes:
+    """The codes by rows of cells; a column is of the kind of what it holds."""
+    kinds = {name: isinstance(cell, str) for row in rows for name, cell in row.items() if cell is not None}
+    return Codes.of(
+        rows,
+        sorted(name for name, word in kinds.items() if not word),
+        sorted(name for name, word in kinds.items() if word),
+    )
+
+
+def cell_features(codes: Codes, rows: Sequence[Mapping[str, Cell]]) -> Floats:
+    """Of each row the numbers and indicators, and 1 at the place of each category's value: [N, 2 M + places]."""
+    numbers = np.array([codes.numbers(row) for row in rows]).reshape(len(rows), 2 * len(codes.numeric))
+    places = np.array([codes.categories(row) for row in rows], np.int64).reshape(len(rows), len(codes.categorical))
+    one_hot = [np.eye(column.size)[places[:, number]] for number, column in enumerate(codes.categorical)]
+    return np.concatenate([numbers, *one_hot], axis=1)
 
 
 def every_text(asked: Sequence[Question]) -> list[str]:

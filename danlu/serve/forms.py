@@ -6,6 +6,7 @@ change nothing and are taken.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -66,7 +67,7 @@ class PredictRequest(BaseModel):
     def asked(self) -> list[Question]:
         """What the model is asked, in order."""
         texts = [self.text or ""] if self.texts is None else self.texts
-        pairs = self.pairs or [self.pair] * len(texts)
+        pairs: Sequence[str | None] = self.pairs or [self.pair] * len(texts)
         columns = self.columns if isinstance(self.columns, list) else [self.columns] * len(texts)
         return [question(text, pair, cells) for text, pair, cells in zip(texts, pairs, columns, strict=True)]
 

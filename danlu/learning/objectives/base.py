@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from danlu.learning.asking import SECOND, token_types
+from danlu.core.columns import Codes
+from danlu.learning.asking import CATEGORIES, NUMBERS, SECOND, token_types
 from danlu.learning.batching import Batch, Examples, TokenRow
 from danlu.learning.chat import Chat
 
@@ -32,6 +33,7 @@ class Facts:
 
     `targets`: what the training rows are to be answered with, in their order; empty for generate.
     `two_segments`: the model has vectors of its own for the tokens of a second text.
+    `codes`: how the cells beside a text are coded, None where there are none.
     `class_weights` [K] multiply the loss of each class's examples, or None. `chat`: how conversations are written, or
     None where there are none. `folders`: the model folders that the objective's section names, by field. `warn` tells
     people what they should know of their rows.
@@ -41,6 +43,7 @@ class Facts:
     labels: Sequence[str] = ()
     targets: Sequence[Any] = ()
     two_segments: bool = False
+    codes: Codes | None = None
     class_weights: torch.Tensor | None = None
     chat: Chat | None = None
     folders: Mapping[str, Path] = field(default_factory=dict)
@@ -134,7 +137,8 @@ def forward(model: Any, batch: Batch, *, causal: bool = False, **settings: Any) 
 
 
 def _beside(batch: Batch, device: torch.device) -> dict[str, torch.Tensor]:
-    """What a model is given beside the tokens: `token_type_ids` [B, T] where there are two texts."""
-    if SECOND not in batch.columns:
-        return {}
-    return {"token_type_ids": to_device(token_types(batch.columns[SECOND], batch.mask), device)}
+    """What a model is given beside the tokens: `token_type_ids` [B, T] where there are two texts, and coded cells."""
+    found = {name: batch.columns[name] for name in (NUMBERS, CATEGORIES) if name in batch.columns}
+    if SECOND in batch.columns:
+        found["token_type_ids"] = token_types(batch.columns[SECOND], batch.mask)
+    return {name: to_device(values, device) for name, values in found.items()}

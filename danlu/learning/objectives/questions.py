@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from danlu.learning.asking import SECOND, encode_asked
+from danlu.learning.asking import SECOND, cells_of, coded, encode_asked
 from danlu.learning.batching import Examples
 from danlu.learning.objectives.base import Facts, Rows
 
@@ -23,6 +23,8 @@ def examples(facts: Facts, rows: Rows, max_length: int, labels: np.ndarray) -> E
     """The rows as examples whose `labels` [N, ...] are what they are to be answered with."""
     encoded = encode_asked(facts.tokenizer, rows["text"], _pairs(rows), max_length)
     columns = {"labels": labels}
+    if facts.codes is not None:
+        columns |= coded(facts.codes, cells_of(rows))
     if facts.two_segments and len(encoded.second):
         columns[SECOND] = encoded.second
     return Examples.from_rows(encoded.rows, columns=columns)

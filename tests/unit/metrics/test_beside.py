@@ -9,7 +9,7 @@ import pytest
 
 from danlu.core.asked import Asked, Question
 from danlu.metrics.baseline import TextBaseline, TextFeatures
-from danlu.metrics.beside import OVERLAPS, every_text
+from danlu.metrics.beside import OVERLAPS, cell_features, codes_of, every_text
 from danlu.metrics.multilabel import TagBaseline
 from danlu.metrics.regression import ValueBaseline
 
@@ -60,3 +60,27 @@ def test_texts_alone_have_the_features_they_had() -> None:
     assert every_text(texts) == texts
     plain, wrapped = TextFeatures(), TextFeatures()
     assert (plain.fit(texts) != wrapped.fit([Asked(text=text) for text in texts])).nnz == 0
+
+
+def test_a_baseline_knows_the_columns() -> None:
+    draw = random.Random(5)
+    asked: list[Question] = []
+    labels = []
+    for _ in range(200):
+        amount, channel = draw.uniform(0, 10), draw.choice(("app", "web"))
+        cells: dict[str, float | str | None] = {"amount": None if draw.random() < 0.1 else amount, "channel": channel}
+        asked.append(Asked(text="hello", columns=cells))
+        labels.append("yes" if amount + 6 * (channel == "app") > 8 else "no")
+    model = TextBaseline().fit(asked[:150], labels[:150])
+    answers = model.probabilities(asked[150:])
+    right = np.mean([model.labels[k] == label for k, label in zip(answers.argmax(1), labels[150:], strict=True)])
+    assert right > 0.9
+    # A value that no row had, and a cell that is missing, are answered too.
+    odd: list[Question] = [Asked(text="hello", columns={"channel": "fax"}), Asked(text="hello", columns={})]
+    assert np.isfinite(model.probabilities(odd)).all()
+
+
+def test_cells_stand_behind_the_texts_as_numbers_and_places() -> None:
+    rows: list[dict[str, float | str | None]] = [{"a": 1.0, "c": "x"}, {"a": 3.0, "c": "x"}, {"c": "y"}]
+    codes = codes_of(rows)
+    assert cell_features(codes, rows).tolist() == [[-1, 0, 0, 0, 1], [1, 0, 0, 0, 1], [0, 1, 1, 0, 0]]
