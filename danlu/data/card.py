@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from danlu.data.columns.summary import as_markdown_rows
+
 
 class Funnel:
     """How many rows each step let through, and why it dropped the others.
@@ -76,6 +78,7 @@ class Card:
     sources: list[dict[str, Any]] = field(default_factory=list)
     identity_key: dict[str, Any] | None = None
     columns: dict[str, list[str]] | None = None
+    cells: dict[str, Any] = field(default_factory=dict)
     naive: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
 
@@ -183,6 +186,12 @@ def readme(card: dict[str, Any]) -> str:
     sections += [_parts(card)]
     if mix_told(card):
         sections.append(f"## Mix of sources in training\n\n{_cell(mix_told(card))}.")
+    if card["cells"]:
+        lines = [[_cell(text) for text in line] for line in as_markdown_rows(card["cells"])]
+        sections.append(
+            "## Beside the texts\n\n" + _table(["column", "missing", "in the training rows"], lines) + "\n\nThese "
+            "cells are as the files have them: they are not masked."
+        )
     sections += [_privacy(card), _duplicates(card)]
     if card["naive"]:
         sections.append(_naive(card["naive"]))
