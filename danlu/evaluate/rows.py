@@ -62,7 +62,9 @@ class Part:
     @property
     def asked(self) -> list[Question]:
         """What a model for classify, tag or regress is asked: the texts, with what stands beside them."""
-        pairs, cells = self.pairs or [None] * len(self), self.cells or [None] * len(self)
+        nothing: list[None] = [None] * len(self)
+        pairs: Sequence[str | None] = self.pairs or nothing
+        cells: Sequence[dict[str, Cell] | None] = self.cells or nothing
         return [question(*row) for row in zip(self.texts, pairs, cells, strict=True)]
 
     def first(self, rows: int | None) -> Part:
