@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from danlu.data.columns.summary import as_markdown_rows
-
 
 class Funnel:
     """How many rows each step let through, and why it dropped the others.
@@ -186,12 +184,8 @@ def readme(card: dict[str, Any]) -> str:
     sections += [_parts(card)]
     if mix_told(card):
         sections.append(f"## Mix of sources in training\n\n{_cell(mix_told(card))}.")
-    if card["cells"]:
-        lines = [[_cell(text) for text in line] for line in as_markdown_rows(card["cells"])]
-        sections.append(
-            "## Beside the texts\n\n" + _table(["column", "missing", "in the training rows"], lines) + "\n\nThese "
-            "cells are as the files have them: they are not masked."
-        )
+    if card.get("cells"):
+        sections.append(_beside(card["cells"]))
     sections += [_privacy(card), _duplicates(card)]
     if card["naive"]:
         sections.append(_naive(card["naive"]))
@@ -284,6 +278,25 @@ def _parts(card: dict[str, Any]) -> str:
         f"{'is stratified by label and ' if card['labels'] else ''}keeps near duplicates together. Rows of validation "
         f"and test that are also in train, equal or nearly so, counted anew from the written texts: "
         f"{card['leaked_rows']:,}."
+    )
+
+
+def _beside(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """What stands in the columns beside the texts (`danlu.data.columns.summary`)."""
+    lines = []
+    for name, column in found.items():
+        numbers = column.get("numbers")
+        if numbers is None:
+            most = ", ".join(f"{value} {rows:,}" for value, rows in column["most"].items())
+            held = f"{column['values']:,} values" + (f": {most}" if most else "")
+        else:
+            held = ", ".join(f"{what} {value:g}" for what, value in numbers.items()) or "nothing"
+        lines.append([_cell(name), f"{column['missing']:,}", _cell(held)])
+    return (
+        "## Beside the texts\n\n"
+        + _table(["column", "missing", "in the training rows"], lines)
+        + "\n\nThese cells are "
+        "as the files have them: they are not masked."
     )
 
 

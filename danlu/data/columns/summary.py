@@ -54,17 +54,3 @@ def warnings(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
                 "category. A value of a single row counts as unknown. Is it a number, or somebody's name?"
             )
     return told
-
-
-def as_markdown_rows(found: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
-    """A line for each column: its name, rows without a value, and what the others hold."""
-    lines = []
-    for name, column in found.items():
-        numbers = column.get("numbers")
-        if numbers is None:
-            most = ", ".join(f"{value} {rows:,}" for value, rows in column["most"].items())
-            held = f"{column['values']:,} values" + (f": {most}" if most else "")
-        else:
-            held = ", ".join(f"{what} {value:g}" for what, value in numbers.items()) or "nothing"
-        lines.append([name, f"{column['missing']:,}", held])
-    return lines
