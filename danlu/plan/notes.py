@@ -91,7 +91,7 @@ def _of_training(job: Job, plan: Training) -> Iterator[str]:
         )
     if train.compile:
         yield "Compiling takes minutes before the first step, and steps may be quicker; neither is counted."
-    if 0 < train.early_stopping < plan.validations - 1:  # the first validation is always the best so far
+    if 0 < train.early_stopping < plan.validations - 2:  # patience begins behind a second one that beats the first
         yield "Early stopping may end the training sooner; the plan counts every step."
 
 

@@ -349,6 +349,7 @@ _WORDS: dict[str, tuple[str, str]] = {
         "{base}：{parameters} 个参数。{samples} 个样本，{steps} 步（{epochs} 轮），{precision}{stopped}{speed}。",
     ),
     "stopped_early": (", stopped early", "，提前停止"),
+    "gave_up": (", gave up before its end", "，没到终点就放弃了"),
     "samples_per_second": (", {rate} samples/s", "，每秒 {rate} 个样本"),
     "from_scratch": ("trained from scratch", "从零训练"),
     # Lineage
