@@ -88,11 +88,11 @@ def _gave_up(numbers: Numbers) -> Sentence | None:
     if not row:
         return None
     return {
-        "en": f"Training gave up before its end, and the model is that of step {count(row['kept'])}. {row['why']}. Lower "
-        "train.learning_rate, raise train.schedule.warmup, or set train.precision: float32.",
-        "zh": f"训练没到终点就放弃了，模型是第 {count(row['kept'])} 步的。在第 {count(row['step'] + 1)} 步，损失一再飙升或不是数"
-        "（原文见 training.json 的 gave_up）。把 train.learning_rate 调低，把 train.schedule.warmup 调大，"
-        "或设 train.precision: float32。",
+        "en": f"Training gave up before its end, and the model is that of step {count(row['kept'])}. {row['why']}. "
+        "Lower train.learning_rate, raise train.schedule.warmup, or set train.precision: float32.",
+        "zh": f"训练没到终点就放弃了，模型是第 {count(row['kept'])} 步的。在第 {count(row['step'] + 1)} 步，"
+        "损失一再飙升或不是数（原文见 training.json 的 gave_up）。把 train.learning_rate 调低，"
+        "把 train.schedule.warmup 调大，或设 train.precision: float32。",
     }
 
 

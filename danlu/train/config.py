@@ -157,7 +157,9 @@ class TrainConfig(Config):
         "none", description="balanced weighs each class by the inverse of its frequency in the training rows."
     )
     early_stopping: int = Field(
-        3, ge=0, description="Stop after this many validations without a better score, counted once a score has beaten that of "
+        3,
+        ge=0,
+        description="Stop after this many validations without a better score, counted once a score has beaten that of "
         "the first validation; 0 never stops early.",
     )
     validations_per_epoch: int = Field(

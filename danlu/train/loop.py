@@ -391,7 +391,7 @@ def _validate(run: _Run) -> None:
 
 
 def _secure(run: _Run) -> None:
-    """Write a checkpoint after the best validation so far: a run that goes back must not lose what it would end with."""
+    """Write a checkpoint after the best validation so far: going back must not lose what the run would end with."""
     settings, progress = run.training.settings, run.progress
     if settings.guard.max_skips and guard.calm(settings, progress):
         run.save()

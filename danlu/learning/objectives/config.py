@@ -125,7 +125,8 @@ class _Distilled(Config):
     """What a teacher adds to the labels (Hinton et al. 2015, arXiv:1503.02531)."""
 
     teacher: ModelResource = Field(
-        description="The model to learn from, trained for the same task: as in model.base, mostly a folder."
+        description="The model to learn from, trained for the same task: as in model.base; run://NAME is the one that "
+        "the last run of NAME trained."
     )
     temperature: float = Field(
         2.0, gt=0.0, description="Softens the teacher's probabilities and the student's alike; 1 leaves them."
