@@ -164,6 +164,7 @@ _TASKS = {
     "regress": "text-classification",  # the hub's name for a number a text too
     "generate": "text-generation",
     "embed": "sentence-similarity",
+    "fill": "fill-mask",
 }
 
 _SIZES = (

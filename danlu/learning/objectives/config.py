@@ -161,10 +161,9 @@ class DistillCausalObjective(_Distilled):
 
 
 class MaskedObjective(Config):
-    """Words that are hidden in a text, from those around them (BERT, Devlin et al. 2018, arXiv:1810.04805).
+    """Words that are hidden in a text, from those around them (BERT, Devlin et al. 2018, arXiv:1810.04805)."""
 
-    For no task of a recipe yet.
-    """
+    task: ClassVar[TaskName] = "fill"
 
     kind: Literal["masked"] = Field("masked", description="Foresee hidden words.")
     share: float = Field(
@@ -209,12 +208,10 @@ ObjectiveConfig = Annotated[
     | PreferenceObjective
     | DistillClassesObjective
     | DistillCausalObjective
-    | ContrastiveObjective,
+    | ContrastiveObjective
+    | MaskedObjective,
     Field(discriminator="kind"),
 ]
-
-#: Any objective, those among them that no task asks for yet.
-AnyObjectiveConfig = ObjectiveConfig | MaskedObjective
 
 #: What training aims at where the recipe does not say.
 DEFAULTS: dict[TaskName, ObjectiveConfig] = {
@@ -223,6 +220,7 @@ DEFAULTS: dict[TaskName, ObjectiveConfig] = {
     "regress": ValueObjective(),
     "generate": CausalObjective(),
     "embed": ContrastiveObjective(),
+    "fill": MaskedObjective(),
 }
 
 

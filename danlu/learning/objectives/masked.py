@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from danlu.core.errors import ModelError
 from danlu.core.lazy import need
 from danlu.learning.batching import Batch, Examples
+from danlu.learning.hidden import MASK_NAMES, mask_token, special_ids
 from danlu.learning.objectives.base import Facts, Objective, Outcome, Rows, device_of, to_device
 from danlu.learning.objectives.config import MaskedObjective
 from danlu.learning.text import encode_whole, end_id, start_id
@@ -24,7 +25,6 @@ from danlu.learning.text import encode_whole, end_id, start_id
 HIDDEN, REPLACED = 0.8, 0.1
 
 WORDS = "words"
-_MASK_NAMES = ("[MASK]", "<mask>")
 
 #: Validation hides the same tokens of a batch each time, so that scores can be compared.
 _VALIDATION_SEED = 1
@@ -63,16 +63,14 @@ class _Tokens:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        mask = next((tokenizer.token_to_id(name) for name in _MASK_NAMES if tokenizer.token_to_id(name)), None)
-        begin, end = start_id(tokenizer), end_id(tokenizer)
+        mask, begin, end = mask_token(tokenizer), start_id(tokenizer), end_id(tokenizer)
         if mask is None or begin is None or end is None:
             raise ModelError(
-                f"The model's tokenizer has no token to hide words with ({' or '.join(_MASK_NAMES)}), or none for the "
+                f"The model's tokenizer has no token to hide words with ({' or '.join(MASK_NAMES)}), or none for the "
                 "beginning and end of a text. Masked training needs an encoder, such as BERT or ModernBERT."
             )
-        self.mask, self.begin, self.end = mask, begin, end
-        added = tokenizer.get_added_tokens_decoder()
-        self.special = np.array(sorted(number for number, token in added.items() if token.special))
+        self.mask, self.begin, self.end = mask[1], begin, end
+        self.special = special_ids(tokenizer)
         self.ordinary = torch.from_numpy(np.setdiff1d(np.arange(tokenizer.get_vocab_size()), self.special))
 
     def hide(

@@ -15,7 +15,7 @@ from danlu.core.errors import Interrupted, ModelError
 from danlu.learning import scratch
 from danlu.learning.models import start_from_base
 from danlu.learning.objectives.base import Facts
-from danlu.learning.objectives.config import AnyObjectiveConfig, ContrastiveObjective, MaskedObjective
+from danlu.learning.objectives.config import ObjectiveConfig, ContrastiveObjective, MaskedObjective
 from danlu.learning.objectives.contrastive import mrr_at_10, same_texts
 from danlu.learning.objectives.masked import _Tokens, targets_of, word_numbers
 from danlu.learning.objectives.table import KINDS, make_objective
@@ -37,7 +37,7 @@ TEXTS = [
 PAIRS = [f"room {number} holds what you look for" for number, _ in enumerate(TEXTS)]
 ROWS: dict[str, Any] = {"text": TEXTS, "pair": PAIRS}
 TOKENIZER = scratch.train_tokenizer([*TEXTS, *TEXTS, *PAIRS], scratch.ENCODER, 400)
-CONFIGS: dict[str, AnyObjectiveConfig] = {"masked": MaskedObjective(), "contrastive": ContrastiveObjective()}
+CONFIGS: dict[str, ObjectiveConfig] = {"masked": MaskedObjective(), "contrastive": ContrastiveObjective()}
 
 
 @pytest.fixture(autouse=True, scope="module")
