@@ -114,7 +114,7 @@ class TrainConfig(Config):
     objective: ObjectiveConfig | None = Field(
         None,
         description="What training aims at; empty is classes for classify, labels for tag, value for regress, causal "
-        "for generate and contrastive for embed.",
+        "for generate, contrastive for embed and masked for fill.",
     )
     method: MethodConfig = Field(
         FullMethod(), description="How much of the model is trained: full, freeze, lora, dora or qlora."

@@ -27,10 +27,11 @@ def _one_precision_a_recipe() -> Iterator[None]:
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
-def earlier(recipe: Path) -> list[Path]:
-    """The recipes whose runs this one goes on from."""
-    names = re.findall(r"(?:run|corpus)://([\w.-]+)", recipe.read_text(encoding="utf-8"))
-    return [recipe.with_name(f"{name}.yaml") for name in dict.fromkeys(names)]
+def earlier(recipe: Path, scheme: str = "run|corpus") -> list[Path]:
+    """The recipes whose runs this one goes on from, and those that they go on from, in their order."""
+    names = re.findall(rf"(?:{scheme})://([\w.-]+)", recipe.read_text(encoding="utf-8"))
+    found = [recipe.with_name(f"{name}.yaml") for name in names]
+    return list(dict.fromkeys(one for other in found for one in (*earlier(other, scheme), other)))
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
@@ -39,7 +40,8 @@ def test_a_slice_of_a_recipe_is_trained(recipe: Path, tmp_path: Path) -> None:
     for other in (*earlier(recipe), recipe):
         trained = slice_of(other, tmp_path)
     assert any((trained / weights).is_file() for weights in ("model.safetensors", "linear.safetensors"))
-    assert len(trained.json("danlu.json").get("lineage", {})) == len(earlier(recipe))
+    named = re.findall(r"run://", recipe.read_text(encoding="utf-8"))
+    assert len(trained.json("danlu.json").get("lineage", {})) == len(named)
 
 
 def slice_of(recipe: Path, folder: Path) -> Artifact:
