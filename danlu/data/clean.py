@@ -26,7 +26,7 @@ from danlu.data.rows import BROKEN, Columns, columns_for
 from danlu.data.sample import sample
 from danlu.data.steps import SAMPLE, STEPS, Cleaner, clean
 from danlu.data.tables import CLEAN, NEAR_MISSES, SHARD_BYTES, Rejects, SortedPart, as_rejected
-from danlu.data.teacher.answers import TEACHER, Teacher
+from danlu.data.teacher.answers import ANSWERED, TEACHER, Teacher
 from danlu.data.text import han_and_words, language_of
 
 #: Enough of a text to tell its language.
@@ -139,6 +139,7 @@ def _clean(ctx: Context, stage: CleanStage, scratch: Path, rejects: Rejects, car
             bar.advance(table.num_rows)
     if teacher is not None:
         card.teacher = teacher.card()
+        teacher.write(ctx.out / ANSWERED)
         card.warnings += teacher.warnings()
     texts.close()
     doubtful.close()

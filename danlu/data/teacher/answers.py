@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from danlu.data.augment.endpoint import server_of
 from danlu.data.augment.generate import refuse_unmasked
@@ -22,6 +25,9 @@ from danlu.engines.endpoint import Body, ChatEndpoint, Price, Purse, Reply
 
 #: The step of the funnel, and why a row goes: nothing came, too much came, or none of the labels.
 TEACHER, NO_ANSWER, CUT_OFF, NO_SUCH_LABEL = "teacher", "no_answer", "cut_off", "no_such_label"
+
+#: The file of the clean stage that says which rows have an answer of the teacher.
+ANSWERED = "answered.parquet"
 
 #: Rows that are asked at a time: between them the run may be stopped.
 _ROWS_AT_ONCE = 256
@@ -51,6 +57,7 @@ class _Tally:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     uncounted: int = 0
+    places: list[int] = field(default_factory=list)
 
 
 class Teacher:
@@ -110,6 +117,7 @@ class Teacher:
                 self.tally.dropped[reason] += 1
             else:
                 self.tally.answered += 1
+                self.tally.places.append(row["place"])
 
     def _body(self, text: str) -> Body:
         labels = ", ".join(self._config.labels)
@@ -156,6 +164,10 @@ class Teacher:
         }
         return ""
 
+    def write(self, path: Path) -> None:
+        """Write which rows have an answer of the teacher, by their places; `answered_rows` reads it."""
+        pq.write_table(pa.table({"place": pa.array(sorted(self.tally.places), pa.int64())}), path, compression="zstd")
+
     def card(self) -> dict[str, Any]:
         """The entry in the card. The same whether the answers came now or from disk."""
         tally = self.tally
@@ -178,10 +190,7 @@ class Teacher:
         tally, model = self.tally, self._config.endpoint.model
         if not tally.rows:
             return ["data.teacher was given, but no row lacks an answer: nothing was asked."]
-        said = [
-            f"{tally.answered:,} rows have answers of the teacher {model!r}, some of them in the validation and test "
-            "parts: on those, scores say how well the student imitates its teacher, not how right it is."
-        ]
+        said = []
         if self._config.licence is None:
             said.append(
                 f"data.teacher.licence is empty: look up whether the answers of {model!r} may train another model; "
@@ -191,6 +200,11 @@ class Teacher:
             why = ", ".join(f"{rows:,} {reason.replace('_', ' ')}" for reason, rows in sorted(tally.dropped.items()))
             said.append(f"{sum(tally.dropped.values()):,} of {tally.rows:,} rows got no usable answer: {why}.")
         return said
+
+
+def answered_rows(path: Path) -> npt.NDArray[np.int64]:
+    """Places of the rows that a teacher has answered, sorted; none where nobody was asked."""
+    return pq.read_table(path)["place"].to_numpy() if path.is_file() else np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)

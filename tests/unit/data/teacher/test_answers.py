@@ -16,6 +16,7 @@ from danlu.data.clean import run
 from danlu.data.config import CleanStage
 from danlu.recipe import Recipe
 from tests.support import make_context
+from tests.unit.data.test_stage import PARTS, card_of, distinct, make, rows_of, write
 from tests.unit.engines.chat_server import ChatServer, chat_server
 
 
@@ -81,7 +82,7 @@ def test_labels_come_from_the_teacher_where_a_row_has_none(server: ChatServer, t
     assert told["usd"] == pytest.approx((asked + 2 * told["completion_tokens"]) / 1e6, abs=1e-6)
     assert card["funnel"][-1] == {"step": "teacher", "rows_in": 32, "rows_out": 30, "dropped": told["dropped"]}
     said = " ".join(ctx.emit.texts("warn"))
-    assert "imitates its teacher" in said and "data.teacher.licence is empty" in said and "2 of 22 rows" in said
+    assert "data.teacher.licence is empty" in said and "2 of 22 rows" in said
 
 
 def test_answers_are_paid_for_once_and_the_card_says_the_same_again(server: ChatServer, tmp_path: Path) -> None:
@@ -128,6 +129,30 @@ def test_personal_data_that_is_not_masked_is_not_sent(server: ChatServer, tmp_pa
     assert len(found) == 20 and "[EMAIL]" in server.text_of(0)
     cleaned(tmp_path / "3", "classify", rows, mask=[], teacher=section(server, send_unmasked=True))
     assert "bob" in server.text_of(len(server.requests) - 1)
+
+
+def test_held_out_rows_are_those_that_people_answered(server: ChatServer, tmp_path: Path) -> None:
+    rows = [row if number % 3 else {"text": row["text"]} for number, row in enumerate(distinct(200))]
+    ctx = make(tmp_path / "mixed", [write(tmp_path / "rows.jsonl", rows)], teacher=section(server, licence="MIT"))
+    given = {row["text"] for row in rows if "label" in row}
+    held_out = [row for part in PARTS[1:] for row in rows_of(ctx.out, part)]
+    assert held_out and {row["text"] for row in held_out} <= given
+    assert any(row["text"] not in given for row in rows_of(ctx.out, "train"))
+    card = card_of(ctx.out)
+    dropped = {step["step"]: step["dropped"] for step in card["funnel"]}["taught"]["taught"]
+    assert 5 <= dropped <= 40
+    assert sum(part["rows"] for part in card["splits"].values()) == 200 - dropped
+    readme = (ctx.out / "README.md").read_text(encoding="utf-8")
+    assert "67 of 67 rows that had no answer got one of `big`" in readme and "Terms of its answers: MIT" in readme
+    assert not [row for row in rows_of(ctx.out, "rejected") if row["text"]]
+
+
+def test_where_all_rows_are_the_teachers_the_card_says_what_scores_mean(server: ChatServer, tmp_path: Path) -> None:
+    rows = [{"text": row["text"]} for row in distinct(60)]
+    rows[0] = {"text": "a nice lamp for once"}
+    ctx = make(tmp_path / "all", [write(tmp_path / "rows.jsonl", rows)], label=None, teacher=section(server))
+    assert sum(part["rows"] for part in card_of(ctx.out)["splits"].values()) == 60
+    assert any("imitates its teacher" in warning for warning in card_of(ctx.out)["warnings"])
 
 
 def test_what_a_recipe_may_ask(server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
