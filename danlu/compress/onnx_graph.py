@@ -33,7 +33,7 @@ _BATCH, _LENGTH, _BEFORE = 3, 7, 5
 
 
 class _Classifier(torch.nn.Module):
-    """`(input_ids, attention_mask) [B, T] -> logits [B, K]`."""
+    """`(input_ids, attention_mask) [B, T] -> logits [B, K]`; of an encoder that fills in words [B, T, V]."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -108,6 +108,7 @@ _CALLS: dict[TaskName, Callable[[Any], dict[str, Any]]] = {
     "regress": _classifier_call,
     "generate": _generator_call,
     "embed": _embedder_call,
+    "fill": _classifier_call,
 }
 
 

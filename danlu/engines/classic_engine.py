@@ -33,7 +33,7 @@ class ClassicEngine:
             f"This model labels texts, and does nothing else. It answers on {TASKS[self.form.task].endpoint}."
         )
 
-    score = next_token = generate = embed = _refuse
+    score = next_token = generate = embed = fill = score_hidden = gap = _refuse
 
     def close(self) -> None:
         """Nothing is held but memory, which goes with the object."""

@@ -50,6 +50,7 @@ from danlu.learning.step import choose_precision, make_accelerator, precision_of
 from danlu.learning.text import TOKENIZER_FILE, auto_length, load_tokenizer, pad_id
 from danlu.train import guard
 from danlu.train.config import ScratchConfig, TrainConfig, TrainStage
+from danlu.train.lineage import licence_of, lineage
 from danlu.train.loop import Training, make_order, seed_noise, train
 from danlu.train.prepared import in_memory, on_disk
 from danlu.train.state import Progress, TrainingState
@@ -110,6 +111,7 @@ def run(ctx: Context, config: TrainStage) -> None:
     model, adapted = _model(config, kind, base, tokenizer, labels, max_length)
     if chat is not None:
         _end_with(model, chat.closing(tokenizer))
+    earlier = lineage(ctx)
     training, vocabulary = _assemble(ctx, config, kind, objective, model, tokenizer, parts, max_length)
     _tell(ctx, training, adapted, max_length)
     state = TrainingState(ctx.state)
@@ -119,7 +121,7 @@ def run(ctx: Context, config: TrainStage) -> None:
     _write_tokenizer(ctx, kind, source, tokenizer, max_length)
     if chat is not None:
         chat.save(ctx.out)
-    _write_facts(ctx, config, training, adapted, merged, progress, labels, max_length)
+    _write_facts(ctx, config, training, adapted, merged, progress, labels, max_length, earlier)
 
 
 def _refuse(ctx: Context, config: TrainStage, kind: Kind, objective: Objective, *, has_base: bool) -> None:
@@ -363,6 +365,7 @@ def _write_facts(
     progress: Progress,
     labels: list[str],
     max_length: int,
+    earlier: dict[str, dict[str, Any]],
 ) -> None:
     model, order, publish = training.model, training.order, training.objective.publish
     seen = np.zeros(int(training.examples.rows.max()) + 1, dtype=bool)
@@ -378,7 +381,8 @@ def _write_facts(
             "trainable_parameters": adapted.trainable,
             "method": config.train.method.kind,
             "base": _told_base(config.model.base),
-            "licence": config.model.licence,
+            "licence": config.model.licence or licence_of(ctx.resources.get("model.base")),
+            "lineage": earlier,
         }
         | dict({} if publish is None else publish(ctx.out, model, max_length)),
     )

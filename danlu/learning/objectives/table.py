@@ -6,7 +6,7 @@ import importlib
 from dataclasses import dataclass
 
 from danlu.learning.objectives.base import Facts, Objective
-from danlu.learning.objectives.config import AnyObjectiveConfig
+from danlu.learning.objectives.config import ObjectiveConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def make_objective(config: AnyObjectiveConfig, facts: Facts) -> Objective:
+def make_objective(config: ObjectiveConfig, facts: Facts) -> Objective:
     """The objective that a section of the recipe asks for."""
     module, _, name = KINDS[config.kind].make.partition(":")
     objective: Objective = getattr(importlib.import_module(module), name)(config, facts)
