@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from danlu.learning.chunked import CHUNK_LOGITS, worth
+from danlu.learning.chunked import chunk_logits, worth
 from danlu.plan.shape import Shape
 from danlu.plan.trained import Trained
 
@@ -262,7 +262,9 @@ def _output_bytes(shape: Shape, batches: Batches, per_logit: float, *, gradient:
     logits = shape.vocabulary * batches.widest
     if not worth(batches.widest, shape.vocabulary):
         return per_logit * logits
-    return CHUNKED_PER_LOGIT * CHUNK_LOGITS + (4.0 * shape.vocabulary * shape.width if gradient else 0.0)
+    return CHUNKED_PER_LOGIT * chunk_logits(shape.vocabulary, shape.width) + (
+        4.0 * shape.vocabulary * shape.width if gradient else 0.0
+    )
 
 
 def _resident(shape: Shape, parameters: int, trained: Trained) -> float:
