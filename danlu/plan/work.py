@@ -6,7 +6,7 @@ B texts in a batch, T tokens of the longest one (padding included), n = B T.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -187,6 +187,10 @@ class Memory:
     @property
     def total(self) -> float:
         return self.weights + self.gradients + self.optimizer + self.activations + self.framework + self.teacher
+
+    def times(self, processes: int) -> Memory:
+        """Of so many processes that each hold as much."""
+        return Memory(**{name: processes * value for name, value in asdict(self).items()})
 
 
 #: Bytes that stay for the backward pass per activation that `elements_per_token` counts; fitted, see docs/plan.md.
