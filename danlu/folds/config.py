@@ -38,6 +38,13 @@ class FoldsStage(Config):
     folds: FoldsConfig = Field(description="The recipe's folds section.")
 
 
+def members(folds: FoldsConfig | None, dealt: int | None) -> int:
+    """How many models answer together: those of the folds, or one."""
+    if folds is None or folds.release == "single":
+        return 1
+    return folds.runs or dealt or 1
+
+
 #: Tasks whose answers can be averaged.
 AVERAGED: tuple[TaskName, ...] = ("classify", "tag", "regress")
 
