@@ -37,12 +37,9 @@ class FoldsStage(Config):
     evaluate: EvaluateConfig = Field(description="The recipe's evaluate section.")
     folds: FoldsConfig = Field(description="The recipe's folds section.")
 
-
-def members(folds: FoldsConfig | None, dealt: int | None) -> int:
-    """How many models answer together: those of the folds, or one."""
-    if folds is None or folds.release == "single":
-        return 1
-    return folds.runs or dealt or 1
+    def members(self, dealt: int | None) -> int:
+        """How many models answer together, of so many folds that were `dealt`: those of the folds, or one."""
+        return 1 if self.release == "single" else self.runs or dealt or 1
 
 
 #: Tasks whose answers can be averaged.

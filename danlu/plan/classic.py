@@ -10,7 +10,6 @@ from typing import Any
 
 from danlu.core.artifact import write_json
 from danlu.core.context import Context
-from danlu.folds.config import members
 from danlu.learning.classic.config import ClassicConfig, GradientBoostingConfig
 from danlu.plan.beyond import beyond
 from danlu.plan.config import PlanStage
@@ -85,7 +84,7 @@ def _of_model(amounts: Amounts, model: ClassicConfig) -> dict[str, StageCost]:
         costs["folds"] = StageCost(
             seconds=add(cost.seconds for cost in each).times(times), memory=largest(cost.memory for cost in each)
         )
-        together = members(folds, amounts.config.data.split.folds)
+        together = folds.members(amounts.config.data.split.folds)
         if together > 1:
             costs["train"] = rough(_START["train"], costs["train"].memory.value)
             for stage in costs.keys() & {"compress", "evaluate", "champion", "speed"}:

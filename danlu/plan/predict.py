@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from danlu.folds.config import members
 from danlu.metrics.limits import MOST_NAIVE_ROWS
 from danlu.plan.calibrate import Rates
 from danlu.plan.interval import Interval, add, largest
@@ -190,7 +189,8 @@ def _together(job: Job, cost: StageCost) -> StageCost:
 
 
 def _members(job: Job) -> int:
-    return members(job.config.folds, job.config.data.split.folds)
+    folds = job.config.folds
+    return 1 if folds is None else folds.members(job.config.data.split.folds)
 
 
 def _tune(job: Job, plan: Training, rates: Rates) -> StageCost:
