@@ -27,6 +27,10 @@ class FoldsConfig(Config):
         "all of them together, and there is no further training.",
     )
 
+    def members(self, dealt: int | None) -> int:
+        """How many models answer together, of so many folds that were `dealt`: those of the folds, or one."""
+        return 1 if self.release == "single" else self.runs or dealt or 1
+
 
 class FoldsStage(Config):
     """The recipe's sections that the folds stage is given."""
@@ -36,10 +40,6 @@ class FoldsStage(Config):
     train: TrainConfig = Field(description="The recipe's train section.")
     evaluate: EvaluateConfig = Field(description="The recipe's evaluate section.")
     folds: FoldsConfig = Field(description="The recipe's folds section.")
-
-    def members(self, dealt: int | None) -> int:
-        """How many models answer together, of so many folds that were `dealt`: those of the folds, or one."""
-        return 1 if self.release == "single" else self.runs or dealt or 1
 
 
 #: Tasks whose answers can be averaged.
