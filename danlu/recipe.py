@@ -196,7 +196,7 @@ class Recipe(Config):
         if self.tune is not None:
             check_space(self.tune, self.task, self.model, self.train)
         if self.folds is not None:
-            check_folds(self.folds, self.data.split.folds)
+            check_folds(self.folds, self.data.split.folds, self.task)
         if self.task == "generate" and "onnx-int8" in self.compress.forms:
             raise ValueError("compress.forms: onnx-int8 is not for generate, which has torch and onnx")
         return self

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import BaseModel
 
 from danlu.compress.config import CompressStage
@@ -180,13 +182,23 @@ STAGES: tuple[Stage, ...] = in_order(
 )
 
 
+def _with_folds(stages: tuple[Stage, ...], recipe: BaseModel) -> tuple[Stage, ...]:
+    """Where the models of folds are released together, training takes those, so it comes after them."""
+    folds = getattr(recipe, "folds", None)
+    if folds is None or folds.release != "ensemble":
+        return stages
+    return in_order(tuple(replace(stage, may_read=("folds",)) if stage.name == "train" else stage for stage in stages))
+
+
 def stages_of(recipe: BaseModel) -> tuple[Stage, ...]:
     """The corridor of one recipe: Danlu's own stages, and those of third parties that its `extensions` ask for.
 
     One of a third party runs as soon as what it reads is there. Raises `UserError` that names the distribution of a
     stage that does not fit in.
     """
-    own = tuple(stage for stage in STAGES if stage.when is None or getattr(recipe, stage.when, None) is not None)
+    own = _with_folds(
+        tuple(stage for stage in STAGES if stage.when is None or getattr(recipe, stage.when, None) is not None), recipe
+    )
     extensions = getattr(recipe, "extensions", None)
     if not isinstance(extensions, BaseModel) or not type(extensions).model_fields:
         return own

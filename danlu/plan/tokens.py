@@ -266,7 +266,7 @@ def training_course(config: PlanStage, tokens: Tokens) -> Course:
             passes, rest = divmod(samples, examples)
             steps = passes * math.ceil(examples / size.samples) + math.ceil(rest / size.samples)
     most = config.train.micro_batch
-    held = _pieces(lengths, order, tokens.group, most, packed=packed)
+    held = _pieces(lengths, order, tokens.group, most, packed=packed, processes=settings.processes)
     halves = config.train.batching.grow and most is None
     pieces = _pieces(lengths, order, tokens.group, None, packed=packed, halves=True) if halves else held
     return Course(
@@ -289,16 +289,24 @@ def _size(config: PlanStage, tokens: Tokens, *, padded: bool = True) -> BatchSiz
 
 
 def _pieces(
-    lengths: np.ndarray, order: Order, group: int, most: int | None, *, packed: bool, halves: bool = False
+    lengths: np.ndarray,
+    order: Order,
+    group: int,
+    most: int | None,
+    *,
+    packed: bool,
+    halves: bool = False,
+    processes: int = 1,
 ) -> Batches:
     """What is computed one at a time, of every step of `order`: whole batches, or pieces of `most` examples.
 
     `halves`: a batch that may grow is taken in two from the start, since the gradient's noise is measured on one.
+    `processes`: so many divide each batch.
     """
     sizes, longest = [], []
-    for step in range(order.steps):
-        batch = lengths[order.batch(step)]
-        length = most or (math.ceil(len(batch) / 2) if halves else len(batch))
+    for step, process in itertools.product(range(order.steps), range(processes)):
+        batch = lengths[order.batch(step)][process::processes]
+        length = most or max(1, math.ceil(len(batch) / 2) if halves else len(batch))
         for at in range(0, len(batch), length):
             piece = batch[at : at + length]
             sizes.append(1 if packed else group * len(piece))

@@ -45,6 +45,7 @@ from danlu.learning.objectives.classes import balanced_weights
 from danlu.learning.objectives.config import aim_of
 from danlu.learning.objectives.table import KINDS, Kind, make_objective
 from danlu.learning.optimizers.table import make_optimizer
+from danlu.learning.processes import first_alone, joined
 from danlu.learning.regularizers.weights import Regularizer, set_dropout
 from danlu.learning.step import choose_precision, make_accelerator, precision_of
 from danlu.learning.text import TOKENIZER_FILE, auto_length, load_tokenizer, pad_id
@@ -75,12 +76,30 @@ ADAPTER = "adapter"
 def run(ctx: Context, config: TrainStage) -> None:
     """Train, and write the best weights in the layout of transformers, with the last ones beside them.
 
-    What `model.classic` asks for has no steps and is fitted by `danlu.train.classic`.
+    What `model.classic` asks for has no steps and is fitted by `danlu.train.classic`; where the models of folds are
+    released together, `danlu.train.ensemble` takes those.
     """
+    if "folds" in ctx.inputs:
+        load_attribute("danlu.train.ensemble:run")(ctx, config)
+        return
     if config.model.classic is not None:
         load_attribute("danlu.train.classic:run")(ctx, config)
         return
+    processes = config.train.processes
+    if processes == 1:
+        work(ctx, config)
+        return
+    ctx.launch(f"{__name__}:work", processes, config, resources={"threads": max(1, ctx.threads // processes)})
+
+
+def work(ctx: Context, config: TrainStage) -> None:
+    """One process of a training; the first alone writes."""
     torch.set_num_threads(ctx.threads)
+    with joined(ctx.rank):
+        _work(ctx, config)
+
+
+def _work(ctx: Context, config: TrainStage) -> None:
     keep_freed_memory()
     quiet_transformers()
     corpus = ctx.inputs["data"]
@@ -114,9 +133,11 @@ def run(ctx: Context, config: TrainStage) -> None:
     earlier = lineage(ctx)
     training, vocabulary = _assemble(ctx, config, kind, objective, model, tokenizer, parts, max_length)
     _tell(ctx, training, adapted, max_length)
-    state = TrainingState(ctx.state)
+    state = TrainingState(ctx.state, writes=ctx.rank.first)
     with fast_attention(model):
         progress = train(ctx, training, state)
+    if not ctx.rank.first:
+        return
     merged = _write_weights(ctx, config, training, vocabulary, adapted, state, progress)
     _write_tokenizer(ctx, kind, source, tokenizer, max_length)
     if chat is not None:
@@ -153,13 +174,18 @@ def _tokenizer(ctx: Context, config: TrainStage, kind: Kind, source: Path | None
     if source is not None:
         return load_tokenizer(source)
     kept = ctx.state / TOKENIZER_FILE
+    with first_alone(ctx.rank):
+        _learn_tokenizer(ctx, config, kind, part, kept)
+    return load_tokenizer(ctx.state)
+
+
+def _learn_tokenizer(ctx: Context, config: TrainStage, kind: Kind, part: Part, kept: Path) -> None:
     if not kept.exists():
         every = max(1, math.ceil(part.characters(kind.texts) / _TOKENIZER_CHARACTERS))
         ctx.say(f"Learning a tokenizer from {math.ceil(len(part) / every):,} of {len(part):,} texts.")
         size = _scratch(config).vocabulary
         learned = scratch.train_tokenizer(part.texts(kind.texts, every=every), scratch.VOCABULARIES[kind.head], size)
         write_atomically(kept, learned.to_str())
-    return load_tokenizer(ctx.state)
 
 
 def _chat(source: Path | None, tokenizer: Tokenizer, parts: dict[str, Part]) -> Chat | None:
@@ -179,7 +205,8 @@ def _warner(ctx: Context) -> Callable[[str], None]:
     def warn(text: str) -> None:
         if text not in said:
             said.append(text)
-            write_json_atomically(kept, said)
+            if ctx.rank.first:
+                write_json_atomically(kept, said)
             ctx.warn(text)
 
     return warn
@@ -243,6 +270,7 @@ def _assemble(
 ) -> tuple[Training, NarrowVocabulary]:
     settings = config.train
     accelerator = make_accelerator(choose_precision(settings.precision, ctx.machine))
+    assert accelerator.num_processes == ctx.rank.count, "accelerate was set up before the processes met"
     model.to(accelerator.device)
     largest = max(tokenizer.get_vocab().values())
     examples, validation = (
