@@ -23,6 +23,7 @@ from danlu.data.augment.config import AugmentConfig
 from danlu.data.config import DataConfig
 from danlu.evaluate.config import ChampionConfig, EvaluateConfig, SpeedConfig
 from danlu.folds.config import FoldsConfig, check_folds
+from danlu.learning.classic.config import check_classic
 from danlu.plan.config import BudgetConfig
 from danlu.recipe_mistakes import explain, line_in
 from danlu.release.config import ReleaseConfig
@@ -142,11 +143,8 @@ class Recipe(Config):
             )
         if not classic:
             return self
-        if self.task != "classify":
-            raise ValueError(
-                f"model.classic classifies texts, but the recipe's task is {self.task}; start from model.base or "
-                "model.scratch, and the evidence tells how the TF-IDF baseline does"
-            )
+        assert self.model.classic is not None
+        check_classic(self.task, self.model.classic, class_weights=self.train.class_weights == "balanced")
         if self.tune is not None:
             raise ValueError("tune searches the settings of a neural network; model.classic has none of them")
         defaults = {name: value for name, value in TrainConfig() if name not in HEEDED_BY_CLASSIC}

@@ -123,6 +123,8 @@ def _classic(source: Source, folder: Path) -> None:
     for name in classic_files.FILES:
         if (source.folder / name).is_file():
             shutil.copyfile(source.folder / name, folder / name)
+    if (source.folder / classic_files.ENCODER).is_dir():
+        shutil.copytree(source.folder / classic_files.ENCODER, folder / classic_files.ENCODER)
 
 
 FORMS: dict[FormName, FormKind] = {

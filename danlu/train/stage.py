@@ -15,6 +15,7 @@ import torch
 from tokenizers import Tokenizer
 
 from danlu.core.artifact import LOGS, write_json
+from danlu.core.bases import told_base
 from danlu.core.context import Context
 from danlu.core.errors import DataError, ModelError
 from danlu.core.lazy import load_attribute
@@ -314,7 +315,7 @@ def _write_weights(
     last_is_best = best is None or best["step"] == progress.step
     last.mkdir()
     if adapter is not None:
-        base = _told_base(config.model.base)
+        base = told_base(config.model.base)
         adapter.save(last, base)
         if best is not None and not last_is_best:
             state.load_best(model, best["step"])
@@ -349,11 +350,6 @@ def _write_tokenizer(ctx: Context, kind: Kind, source: Path | None, tokenizer: T
     scratch.copy_tokenizer(source, ctx.out, tokenizer, max_length)
 
 
-def _told_base(base: str | None) -> str | None:
-    """The base as the recipe names it; of a path only the folder's name, since the rest is about one machine."""
-    return base if base is None or "://" in base else Path(base).name
-
-
 def _write_facts(
     ctx: Context,
     config: TrainStage,
@@ -377,7 +373,7 @@ def _write_facts(
             "parameters": adapted.total,
             "trainable_parameters": adapted.trainable,
             "method": config.train.method.kind,
-            "base": _told_base(config.model.base),
+            "base": told_base(config.model.base),
             "licence": config.model.licence,
         }
         | dict({} if publish is None else publish(ctx.out, model, max_length)),
