@@ -348,6 +348,10 @@ _WORDS: dict[str, tuple[str, str]] = {
         "{precision}{stopped}{speed}.",
         "{base}：{parameters} 个参数。{samples} 个样本，{steps} 步（{epochs} 轮），{precision}{stopped}{speed}。",
     ),
+    "made_rows": (
+        " SMOTE made new vectors between training rows of small classes: {classes}.",
+        "SMOTE 在小类别的训练行之间生成了新向量：{classes}。",
+    ),
     "stopped_early": (", stopped early", "，提前停止"),
     "samples_per_second": (", {rate} samples/s", "，每秒 {rate} 个样本"),
     "from_scratch": ("trained from scratch", "从零训练"),

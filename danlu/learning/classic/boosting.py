@@ -98,7 +98,7 @@ class Trees:
 def _parameters(booster: Any) -> int:
     """Each inner node has a feature and a threshold, each leaf a value."""
     leaves = int(booster.trees_to_dataframe()["left_child"].isna().sum()) if booster.num_trees() else 0
-    return leaves + 2 * (leaves - booster.num_trees())
+    return leaves + 2 * (leaves - int(booster.num_trees()))
 
 
 @dataclass(frozen=True)

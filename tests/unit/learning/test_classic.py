@@ -1,4 +1,4 @@
-"""Models without training of a neural network: what they learn, that they are kept whole, and that each text is alone."""
+"""Models that are fitted, not trained: what they learn, that they are kept whole, and that each text is alone."""
 
 from __future__ import annotations
 
