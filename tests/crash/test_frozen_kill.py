@@ -16,8 +16,8 @@ import pytest
 from danlu.examples import tiny_rows
 from danlu.learning import scratch
 
-#: Runs the stage in portions of 16 texts. At the portion whose number is given the process kills itself, between writing
-#: its file and naming it. It prints how many texts passed the encoder.
+#: Runs the stage in portions of 16 texts. At the portion whose number is given the process kills itself, between
+#: writing its file and naming it. It prints how many texts passed the encoder.
 STAGE = """
 import os, signal, sys
 from pathlib import Path
