@@ -171,6 +171,30 @@ class Recipe(Config):
         return self
 
     @model_validator(mode="after")
+    def _asked_agrees(self) -> Recipe:
+        """What stands beside a text is for tasks that answer it, and for models that can be told it."""
+        answered = [name for name, task in TASKS.items() if task.target is not None]
+        beside = {"data.pair": self.data.pair is not None, "data.columns": self.data.columns is not None}
+        for name, is_asked in beside.items():
+            if not is_asked or (name == "data.pair" and self.task == "embed"):
+                continue
+            if self.task not in answered:
+                raise ValueError(f"{name} is for {', '.join(answered)}; the task is {self.task}. Leave it out")
+            if self.model.classic is not None:
+                raise ValueError(f"{name} is asked of model.base or model.scratch; model.classic reads one text alone")
+            if self.data.augment is not None:
+                raise ValueError(
+                    f"data.augment rewrites a text that stands alone; with {name} a rewritten text may no longer fit "
+                    "what stands beside it. Leave one of them out"
+                )
+        if self.data.columns is not None and self.train.method.kind not in ("full", "freeze"):
+            raise ValueError(
+                f"train.method {self.train.method.kind} adds to a model of transformers alone, and data.columns gives "
+                "it a head of its own. Set train.method to {kind: full} or {kind: freeze}, or leave data.columns out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _task_agrees(self) -> Recipe:
         answered = TASKS[self.task].target is not None
         if answered and self.data.label is None and any(s.label is None for s in self.data.sources):

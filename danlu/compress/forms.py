@@ -13,10 +13,12 @@ from typing import Any
 from danlu.compress.config import FormName
 from danlu.compress.onnx_graph import export_onnx, quantize
 from danlu.core.artifact import write_json
+from danlu.core.asked import TEXT_ALONE, Takes
 from danlu.core.errors import ModelError
 from danlu.core.tasks import TaskName
 from danlu.engines.base import FORM, Form
 from danlu.engines.onnx_engine import MODEL
+from danlu.learning.asking import COLUMNS
 from danlu.learning.classic import files as classic_files
 from danlu.learning.models import load_checkpoint, read_config
 from danlu.learning.pooling import Embedder, write_modules
@@ -35,7 +37,7 @@ class Source:
     """A checkpoint to be exported. `scratch` is a folder that may survive a kill: what is whole in it is reused.
 
     `pooling` and `dimensions` are those of an embedding model's vectors, None for other tasks; `temperature` is that of
-    a classifier's answers.
+    a classifier's answers, `takes` what it is asked.
     """
 
     folder: Path
@@ -48,6 +50,7 @@ class Source:
     pooling: str | None = None
     dimensions: int | None = None
     temperature: float = 1.0
+    takes: Takes = TEXT_ALONE
 
     @property
     def engine(self) -> str:
@@ -74,7 +77,7 @@ class Source:
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir(parents=True)
             model = self.model if self.pooling is None else Embedder(self.model, self.pooling)
-            export_onnx(model, self.task, beside / MODEL)
+            export_onnx(model, self.task, beside / MODEL, self.takes)
             beside.rename(folder)  # whole or not there, also after a kill
         return folder / MODEL
 
@@ -141,7 +144,7 @@ def write_form(name: FormName, source: Source, folder: Path) -> Form:
     kind = FORMS[name]
     folder.mkdir(parents=True)
     kind.export(source, folder)
-    for settings in (TOKENIZER_FILE, *_TOKENIZER_SETTINGS):
+    for settings in (TOKENIZER_FILE, *_TOKENIZER_SETTINGS, COLUMNS):
         if (source.folder / settings).is_file():
             shutil.copyfile(source.folder / settings, folder / settings)
     form = Form(
@@ -159,6 +162,7 @@ def write_form(name: FormName, source: Source, folder: Path) -> Form:
         pooling=source.pooling,
         dimensions=source.dimensions,
         temperature=source.temperature,
+        takes=source.takes,
     )
     write_json(folder / FORM, form.as_json())
     return form

@@ -45,6 +45,7 @@ class CleanCard:
     near_misses: dict[str, int] = field(default_factory=dict)
     sources: list[dict[str, Any]] = field(default_factory=list)
     identity_key: dict[str, Any] | None = None
+    columns: dict[str, list[str]] | None = None
     warnings: list[str] = field(default_factory=list)
 
     def values(self) -> dict[str, Any]:
@@ -74,6 +75,7 @@ class Card:
     length_bins: list[dict[str, int]] = field(default_factory=list)
     sources: list[dict[str, Any]] = field(default_factory=list)
     identity_key: dict[str, Any] | None = None
+    columns: dict[str, list[str]] | None = None
     naive: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
 

@@ -8,11 +8,14 @@ from typing import NoReturn
 
 import numpy as np
 
+from danlu.core.asked import Question, as_asked
 from danlu.core.errors import ModelError, UserError
 from danlu.core.tasks import TASKS, TaskName
 from danlu.engines.base import Engine, Form
 from danlu.engines.sampling import at_temperature
 from danlu.engines.table import load
+from danlu.engines.texts import check_asked
+from danlu.learning.asking import spellable
 from danlu.learning.classic.files import ENCODER
 from danlu.learning.classic.text_model import TextModel
 
@@ -47,9 +50,11 @@ class ClassicEngine:
         else:
             self._model = TextModel.load(folder, threads)
 
-    def predict(self, texts: Sequence[str]) -> np.ndarray:
+    def predict(self, asked: Sequence[Question]) -> np.ndarray:
         """See `danlu.engines.base.Engine.predict`."""
-        answers = self._model.answers([text.encode("utf-8", "replace").decode("utf-8") for text in texts])
+        check_asked(asked, self.form.takes)
+        cells = [as_asked(question).columns or {} for question in asked]
+        answers = self._model.answers(spellable(asked)[0], cells)
         return _GIVEN[self.form.task](answers, self.form)
 
     def _refuse(self, *_arguments: object, **_named: object) -> NoReturn:

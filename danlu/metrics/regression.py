@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge, RidgeCV
 
+from danlu.core.asked import Question
 from danlu.core.baseline import ALPHA_ROWS, ALPHAS, RIDGE_SOLVER
 from danlu.core.tasks import TASKS
 from danlu.metrics.baseline import TextFeatures
@@ -122,7 +123,7 @@ class ValueBaseline:
         self._features = TextFeatures()
         self._model = Ridge()
 
-    def fit(self, texts: Sequence[str], values: Sequence[float]) -> Self:
+    def fit(self, texts: Sequence[Question], values: Sequence[float]) -> Self:
         """Learn from one number a text, at least one."""
         features, numbers = self._features.fit(texts), np.asarray(values, dtype=np.float64)
         few = min(len(numbers), ALPHA_ROWS)
@@ -139,7 +140,7 @@ class ValueBaseline:
         """The strength of the penalty."""
         return float(self._model.alpha)
 
-    def answers(self, texts: Sequence[str]) -> Floats:
+    def answers(self, texts: Sequence[Question]) -> Floats:
         """A number for each text [N]."""
         if not len(texts):
             return np.zeros(0)
