@@ -17,6 +17,7 @@ from scipy.sparse import csr_matrix, hstack
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
+from danlu.core.asked import Question
 from danlu.core.baseline import PENALTY, SOLVER
 from danlu.core.tasks import TASKS
 from danlu.metrics.baseline import TextFeatures
@@ -241,7 +242,7 @@ class TagBaseline:
         #: Whether every solver came to its end; if not, the baseline is weaker than it could be.
         self.converged = True
 
-    def fit(self, texts: Sequence[str], rows: Sequence[Sequence[str]], labels: Sequence[str]) -> Self:
+    def fit(self, texts: Sequence[Question], rows: Sequence[Sequence[str]], labels: Sequence[str]) -> Self:
         """Learn which of `labels` a text has. A label that all rows have, or none, is learnt as what it is."""
         self.labels = list(labels)
         truth = indicators(rows, labels)
@@ -259,7 +260,7 @@ class TagBaseline:
             self._models.append(model)
         return self
 
-    def probabilities(self, texts: Sequence[str]) -> Floats:
+    def probabilities(self, texts: Sequence[Question]) -> Floats:
         """Probabilities [N, K], each label's by itself."""
         answers = np.zeros((len(texts), len(self.labels)))
         if not len(texts):

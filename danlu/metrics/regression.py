@@ -12,17 +12,16 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import Ridge, RidgeCV
 
+from danlu.core.asked import Question
+from danlu.core.baseline import ALPHA_ROWS, ALPHAS, RIDGE_SOLVER
 from danlu.core.tasks import TASKS
 from danlu.metrics.baseline import TextFeatures
 from danlu.metrics.bootstrap import Floats, Score, ratio, resampled_sums, running_sums, score, weights
 from danlu.metrics.paired import verdict
 
 NAME = TASKS["regress"].baseline
-
-#: Strength of the ridge's L2 penalty: scikit-learn's default. TF-IDF rows have length 1 for each kind of n-gram.
-_PENALTY = 1.0
 
 
 def regression(
@@ -127,18 +126,34 @@ def _spearman(ranked: Sequence[_Ranked], drawn: Floats) -> Floats:
 
 
 class ValueBaseline:
-    """Ridge regression on TF-IDF features; deterministic."""
+    """Ridge regression on TF-IDF features; deterministic.
+
+    The strength of its penalty is that with the least leave-one-out error on the first training rows, which lie in no
+    order (Golub, Heath and Wahba 1979, doi:10.2307/1268518).
+    """
 
     def __init__(self) -> None:
         self._features = TextFeatures()
-        self._model = Ridge(alpha=_PENALTY, solver="sparse_cg", tol=1e-5)
+        self._model = Ridge()
 
-    def fit(self, texts: Sequence[str], values: Sequence[float]) -> Self:
+    def fit(self, texts: Sequence[Question], values: Sequence[float]) -> Self:
         """Learn from one number a text, at least one."""
-        self._model.fit(self._features.fit(texts), np.asarray(values, dtype=np.float64))
+        features, numbers = self._features.fit(texts), np.asarray(values, dtype=np.float64)
+        few = min(len(numbers), ALPHA_ROWS)
+        alpha = ALPHAS[len(ALPHAS) // 2]
+        if few > 1:
+            alpha = (
+                RidgeCV(alphas=ALPHAS, gcv_mode="eigen").fit(features[:few].astype(np.float64), numbers[:few]).alpha_
+            )
+        self._model = Ridge(alpha=alpha, **RIDGE_SOLVER).fit(features, numbers)
         return self
 
-    def answers(self, texts: Sequence[str]) -> Floats:
+    @property
+    def alpha(self) -> float:
+        """The strength of the penalty."""
+        return float(self._model.alpha)
+
+    def answers(self, texts: Sequence[Question]) -> Floats:
         """A number for each text [N]."""
         if not len(texts):
             return np.zeros(0)

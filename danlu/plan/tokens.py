@@ -140,7 +140,8 @@ def columns_of(rows: Sequence[Found], kind: Kind) -> Rows:
     """The sample as the columns of a corpus part that an objective of this kind reads."""
     columns: dict[str, list[Any]] = {
         "text": [row.text for row in rows],
-        "pair": [row.pair for row in rows],
+        # As in a corpus: there only where rows are pairs.
+        "pair": [row.pair for row in rows if row.pair is not None],
         "label": [row.label for row in rows],
         # Where the column is not there the data stage says so.
         "labels": [row.target or [] for row in rows],

@@ -43,8 +43,9 @@ class ModelConfig(Config):
     scratch: ScratchConfig | None = Field(None, description="Train a small model from nothing instead of a base.")
     classic: ClassicConfig | None = Field(
         None,
-        description="A classifier without a neural network instead: logistic or gradient_boosting over "
-        "n-grams. Fits in seconds to minutes; of train it heeds seed and class_weights alone.",
+        description="A model without training of a neural network instead: logistic, ridge, gradient_boosting or "
+        "random_forest, over n-grams or over the vectors of a frozen encoder. Fits in seconds to minutes; of train it "
+        "heeds seed and class_weights alone.",
     )
     max_length: int | Literal["auto"] = Field(
         "auto", description="Longest text, in tokens; longer ones are cut. auto covers 99 % of the training texts."
