@@ -23,7 +23,7 @@ from danlu.data.augment.config import AugmentConfig
 from danlu.data.config import DataConfig
 from danlu.evaluate.config import ChampionConfig, EvaluateConfig, SpeedConfig
 from danlu.folds.config import FoldsConfig, check_folds
-from danlu.plan.config import BudgetConfig
+from danlu.plan.config import BudgetConfig, PlanConfig
 from danlu.recipe_mistakes import explain, line_in
 from danlu.release.config import ReleaseConfig
 from danlu.serve.config import ServeConfig
@@ -65,6 +65,7 @@ class Recipe(Config):
         description="What the model is for: classify texts (one label each), tag them (several labels each), regress "
         "(a number each), generate text, or embed texts for search."
     )
+    plan: PlanConfig = Field(PlanConfig(), description="How the run is planned.")
     budget: BudgetConfig = Field(BudgetConfig(), description="Caps of a run, and local prices.")
     data: DataConfig = Field(description="Where the data is and how it is cleaned and split.")
     model: ModelConfig = Field(description="The model to start from.")
