@@ -85,8 +85,10 @@ class Pass:
 
 @dataclass(kw_only=True)
 class Traced:
-    """What a trace says. `base_bytes`: resident in this process when all libraries were loaded and the model had no weights;
-    `step` and `validation`: peaks; `passes`: work of batches; `update`: of clipping and update."""
+    """What a trace says. `base_bytes`: resident in this process when all libraries were loaded and the model had no
+    weights; `step` and `validation`: peaks; `passes`, `scored`: work of batches in training and without gradients;
+    `update`: of clipping and update.
+    """
 
     parameters: int
     trainable: int
