@@ -12,6 +12,7 @@ from typing import Any
 from danlu.core.artifact import write_json
 from danlu.core.context import Context
 from danlu.core.errors import UserError
+from danlu.core.store import Workspace
 from danlu.learning.models import check_base
 from danlu.learning.objectives.config import aim_of, check_pieces
 from danlu.learning.objectives.table import KINDS
@@ -22,6 +23,8 @@ from danlu.plan.catalogue import read_catalogue
 from danlu.plan.config import PlanStage
 from danlu.plan.corpus import expected, read_sides
 from danlu.plan.cost import Total, elsewhere, total_here, watts_here
+from danlu.plan.history import history, machine_key
+from danlu.plan.learned import sentences, with_history
 from danlu.plan.notes import notes
 from danlu.plan.predict import StageCost, predict_stages, seconds_of_training
 from danlu.plan.reading import Look, look
@@ -64,9 +67,10 @@ def run(ctx: Context, config: PlanStage) -> None:
         check=ctx.check,
     )
     plan, answer = _traced(ctx, job, plan, rates)
-    costs = predict_stages(job, plan, rates)
+    costs, known = _with_history(ctx, predict_stages(job, plan, rates))
     total = total_here(costs, threads=ctx.threads, memory_bytes=ctx.machine.memory_bytes, budget=config.budget)
-    content = _content(ctx, job, plan, rates, costs, total) | {"trace": answer}
+    content = _content(ctx, job, plan, rates, costs, total) | {"trace": answer, "learned": known}
+    content["notes"] += sentences(known)
     write_json(ctx.out / "resolved.json", resolve(ctx, job, plan))
     write_json(ctx.out / "plan.json", content)
     for sentence in content["beyond"]:
@@ -96,6 +100,16 @@ def _traced(ctx: Context, job: Job, plan: Training, rates: calibrate.Rates) -> t
         ctx.warn(f"The training step could not be traced: {answer.why}. The plan's memory is from a formula.")
         return plan, {"method": "formula", "why": answer.why}
     return traced.with_trace(plan, answer.found), {"method": "traced"}
+
+
+def _with_history(
+    ctx: Context, costs: dict[str, StageCost]
+) -> tuple[dict[str, StageCost], dict[str, dict[str, dict[str, Any]]]]:
+    """`costs` as earlier runs in this workspace correct them; as they are where there is no workspace."""
+    if ctx.origin is None:
+        return costs, {}
+    machine = machine_key({"cpu": ctx.machine.cpu, "threads": ctx.threads})
+    return with_history(costs, history(Workspace(ctx.origin.workspace)), machine)
 
 
 def resolve(ctx: Context, job: Job, plan: Training) -> dict[str, Any]:
