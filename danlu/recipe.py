@@ -24,7 +24,7 @@ from danlu.data.config import DataConfig
 from danlu.evaluate.config import ChampionConfig, EvaluateConfig, SpeedConfig
 from danlu.folds.config import FoldsConfig, check_folds
 from danlu.learning.classic.config import check_classic
-from danlu.plan.config import BudgetConfig
+from danlu.plan.config import BudgetConfig, PlanConfig
 from danlu.recipe_mistakes import explain, line_in
 from danlu.release.config import ReleaseConfig
 from danlu.serve.config import ServeConfig
@@ -68,6 +68,7 @@ class Recipe(Config):
         "(a number each), generate text, embed texts for search, or fill in hidden words (an encoder for other models "
         "to start from)."
     )
+    plan: PlanConfig = Field(PlanConfig(), description="How the run is planned.")
     budget: BudgetConfig = Field(BudgetConfig(), description="Caps of a run, and local prices.")
     data: DataConfig = Field(description="Where the data is and how it is cleaned and split.")
     model: ModelConfig = Field(description="The model to start from.")

@@ -29,20 +29,19 @@ from danlu.learning.adapters.base import Adapted
 from danlu.learning.adapters.merge import Merged, merge_checked
 from danlu.learning.adapters.table import adapt, check_method
 from danlu.learning.asking import CATEGORIES, NUMBERS, cells_of, knows_two_segments
+from danlu.learning.assembly import ready_to_train
 from danlu.learning.batching import choose_packing, pack_rows, padding_share
 from danlu.learning.chat import Chat, plain_chat, read_chat
 from danlu.learning.corpus import Part
-from danlu.learning.fast import NarrowVocabulary, fast_attention, keep_freed_memory, quick_dropout
+from danlu.learning.fast import NarrowVocabulary, fast_attention, keep_freed_memory
 from danlu.learning.fusion import HEAD_WEIGHTS, with_columns
 from danlu.learning.models import (
     WEIGHTS,
     check_base,
-    compile_forward,
     head_settings,
     positions_of,
     quiet_transformers,
     read_config,
-    recompute_activations,
     start_from_base,
     without_compilation,
 )
@@ -50,9 +49,8 @@ from danlu.learning.objectives.base import Facts, Objective
 from danlu.learning.objectives.classes import balanced_weights
 from danlu.learning.objectives.config import aim_of
 from danlu.learning.objectives.table import KINDS, Kind, make_objective
-from danlu.learning.optimizers.table import make_optimizer
 from danlu.learning.processes import first_alone, joined
-from danlu.learning.regularizers.weights import Regularizer, set_dropout
+from danlu.learning.regularizers.weights import Regularizer
 from danlu.learning.step import choose_precision, make_accelerator, precision_of
 from danlu.learning.text import TOKENIZER_FILE, auto_length, load_tokenizer, pad_id
 from danlu.train import guard
@@ -296,20 +294,21 @@ def _assemble(
         every = np.ones(len(validation), dtype=bool)
         return np.union1d(examples.used(order.seen(order.steps)), validation.used(every))
 
-    vocabulary = NarrowVocabulary(model, used, pad_id(tokenizer))
-    if settings.regularize.dropout is not None:
-        set_dropout(model, settings.regularize.dropout)
-    quick_dropout(model)
-    if settings.checkpointing:
-        recompute_activations(model)
-    if settings.compile:
-        compile_forward(model)
+    optimizer, vocabulary = ready_to_train(
+        model,
+        used=used,
+        pad_id=pad_id(tokenizer),
+        regularize=settings.regularize,
+        optimizer=settings.optimizer,
+        checkpointing=settings.checkpointing,
+        compiled=settings.compile,
+    )
     training = Training(
         settings=settings,
         objective=objective,
         accelerator=accelerator,
         model=model,
-        optimizer=make_optimizer(model, settings.optimizer),
+        optimizer=optimizer,
         examples=vocabulary.renumbered(examples),
         validation=vocabulary.renumbered(validation),
         pad_id=pad_id(tokenizer),
