@@ -43,7 +43,8 @@ def test_the_rows_stay_and_new_ones_lie_between_neighbours_of_their_class() -> N
 
 
 def test_the_seed_decides() -> None:
-    first, again, other = (with_new_rows(rows(), LABELS, SmoteConfig(), seed)[0].features for seed in (1, 1, 2))
+    made = (with_new_rows(rows(), LABELS, SmoteConfig(), seed)[0].features for seed in (1, 1, 2))
+    first, again, other = map(np.asarray, made)
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -73,8 +74,8 @@ def test_cells_beside_the_vectors_stay_what_cells_can_be() -> None:
         {"amount": None if draw.random() < 0.3 else float(draw.normal()), "channel": ("app", "shop")[draw.integers(2)]}
         for _ in given.targets
     ]
-    for cells in table[60:]:
-        cells["channel"] = "phone"
+    for row in table[60:]:
+        row["channel"] = "phone"
     codes = Codes.of(table, ["amount"], ["channel"])
     cells = Cells.of(codes, table)
     found, evened, made = with_new_rows(given, LABELS, SmoteConfig(neighbours=3), 1, cells)
