@@ -61,6 +61,8 @@ def predict(
     """Prints the label and how sure the model is (classify), the labels (tag), the number (regress), or how the text
     goes on (generate).
 
+    For fill: the text with its gaps, each written [MASK], filled in, and what else each might be.
+
     For embed: the beginning of each text's vector, and its cosine with the first text; with --json the whole vector.
 
     A generate model with a chat template is asked each text as a user would, and answers.
@@ -202,6 +204,29 @@ def _embed(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool, _
         click.echo(f"{len(vector)} numbers: {numbers} …  {beside}{text}")
 
 
+#: How many tokens for each gap a person is shown.
+_SHOWN_TOKENS = 3
+
+
+def _fill(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool, _generation: dict[str, Any]) -> None:
+    gap = engine.gap()
+    whole = [text for text in texts if text.strip() and gap not in text]
+    if whole:
+        raise UserError(f"There is nothing to fill in in {whole[0][:80]!r}: write {gap} where a word is to be found.")
+    answers = iter(engine.fill([text for text in texts if text.strip()]))
+    filled = [next(answers) if text.strip() else None for text in texts]
+    if as_json:
+        told = [{"filled": None, "masks": []} if one is None else one.told() for one in filled]
+        print_json([{"text": text, **one} for text, one in zip(texts, told, strict=True)])
+        return
+    for one in filled:
+        gaps = [
+            ", ".join(f"{token.strip()} {chance:.0%}" for token, chance in best[:_SHOWN_TOKENS])
+            for best in (() if one is None else one.masks)
+        ]
+        click.echo("" if one is None else f"{one.text}  ({'; '.join(gaps)})")
+
+
 #: Tasks whose models may be asked more than a text.
 _ANSWERING = ("classify", "tag", "regress")
 
@@ -209,4 +234,5 @@ _BY_TASK: dict[str, Callable[[Any, Prompts, list[Any], bool, dict[str, Any]], No
     **dict.fromkeys(_ANSWERING, _predict),
     "generate": _generate,
     "embed": _embed,
+    "fill": _fill,
 }

@@ -6,13 +6,13 @@ import functools
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from danlu.compress.config import FormName
 from danlu.compress.onnx_graph import export_onnx, quantize
-from danlu.core.artifact import write_json
+from danlu.core.artifact import MEMBERS, write_json
 from danlu.core.asked import TEXT_ALONE, Takes
 from danlu.core.errors import ModelError
 from danlu.core.tasks import TaskName
@@ -36,6 +36,7 @@ _TOKENIZER_SETTINGS = ("tokenizer_config.json", "chat_template.jinja", "special_
 class Source:
     """A checkpoint to be exported. `scratch` is a folder that may survive a kill: what is whole in it is reused.
 
+    `members`: the checkpoints of an ensemble, whose answers are averaged; then there is no model of its own.
     `pooling` and `dimensions` are those of an embedding model's vectors, None for other tasks; `temperature` is that of
     a classifier's answers, `takes` what it is asked.
     """
@@ -50,11 +51,14 @@ class Source:
     pooling: str | None = None
     dimensions: int | None = None
     temperature: float = 1.0
+    members: tuple[Source, ...] = ()
     takes: Takes = TEXT_ALONE
 
     @property
     def engine(self) -> str:
         """Which engine answers for the checkpoint as it is."""
+        if self.members:
+            return "ensemble"
         return "classic" if (self.folder / classic_files.MODEL).is_file() else "torch"
 
     @functools.cached_property
@@ -140,16 +144,24 @@ FORMS: dict[FormName, FormKind] = {
 
 
 def write_form(name: FormName, source: Source, folder: Path) -> Form:
-    """Write the form `name` of `source` into the new folder `folder`, with its tokenizer and `form.json`."""
+    """Write the form `name` of `source` into the new folder `folder`, with its tokenizer and `form.json`.
+
+    Of an ensemble the forms of its members lie below it, each whole.
+    """
     kind = FORMS[name]
     folder.mkdir(parents=True)
-    kind.export(source, folder)
+    members = [
+        write_form(name, replace(member, thresholds=source.thresholds), folder / MEMBERS / str(number))
+        for number, member in enumerate(source.members)
+    ]
+    if not members:
+        kind.export(source, folder)
     for settings in (TOKENIZER_FILE, *_TOKENIZER_SETTINGS, COLUMNS):
         if (source.folder / settings).is_file():
             shutil.copyfile(source.folder / settings, folder / settings)
     form = Form(
         name=name,
-        engine=kind.engine,
+        engine="ensemble" if members else kind.engine,
         task=source.task,
         labels=source.labels,
         max_length=source.max_length,

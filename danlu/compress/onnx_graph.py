@@ -35,7 +35,7 @@ _BATCH, _LENGTH, _BEFORE = 3, 7, 5
 
 
 class _Classifier(torch.nn.Module):
-    """`(input_ids, attention_mask) [B, T] -> logits [B, K]`.
+    """`(input_ids, attention_mask) [B, T] -> logits [B, K]`; of an encoder that fills in words [B, T, V].
 
     For pairs of texts also `token_type_ids` [B, T], for columns beside them `numbers` [B, 2 M] and `categories` [B, C].
     """
@@ -130,6 +130,7 @@ _CALLS: dict[TaskName, Callable[[Any, Takes], dict[str, Any]]] = {
     "regress": _classifier_call,
     "generate": _generator_call,
     "embed": _embedder_call,
+    "fill": _classifier_call,
 }
 
 

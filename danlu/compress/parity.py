@@ -18,10 +18,31 @@ from danlu.learning.asking import questions
 #: From this cosine distance on (an angle of 8 degrees) two vectors of one text are said to be different answers.
 FAR = 0.01
 
+#: Which words are hidden from both forms.
+_MASK_SEED = 1
+
 
 def _halves(engine: Engine, texts: Sequence[str]) -> np.ndarray:
     # After a whole text nearly every model foresees its end; in the middle there is something to disagree about.
     return engine.next_token([text[: (len(text) + 1) // 2] for text in texts])
+
+
+def _hidden(engine: Engine, texts: Sequence[str]) -> np.ndarray:
+    """The probabilities of the true tokens and whether each is held for the most probable, [M, 2] of all texts."""
+    found = engine.score_hidden(texts, _MASK_SEED)
+    return np.stack(
+        [
+            np.exp(np.concatenate([one.log_likelihood for one in found])),
+            np.concatenate([one.right for one in found]).astype(np.float64),
+        ],
+        axis=1,
+    )
+
+
+def _foreseen(reference: np.ndarray, other: np.ndarray, form: Form) -> tuple[np.ndarray, np.ndarray]:
+    """Of hidden tokens: the difference in the probability of the true one, and whether one form foresees it alone."""
+    del form
+    return np.abs(reference[:, 0] - other[:, 0]), reference[:, 1] != other[:, 1]
 
 
 def _predicted(reference: np.ndarray, other: np.ndarray, form: Form) -> tuple[np.ndarray, np.ndarray]:
@@ -78,6 +99,7 @@ COMPARED: dict[TaskName, Compared] = {
     ),
     "generate": Compared(ask=_halves, differ=_tokens, asked=_texts("text")),
     "embed": Compared(ask=lambda engine, texts: engine.embed(texts), differ=_vectors, asked=_texts("text", "pair")),
+    "fill": Compared(ask=_hidden, differ=_foreseen, asked=_texts("text")),
 }
 
 
@@ -102,7 +124,8 @@ def parity(reference: np.ndarray, other: np.ndarray, form: Form) -> dict[str, An
     labels, with a number further off than `danlu.engines.answers.SAME_VALUE`, or with a vector that is `FAR`;
     `disagreement_low` and `disagreement_high` are the ends of its exact 95 % interval (Clopper and Pearson 1934), which
     says something also where no text differs. A text's difference is the largest of its absolute differences: in
-    probability, for regress in standard deviations of the training rows' numbers, for embed the cosine distance.
+    probability, for regress in standard deviations of the training rows' numbers, for embed the cosine distance. For
+    fill `rows` are hidden tokens, and one is answered otherwise where one form foresees it and the other does not.
     `max_difference` and `mean_difference` are over the texts, of which there is at least one.
     """
     differences, changed = COMPARED[form.task].differ(reference, other, form)

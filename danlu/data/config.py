@@ -17,6 +17,7 @@ from danlu.data.labels.config import LabelsConfig
 from danlu.data.licences import listed, refused
 from danlu.data.mask.config import MaskConfig, MaskSection
 from danlu.data.mix.config import MixConfig
+from danlu.data.teacher.config import TeacherConfig
 from danlu.sources.config import Format, SourceConfig
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -245,6 +246,11 @@ class CleanConfig(Config):
         description="Personal data replaced before anything else sees the text; a list of kinds, or a section.",
     )
     keep_rejected_text: bool = Field(False, description="Keep the masked text of dropped rows in rejected/.")
+    teacher: TeacherConfig | None = Field(
+        None,
+        description="A chat model behind an endpoint that answers the rows without an answer. For classify and "
+        "generate.",
+    )
     seed: int = Field(1, ge=0, description="Seed of the split and of any sampling.")
 
     @model_validator(mode="before")

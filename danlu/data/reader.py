@@ -257,7 +257,7 @@ class _Reading:
         shaped = self._columns.shapes and may_have_shape(known)
         pair = () if self._columns.pair is None else (self._columns.pair,)
         text = () if shaped and self._columns.text not in known else (self._columns.text, *pair)
-        label = () if self._label is None else (self._label,)
+        label = () if self._label is None or self._columns.unanswered else (self._label,)
         beside = self._columns.beside
         cells = () if beside is None else (*beside.numeric, *beside.categorical)
         return (*text, *label, *cells, *self._columns.others.values())
@@ -332,7 +332,7 @@ class _Reading:
 
     def _read_label(self, values: Mapping[str, Any]) -> str | None:
         """What a record is to be answered with, as it is kept: what its column says, or what the whole source has."""
-        if self._label is not None:
+        if self._label is not None and (self._label in values or not self._columns.unanswered):
             spellings, kept = read_label(values[self._label], self._columns)
             if TASKS[self._columns.task].named:
                 self._labels.add(spellings)

@@ -50,6 +50,7 @@ class Columns:
     shapes: bool = False
     speakers: Speakers = field(default_factory=lambda: DEFAULT_SPEAKERS)
     key: IdentityKey | None = None
+    unanswered: bool = False
 
     @property
     def others(self) -> dict[str, str]:
@@ -74,6 +75,7 @@ def columns_for(task: str, data: CleanConfig, key: IdentityKey | None = None) ->
         shapes=TASKS[task].target is None,
         speakers=Speakers(names=data.speakers, learn=frozenset(data.learn)),
         key=key,
+        unanswered=data.teacher is not None,
     )
 
 
@@ -171,7 +173,7 @@ def read_label(cell: Any, columns: Columns) -> tuple[list[str], str]:
         text = as_text(cell)
         built = "" if text is None else f"; what is there is built like {shape_of(text)}"
         raise Unusable(BROKEN, f"column {columns.label!r} {error}{built}") from None
-    if not kept:
+    if not kept and not columns.unanswered:
         raise Unusable(NO_LABEL)
     return spellings, kept
 

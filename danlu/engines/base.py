@@ -11,7 +11,7 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from danlu.core.asked import TEXT_ALONE, Question, Takes, read_takes
 from danlu.core.errors import ModelError
 from danlu.core.tasks import TASKS, TaskName
 from danlu.learning.scale import Scale
+
+if TYPE_CHECKING:
+    from danlu.engines.filling import Filled, HiddenScore
 
 FORM = "form.json"
 
@@ -215,6 +218,24 @@ class Engine(Protocol):
         a `stop` sequence, after `max_new_tokens` tokens, or where the context is full; which of them, the generator
         returns.
         """
+        ...
+
+    def fill(self, texts: Sequence[str]) -> list[Filled]:
+        """The words that are hidden in each text by the model's token for it, such as [MASK] (fill).
+
+        Texts are cut at `form.max_length` tokens; gaps beyond stay, and a text without any is answered as it came.
+        """
+        ...
+
+    def score_hidden(self, texts: Sequence[str], seed: int) -> list[HiddenScore]:
+        """How well the model foresees `filling.HIDDEN_SHARE` of the tokens of each text, chosen by `seed` (fill).
+
+        A text that is longer than the model reads goes on in a further window.
+        """
+        ...
+
+    def gap(self) -> str:
+        """What stands in a text where a word is hidden, such as [MASK] (fill)."""
         ...
 
     def close(self) -> None:

@@ -64,7 +64,7 @@ class ClassicEngine:
             f"{TASKS[self.form.task].endpoint}."
         )
 
-    score = next_token = generate = embed = _refuse
+    score = next_token = generate = embed = fill = score_hidden = gap = _refuse
 
     def close(self) -> None:
         """Free the memory; the engine cannot be used afterwards."""

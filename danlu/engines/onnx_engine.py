@@ -3,6 +3,7 @@
 The graph's inputs and outputs are named by what is below:
 classify: `input_ids`, `attention_mask` [B, T] -> `logits` [B, K]; for pairs of texts, where the model tells their
 tokens apart, also `token_type_ids` [B, T]; for columns beside the text `numbers` [B, 2 M] and `categories` [B, C].
+fill: `input_ids`, `attention_mask` [B, T] -> `logits` [B, T, V].
 embed: `input_ids`, `attention_mask` [B, T] -> `vectors` [B, D], pooled and of length 1.
 generate: `input_ids` [B, T] and for every layer L `past_key_L`, `past_value_L` [B, H, P, D] -> `logits` [B, T, V] and
 `present_key_L`, `present_value_L` [B, H, P + T, D]: keys and values of H heads of size D for the P tokens before.

@@ -52,12 +52,19 @@ def _embed(ctx: Context, engine: Engine, texts: Sequence[str], config: SpeedConf
     return _of_batches(ctx, engine, texts, config, engine.embed)
 
 
+def _fill(ctx: Context, engine: Engine, texts: Sequence[str], config: SpeedConfig) -> dict[str, Any]:
+    """Texts with the word in their middle hidden."""
+    gap = engine.gap()
+    gaps = [text[: len(text) // 2] + gap + text[len(text) // 2 + 1 :] for text in texts]
+    return _of_batches(ctx, engine, gaps, config, engine.fill)
+
+
 def _of_batches(
     ctx: Context,
     engine: Engine,
     texts: Sequence[Any],
     config: SpeedConfig,
-    answer: Callable[[Sequence[Any]], np.ndarray],
+    answer: Callable[[Sequence[Any]], Any],
 ) -> dict[str, Any]:
     """Latency of one text a request; throughput of all texts, in batches as far as the form allows them."""
     seconds = _timed(ctx, engine.form.name, texts, config, lambda text: answer([text]))
@@ -115,6 +122,7 @@ _MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
     "regress": _classify,
     "generate": _generate,
     "embed": _embed,
+    "fill": _fill,
 }
 
 

@@ -25,6 +25,7 @@ _EVIDENCE = {
     "regress": "danlu.evaluate.regress:RegressEvidence",
     "generate": "danlu.evaluate.generate:GenerateEvidence",
     "embed": "danlu.evaluate.embed:EmbedEvidence",
+    "fill": "danlu.evaluate.fill:FillEvidence",
 }
 
 #: Forms are compared on the same rows, the first so many: enough to see that one is no worse than another.

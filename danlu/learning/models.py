@@ -169,6 +169,26 @@ def start_from_base(folder: Path, head: str, labels: Sequence[str], **settings: 
     return _plain(load_with(getattr(transformers, LOADERS[head]), folder, **settings), head)
 
 
+def like_base(folder: Path, head: str, labels: Sequence[str], **changes: Any) -> Any:
+    """What `start_from_base` makes, but from `config.json` alone: no weight is read.
+
+    Make it on the device meta, where weights take no memory. `changes` are settings of the configuration. Raises
+    `ModelError` for a configuration that transformers does not know.
+    """
+    import torch
+    import transformers
+
+    quiet_transformers()
+    try:
+        config = transformers.AutoConfig.from_pretrained(
+            folder, local_files_only=True, **head_settings(head, labels), **changes
+        )
+        model = getattr(transformers, LOADERS[head]).from_config(config, dtype=torch.float32)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"transformers cannot make a model of {str(folder)!r}: {first_line(error)}.") from error
+    return _plain(model, head)
+
+
 def head_settings(head: str, labels: Sequence[str]) -> dict[str, Any]:
     """The settings by which a transformers config knows the outputs of a head (a key of `LOADERS`) for `labels`."""
     named = label_settings(labels) if labels else {}

@@ -186,6 +186,11 @@ def _of_model(amounts: Amounts, model: Classic, encoder: _Encoder | None) -> dic
         costs["folds"] = StageCost(
             seconds=add(cost.seconds for cost in each).times(times), memory=largest(cost.memory for cost in each)
         )
+        together = folds.members(amounts.config.data.split.folds)
+        if together > 1:
+            costs["train"] = rough(_START["train"], costs["train"].memory.value)
+            for stage in costs.keys() & {"compress", "evaluate", "champion", "speed"}:
+                costs[stage] = StageCost(seconds=costs[stage].seconds.times(together), memory=costs[stage].memory)
     return costs
 
 

@@ -270,6 +270,7 @@ class _Reader:
         self._source = source
         self._number = number
         self._task = next((name for name, task in TASKS.items() if task.target in columns), None)
+        self._unanswered = 0
         self._pair = config.pair_of(self._task or "embed") if "pair" in columns else None
         shaped = self._task is None and (self._pair is not None or "turns" in columns)
         self._speakers = Speakers(names=config.speakers, learn=frozenset(config.learn)) if shaped else None
@@ -361,10 +362,18 @@ class _Reader:
         if cell is None:
             column = self._config.label
             if column is None or column not in values:
-                return ""  # the data stage says that the column is not there
+                return self._of_teacher()  # without a teacher the data stage says that the column is not there
             cell = values[column]
         kept = kept_or_nothing(self._task, cell, self._reading)
+        if not kept and self._config.teacher is not None:
+            return self._of_teacher()
         return TARGETS[self._task].renamed(kept, lambda name: merged(name, self._config.labels)) if kept else None
+
+    def _of_teacher(self) -> str:
+        """What stands for a teacher's answer, which nobody knows yet: its labels by turns; empty without any."""
+        labels = [] if self._config.teacher is None else self._config.teacher.labels
+        self._unanswered += 1
+        return labels[self._unanswered % len(labels)] if labels else ""
 
     def _shaped(self, read: Callable[[Mapping[str, Any], Speakers], Sample], values: Mapping[str, Any]) -> Found | None:
         try:

@@ -268,7 +268,7 @@ def _training(summary: dict[str, Any], said: dict[str, str]) -> str | None:
         steps=show.count(training["steps"]),
         epochs=show.number(training["epochs"], 2),
         precision=training["precision"],
-        stopped=said["stopped_early"] if training["stopped_early"] else "",
+        stopped=said["gave_up" if training.get("gave_up") else "stopped_early"] if training["stopped_early"] else "",
         speed=said["samples_per_second"].format(rate=show.number(rate)) if rate else "",
     )
     made = model.get("made_rows") or {}

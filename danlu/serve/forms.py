@@ -92,6 +92,20 @@ class ValuePrediction(BaseModel):
     value: float = Field(description="The number, in the unit of the training data.")
 
 
+class Candidate(BaseModel):
+    """A token that may stand where a word is hidden."""
+
+    token: str = Field(description="The token, as it is spelt.")
+    probability: float = Field(description="How probable it is there.")
+
+
+class FillPrediction(BaseModel):
+    """A text with its hidden words filled in."""
+
+    filled: str = Field(description="The text with the most probable tokens in its gaps.")
+    masks: list[list[Candidate]] = Field(description="For each gap, in their order, the most probable tokens.")
+
+
 class _About(BaseModel):
     """Which model answered `text`."""
 
@@ -111,12 +125,16 @@ class ValueAnswer(ValuePrediction, _About):
     """The answer to `text`, of a model for regress."""
 
 
+class FillAnswer(FillPrediction, _About):
+    """The answer to `text`, of a model for fill."""
+
+
 class PredictAnswers(BaseModel):
     """The answer to `texts`."""
 
     model: str = Field(description="Name of the model.")
     version: int = Field(description="Version of the model that answered; the same for all texts of a request.")
-    predictions: list[Prediction | TagPrediction | ValuePrediction] = Field(
+    predictions: list[Prediction | TagPrediction | ValuePrediction | FillPrediction] = Field(
         description="One prediction for each text, in the order they came."
     )
 

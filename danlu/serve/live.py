@@ -225,8 +225,15 @@ def _warm_embed(engine: Engine) -> None:
         raise ModelError(f"The model's first answer is no vector of length 1: it has {rows.shape}, length {length:g}.")
 
 
+def _warm_fill(engine: Engine) -> None:
+    (filled,) = engine.fill([engine.gap()])
+    if len(filled.masks) != 1 or not filled.masks[0]:
+        raise ModelError(f"The model's first answer makes no sense: it fills one gap with {filled.masks!r}.")
+
+
 _WARM_UPS: dict[str, Callable[[Engine], None]] = {
     **dict.fromkeys(_IS_ANSWER, _warm_predict),
     "generate": _warm_generate,
     "embed": _warm_embed,
+    "fill": _warm_fill,
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from danlu.learning.asking import BESIDE
 from danlu.learning.objectives.base import Facts, Objective
-from danlu.learning.objectives.config import AnyObjectiveConfig
+from danlu.learning.objectives.config import ObjectiveConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def make_objective(config: AnyObjectiveConfig, facts: Facts) -> Objective:
+def make_objective(config: ObjectiveConfig, facts: Facts) -> Objective:
     """The objective that a section of the recipe asks for."""
     module, _, name = KINDS[config.kind].make.partition(":")
     objective: Objective = getattr(importlib.import_module(module), name)(config, facts)
