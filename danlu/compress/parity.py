@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from danlu.core.errors import ModelError
 from danlu.core.tasks import TaskName
 from danlu.engines.answers import ANSWERS
 from danlu.engines.base import Engine, Form
+from danlu.learning.asking import questions
 
 #: From this cosine distance on (an angle of 8 degrees) two vectors of one text are said to be different answers.
 FAR = 0.01
@@ -71,27 +72,43 @@ def _vectors(reference: np.ndarray, other: np.ndarray, form: Form) -> tuple[np.n
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """What of a task's answers is compared: asked how, on the texts of which columns, and what a difference is."""
+    """What of a task's answers is compared: asked how, about what of so many rows, and what a difference is."""
 
-    ask: Callable[[Engine, Sequence[str]], np.ndarray]
+    ask: Callable[[Engine, Sequence[Any]], np.ndarray]
     differ: Callable[[np.ndarray, np.ndarray, Form], tuple[np.ndarray, np.ndarray]]
-    columns: tuple[str, ...] = ("text",)
+    asked: Callable[[Rows, int], list[Any]]
+
+
+#: Columns of rows of a corpus part, by name.
+Rows = Mapping[str, Sequence[Any]]
+
+
+def _texts(*columns: str) -> Callable[[Rows, int], list[str]]:
+    """The texts in these columns of the first rows, column by column."""
+    return lambda rows, most: [text for column in columns for text in rows[column][:most]]
 
 
 COMPARED: dict[TaskName, Compared] = {
-    **dict.fromkeys(ANSWERS, Compared(ask=lambda engine, texts: engine.predict(texts), differ=_predicted)),
-    "generate": Compared(ask=_halves, differ=_tokens),
-    "embed": Compared(ask=lambda engine, texts: engine.embed(texts), differ=_vectors, columns=("text", "pair")),
-    "fill": Compared(ask=_hidden, differ=_foreseen),
+    **dict.fromkeys(
+        ANSWERS,
+        Compared(
+            ask=lambda engine, asked: engine.predict(asked),
+            differ=_predicted,
+            asked=lambda rows, most: questions(rows)[:most],
+        ),
+    ),
+    "generate": Compared(ask=_halves, differ=_tokens, asked=_texts("text")),
+    "embed": Compared(ask=lambda engine, texts: engine.embed(texts), differ=_vectors, asked=_texts("text", "pair")),
+    "fill": Compared(ask=_hidden, differ=_foreseen, asked=_texts("text")),
 }
 
 
-def answers(engine: Engine, texts: Sequence[str]) -> np.ndarray:
+def answers(engine: Engine, asked: Sequence[Any]) -> np.ndarray:
     """What to compare [N, ...]: what `predict` answers, the probabilities of the token behind half a text, or vectors.
 
     Raises `ModelError` when the model answers with something that is no number.
     """
-    found = COMPARED[engine.form.task].ask(engine, texts)
+    found = COMPARED[engine.form.task].ask(engine, asked)
     if not np.isfinite(found).all():
         raise ModelError(
             f"The form {engine.form.name!r} answers with NaN. Did the training diverge? Look at its loss; a lower "

@@ -46,6 +46,7 @@ class CleanCard:
     sources: list[dict[str, Any]] = field(default_factory=list)
     identity_key: dict[str, Any] | None = None
     teacher: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, list[str]] | None = None
     warnings: list[str] = field(default_factory=list)
 
     def values(self) -> dict[str, Any]:
@@ -76,6 +77,7 @@ class Card:
     sources: list[dict[str, Any]] = field(default_factory=list)
     identity_key: dict[str, Any] | None = None
     teacher: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, list[str]] | None = None
     naive: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
 

@@ -42,6 +42,8 @@ def run(ctx: Context, config: CleanStage) -> None:
     columns = _columns(ctx, config)
     if columns.key is not None and config.data.identity_key is not None:
         card.identity_key = {"mark": columns.key.mark, "env": config.data.identity_key.env}
+    if columns.beside is not None:
+        card.columns = {"numeric": columns.beside.numeric, "categorical": columns.beside.categorical}
     _read(ctx, config.data, columns, scratch / "raw", rejects, card)
     _clean(ctx, config, scratch, rejects, card)
     check_rows(card.funnel.rows, card.funnel)

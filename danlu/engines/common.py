@@ -14,12 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from danlu.core.asked import Question, as_asked
 from danlu.core.errors import UserError
 from danlu.core.tasks import TASKS, TaskName
 from danlu.engines.answers import ANSWERS
 from danlu.engines.base import Ending, Form, Spans, TextScore
 from danlu.engines.filling import HIDDEN_SHARE, Filled, HiddenScore, Special, hidden_score, joined
 from danlu.engines.sampling import choose, log_softmax, pieces, softmax
+from danlu.engines.texts import check_asked
+from danlu.learning.asking import coded, encode_asked, load_codes, spellable, token_types
 from danlu.learning.hidden import places
 from danlu.learning.text import (
     encode,
@@ -49,11 +52,14 @@ class LocalEngine(ABC):
         self.form = form
         self._tokenizer = load_tokenizer(folder)
         self._pad_id = pad_id(self._tokenizer)
+        self._codes = load_codes(folder) if form.takes.columns else None
 
     @abstractmethod
-    def _forward(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def _forward(self, ids: np.ndarray, mask: np.ndarray, **beside: np.ndarray) -> np.ndarray:
         """Float32 for `ids` and `mask` [B, T]: for generate and fill logits [B, T, V], for embed vectors [B, D], else
         [B, K].
+
+        `beside`: inputs that the model may have, such as `token_type_ids` [B, T]; one that it has not is left out.
         """
 
     @abstractmethod
@@ -64,16 +70,23 @@ class LocalEngine(ABC):
     def close(self) -> None:
         """Free the memory; the engine cannot be used afterwards."""
 
-    def predict(self, texts: Sequence[str]) -> np.ndarray:
+    def predict(self, asked: Sequence[Question]) -> np.ndarray:
         """See `danlu.engines.base.Engine.predict`."""
         answer = ANSWERS.get(self.form.task)
         if answer is None:
             raise self._wrong("predict", "labels or numbers")
-        rows = encode(self._tokenizer, _spellable(texts), self.form.max_length)
+        check_asked(asked, self.form.takes)
+        encoded = encode_asked(self._tokenizer, *spellable(asked), self.form.max_length)
+        rows = encoded.rows
+        cells = [as_asked(question).columns or {} for question in asked]
+        told = {} if self._codes is None else coded(self._codes, cells)
         answers = np.empty((len(rows), self.form.answers), dtype=np.float32)
         for indices in self._batches([len(row) for row in rows], _TOKENS_IN_BATCH):
-            logits = self._forward(*self._rectangle([rows[index] for index in indices]))
-            answers[indices] = answer.probabilities(logits, self.form)
+            ids, mask = self._rectangle([rows[index] for index in indices])
+            beside = {name: values[indices] for name, values in told.items()}
+            if len(encoded.second):
+                beside["token_type_ids"] = token_types(encoded.second[indices], mask)
+            answers[indices] = answer.probabilities(self._forward(ids, mask, **beside), self.form)
         return answers
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:

@@ -73,7 +73,8 @@ def run_speed(ctx: Context, config: SpeedStage) -> None:
     export = ctx.inputs["compress"]
     made = export.json("export.json")
     chat = read_chat(export / "forms" / str(made["ship"]))
-    texts = test_part(ctx.inputs["data"], config.speed.requests).written(chat).texts
+    test = test_part(ctx.inputs["data"], config.speed.requests).written(chat)
+    texts = test.asked if TASKS[config.task].target is not None else test.texts
     forms = {form: measure(ctx, export / "forms" / form, texts, config.speed) for form in made["forms"]}
     ship = forms[made["ship"]]
     speed: dict[str, Any] = {

@@ -89,6 +89,12 @@ def _of_training(job: Job, plan: Training) -> Iterator[str]:
             f"A step is taken in pieces of {train.micro_batch}: {plan.pieces.count:,} pieces in {plan.steps:,} steps; "
             "memory is that of the largest piece."
         )
+    if train.processes > 1:
+        yield (
+            f"{train.processes} processes train together with {max(1, job.threads // train.processes)} of "
+            f"{job.threads} threads each; memory is that of all of them. Time is counted as for one process with all "
+            "threads: neither gain nor loss is."
+        )
     if train.batching.grow:
         yield (
             "The batch may grow with the gradient's noise, which cannot be foreseen: every step is counted with the "

@@ -119,7 +119,7 @@ def model_card(
         "## Scores\n\n" + _scores(release, evidence),
         "## Baseline\n\n" + _baseline(evidence),
         "## Gates\n\n" + _gates(release),
-        "## Data\n\n" + _data(card, evidence),
+        "## Data\n\n" + _data(card, evidence) + _made_rows(checkpoint),
         "## Form and speed\n\n" + _form(release, export, speed, checkpoint),
         "## Limits\n\n" + _bullets(_limits(release, card, checkpoint, export, evidence)),
         "## Lineage\n\n" + _lineage(release),
@@ -276,6 +276,18 @@ def _gates(release: Json) -> str:
         for gate in release["gates"]
     ]
     return _table(["gate", "result", "why"], rows)
+
+
+def _made_rows(checkpoint: Json) -> str:
+    """What a training made beside the rows of the corpus: new rows between those of small classes."""
+    made = checkpoint.get("made_rows")
+    if not made:
+        return ""
+    told = ", ".join(f"{_cell(label)} {of['new']:,} beside {of['rows']:,}" for label, of in made.items())
+    return (
+        f"\n\nFor training alone, SMOTE made vectors between training rows of small classes: {told}. Validation and "
+        "test have none."
+    )
 
 
 def _data(card: Json, evidence: Json) -> str:

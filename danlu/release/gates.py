@@ -96,13 +96,14 @@ DEFAULTS: dict[str, tuple[str, ...]] = {
 }
 
 
-def defaults(task: str, form: str) -> tuple[str, ...]:
-    """What is asked where a recipe asks nothing.
+def defaults(task: str, form: str, base: str | None = None) -> tuple[str, ...]:
+    """What is asked where a recipe asks nothing. `base` is the pretrained model that it stands on, if any.
 
     A model without a neural network need not beat the baseline, for it is as cheap, and may be the baseline itself; but
-    it must not be worse.
+    it must not be worse. One over a frozen encoder has to earn the encoder.
     """
-    return tuple(gate.replace("beats", "not_worse") if form == "classic" else gate for gate in DEFAULTS[task])
+    cheap = form == "classic" and base is None
+    return tuple(gate.replace("beats", "not_worse") if cheap else gate for gate in DEFAULTS[task])
 
 
 #: Scores of which less is better; of all others more is.

@@ -25,8 +25,11 @@ _SHOWN_LABELS = 3
 
 
 def is_cheap(numbers: Numbers) -> bool:
-    """Whether the model is one without a neural network, as cheap as the baseline itself."""
-    return (numbers["evidence"] or {}).get("form") == "classic"
+    """Whether the model is one without a neural network, as cheap as the baseline itself.
+
+    One over the vectors of a frozen encoder is not: the encoder has to be run for every text.
+    """
+    return (numbers["evidence"] or {}).get("form") == "classic" and (numbers["model"] or {}).get("base") is None
 
 
 def never_answered(numbers: Numbers) -> list[str]:

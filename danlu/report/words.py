@@ -352,6 +352,10 @@ _WORDS: dict[str, tuple[str, str]] = {
         "{precision}{stopped}{speed}.",
         "{base}：{parameters} 个参数。{samples} 个样本，{steps} 步（{epochs} 轮），{precision}{stopped}{speed}。",
     ),
+    "made_rows": (
+        " SMOTE made new vectors between training rows of small classes: {classes}.",
+        "SMOTE 在小类别的训练行之间生成了新向量：{classes}。",
+    ),
     "stopped_early": (", stopped early", "，提前停止"),
     "gave_up": (", gave up before its end", "，没到终点就放弃了"),
     "samples_per_second": (", {rate} samples/s", "，每秒 {rate} 个样本"),

@@ -12,12 +12,13 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 from fastapi.security import HTTPBearer
 
 from danlu import __version__
+from danlu.core.asked import text_of
 from danlu.core.tasks import TaskName
 from danlu.engines.answers import ANSWERS
 from danlu.engines.base import Form
 from danlu.serve import embeddings as vectors
 from danlu.serve import forms, openai
-from danlu.serve.checks import addresses, check_task, check_texts
+from danlu.serve.checks import addresses, check_asked, check_task, check_texts
 from danlu.serve.config import ServeConfig
 from danlu.serve.door import Door
 from danlu.serve.errors import ApiError, install
@@ -138,7 +139,10 @@ def _add_answers(app: FastAPI, live: Live, config: ServeConfig, keys: Keys | Non
         **common,
     )
     async def predict(body: forms.PredictRequest) -> Response:
-        """One `text` is answered with its label, labels, value or hidden words; several `texts` with `predictions`."""
+        """One `text` is answered with its label, labels, value or hidden words; several `texts` with `predictions`.
+
+        What a model is asked beside a text, a second one (`pair`) or `columns`, is listed at /v1/models.
+        """
         _check_model(live, body.model)
         return await _predict(live, config, body)
 
@@ -178,12 +182,13 @@ def _add_answers(app: FastAPI, live: Live, config: ServeConfig, keys: Keys | Non
 
 
 async def _predict(live: Live, config: ServeConfig, body: forms.PredictRequest) -> Response:
-    texts = [body.text] if body.text is not None else list(body.texts or [])
-    check_texts(texts, config, "texts" if body.text is None else "text")
+    asked = body.asked
+    check_texts([text_of(question) for question in asked], config, "texts" if body.text is None else "text")
     with live.use() as served:
         check_task(served, *_TOLD)
+        check_asked(served, asked, config)
         told = _TOLD[served.form.task]
-        rows = await served.batcher.predict(texts)
+        rows = await served.batcher.predict(asked)
     predictions = [told(row, served.form) for row in rows]
     about = {"model": served.name, "version": served.version.number}
     return JSONResponse({**about, **(predictions[0] if body.text is not None else {"predictions": predictions})})
@@ -202,4 +207,5 @@ def _card(served: Served) -> forms.ModelCard:
         task=served.form.task,
         form=served.form.name,
         labels=None if served.form.labels is None else list(served.form.labels),
+        takes=None if served.form.takes.text_alone else served.form.takes.as_json(),
     )

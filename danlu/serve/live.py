@@ -199,7 +199,7 @@ def _load_warm(load: Load, folder: Path) -> Engine:
 
 
 def _warm_predict(engine: Engine) -> None:
-    rows = engine.predict([_WARM_UP_TEXT])
+    rows = engine.predict([engine.form.takes.example(_WARM_UP_TEXT)])
     expected = (1, engine.form.answers)
     if rows.shape != expected or not np.isfinite(rows).all() or not _IS_ANSWER[engine.form.task](rows):
         raise ModelError(f"The model's first answer makes no sense: {rows.tolist()}, {expected} expected.")

@@ -11,7 +11,7 @@ from danlu.core.config import Config, NotFingerprinted
 from danlu.core.tasks import TaskName
 from danlu.learning.adapters.config import FullMethod, MethodConfig, check_start
 from danlu.learning.classic.config import ClassicConfig
-from danlu.learning.objectives.config import ObjectiveConfig, aim_of, check_pieces
+from danlu.learning.objectives.config import ObjectiveConfig, aim_of, check_pieces, check_processes
 from danlu.learning.optimizers.config import AdamWOptimizer, CosineSchedule, OptimizerConfig, ScheduleConfig
 from danlu.learning.regularizers.config import RegularizeConfig
 
@@ -43,8 +43,9 @@ class ModelConfig(Config):
     scratch: ScratchConfig | None = Field(None, description="Train a small model from nothing instead of a base.")
     classic: ClassicConfig | None = Field(
         None,
-        description="A classifier without a neural network instead: logistic or gradient_boosting over "
-        "n-grams. Fits in seconds to minutes; of train it heeds seed and class_weights alone.",
+        description="A model without training of a neural network instead: logistic, ridge, gradient_boosting or "
+        "random_forest, over n-grams or over the vectors of a frozen encoder. Fits in seconds to minutes; of train it "
+        "heeds seed and class_weights alone.",
     )
     max_length: int | Literal["auto"] = Field(
         "auto", description="Longest text, in tokens; longer ones are cut. auto covers 99 % of the training texts."
@@ -133,6 +134,14 @@ class TrainConfig(Config):
         description="Samples that are in memory at once; the gradients of a step's pieces add up to that of the whole "
         "batch. Empty takes the batch in one piece.",
     )
+    processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes of this machine that train together (data parallel): each has the whole model, takes "
+        "its part of every batch, and they add up their gradients. One for each GPU; on a CPU they share the threads, "
+        "which pays where one process cannot keep many cores busy.",
+    )
     checkpointing: bool = Field(
         False,
         description="Keep only the input of each layer for the backward pass and compute the rest anew: less memory, "
@@ -183,6 +192,7 @@ def check_training(task: TaskName, model: ModelConfig, train: TrainConfig) -> No
     """Raise `ValueError` for settings that cannot be had together, whatever the data and the machine."""
     aim = aim_of(task, train.objective)
     check_pieces(aim, micro_batch=train.micro_batch, grow=train.batching.grow)
+    check_processes(aim, train.processes, grow=train.batching.grow)
     check_start(train.method, has_base=model.scratch is None)
 
 

@@ -8,21 +8,22 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 
-from danlu.core.context import Context
+from danlu.core.context import Context, StopReason
 from danlu.core.context import Progress as Bar
 from danlu.core.errors import UserError
 from danlu.learning.batching import Batch, BatchSize, Examples, Order, by_length
 from danlu.learning.objectives.base import Objective, Scored
 from danlu.learning.optimizers.config import PlateauSchedule
 from danlu.learning.optimizers.schedules import rate_at
+from danlu.learning.processes import first_says
 from danlu.learning.regularizers.weights import Regularizer
-from danlu.learning.step import StepResult, lacks_memory, train_step
+from danlu.learning.step import StepResult, lacks_memory, prepared, train_step
 from danlu.train import guard
 from danlu.train.board import Board, Clock
 from danlu.train.config import TrainConfig
@@ -99,7 +100,7 @@ def train(ctx: Context, training: Training, state: TrainingState) -> Progress:
     validated, or memory lacks for a single sample.
     """
     settings, order = training.settings, training.order
-    model = training.accelerator.prepare(training.model)
+    model = prepared(training.accelerator, training.model)
     progress = Progress()
     with Board(ctx, progress.metrics) as board, ctx.progress("train", order.samples, "samples") as bar:
         bar.checked = False
@@ -119,7 +120,7 @@ def train(ctx: Context, training: Training, state: TrainingState) -> Progress:
             run.save()
         saved = time.monotonic()
         while progress.step < order.steps and not _is_over(progress, settings):
-            reason = ctx.stop_reason()
+            reason = _stop_reason(run)
             if reason is not None:
                 run.save()
                 ctx.stop(reason)
@@ -139,10 +140,18 @@ def train(ctx: Context, training: Training, state: TrainingState) -> Progress:
     return progress
 
 
+def _stop_reason(run: _Run) -> StopReason | None:
+    """Why to stop now, or None; of several processes the first one says it for all."""
+    reasons: list[StopReason | None] = [None, *get_args(StopReason)]
+    return reasons[int(first_says(run.training.accelerator, reasons.index(run.ctx.stop_reason())))]
+
+
 def _load(run: _Run) -> bool:
-    """Bring the run to its newest checkpoint, if there is one."""
+    """Bring the run to its newest checkpoint, if there is one; all processes to the same one."""
     training, progress = run.training, run.progress
+    training.accelerator.wait_for_everyone()
     loaded = run.state.load(training.model, training.optimizer)
+    training.accelerator.wait_for_everyone()
     if loaded is None:
         return False
     progress.go_back(loaded)
@@ -166,7 +175,8 @@ def _advance(run: _Run) -> bool:
     run.clock.start_step()
     result = _step(run, chosen, size)
     if result is None:
-        _take_smaller_pieces(run, size or max(map(len, chosen)))
+        own = math.ceil(max(map(len, chosen)) / run.training.accelerator.num_processes)
+        _take_smaller_pieces(run, min(size or own, own))
         return False
     trouble = guard.watch(settings, progress, places, result)
     if trouble is not None:
@@ -191,7 +201,7 @@ def _step(run: _Run, chosen: list[np.ndarray], size: int | None) -> StepResult |
     """One step on the examples `chosen`, in pieces of `size`; None where memory lacks for it."""
     training, progress = run.training, run.progress
     settings = training.settings
-    seed_noise(settings.seed, progress.step)
+    seed_noise(settings.seed, progress.step, training.accelerator.process_index)
     rate = rate_at(
         progress.step,
         steps=training.order.steps,
@@ -212,7 +222,7 @@ def _step(run: _Run, chosen: list[np.ndarray], size: int | None) -> StepResult |
             regularizer=training.regularizer,
         )
     except Exception as error:
-        if training.accelerator.num_processes > 1 or not lacks_memory(error):
+        if not lacks_memory(error):
             raise
     # Only behind the handler, which holds the frames of the step, its tensors are free.
     training.optimizer.zero_grad(set_to_none=True)
@@ -226,8 +236,12 @@ def pieces(training: Training, chosen: list[np.ndarray], size: int | None, *, fi
     """The examples of one step as the batches that are in memory one at a time, at most `size` examples each.
 
     Another one comes first in each step: the noise of the gradient is measured on it, and pieces of one batch
-    differ in length.
+    differ in length. Of several processes each makes its part of every batch: every second example, or every third.
     """
+    rank, count = training.accelerator.process_index, training.accelerator.num_processes
+    chosen = [own for own in (part[rank::count] for part in chosen) if len(own)]
+    if not chosen:
+        return []
     if size is None and training.settings.batching.grow and len(chosen) == 1:
         size = math.ceil(len(chosen[0]) / 2)
     parts = [part[at : at + (size or len(part))] for part in chosen for at in range(0, len(part), size or len(part))]
@@ -304,9 +318,14 @@ def _count(progress: Progress, result: StepResult) -> None:
         guard.note_noise(progress, result.piece, result.samples, result.squared)
 
 
-def seed_noise(seed: int, step: int) -> None:
-    """Make the noise of a step (dropout) a function of seed and step, so that a resume needs no generator state."""
-    number = int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def seed_noise(seed: int, step: int, process: int = 0) -> None:
+    """Make the noise of a step (dropout) a function of seed, step and process, so that a resume needs no generator
+    state.
+    """
+    number = int(
+        np.random.SeedSequence([seed, step, *([process] if process else [])]).generate_state(1, np.uint64)[0]
+        >> np.uint64(1)
+    )
     # What `torch.manual_seed` does, without its 0.7 ms for devices that are not there.
     torch.default_generator.manual_seed(number)
     if torch.cuda.is_available():
@@ -349,7 +368,10 @@ def _validate(run: _Run) -> None:
     objective, settings = training.objective, training.settings
     size = batch_size(training.validation, settings)
     batches = list(by_length(training.validation.lengths, size.times(2)))
-    scored = score(training, run.model, _watched(ctx, batches))
+    accelerator, scored = training.accelerator, Scored(loss=0.0, score=0.0)
+    if ctx.rank.first:
+        scored = score(training, run.model, _watched(ctx, batches))
+    scored = Scored(loss=first_says(accelerator, scored.loss), score=first_says(accelerator, scored.score))
     if not np.isfinite([scored.loss, scored.score]).all():
         _give_up(
             run,

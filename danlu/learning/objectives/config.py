@@ -253,3 +253,19 @@ def check_pieces(aim: Any, *, micro_batch: int | None, grow: bool) -> None:
                 "batch, which therefore cannot be taken in pieces. Leave it out, and set train.batch_size to what "
                 "memory allows"
             )
+
+
+def check_processes(aim: Any, processes: int, *, grow: bool) -> None:
+    """Raise `ValueError` for several processes where the objective, or a batch that grows, does not allow them."""
+    if processes == 1:
+        return
+    if not cost_of(aim).separable:
+        raise ValueError(
+            f"train.processes is {processes}, but train.objective.kind {aim.kind} compares each sample with the others "
+            "of its batch, which therefore cannot be divided among processes. Leave it out"
+        )
+    if grow:
+        raise ValueError(
+            f"train.processes is {processes}, but train.batching.grow measures the noise of the gradient within one "
+            "process. Leave one of them out"
+        )
