@@ -407,6 +407,22 @@ def test_early_stopping_is_told_where_it_can_end_the_training_sooner(
     assert any("Early stopping may end" in note for note in plan["notes"]) is said
 
 
+def test_rows_that_a_teacher_will_answer_count_and_its_cost_is_said_to_be_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_labels, _ = planned(tmp_path / "a", monkeypatch)
+    teacher = {"endpoint": {"base_url": "http://localhost:1/v1", "model": "big"}, "labels": ["good", "bad"]}
+    without, _ = planned(tmp_path / "b", monkeypatch, data={"teacher": teacher, "label": None})
+    assert without["rows"] == with_labels["rows"]
+    assert any("data.teacher.max_usd caps the money" in note for note in without["notes"])
+
+
+def test_an_encoder_by_hidden_words_is_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, _ = planned(tmp_path, monkeypatch, task="fill")
+    assert plan["stages"]["train"]["seconds"]["value"] > 0
+    assert plan["stages"]["train"]["memory_bytes"]["value"] > 0
+
+
 def test_texts_that_are_too_long_are_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for task, what in (("classify", "their ends are cut off"), ("generate", "they go on in a further example")):
         plan, _ = planned(tmp_path / task, monkeypatch, task=task, model={"max_length": 8})
