@@ -94,10 +94,9 @@ STAGES: tuple[Stage, ...] = in_order(
                 "accelerate",
                 "peft",
                 "bitsandbytes",
-                "lightgbm",
-                "scikit-learn",
-                "scipy",
             ),
+            # No network is trained anew because of them.
+            libraries_with={"model.classic": ("lightgbm", "scikit-learn", "scipy", "imbalanced-learn")},
             example="danlu.examples:EXAMPLE",
         ),
         Stage(

@@ -94,6 +94,15 @@ class Artifact:
         return f"Artifact({self.record.stage}, {self.fingerprint[:12]}, {str(self.folder)!r})"
 
 
+def origin_of(folder: Path) -> dict[str, Any] | None:
+    """Which artifact lies in `folder`: its stage, fingerprint, content and inputs; None where it holds none."""
+    try:
+        record = Record.model_validate_json((folder / RECORD).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return record.model_dump(include={"stage", "fingerprint", "content", "inputs"})
+
+
 def list_files(folder: Path) -> list[FileEntry]:
     """Every file below `folder` but the record, sorted by path, with its size and hash."""
     return [

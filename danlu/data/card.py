@@ -45,6 +45,8 @@ class CleanCard:
     near_misses: dict[str, int] = field(default_factory=dict)
     sources: list[dict[str, Any]] = field(default_factory=list)
     identity_key: dict[str, Any] | None = None
+    teacher: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, list[str]] | None = None
     warnings: list[str] = field(default_factory=list)
 
     def values(self) -> dict[str, Any]:
@@ -74,6 +76,8 @@ class Card:
     length_bins: list[dict[str, int]] = field(default_factory=list)
     sources: list[dict[str, Any]] = field(default_factory=list)
     identity_key: dict[str, Any] | None = None
+    teacher: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, list[str]] | None = None
     naive: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
 
@@ -156,6 +160,8 @@ _STEP_WORDS = {
     "balance": "Rows of large classes left out",
     "mix": "Rows of sources with a smaller share left out",
     "near_test": "Training rows like a held-out one",
+    "teacher": "Rows that got no answer of the teacher",
+    "taught": "Held-out rows that the teacher answered",
 }
 
 _TASKS = {
@@ -164,6 +170,7 @@ _TASKS = {
     "regress": "text-classification",  # the hub's name for a number a text too
     "generate": "text-generation",
     "embed": "sentence-similarity",
+    "fill": "fill-mask",
 }
 
 _SIZES = (
@@ -179,6 +186,8 @@ def readme(card: dict[str, Any]) -> str:
     """The data card in the form that the Hugging Face hub shows."""
     sections = [_front_matter(card), "# Data card\n\n" + sentence(card) + ".", _sources(card), _funnel(card)]
     sections += [_parts(card)]
+    if (card["teacher"] or {}).get("rows"):
+        sections.append(_teacher(card["teacher"]))
     if mix_told(card):
         sections.append(f"## Mix of sources in training\n\n{_cell(mix_told(card))}.")
     sections += [_privacy(card), _duplicates(card)]
@@ -251,6 +260,17 @@ def _funnel(card: dict[str, Any]) -> str:
         rows.append([_STEP_WORDS.get(step["step"], step["step"]), f"{step['rows_in']:,}", f"{gone:,}", why])
     text = _table(["step", "rows in", "dropped", "why"], rows)
     return f"## What was dropped\n\n{text}\n\nEach dropped row is in `rejected/` with its origin and reason."
+
+
+def _teacher(told: Mapping[str, Any]) -> str:
+    """Who answered which rows, at what price, and whether its answers may train another model."""
+    given = ", ".join(f"{_cell(label)}: {count:,}" for label, count in told["answers"].items())
+    cost = "" if told["usd"] is None else f", ${told['usd']:,.4f} by the recipe's price"
+    return (
+        f"## Answers of a teacher\n\n{told['answered']:,} of {told['rows']:,} rows that had no answer got one of "
+        f"`{_cell(told['model'])}`{f' ({given})' if given else ''}. It read {told['prompt_tokens']:,} tokens and wrote "
+        f"{told['completion_tokens']:,}{cost}. Terms of its answers: {_cell(told['licence'] or 'not stated')}."
+    )
 
 
 def _parts(card: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import NoReturn
 import numpy as np
 
 from danlu.core.artifact import MEMBERS
+from danlu.core.asked import Question
 from danlu.core.errors import ModelError, UserError
 from danlu.core.tasks import TASKS
 from danlu.engines.base import Engine, Form, read_form
@@ -36,11 +37,11 @@ class EnsembleEngine:
         ensemble.form, ensemble._members = form, list(members)
         return ensemble
 
-    def predict(self, texts: Sequence[str]) -> np.ndarray:
+    def predict(self, asked: Sequence[Question]) -> np.ndarray:
         """See `danlu.engines.base.Engine.predict`."""
-        total = np.zeros((len(texts), self.form.answers), dtype=np.float64)
+        total = np.zeros((len(asked), self.form.answers), dtype=np.float64)
         for member in self._members:
-            total += member.predict(texts)
+            total += member.predict(asked)
         mean: np.ndarray = (total / len(self._members)).astype(np.float32)
         return at_temperature(mean, self.form.temperature) if self.form.task == "classify" else mean
 
@@ -50,7 +51,7 @@ class EnsembleEngine:
             f"This is an ensemble, which answers with labels or numbers alone, on {TASKS[self.form.task].endpoint}."
         )
 
-    score = next_token = generate = embed = _refuse
+    score = next_token = generate = embed = fill = score_hidden = gap = _refuse
 
     def close(self) -> None:
         """Free the memory of all members."""

@@ -28,6 +28,7 @@ __all__ = [
     "BudgetConfig",
     "DataConfig",
     "MixConfig",
+    "PlanConfig",
     "PlanStage",
     "ScratchConfig",
     "Selection",
@@ -83,10 +84,24 @@ class BudgetConfig(Config):
         return given.get(name), name
 
 
+class PlanConfig(Config):
+    """How a run is planned."""
+
+    trace: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Whether memory and work come from a trace of the real training step, on a model without weights, "
+        "rather than from a formula; auto traces what needs 2 GB or five minutes by the formula.",
+    )
+    trace_seconds: float = Field(
+        120.0, gt=0.0, description="Longest time that a trace may take, in seconds; the formula stands in for it then."
+    )
+
+
 class PlanStage(Config):
     """The recipe's sections that the plan stage is given."""
 
     task: TaskName = Field(description="What the model is for.")
+    plan: PlanConfig = Field(PlanConfig(), description="The recipe's plan section.")
     budget: BudgetConfig = Field(description="The recipe's budget section.")
     data: DataConfig = Field(description="The recipe's data section.")
     model: ModelConfig = Field(description="The recipe's model section.")

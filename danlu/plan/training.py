@@ -15,7 +15,7 @@ from danlu.plan.config import PlanStage
 from danlu.plan.corpus import Corpus
 from danlu.plan.reading import Look
 from danlu.plan.shape import HEADS, Head, Shape
-from danlu.plan.tokens import Tokens, first_batches, training_course, validation_batches
+from danlu.plan.tokens import Places, Tokens, first_batches, training_course, validation_batches
 from danlu.plan.trained import Trained, trained_by
 from danlu.plan.work import Batches, Memory, Work, asked_memory, forward, scoring_memory, training, training_memory
 
@@ -140,7 +140,7 @@ class Training:
     """The training pass of a job: how much it sees, and the work of it.
 
     `before`: what reads every example before the first step; `beside`: what another model does in every step, in
-    float32; `scoring`: validations. All three are forward passes.
+    float32; `scoring`: validations. All three are forward passes. `traced`: `memory` is from a trace of the real step.
     """
 
     samples: int
@@ -154,6 +154,8 @@ class Training:
     scoring: Work
     validations: int
     memory: Memory
+    places: Places
+    traced: bool = False
 
 
 def plan_training(job: Job) -> Training:
@@ -188,6 +190,7 @@ def plan_training(job: Job) -> Training:
         beside=beside.times(1 + job.adversary),
         scoring=forward(job.shape, validation.times(course.validations), generates=job.generates),
         validations=course.validations,
+        places=course.places,
         memory=_memory(job, course.held, validation, asking),
     )
 

@@ -172,7 +172,8 @@ def training(
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Peak of a training step by part, in bytes. `teacher`: another model that the objective asks, and its answers.
+    """Peak of a training step by part, in bytes. `teacher`: another model that the objective asks, and its answers;
+    `temporary`: what a backward pass or an update takes and gives back, where a trace tells it from activations.
 
     The texts and what is kept of each example are in `framework`.
     """
@@ -183,10 +184,12 @@ class Memory:
     activations: float
     framework: float
     teacher: float = 0.0
+    temporary: float = 0.0
 
     @property
     def total(self) -> float:
-        return self.weights + self.gradients + self.optimizer + self.activations + self.framework + self.teacher
+        model = self.weights + self.gradients + self.optimizer
+        return model + self.activations + self.temporary + self.framework + self.teacher
 
     def times(self, processes: int) -> Memory:
         """Of so many processes that each hold as much."""

@@ -95,8 +95,9 @@ class _Run:
 def train(ctx: Context, training: Training, state: TrainingState) -> Progress:
     """Run to the last step or to an early stop; the model then holds the last weights, `state` the best ones.
 
-    Raises `BudgetReached` or `Interrupted` after saving, and `UserError` when the loss is no number too often or
-    memory lacks for a single sample.
+    Where losses leap or are no numbers too often, the model holds the best weights, and `guard.gave_up` says so.
+    Raises `BudgetReached` or `Interrupted` after saving, and `UserError` when it had to give up before anything was
+    validated, or memory lacks for a single sample.
     """
     settings, order = training.settings, training.order
     model = prepared(training.accelerator, training.model)
@@ -131,7 +132,7 @@ def train(ctx: Context, training: Training, state: TrainingState) -> Progress:
                 run.save()
                 saved = time.monotonic()
         run.clock.stop()
-    if progress.step < order.steps:
+    if progress.step < order.steps and guard.gave_up(progress.events) is None:
         ctx.say(
             f"Stopped early at step {progress.step} of {order.steps}: {progress.without_gain} validations without a "
             "better score (train.early_stopping)."
@@ -262,16 +263,17 @@ def _take_smaller_pieces(run: _Run, size: int) -> None:
 
 
 def _go_back(run: _Run, trouble: str, places: list[int], result: StepResult) -> None:
-    """Go on from the last checkpoint without the batches that led here. Raises `UserError` when it was often enough."""
+    """Go on from the last checkpoint without the batches that led here; give up when that was often enough."""
     settings, progress, order = run.training.settings, run.progress, run.training.order
     allowed = settings.guard.max_skips
     if guard.skips(progress.events) >= allowed:
-        raise UserError(
+        _give_up(
+            run,
+            places[0],
             f"{trouble} at step {places[0] + 1} of {order.steps} (loss {result.loss}, gradient norm {result.norm}, "
-            f"learning rate {result.rate:.2g}), after {allowed} times of going back (train.guard.max_skips). Nothing "
-            f"is lost: the last checkpoint stands. Lower train.learning_rate (now {settings.learning_rate:g}), raise "
-            "train.schedule.warmup, or set train.precision: float32."
+            f"learning rate {result.rate:.2g}), after {allowed} times of going back (train.guard.max_skips)",
         )
+        return
     batches = guard.culprits(progress, places, result)
     row = {"kind": "skipped", "step": places[0], "batches": batches, "why": trouble}
     progress.events = [*progress.events, row]
@@ -280,6 +282,27 @@ def _go_back(run: _Run, trouble: str, places: list[int], result: StepResult) -> 
     run.ctx.warn(
         f"{trouble} at step {places[0] + 1}: going back to step {progress.step}, and leaving out "
         f"{'batch' if len(batches) == 1 else 'batches'} {', '.join(str(batch + 1) for batch in batches)}."
+    )
+
+
+def _give_up(run: _Run, step: int, why: str) -> None:
+    """End the run with its best weights, and say so. Raises `UserError` where nothing was validated yet.
+
+    Nothing is written: a run that is killed here finds the same trouble again, and gives up again.
+    """
+    settings, progress = run.training.settings, run.progress
+    remedy = (
+        f"Lower train.learning_rate (now {settings.learning_rate:g}), raise train.schedule.warmup, or set "
+        "train.precision: float32."
+    )
+    if progress.best is None:
+        raise UserError(f"{why}, before the first validation: there is no model worth keeping. {remedy}")
+    row = {"kind": "gave_up", "step": step, "why": why, "kept": progress.best["step"]}
+    progress.events = [*progress.events, row]
+    run.state.load_best(run.training.model, progress.best["step"])
+    run.ctx.warn(
+        f"Training gave up: {why}. The model is the best one until then, of step {progress.best['step']} "
+        f"({progress.best['metric']} {progress.best['value']:.4g}); it has not seen what the plan had for it. {remedy}"
     )
 
 
@@ -310,6 +333,8 @@ def seed_noise(seed: int, step: int, process: int = 0) -> None:
 
 
 def _is_over(progress: Progress, settings: TrainConfig) -> bool:
+    if guard.gave_up(progress.events) is not None:
+        return True
     return settings.early_stopping > 0 and progress.without_gain >= settings.early_stopping
 
 
@@ -348,10 +373,12 @@ def _validate(run: _Run) -> None:
         scored = score(training, run.model, _watched(ctx, batches))
     scored = Scored(loss=first_says(accelerator, scored.loss), score=first_says(accelerator, scored.score))
     if not np.isfinite([scored.loss, scored.score]).all():
-        raise UserError(
-            f"The validation loss is {scored.loss} after step {progress.step}: the model has diverged. Nothing is "
-            f"lost: the last checkpoint stands. Lower train.learning_rate (now {settings.learning_rate:g})."
+        _give_up(
+            run,
+            progress.step,
+            f"The validation loss is {scored.loss} after step {progress.step}: the model has diverged",
         )
+        return
     row = {
         "step": progress.step,
         "epoch": round(progress.samples / len(training.examples), 4),
@@ -364,21 +391,32 @@ def _validate(run: _Run) -> None:
         row["noise_scale"] = scale
     progress.history.append(row)
     progress.loss_sum = progress.loss_weight = 0.0
-    if objective.better(scored.score, progress.best["value"] if progress.best else None):
+    better = objective.better(scored.score, progress.best["value"] if progress.best else None)
+    if better:
         progress.best = {"step": progress.step, "metric": objective.metric, "value": scored.score}
         progress.without_gain = progress.waited = 0
         run.state.save_best(training.model, progress.step)
     else:
-        progress.without_gain += 1
+        # A model from nothing may find nothing for a while: patience begins once a score has beaten the first one.
+        progress.without_gain += progress.best is not None and progress.best["step"] > progress.history[0]["step"]
         _wait(ctx, training, progress)
     run.board.row(row)
-    best = " (best so far)" if progress.without_gain == 0 else ""
+    best = " (best so far)" if better else ""
     ctx.say(
         f"Step {progress.step} of {training.order.steps}: train loss {row['train_loss']:.3f}, validation loss "
         f"{scored.loss:.3f}, {objective.metric} {scored.score:.4g}{best}."
     )
     if settings.batching.grow and progress.step < training.order.steps:
         _grow(run)
+    if better:
+        _secure(run)
+
+
+def _secure(run: _Run) -> None:
+    """Write a checkpoint after the best validation so far: going back must not lose what the run would end with."""
+    settings, progress = run.training.settings, run.progress
+    if settings.guard.max_skips and guard.calm(settings, progress):
+        run.save()
 
 
 def _grow(run: _Run) -> None:

@@ -6,6 +6,10 @@ MODEL = "classic.json"
 NGRAMS = "ngrams.json"
 WEIGHTS = "linear.safetensors"
 TREES = "trees.txt"
+FOREST = "forest.safetensors"
 
 #: All files of a model, whatever its kind; the first one is always there.
-FILES = (MODEL, NGRAMS, WEIGHTS, TREES)
+FILES = (MODEL, NGRAMS, WEIGHTS, TREES, FOREST)
+
+#: The folder of the encoder of a model over embeddings: a form of its own, as `danlu.engines.base` has them.
+ENCODER = "encoder"

@@ -397,7 +397,7 @@ def test_pieces_an_adversary_and_an_optimizer_change_the_plan(tmp_path: Path, mo
     assert [note for note in hard["notes"] if "2 forward and backward passes" in note]
 
 
-@pytest.mark.parametrize(("epochs", "said"), [(4.0, False), (5.0, True)])
+@pytest.mark.parametrize(("epochs", "said"), [(5.0, False), (6.0, True)])
 def test_early_stopping_is_told_where_it_can_end_the_training_sooner(
     epochs: float, said: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
