@@ -1,7 +1,7 @@
 """kill -9 of every way to train: the next run goes on from the last checkpoint and ends bit-equal.
 
-Each is killed at five moments, drawn by a seeded generator: 55 kills. The first of each is for CI, the others are marked
-slow. A new way to train is a row in `WAYS`.
+Each is killed at five moments, drawn by a seeded generator: 55 kills. The first of each is for CI, the others are
+marked slow. A new way to train is a row in `WAYS`.
 """
 
 from __future__ import annotations
