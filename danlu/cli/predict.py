@@ -105,7 +105,7 @@ def _read(file: Path | None) -> str:
 
 
 def _predict(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool, _generation: dict[str, Any]) -> None:
-    from danlu.engines.answers import ANSWERS
+    from danlu.engines.answers import ANSWERS, with_probability
     from danlu.report.numbers import one_line
 
     answer = ANSWERS[engine.form.task]
@@ -113,8 +113,10 @@ def _predict(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool,
     # A text of nothing but white space has no answer, and keeps its line.
     told = [answer.told(next(answers), engine.form) if text.strip() else None for text in texts]
     if as_json:
-        whole = [dict.fromkeys(answer.fields) if one is None else one for one in told]
-        print_json([{"text": text, **_with_probability(one)} for text, one in zip(texts, whole, strict=True)])
+        whole = [answer.nothing(engine.form) if one is None else one for one in told]
+        print_json(
+            [{"text": text, **with_probability(one, engine.form)} for text, one in zip(texts, whole, strict=True)]
+        )
         return
     words = [None if one is None else [one_line(cell) for cell in answer.words(one)] for one in told]
     widths = [max(map(len, column)) for column in zip(*(cells for cells in words if cells is not None), strict=True)]
@@ -123,14 +125,6 @@ def _predict(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool,
             click.echo()
             continue
         click.echo("  ".join([*(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)), text]))
-
-
-def _with_probability(told: dict[str, Any]) -> dict[str, Any]:
-    """An answer, and of a single label how sure the model is."""
-    if "label" not in told:
-        return told
-    probability = None if told["label"] is None else told["probabilities"][told["label"]]
-    return {"label": told["label"], "probability": probability, **told}
 
 
 def _generate(engine: Engine, prompts: Prompts, texts: list[str], as_json: bool, generation: dict[str, Any]) -> None:
@@ -173,7 +167,7 @@ def _embed(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool, _
 
 
 _BY_TASK: dict[str, Callable[[Any, Prompts, list[str], bool, dict[str, Any]], None]] = {
-    **dict.fromkeys(("classify", "tag", "regress"), _predict),
+    **dict.fromkeys(("classify", "tag", "regress", "multitask"), _predict),
     "generate": _generate,
     "embed": _embed,
 }

@@ -15,7 +15,7 @@ from danlu.compress.onnx_graph import export_onnx, quantize
 from danlu.core.artifact import write_json
 from danlu.core.errors import ModelError
 from danlu.core.tasks import TaskName
-from danlu.engines.base import FORM, Form
+from danlu.engines.base import FORM, Form, FormHead
 from danlu.engines.onnx_engine import MODEL
 from danlu.learning.classic import files as classic_files
 from danlu.learning.models import load_checkpoint, read_config
@@ -35,7 +35,7 @@ class Source:
     """A checkpoint to be exported. `scratch` is a folder that may survive a kill: what is whole in it is reused.
 
     `pooling` and `dimensions` are those of an embedding model's vectors, None for other tasks; `temperature` is that of
-    a classifier's answers.
+    a classifier's answers. `heads` are the targets of a multitask model.
     """
 
     folder: Path
@@ -48,6 +48,7 @@ class Source:
     pooling: str | None = None
     dimensions: int | None = None
     temperature: float = 1.0
+    heads: tuple[FormHead, ...] = ()
 
     @property
     def engine(self) -> str:
@@ -157,6 +158,7 @@ def write_form(name: FormName, source: Source, folder: Path) -> Form:
         pooling=source.pooling,
         dimensions=source.dimensions,
         temperature=source.temperature,
+        heads=source.heads,
     )
     write_json(folder / FORM, form.as_json())
     return form

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from danlu.core.machine import this_machine
-from danlu.engines.answers import ANSWERS
+from danlu.engines.answers import ANSWERS, with_probability
 from danlu.engines.base import Engine
 from danlu.engines.prompt import Prompts
 from danlu.engines.table import load
@@ -23,7 +23,8 @@ class Model:
         """For texts (a list, an array, or a table whose first column or column `text` holds them).
 
         Classify: a list of `{"label", "probability", "probabilities"}`; tag: `{"labels", "probabilities"}`; regress:
-        `{"value"}`. Generate: a list of texts; `params` are those of `danlu.engines.base.Engine.generate`.
+        `{"value"}`; multitask: of these one for each target, by its name. Generate: a list of texts;
+        `params` are those of `danlu.engines.base.Engine.generate`.
         """
         texts = _texts(model_input)
         form = self._engine.form
@@ -32,8 +33,7 @@ class Model:
             settings = {"written": self._prompts.written, **(params or {})}
             asked = [self._prompts.of([{"role": "user", "content": text}]) for text in texts]
             return ["".join(self._engine.generate(prompt, **settings)) for prompt in asked]
-        told = [answer.told(row, form) for row in self._engine.predict(texts)]
-        return [one | {"probability": one["probabilities"][one["label"]]} if "label" in one else one for one in told]
+        return [with_probability(answer.told(row, form), form) for row in self._engine.predict(texts)]
 
 
 def _texts(given: Any) -> list[str]:

@@ -33,6 +33,7 @@ KINDS: dict[str, Kind] = {
     "classes": Kind(make="danlu.learning.objectives.classes:make", columns=("text", "label"), head="classifier"),
     "labels": Kind(make="danlu.learning.objectives.labels:make", columns=("text", "labels"), head="tagger"),
     "value": Kind(make="danlu.learning.objectives.value:make", columns=("text", "value"), head="regressor"),
+    "multitask": Kind(make="danlu.learning.objectives.multitask:make", columns=("text", "targets"), head="heads"),
     "causal": Kind(
         make="danlu.learning.objectives.causal:make",
         columns=("text", "turns"),
