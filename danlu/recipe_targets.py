@@ -44,12 +44,10 @@ def check_targets(recipe: Recipe) -> None:
 def _check_data(recipe: Recipe) -> None:
     """What would be ignored is refused."""
     labelled = next((source for source in recipe.data.sources if source.label is not None), None)
-    asked = {
-        "data.sources[].label": labelled is not None,
-        "data.label": "label" in recipe.data.model_fields_set,
-        "data.label_separator": "label_separator" in recipe.data.model_fields_set,
-        "data.unlabelled": "unlabelled" in recipe.data.model_fields_set,
-    }
+    asked = {"data.sources[].label": labelled is not None}
+    for name in ("label", "label_separator", "unlabelled"):
+        # By value: a recipe whose every auto is resolved names all of its settings.
+        asked[f"data.{name}"] = getattr(recipe.data, name) != type(recipe.data).model_fields[name].default
     for name, is_asked in asked.items():
         if is_asked:
             raise ValueError(

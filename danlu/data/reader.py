@@ -333,7 +333,7 @@ class _Reading:
         if self._columns.reading.heads:
             spellings, kept = read_label(values, self._columns)
             self._labels.add(labels_among(spellings, self._columns.reading.heads))
-            self._labels.targets.update(targets_in([kept])[0])
+            self._labels.targets.update(targets_in([kept])[0].keys())
             return kept
         if self._label is not None:
             spellings, kept = read_label(values[self._label], self._columns)

@@ -138,8 +138,8 @@ def count_rows(keys: Keys, rows: Rows, card: Card, stratum: Stratum) -> None:
         if TASKS[rows.task].target == "value":
             card.splits[name]["values"] = spread([float(keys.labels[one]) for one in keys.label[inside].tolist()])
         if TASKS[rows.task].several:
-            counts = dict(zip(keys.labels, np.bincount(keys.label[inside], minlength=len(keys.labels)), strict=True))
-            card.splits[name]["targets"] = count_targets(counts, spread)
+            counts = np.bincount(keys.label[inside], minlength=len(keys.labels)).tolist()
+            card.splits[name]["targets"] = count_targets(dict(zip(keys.labels, counts, strict=True)), spread)
     if TASKS[rows.task].several:
         there = np.unique(keys.label[rows.part >= 0])
         card.heads = [head.as_json() for head in heads_in([keys.labels[number] for number in there.tolist()])]

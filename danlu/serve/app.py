@@ -122,11 +122,16 @@ def _add_answers(app: FastAPI, live: Live, config: ServeConfig, keys: Keys | Non
         include_in_schema="/v1/predict" in own,
         tags=["answers"],
         summary="Label texts, or give them a number",
-        response_model=forms.PredictAnswer | forms.TagAnswer | forms.ValueAnswer | forms.PredictAnswers,
+        response_model=forms.PredictAnswer
+        | forms.TagAnswer
+        | forms.ValueAnswer
+        | forms.PredictAnswers
+        | forms.TargetsAnswer,
         **common,
     )
     async def predict(body: forms.PredictRequest) -> Response:
-        """One `text` is answered with its label, labels or value; several `texts` with `predictions`."""
+        """One `text` is answered with its label, labels or value, or with each of its targets by its name; several
+        `texts` with `predictions`."""
         _check_model(live, body.model)
         return await _predict(live, config, body)
 

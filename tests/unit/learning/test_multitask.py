@@ -124,8 +124,12 @@ def test_a_step_of_eight_pieces_is_a_step_of_one_batch() -> None:
         examples = objective.examples(rows_of(SOME), 64)
         optimizer = make_optimizer(model, AdamWOptimizer())
         batches = [examples.batch(part, 0) for part in np.array_split(np.arange(8), pieces)]
-        result = train_step(make_accelerator("float32"), model.train(), optimizer, objective, batches, rate=1e-3, clip=1.0)
-        steps.append((result.loss, result.norm, torch.cat([weight.detach().flatten() for weight in model.parameters()])))
+        result = train_step(
+            make_accelerator("float32"), model.train(), optimizer, objective, batches, rate=1e-3, clip=1.0
+        )
+        steps.append(
+            (result.loss, result.norm, torch.cat([weight.detach().flatten() for weight in model.parameters()]))
+        )
     (loss, norm, weights), (other_loss, other_norm, other_weights) = steps
     assert other_loss == pytest.approx(loss, rel=1e-5)
     assert other_norm == pytest.approx(norm, rel=1e-4)
