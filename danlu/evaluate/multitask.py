@@ -154,7 +154,12 @@ class MultitaskEvidence:
         units = {target.head.name: target.unit for target in self._targets}
         tasks = {target.head.name: target.head.task for target in self._targets}
         comparisons = {
-            target.head.name: found[target.head.name]["comparison"] | {"rows": len(target.places)}
+            target.head.name: found[target.head.name]["comparison"]
+            | {
+                "rows": len(target.places),
+                "name": TASKS[target.head.task].baseline,
+                "trained_rows": found[target.head.name]["rows"],
+            }
             for target in self._targets
         }
         return {

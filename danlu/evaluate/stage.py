@@ -99,7 +99,8 @@ def _tell(ctx: Context, evidence: dict[str, Any]) -> None:
             metric = ".".join(filter(None, (target, comparison["metric"])))
             clearly = "clearly different" if comparison["significant"] else "may be chance"
             ctx.say(
-                f"{baseline['name']} from {baseline['rows']:,} rows: {metric} {_spoken(baseline['scores'][metric])}; "
+                f"{comparison.get('name', baseline['name'])} from {comparison.get('trained_rows', baseline['rows']):,} "
+                f"rows: {metric} {_spoken(baseline['scores'][metric])}; "
                 f"model less baseline {_spoken(comparison['difference'])}, {clearly}"
             )
     if evidence["leaked_rows"]:

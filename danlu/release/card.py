@@ -263,14 +263,19 @@ def _against(evidence: Json, baseline: Json, compared: Json, target: str) -> lis
     metric = ".".join(filter(None, (target, compared.get("metric") or evidence["primary"])))
     rows = [
         ["this model", "", *_interval(evidence["scores"].get(metric))],
-        [_cell(baseline["name"]), _count(baseline.get("rows")), *_interval(baseline["scores"].get(metric))],
+        [
+            _cell(compared.get("name") or baseline["name"]),
+            _count(compared.get("trained_rows") or baseline.get("rows")),
+            *_interval(baseline["scores"].get(metric)),
+        ],
     ]
     everything = baseline.get("all_rows")
     if everything:
+        of_all = ((everything.get("comparison") or {}).get("targets") or {}).get(target) or {}
         rows.append(
             [
-                f"{_cell(baseline['name'])}, all training rows",
-                _count(everything.get("rows")),
+                f"{_cell(compared.get('name') or baseline['name'])}, all training rows",
+                _count(of_all.get("trained_rows") or everything.get("rows")),
                 *_interval(everything["scores"].get(metric)),
             ]
         )

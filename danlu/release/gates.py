@@ -364,7 +364,7 @@ def _on_each(evaluate: Callable[..., Found]) -> Callable[..., Found]:
         if not targets:
             return evaluate(facts, other, *more)
         results = {
-            name: evaluate({**facts, "comparisons": {other: {**one, "name": comparison.get("name")}}}, other, *more)
+            name: evaluate({**facts, "comparisons": {other: {"name": comparison.get("name"), **one}}}, other, *more)
             for name, one in targets.items()
         }
         failed = {name: result for name, result in results.items() if not result[0]}

@@ -181,7 +181,9 @@ def _comparison(summary: dict[str, Any], said: dict[str, str]) -> str | None:
         return None
     comparison = baseline["comparison"]
     by_target = comparison.get("targets") or {"": comparison}
-    return " ".join(_compared(baseline["name"], target, one, said) for target, one in by_target.items())
+    return " ".join(
+        _compared(one.get("name") or baseline["name"], target, one, said) for target, one in by_target.items()
+    )
 
 
 def _compared(name: str, target: str, comparison: dict[str, Any], said: dict[str, str]) -> str:
