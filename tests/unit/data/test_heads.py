@@ -25,9 +25,7 @@ TARGET = TARGETS["multitask"]
 
 
 def asked(**targets: dict[str, Any]) -> CleanConfig:
-    return CleanConfig.model_validate(
-        {"sources": [{"path": "rows.csv", "licence": "CC0-1.0"}], "targets": targets}
-    )
+    return CleanConfig.model_validate({"sources": [{"path": "rows.csv", "licence": "CC0-1.0"}], "targets": targets})
 
 
 ASKED = asked(
