@@ -95,6 +95,7 @@ _ROWS: dict[str, Callable[[int], Sequence[dict[str, Any]]]] = {
     "multitask": tiny_targets,
     "generate": tiny_rows,
     "embed": tiny_pairs,
+    "fill": tiny_rows,
 }
 
 

@@ -99,8 +99,9 @@ def _of_source(path: Path, source: SourceConfig, index: int, recipe: Recipe) -> 
     several = TASKS[recipe.task].several
     if TASKS[recipe.task].target is not None and not several and source.label is None and recipe.data.label is not None:
         wanted["label"] = recipe.data.label
-    if recipe.task == "embed":
-        wanted["pair"] = recipe.data.pair
+    pair = recipe.data.pair_of(recipe.task)
+    if pair is not None:
+        wanted["pair"] = pair
     if TASKS[recipe.task].target is None and recipe.data.text not in columns and may_have_shape(columns):
         wanted.clear()  # instruction data is known by its keys
     for key, column in wanted.items():

@@ -144,6 +144,7 @@ CHECKS: dict[str, Callable[[Mapping[str, int], CorpusConfig], list[str]]] = {
     "multitask": lambda counts, config: check_targets(counts, config, CHECKS),
     "generate": _nothing,
     "embed": _nothing,
+    "fill": _nothing,
 }
 
 

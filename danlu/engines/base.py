@@ -11,14 +11,18 @@ import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from danlu.core.asked import TEXT_ALONE, Question, Takes, read_takes
 from danlu.core.errors import ModelError
 from danlu.core.heads import Head, columns
 from danlu.core.tasks import TASKS, TaskName
 from danlu.learning.scale import Scale
+
+if TYPE_CHECKING:
+    from danlu.engines.filling import Filled, HiddenScore
 
 FORM = "form.json"
 
@@ -76,8 +80,9 @@ class Form:
     is the same (to 1e-5) whatever else is in its batch. `precision`: of the weights. `bytes`: size of the form's files
     on disk. `end_ids`: tokens that end a generated text. `pooling`: how the vectors of a text's tokens become its own
     (embed), which has length 1 and `dimensions` numbers; None for other tasks. `temperature`: what the logits of a
-    classifier are divided by before they become probabilities (`danlu.engines.sampling.at_temperature`). `heads`: for
-    multitask, the targets in the order of the outputs, whose names `labels` then are.
+    classifier are divided by before they become probabilities (`danlu.engines.sampling.at_temperature`).
+    `takes`: what a question to it holds beside a text.
+    `heads`: for multitask, the targets in the order of the outputs, whose names `labels` then are.
     """
 
     name: str
@@ -95,6 +100,7 @@ class Form:
     dimensions: int | None = None
     temperature: float = 1.0
     heads: tuple[FormHead, ...] = ()
+    takes: Takes = TEXT_ALONE
 
     @property
     def parts(self) -> list[tuple[str, slice, Form]]:
@@ -124,6 +130,9 @@ class Form:
         for name in ("thresholds", "scale", "heads"):
             if not values[name]:
                 del values[name]
+        values["takes"] = self.takes.as_json()
+        if self.takes.text_alone:
+            del values["takes"]
         return values
 
 
@@ -149,6 +158,7 @@ def read_form(folder: Path) -> Form:
             dimensions=values.get("dimensions"),
             temperature=float(values.get("temperature", 1.0)),
             heads=read_heads(values.get("heads", ())),
+            takes=read_takes(values.get("takes")),
         )
     except OSError as error:
         raise ModelError(
@@ -226,14 +236,15 @@ class Engine(Protocol):
 
     form: Form
 
-    def predict(self, texts: Sequence[str]) -> np.ndarray:
-        """What the form answers to each of N texts, float32 [N, K] (classify, tag, regress, multitask).
+    def predict(self, asked: Sequence[Question]) -> np.ndarray:
+        """What the form answers to each of N questions, float32 [N, K] (classify, tag, regress, multitask).
 
         Columns are the probabilities of `form.labels`, or the one number of regress, in the user's unit; for multitask
         those of each target in turn (`Form.parts`).
         Probabilities of classify sum to 1; for tag each label has one of its own.
         Texts are cut at `form.max_length` tokens; an empty text is answered like any other. A form that is not
-        batch invariant answers one text at a time inside.
+        batch invariant answers one text at a time inside. Raises `UserError` for a question that does not hold what
+        `form.takes` says, or more.
         """
         ...
 
@@ -277,6 +288,24 @@ class Engine(Protocol):
         a `stop` sequence, after `max_new_tokens` tokens, or where the context is full; which of them, the generator
         returns.
         """
+        ...
+
+    def fill(self, texts: Sequence[str]) -> list[Filled]:
+        """The words that are hidden in each text by the model's token for it, such as [MASK] (fill).
+
+        Texts are cut at `form.max_length` tokens; gaps beyond stay, and a text without any is answered as it came.
+        """
+        ...
+
+    def score_hidden(self, texts: Sequence[str], seed: int) -> list[HiddenScore]:
+        """How well the model foresees `filling.HIDDEN_SHARE` of the tokens of each text, chosen by `seed` (fill).
+
+        A text that is longer than the model reads goes on in a further window.
+        """
+        ...
+
+    def gap(self) -> str:
+        """What stands in a text where a word is hidden, such as [MASK] (fill)."""
         ...
 
     def close(self) -> None:

@@ -78,8 +78,8 @@ class ClassifyEvidence:
 
     def _baseline_from(self, train: Part, probabilities: np.ndarray) -> dict[str, Any]:
         with self._ctx.progress("fitting the baseline", total=len(train), unit="rows") as bar:
-            model = TextBaseline().fit(train.texts, train.labels)
-            answers = model.probabilities(self._test.texts, self._labels)
+            model = TextBaseline().fit(train.asked, train.labels)
+            answers = model.probabilities(self._test.asked, self._labels)
             bar.advance(len(train))
         resamples, seed = self._config.resamples, self._config.seed
         return {
@@ -94,7 +94,7 @@ class ClassifyEvidence:
 
         Raises `UserError` when the model answers with something that is no number.
         """
-        return self.taken(*ask(self._ctx, folder, self._test.first(rows).texts))
+        return self.taken(*ask(self._ctx, folder, self._test.first(rows).asked))
 
     def taken(self, found: np.ndarray, form: Form) -> np.ndarray:
         """What `form` said of the first rows, as this evidence has its columns."""
@@ -115,7 +115,7 @@ class ClassifyEvidence:
         return [
             {
                 "id": self._test.ids[place],
-                "text": cut(self._test.texts[place]),
+                "text": cut(self._test.told(place)),
                 "label": self._test.labels[place],
                 "predicted": self._labels[predicted[place]],
                 "confidence": float(confidence[place]),

@@ -89,7 +89,7 @@ class MultitaskEvidence:
 
         Raises `UserError` when the model answers with something that is no number.
         """
-        found, form = ask(self._ctx, folder, self._test.first(rows).texts)
+        found, form = ask(self._ctx, folder, self._test.first(rows).asked)
         by_name = {name: (columns, part) for name, columns, part in form.parts}
         for target in self._targets:
             target.columns, target.form = by_name[target.head.name]

@@ -73,9 +73,9 @@ class TagEvidence:
         if validation is None:
             validation = read_part(self._ctx.inputs["data"], "validation")
         with self._ctx.progress("fitting the baseline", total=len(train), unit="rows") as bar:
-            model = TagBaseline().fit(train.texts, train.labels, self._labels)
-            tried = model.probabilities(validation.texts)
-            answers = model.probabilities(self._test.texts)
+            model = TagBaseline().fit(train.asked, train.labels, self._labels)
+            tried = model.probabilities(validation.asked)
+            answers = model.probabilities(self._test.asked)
             bar.advance(len(train))
         thresholds = choose_thresholds(tried, indicators(validation.labels, self._labels))
         ours, theirs = probabilities >= self._thresholds, answers >= thresholds
@@ -91,7 +91,7 @@ class TagEvidence:
 
         Raises `UserError` when the model answers with something that is no number.
         """
-        return self.taken(*ask(self._ctx, folder, self._test.first(rows).texts))
+        return self.taken(*ask(self._ctx, folder, self._test.first(rows).asked))
 
     def taken(self, found: np.ndarray, form: Form) -> np.ndarray:
         """What `form` said of the first rows, as this evidence has its columns."""
@@ -117,7 +117,7 @@ class TagEvidence:
         return [
             {
                 "id": self._test.ids[place],
-                "text": cut(self._test.texts[place]),
+                "text": cut(self._test.told(place)),
                 "label": ", ".join(self._test.labels[place]) or "–",
                 "predicted": ", ".join(self._named(decided[place])) or "–",
                 "confidence": float(confidence[place]),

@@ -11,8 +11,8 @@ from typing import Any
 
 from danlu.report.advice import is_cheap, never_said
 from danlu.report.decisions import compared_with, no_measure
-from danlu.report.numbers import count, moment, number, percent
-from danlu.report.targets import LOWER_IS_BETTER, against_targets, quality_of_targets
+from danlu.report.numbers import LOWER_IS_BETTER, count, moment, number, percent
+from danlu.report.targets import against_targets, quality_of_targets
 from danlu.report.words import stage_name, words
 
 Sentence = dict[str, str]
@@ -26,6 +26,7 @@ HEADLINES = {
     "multitask": "quality",
     "generate": "bits_per_character",
     "embed": "recall_at_1",
+    "fill": "masked_accuracy",
 }
 
 
@@ -205,6 +206,12 @@ def _quality(numbers: Numbers) -> Sentence:
             "en": f"puts what belongs to a new query first among {pool} texts in {share} of the cases",
             "zh": f"在 {pool} 条文本里，{share} 的情况能把新查询对应的那条排在第一",
         }
+    if "masked_accuracy" in scores:
+        share = percent(scores["masked_accuracy"]["value"])
+        return {
+            "en": f"finds {share} of the words hidden in unseen texts",
+            "zh": f"能找回没见过的文本里 {share} 的被遮词",
+        }
     return {"en": "has not been scored", "zh": "还没有评分"}
 
 
@@ -241,6 +248,8 @@ def _baseline_shown(numbers: Numbers) -> str:
         ahead = ours["recall_at_1"]["value"] > theirs["recall_at_1"]["value"]
         if ahead == is_better(numbers):
             return percent(theirs["recall_at_1"]["value"])
+    if "masked_accuracy" in theirs:
+        return percent(theirs["masked_accuracy"]["value"])
     shown = number((theirs.get(metric) or {}).get("value"))
     return f"{_NAMED[metric]} {shown}" if metric in _NAMED else shown
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from danlu.report.numbers import base_of, form_of, number, percent
+from danlu.report.numbers import LOWER_IS_BETTER, base_of, form_of, number, percent
 
 Sentence = dict[str, str]
 Numbers = dict[str, Any]
@@ -78,10 +78,6 @@ def is_gain(comparison: Mapping[str, Any]) -> bool:
     """Whether the difference (model - baseline) of one target speaks for the model."""
     value = comparison["difference"]["value"] or 0.0
     return bool(value < 0.0 if comparison["metric"] in LOWER_IS_BETTER else value > 0.0)
-
-
-#: Scores of which less is better.
-LOWER_IS_BETTER = frozenset({"perplexity", "bits_per_character", "log_loss", "ece", "hamming_loss", "mae", "rmse"})
 
 
 def targets_point(numbers: Numbers) -> Sentence | None:

@@ -25,10 +25,9 @@ from danlu.core.errors import DataError, UserError
 from danlu.core.heads import Head, columns, known, targets_in
 from danlu.learning.batching import Batch, Examples
 from danlu.learning.models import CONFIG, read_config
-from danlu.learning.objectives import classes, labels, value
+from danlu.learning.objectives import classes, labels, questions, value
 from danlu.learning.objectives.base import Facts, HeadLoss, Objective, Outcome, Rows, forward, to_device
 from danlu.learning.objectives.config import DEFAULTS, MultitaskObjective
-from danlu.learning.text import encode, encode_whole
 
 #: What a head of each task learns: the very losses of models with one target.
 _LOSSES: dict[str, Callable[[Any, Facts], HeadLoss]] = {
@@ -65,12 +64,10 @@ def make(config: MultitaskObjective, facts: Facts) -> Objective:
     parts = _parts(config, facts)
 
     def lengths(rows: Rows) -> list[int]:
-        return [len(row) for row in encode_whole(facts.tokenizer, rows["text"])]
+        return questions.lengths(facts, rows)
 
     def examples(rows: Rows, max_length: int) -> Examples:
-        return Examples.from_rows(
-            encode(facts.tokenizer, rows["text"], max_length), columns={"labels": _truth(parts, rows["targets"])}
-        )
+        return questions.examples(facts, rows, max_length, _truth(parts, rows["targets"]))
 
     def outcome(model: Any, batch: Batch) -> Outcome:
         logits = forward(model, batch).logits.float()
