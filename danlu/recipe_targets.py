@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from danlu.core.heads import HeadTask
 from danlu.core.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -26,6 +27,19 @@ _OF_EVERY_TARGET = frozenset(
         "throughput_per_second",
     }
 )
+
+
+_OF_LABELS = frozenset({"rows", "macro_f1", "macro_precision", "macro_recall", "log_loss"}) | {
+    f"worst_class_{metric}" for metric in ("f1", "recall")
+}
+
+#: The facts of a gate that a target has, by its task.
+_OF_A_TARGET: dict[HeadTask, frozenset[str]] = {
+    "classify": _OF_LABELS | {"accuracy", "weighted_f1", "roc_auc", "ece"},
+    "tag": _OF_LABELS
+    | {"micro_f1", "micro_precision", "micro_recall", "subset_accuracy", "hamming_loss", "average_precision"},
+    "regress": frozenset({"rows", "mae", "rmse", "r2", "spearman"}),
+}
 
 
 def check_targets(recipe: Recipe) -> None:
@@ -84,6 +98,12 @@ def _check_gates(recipe: Recipe) -> None:
             raise ValueError(f"the gate {gate!r} names {target!r}, but only task multitask has targets")
         if target:
             _known(target, targets, f"the gate {gate!r} names {target!r}")
+            known = _OF_A_TARGET[targets[target].task]
+            if fact not in known:
+                raise ValueError(
+                    f"the gate {gate!r} asks for {fact}, but {target} is for {targets[target].task}, which has "
+                    f"{', '.join(sorted(known))}"
+                )
         elif targets and fact not in _OF_EVERY_TARGET:
             raise ValueError(
                 f"the gate {gate!r} does not say of which target; write for instance {next(iter(targets))}.{fact}"

@@ -42,6 +42,7 @@ def test_weights_objectives_and_gates_may_name_targets(tmp_path: Path) -> None:
         ({"data": {"unlabelled": "keep"}}, "data.unlabelled"),
         ({"release": {"gates": ["macro_f1 >= 0.7"]}}, "does not say of which target; write for instance mood.macro_f1"),
         ({"release": {"gates": ["moood.macro_f1 >= 0.7"]}}, "none of data.targets. Did you mean 'mood'"),
+        ({"release": {"gates": ["stars.macro_f1 >= 0.7"]}}, "stars is for regress, which has mae, r2, rmse, rows"),
         (
             {"train": {"objective": {"kind": "multitask", "weights": {"star": 1.0}}}},
             "train.objective.weights names 'star', which is none of data.targets. Did you mean 'stars'",
