@@ -17,6 +17,7 @@ from danlu.data.checks import fold, spelling_warnings
 from danlu.data.outlook import Texts
 from danlu.data.text import language_of, normalise
 from danlu.data.told import told
+from danlu.sources.encoding import guess_told
 from danlu.sources.files import File
 from danlu.sources.formats import open_file
 from danlu.sources.places import name_of, place_of
@@ -38,8 +39,9 @@ _SHAPED = 0.9
 _MOST_CLASSES = 30
 _LONGEST_LABEL = 40
 
-#: Up to so many different numbers are classes, such as one to five stars.
+#: Up to so many different numbers are classes, such as one to five stars; with halves among them, up to so many.
 _FEW_NUMBERS = 10
+_FEW_WITH_HALVES = 3
 
 #: From this share of cells that look like lists on, and up to so many labels in one, a column holds several labels.
 _SEVERAL = 0.1
@@ -152,6 +154,7 @@ class _Look:
         self.filled = 0
         self.characters = 0
         self.decimals = 0
+        self.fractions = 0
         self.wordy = 0
         self.dated = 0
         self.longest = 0
@@ -168,7 +171,9 @@ class _Look:
         self.longest = max(self.longest, len(stripped))
         self.wordy += _LETTER.search(stripped) is not None
         self.dated += _DATE.match(stripped) is not None
-        self.decimals += _NUMBER.fullmatch(stripped) is not None
+        if _NUMBER.fullmatch(stripped):
+            self.decimals += 1
+            self.fractions += not float(stripped).is_integer()
         self.numbers += _ANY_NUMBER.fullmatch(stripped) is not None
         self.lists += _LIST.fullmatch(stripped) is not None
         if self.values is not None:
@@ -190,7 +195,7 @@ def inspect(*paths: Path) -> Inspection:
     first = name_of(paths[0]) or paths[0].resolve().name  # of the folder "."
     name = first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
     try:
-        looks, rows, bad, opened, shape = _columns(files)
+        looks, rows, bad, opened, shape, guessed = _columns(files)
     except DataError as error:
         if len(files) == 1:
             raise
@@ -230,6 +235,7 @@ def inspect(*paths: Path) -> Inspection:
         alike=alike,
         imbalance=max(labels.values()) / min(labels.values()) if len(labels) > 1 else None,
         warnings=(
+            *guessed,
             *_bad_rows(bad),
             *_no_label(looks, text, label, shape),
             *texts.warnings(rows),
@@ -249,13 +255,17 @@ def _files(path: Path) -> tuple[File, ...]:
         raise DataError(f"No permission to read {str(path)!r}. Give yourself read access to it.") from None
 
 
-def _columns(files: Sequence[File]) -> tuple[dict[str, _Look], int, list[str], Opened, str | None]:
-    """The columns, the rows that can be read, where and why others cannot, the first file, the shape of almost all."""
+def _columns(files: Sequence[File]) -> tuple[dict[str, _Look], int, list[str], Opened, str | None, list[str]]:
+    """The columns, the rows that can be read, where and why others cannot, the first file, the shape of almost all.
+
+    Last, what is to be said of files whose encoding is a guess.
+    """
     shapes: Counter[str] = Counter()
+    guessed: list[str] = []
     opened = open_file(files[0])
     looks: dict[str, _Look] = {name: _Look() for name in opened.columns}
     rows, bad = 0, list[str]()
-    for file, row in _rows(files):
+    for file, row in _rows(files, guessed):
         if row.values is None:
             bad.append(f"{file.name}:{row.line}: {row.reason}")
             continue
@@ -270,13 +280,21 @@ def _columns(files: Sequence[File]) -> tuple[dict[str, _Look], int, list[str], O
             if found is not None and (name in looks or len(looks) < _MOST_VALUES):
                 looks.setdefault(name, _Look()).add(found)
     common, count = shapes.most_common(1)[0] if shapes else (None, 0)
-    return looks, rows, bad, opened, common if count >= _SHAPED * rows else None
+    return looks, rows, bad, opened, common if count >= _SHAPED * rows else None, guessed
 
 
-def _rows(files: Sequence[File]) -> Iterator[tuple[File, Row]]:
+def _rows(files: Sequence[File], guessed: list[str] | None = None) -> Iterator[tuple[File, Row]]:
     """The first `MAX_ROWS` records of all files together, each with its file."""
-    every = ((file, row) for file in files for row in open_file(file).rows)
-    return itertools.islice(every, MAX_ROWS)
+
+    def every() -> Iterator[tuple[File, Row]]:
+        for file in files:
+            opened = open_file(file)
+            if guessed is not None and opened.encoding and opened.encoding.guessed:
+                guessed.append(guess_told(file.name))
+            for row in opened.rows:
+                yield file, row
+
+    return itertools.islice(every(), MAX_ROWS)
 
 
 def _column(name: str, look: _Look) -> Column:
@@ -322,7 +340,8 @@ def _target_column(looks: dict[str, _Look], text: str, rows: int) -> tuple[str |
 
 def _is_value(name: str, look: _Look) -> bool:
     """Whether a column holds numbers to foresee, by its name; few different ones are as well taken for classes."""
-    if look.numbers < look.filled or (look.values is not None and len(look.values) <= _FEW_NUMBERS):
+    few = _FEW_WITH_HALVES if look.fractions else _FEW_NUMBERS
+    if look.numbers < look.filled or (look.values is not None and len(look.values) <= few):
         return False
     return _VALUE_NAMES.search(name) is not None or (look.decimals > 0 and _LABEL_NAMES.search(name) is not None)
 
@@ -356,7 +375,7 @@ def _named_column(
 
 
 def _texts(files: Sequence[File], text: str, label: str | None, task: TaskName) -> Texts:
-    texts = Texts()
+    texts = Texts(task)
     for _, row in _rows(files):
         found = normalise(text_of(row.values, text, DEFAULT_SPEAKERS) or "") if row.values is not None else ""
         if not found or row.values is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from danlu.core.artifact import Artifact, write_json
 from danlu.core.context import Context
-from danlu.core.tasks import TASKS
+from danlu.core.tasks import REGRESS, TASKS
 from danlu.data.additions import add_rows
 from danlu.data.card import Card, Funnel, readme, sentence
 from danlu.data.checks import check_answers, check_rows
@@ -26,6 +26,7 @@ from danlu.data.keys import Integers, Keys, Links, read_keys
 from danlu.data.labels.config import merged
 from danlu.data.labels.decisions import apply_decisions, read_decisions
 from danlu.data.leaks import count_leaks
+from danlu.data.measured import averaged
 from danlu.data.naive import naive_score
 from danlu.data.near import components
 from danlu.data.page.page import page
@@ -50,6 +51,9 @@ def run(ctx: Context, config: DataStage) -> None:
     keys = read_keys(texts, data.time or "time", mended if task.named and mended.needed else None)
     card.relabelled = mended.counts
     card.warnings += keys.warnings
+    if config.task == REGRESS.name and data.label_conflicts != "keep":
+        keys, told = averaged(keys)
+        card.warnings += told
     links = read_links(found / "links.parquet")
     clusters = components(links.pairs, keys.texts)
     reasons = drop_copies(data, keys, clusters, card, answered=task.target is not None)

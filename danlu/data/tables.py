@@ -18,10 +18,10 @@ from danlu.data.targets import COLUMNS
 
 #: A batch ends at so many rows or characters, whichever comes first.
 BATCH_ROWS = 4096
+BATCH_CHARACTERS = 8 << 20
 
 #: Bytes that are read of a column of a file at once.
 _BUFFER_BYTES = 1 << 20
-BATCH_CHARACTERS = 8 << 20
 
 #: About how much text one file of a part holds, in bytes of UTF-8. Larger corpora get more files.
 SHARD_BYTES = 64 << 20

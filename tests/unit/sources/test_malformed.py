@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import random
 import struct
 import tarfile
 import zipfile
@@ -193,6 +194,24 @@ CASES = [
         data="un café près de l'hôtel à Orléans, déjà vu\n".encode("latin-1") * 3,
         kept=3,
         warning="a.txt is neither UTF-8 nor GBK and was read as Latin-1",
+    ),
+    Case(
+        id="bytes-that-are-no-text",
+        name="a.csv",
+        data=bytes(random.Random(4).choices(range(256), k=20_000)),
+        message="a.csv is no text file: it is neither UTF-8 nor GBK, and ",
+    ),
+    Case(
+        id="latin-1-and-a-nul-byte",
+        name="a.txt",
+        data="un café\n".encode("latin-1") * 200 + b"\0\n",
+        message="a.txt is no text file: it is neither UTF-8 nor GBK, and 1 of its 1,602 bytes are control characters",
+    ),
+    Case(
+        id="utf-8-that-was-damaged-before",
+        name="a.csv",
+        data=b"text,label\n" + "".join(f"caf\ufffd num\ufffdro {n},x\n" for n in range(623)).encode(),
+        kept=623,
     ),
     Case(
         id="a-few-nul-bytes",
