@@ -18,6 +18,7 @@ from danlu.core.fingerprint import digest
 from danlu.core.machine import this_machine
 from danlu.core.runner import Caps, Runner, StageOutcome, ignore
 from danlu.core.store import Workspace, write_json_atomically
+from danlu.plan.pilot import Pilot
 from danlu.recipe import Recipe, load_recipe
 from danlu.stages import stages_of
 
@@ -93,12 +94,17 @@ def _walk(
     refresh: bool,
 ) -> RunResult:
     started = time.time()
+
+    def planned() -> dict[str, Any] | None:
+        found = runner.artifacts.get("plan")
+        return None if found is None else found.json("plan.json")
+
     runner = Runner(
         stages=stages_of(recipe),
         workspace=store,
         base=path.resolve().parent,
         caps=caps_of(recipe, started),
-        observer=observer,
+        observer=Pilot(observer=observer, plan=planned),
         lock=lock,
         refresh=refresh,
     )

@@ -82,6 +82,7 @@ _ROWS: dict[str, Callable[[int], Sequence[dict[str, Any]]]] = {
     "regress": tiny_rated,
     "generate": tiny_rows,
     "embed": tiny_pairs,
+    "fill": tiny_rows,
 }
 
 
@@ -95,7 +96,7 @@ def tiny_recipe(folder: Path, task: str = "classify", rows: int = 240) -> dict[s
         "task": task,
         "data": {
             "sources": [{"path": "rows.jsonl", "licence": "CC0-1.0"}],
-            "label": None if task == "generate" else "label",
+            "label": None if task in ("generate", "fill") else "label",
         }
         | ({"unlabelled": "keep"} if task == "tag" else {}),
         "model": {"scratch": {"layers": 1, "width": 64, "heads": 2, "vocabulary": 400}, "max_length": 48},

@@ -13,17 +13,24 @@ from danlu.cli.output import console, json_option, print_json, workspace_option
 if TYPE_CHECKING:
     from danlu.recipe import Recipe
 
+#: What stands in place of a recipe for the record of earlier plans; a file of that name is ./history.
+_HISTORY = "history"
+
 
 @click.command()
-@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("recipe", metavar="RECIPE|history", type=click.Path(path_type=Path))
 @workspace_option
 @json_option
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def plan(recipe: Path, workspace: Path, as_json: bool, quiet: bool) -> None:
     """Nothing is trained. Every figure comes with an interval; the report of the run sets it beside what came.
 
-    Looks at the data, the model and this machine; names a few GPUs for comparison.
+    Looks at the data, the model and this machine; names a few GPUs for comparison. With the word history in place of a
+    recipe: every prediction of this workspace beside what came, and its error.
     """
+    if recipe == Path(_HISTORY):
+        _history(workspace, as_json=as_json)
+        return
     from danlu import api
     from danlu.cli.display import display
     from danlu.cli.recipe_check import problems, remarks
@@ -45,6 +52,22 @@ def plan(recipe: Path, workspace: Path, as_json: bool, quiet: bool) -> None:
 
     draw_plan(console(), planned, warnings)
     click.echo(f"Next: danlu run {shlex.quote(str(recipe))}")
+
+
+def _history(workspace: Path, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from danlu.core.store import Workspace
+    from danlu.plan.history import history, summary
+
+    tried = history(Workspace(workspace))
+    if as_json:
+        predictions = [asdict(one) | {"ratio": one.ratio, "inside": one.inside} for one in tried]
+        print_json({"predictions": predictions, "summary": summary(tried)})
+        return
+    from danlu.cli.plan_tables import draw_history
+
+    draw_history(console(), tried, summary(tried))
 
 
 def _outlook(recipe: Recipe, file: Path, workspace: Path) -> list[str]:

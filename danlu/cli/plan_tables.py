@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
 from danlu.cli.tables import predicted, table
+from danlu.plan.history import FEWEST, Tried
 from danlu.report.numbers import count, money, within
 from danlu.stages import STAGES
 
@@ -61,6 +63,41 @@ def draw_plan(screen: Console, plan: dict[str, Any], warnings: list[str]) -> Non
         screen.print(f"[dim]· {escape(note)}[/]")
     for warning in warnings:
         screen.print(f"[yellow]! {escape(warning)}[/]")
+
+
+def draw_history(screen: Console, tried: Sequence[Tried], rows: Sequence[dict[str, Any]]) -> None:
+    """Print every prediction beside what came, newest last, and how far off each stage's were."""
+    if not tried:
+        screen.print("No prediction was put to the test yet: danlu run does that.")
+        return
+    kinds = {"seconds": ("time", "seconds"), "memory_bytes": ("memory", "bytes")}
+    each = table("run", "stage", "what", "plan", "came", "came / plan", numbers=3, title="Predictions and what came")
+    for one in tried:
+        what, kind = kinds[one.quantity]
+        interval = {"value": one.value, "low": one.low, "high": one.high}
+        came = within({"value": one.actual}, kind)[0]
+        ratio = f"{one.ratio:.2f}" if one.inside else f"[red]{one.ratio:.2f}[/]"
+        each.add_row(
+            f"{escape(one.name)}\n[dim]{one.when[:16].replace('T', ' ')}[/]",
+            one.stage,
+            what if one.whole else f"{what} [dim](stopped early)[/]",
+            span(interval, kind),
+            came,
+            ratio,
+        )
+    screen.print(each)
+    screen.print()
+    over = table("stage", "what", "predictions", "median error", "within the interval", numbers=3, title="By stage")
+    for row in rows:
+        over.add_row(
+            row["stage"],
+            kinds[row["quantity"]][0],
+            str(row["count"]),
+            f"{row['median_error']:.0%}",
+            f"{row['inside']:.0%}",
+        )
+    screen.print(over)
+    screen.print(f"[dim]From {FEWEST} predictions on, the next plan on the same machine is moved by their median.[/]")
 
 
 def _cells(cost: dict[str, Any]) -> tuple[str, ...]:

@@ -92,8 +92,9 @@ def _of_source(path: Path, source: SourceConfig, index: int, recipe: Recipe) -> 
     wanted = {"text": TEXT_COLUMN if opened.format in TEXT_FORMATS else recipe.data.text}
     if TASKS[recipe.task].target is not None and source.label is None and recipe.data.label is not None:
         wanted["label"] = recipe.data.label
-    if recipe.task == "embed":
-        wanted["pair"] = recipe.data.pair
+    pair = recipe.data.pair_of(recipe.task)
+    if pair is not None:
+        wanted["pair"] = pair
     if TASKS[recipe.task].target is None and recipe.data.text not in columns and may_have_shape(columns):
         wanted.clear()  # instruction data is known by its keys
     for key, column in wanted.items():

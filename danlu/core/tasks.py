@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-TaskName = Literal["classify", "tag", "regress", "generate", "embed"]
+TaskName = Literal["classify", "tag", "regress", "generate", "embed", "fill"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,4 +80,13 @@ EMBED = Task(
     baseline="TF-IDF retrieval",
 )
 
-TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFY, TAG, REGRESS, GENERATE, EMBED)}
+FILL = Task(
+    name="fill",
+    columns=("text",),
+    quality="masked_perplexity",
+    higher_is_better=False,
+    endpoint="/v1/predict",
+    baseline="how frequent each token is",
+)
+
+TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFY, TAG, REGRESS, GENERATE, EMBED, FILL)}

@@ -142,6 +142,7 @@ CHECKS: dict[str, Callable[[Mapping[str, int], CorpusConfig], list[str]]] = {
     "regress": check_values,
     "generate": _nothing,
     "embed": _nothing,
+    "fill": _nothing,
 }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from danlu.core.errors import DataError
 from danlu.core.tasks import TASKS
 from danlu.data.licences import remark
-from danlu.data.rows import BROKEN, Columns, Unusable, joined, read_label, read_others, read_text
+from danlu.data.rows import BROKEN, Columns, Unusable, joined, read_beside, read_label, read_others, read_text
 from danlu.data.tables import BATCH_CHARACTERS, BATCH_ROWS, RAW, Files, Rejects
 from danlu.sources.config import SourceConfig
 from danlu.sources.encoding import guess_told
@@ -256,8 +256,10 @@ class _Reading:
         shaped = self._columns.shapes and may_have_shape(known)
         pair = () if self._columns.pair is None else (self._columns.pair,)
         text = () if shaped and self._columns.text not in known else (self._columns.text, *pair)
-        label = () if self._label is None else (self._label,)
-        return (*text, *label, *self._columns.others.values())
+        label = () if self._label is None or self._columns.unanswered else (self._label,)
+        beside = self._columns.beside
+        cells = () if beside is None else (*beside.numeric, *beside.categorical)
+        return (*text, *label, *cells, *self._columns.others.values())
 
     def batches(self) -> Iterator[tuple[dict[str, list[Any]], list[dict[str, Any]]]]:
         """Columns of usable rows, and rejected rows, some thousand at a time."""
@@ -320,11 +322,16 @@ class _Reading:
         if not self._opened.columns:
             self._look_for_columns(values)
         found = read_text(values, self._columns)
-        return {**found, "label": self._read_label(values), **read_others(values, self._columns)}
+        return {
+            **found,
+            "label": self._read_label(values),
+            **read_beside(values, self._columns),
+            **read_others(values, self._columns),
+        }
 
     def _read_label(self, values: Mapping[str, Any]) -> str | None:
         """What a record is to be answered with, as it is kept: what its column says, or what the whole source has."""
-        if self._label is not None:
+        if self._label is not None and (self._label in values or not self._columns.unanswered):
             spellings, kept = read_label(values[self._label], self._columns)
             if TASKS[self._columns.task].named:
                 self._labels.add(spellings)

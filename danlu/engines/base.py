@@ -11,13 +11,17 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from danlu.core.asked import TEXT_ALONE, Question, Takes, read_takes
 from danlu.core.errors import ModelError
 from danlu.core.tasks import TASKS, TaskName
 from danlu.learning.scale import Scale
+
+if TYPE_CHECKING:
+    from danlu.engines.filling import Filled, HiddenScore
 
 FORM = "form.json"
 
@@ -34,6 +38,7 @@ class Form:
     on disk. `end_ids`: tokens that end a generated text. `pooling`: how the vectors of a text's tokens become its own
     (embed), which has length 1 and `dimensions` numbers; None for other tasks. `temperature`: what the logits of a
     classifier are divided by before they become probabilities (`danlu.engines.sampling.at_temperature`).
+    `takes`: what a question to it holds beside a text.
     """
 
     name: str
@@ -50,6 +55,7 @@ class Form:
     pooling: str | None = None
     dimensions: int | None = None
     temperature: float = 1.0
+    takes: Takes = TEXT_ALONE
 
     @property
     def answers(self) -> int:
@@ -65,6 +71,9 @@ class Form:
         for name in ("thresholds", "scale"):
             if values[name] is None:
                 del values[name]
+        values["takes"] = self.takes.as_json()
+        if self.takes.text_alone:
+            del values["takes"]
         return values
 
 
@@ -89,6 +98,7 @@ def read_form(folder: Path) -> Form:
             pooling=values.get("pooling"),
             dimensions=values.get("dimensions"),
             temperature=float(values.get("temperature", 1.0)),
+            takes=read_takes(values.get("takes")),
         )
     except OSError as error:
         raise ModelError(
@@ -157,13 +167,14 @@ class Engine(Protocol):
 
     form: Form
 
-    def predict(self, texts: Sequence[str]) -> np.ndarray:
-        """What the form answers to each of N texts, float32 [N, K] (classify, tag, regress).
+    def predict(self, asked: Sequence[Question]) -> np.ndarray:
+        """What the form answers to each of N questions, float32 [N, K] (classify, tag, regress).
 
         Columns are the probabilities of `form.labels`, or the one number of regress, in the user's unit.
         Probabilities of classify sum to 1; for tag each label has one of its own.
         Texts are cut at `form.max_length` tokens; an empty text is answered like any other. A form that is not
-        batch invariant answers one text at a time inside.
+        batch invariant answers one text at a time inside. Raises `UserError` for a question that does not hold what
+        `form.takes` says, or more.
         """
         ...
 
@@ -207,6 +218,24 @@ class Engine(Protocol):
         a `stop` sequence, after `max_new_tokens` tokens, or where the context is full; which of them, the generator
         returns.
         """
+        ...
+
+    def fill(self, texts: Sequence[str]) -> list[Filled]:
+        """The words that are hidden in each text by the model's token for it, such as [MASK] (fill).
+
+        Texts are cut at `form.max_length` tokens; gaps beyond stay, and a text without any is answered as it came.
+        """
+        ...
+
+    def score_hidden(self, texts: Sequence[str], seed: int) -> list[HiddenScore]:
+        """How well the model foresees `filling.HIDDEN_SHARE` of the tokens of each text, chosen by `seed` (fill).
+
+        A text that is longer than the model reads goes on in a further window.
+        """
+        ...
+
+    def gap(self) -> str:
+        """What stands in a text where a word is hidden, such as [MASK] (fill)."""
         ...
 
     def close(self) -> None:

@@ -77,8 +77,8 @@ class ClassifyEvidence:
 
     def _baseline_from(self, train: Part, probabilities: np.ndarray) -> dict[str, Any]:
         with self._ctx.progress("fitting the baseline", total=len(train), unit="rows") as bar:
-            model = TextBaseline().fit(train.texts, train.labels)
-            answers = model.probabilities(self._test.texts, self._labels)
+            model = TextBaseline().fit(train.asked, train.labels)
+            answers = model.probabilities(self._test.asked, self._labels)
             bar.advance(len(train))
         resamples, seed = self._config.resamples, self._config.seed
         return {
@@ -94,7 +94,7 @@ class ClassifyEvidence:
         Raises `UserError` when the model answers with something that is no number.
         """
         test = self._test.first(rows)
-        found, form = ask(self._ctx, folder, test.texts)
+        found, form = ask(self._ctx, folder, test.asked)
         answers = np.zeros((len(test), len(self._labels)))
         answers[:, [self._labels.index(label) for label in form.labels or ()]] = found
         return answers
@@ -111,7 +111,7 @@ class ClassifyEvidence:
         return [
             {
                 "id": self._test.ids[place],
-                "text": cut(self._test.texts[place]),
+                "text": cut(self._test.told(place)),
                 "label": self._test.labels[place],
                 "predicted": self._labels[predicted[place]],
                 "confidence": float(confidence[place]),

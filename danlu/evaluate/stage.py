@@ -25,6 +25,7 @@ _EVIDENCE = {
     "regress": "danlu.evaluate.regress:RegressEvidence",
     "generate": "danlu.evaluate.generate:GenerateEvidence",
     "embed": "danlu.evaluate.embed:EmbedEvidence",
+    "fill": "danlu.evaluate.fill:FillEvidence",
 }
 
 #: Forms are compared on the same rows, the first so many: enough to see that one is no worse than another.
@@ -72,7 +73,8 @@ def run_speed(ctx: Context, config: SpeedStage) -> None:
     export = ctx.inputs["compress"]
     made = export.json("export.json")
     chat = read_chat(export / "forms" / str(made["ship"]))
-    texts = test_part(ctx.inputs["data"], config.speed.requests).written(chat).texts
+    test = test_part(ctx.inputs["data"], config.speed.requests).written(chat)
+    texts = test.asked if TASKS[config.task].target is not None else test.texts
     forms = {form: measure(ctx, export / "forms" / form, texts, config.speed) for form in made["forms"]}
     ship = forms[made["ship"]]
     speed: dict[str, Any] = {

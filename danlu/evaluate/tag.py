@@ -68,9 +68,9 @@ class TagEvidence:
     def _baseline_from(self, train: Part, probabilities: np.ndarray) -> dict[str, Any]:
         validation = read_part(self._ctx.inputs["data"], "validation")
         with self._ctx.progress("fitting the baseline", total=len(train), unit="rows") as bar:
-            model = TagBaseline().fit(train.texts, train.labels, self._labels)
-            tried = model.probabilities(validation.texts)
-            answers = model.probabilities(self._test.texts)
+            model = TagBaseline().fit(train.asked, train.labels, self._labels)
+            tried = model.probabilities(validation.asked)
+            answers = model.probabilities(self._test.asked)
             bar.advance(len(train))
         thresholds = choose_thresholds(tried, indicators(validation.labels, self._labels))
         ours, theirs = probabilities >= self._thresholds, answers >= thresholds
@@ -86,7 +86,7 @@ class TagEvidence:
 
         Raises `UserError` when the model answers with something that is no number.
         """
-        found, form = ask(self._ctx, folder, self._test.first(rows).texts)
+        found, form = ask(self._ctx, folder, self._test.first(rows).asked)
         columns = [(form.labels or ()).index(label) for label in self._labels]
         self._thresholds = np.array(form.thresholds, dtype=np.float32)[columns]
         return found[:, columns]
@@ -109,7 +109,7 @@ class TagEvidence:
         return [
             {
                 "id": self._test.ids[place],
-                "text": cut(self._test.texts[place]),
+                "text": cut(self._test.told(place)),
                 "label": ", ".join(self._test.labels[place]) or "–",
                 "predicted": ", ".join(self._named(decided[place])) or "–",
                 "confidence": float(confidence[place]),

@@ -59,7 +59,7 @@ def write_fold(corpus: Artifact, fold: int, folder: Path) -> dict[str, int]:
             )
         (folder / part).mkdir(parents=True)
         parquet.write_table(rows, folder / part / "part-00000.parquet", compression="zstd")
-    write_json(folder / "card.json", {key: card.get(key) for key in ("labels", "language", "duplicates")})
+    write_json(folder / "card.json", {key: card.get(key) for key in ("labels", "language", "duplicates", "columns")})
     return {part: rows.num_rows for part, rows in parts.items()}
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from danlu.core.errors import MissingDependency, ModelError, first_line
 from danlu.core.lazy import need
+from danlu.learning.asking import COLUMNS
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -105,8 +106,9 @@ def _check_safetensors(file: Path) -> None:
 def load_checkpoint(folder: Path) -> Any:
     """The model in `folder` as a `torch.nn.Module`: float32, in eval mode, on the CPU.
 
-    A sequence classifier, a language model or an encoder, as `architectures` in its config says. Raises `ModelError`
-    for pickle weights, for a folder without weights, and for an architecture of another kind.
+    A sequence classifier, a language model or an encoder, as `architectures` in its config says; an encoder with
+    `columns.json` beside it comes with its head (`danlu.learning.fusion`). Raises `ModelError` for pickle weights, for
+    a folder without weights, and for an architecture of another kind.
     """
     import transformers
 
@@ -118,7 +120,12 @@ def load_checkpoint(folder: Path) -> Any:
             f"The model in {str(folder)!r} is a {architecture or 'model of no stated architecture'}; expected one "
             "that classifies texts, generates text or reads it."
         )
-    return _plain(load_with(getattr(transformers, LOADERS[head]), folder), head).eval()
+    model = _plain(load_with(getattr(transformers, LOADERS[head]), folder), head)
+    if (folder / COLUMNS).is_file():
+        from danlu.learning.fusion import load_fusion
+
+        model = load_fusion(model, folder)
+    return model.eval()
 
 
 def _plain(model: Any, head: str) -> Any:
@@ -160,6 +167,26 @@ def start_from_base(folder: Path, head: str, labels: Sequence[str], **settings: 
     if outputs:
         settings |= outputs | {"ignore_mismatched_sizes": True}
     return _plain(load_with(getattr(transformers, LOADERS[head]), folder, **settings), head)
+
+
+def like_base(folder: Path, head: str, labels: Sequence[str], **changes: Any) -> Any:
+    """What `start_from_base` makes, but from `config.json` alone: no weight is read.
+
+    Make it on the device meta, where weights take no memory. `changes` are settings of the configuration. Raises
+    `ModelError` for a configuration that transformers does not know.
+    """
+    import torch
+    import transformers
+
+    quiet_transformers()
+    try:
+        config = transformers.AutoConfig.from_pretrained(
+            folder, local_files_only=True, **head_settings(head, labels), **changes
+        )
+        model = getattr(transformers, LOADERS[head]).from_config(config, dtype=torch.float32)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"transformers cannot make a model of {str(folder)!r}: {first_line(error)}.") from error
+    return _plain(model, head)
 
 
 def head_settings(head: str, labels: Sequence[str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from danlu.compress.config import CompressConfig
-from danlu.core.config import Config, NotFingerprinted
+from danlu.core.config import Config, NotFingerprinted, OptionalResource
 from danlu.core.energy import WATTS_PER_CORE
 from danlu.core.tasks import TaskName
 from danlu.data.augment.config import AugmentConfig, Selection
@@ -28,6 +28,7 @@ __all__ = [
     "BudgetConfig",
     "DataConfig",
     "MixConfig",
+    "PlanConfig",
     "PlanStage",
     "ScratchConfig",
     "Selection",
@@ -83,10 +84,37 @@ class BudgetConfig(Config):
         return given.get(name), name
 
 
+class PlanConfig(Config):
+    """How a run is planned."""
+
+    trace: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Whether memory and work come from a trace of the real training step, on a model without weights, "
+        "rather than from a formula; auto traces what needs 2 GB or five minutes by the formula.",
+    )
+    trace_seconds: float = Field(
+        120.0, gt=0.0, description="Longest time that a trace may take, in seconds; the formula stands in for it then."
+    )
+    options: bool = Field(
+        False,
+        description="Trace further methods and sizes too, and compare all accelerators of the catalogue, 1 to 8 of "
+        "them; up to two minutes. danlu plan asks for it with --options.",
+    )
+    prices: OptionalResource = Field(
+        None,
+        description="A YAML file with your own prices of an accelerator and hour, such as 'RTX 4090: {cny: 1.98}' or "
+        "'A10: 0.75' (USD), in place of the catalogue's; empty takes those.",
+    )
+    cny_per_usd: float = Field(
+        7.1, gt=0.0, description="CNY for one USD, to compare prices; an assumption, give the rate of the day."
+    )
+
+
 class PlanStage(Config):
     """The recipe's sections that the plan stage is given."""
 
     task: TaskName = Field(description="What the model is for.")
+    plan: PlanConfig = Field(PlanConfig(), description="The recipe's plan section.")
     budget: BudgetConfig = Field(description="The recipe's budget section.")
     data: DataConfig = Field(description="The recipe's data section.")
     model: ModelConfig = Field(description="The recipe's model section.")

@@ -12,18 +12,21 @@ from typing import Any
 from danlu.core.artifact import write_json
 from danlu.core.context import Context
 from danlu.core.errors import UserError
+from danlu.core.store import Workspace
 from danlu.learning.models import check_base
 from danlu.learning.objectives.config import aim_of, check_pieces
 from danlu.learning.objectives.table import KINDS
 from danlu.learning.step import choose_precision
-from danlu.plan import calibrate, classic
+from danlu.plan import calibrate, classic, options, traced
 from danlu.plan.beyond import beyond
 from danlu.plan.catalogue import read_catalogue
 from danlu.plan.config import PlanStage
 from danlu.plan.corpus import expected, read_sides
 from danlu.plan.cost import Total, elsewhere, total_here, watts_here
+from danlu.plan.history import history, machine_key
+from danlu.plan.learned import sentences, with_history
 from danlu.plan.notes import notes
-from danlu.plan.predict import StageCost, predict_stages
+from danlu.plan.predict import StageCost, predict_stages, seconds_of_training
 from danlu.plan.reading import Look, look
 from danlu.plan.shape import HEADS, Head, from_scratch, of_base, parameters
 from danlu.plan.tokens import count
@@ -63,9 +66,13 @@ def run(ctx: Context, config: PlanStage) -> None:
         threads=ctx.threads,
         check=ctx.check,
     )
-    costs = predict_stages(job, plan, rates)
+    plan, answer = _traced(ctx, job, plan, rates)
+    costs, known = _with_history(ctx, predict_stages(job, plan, rates))
     total = total_here(costs, threads=ctx.threads, memory_bytes=ctx.machine.memory_bytes, budget=config.budget)
-    content = _content(ctx, job, plan, rates, costs, total)
+    content = _content(ctx, job, plan, rates, costs, total) | {"trace": answer, "learned": known}
+    content["notes"] += sentences(known)
+    if config.plan.options:
+        content["options"] = _options(ctx, job, plan, costs)
     write_json(ctx.out / "resolved.json", resolve(ctx, job, plan))
     write_json(ctx.out / "plan.json", content)
     for sentence in content["beyond"]:
@@ -75,6 +82,65 @@ def run(ctx: Context, config: PlanStage) -> None:
         f"{plan.samples:,} training samples in {plan.steps:,} steps; about {minutes.value:.1f} minutes here "
         f"({minutes.low:.1f} to {minutes.high:.1f}), {total.memory.value / 1e9:.1f} GB of memory at the peak"
     )
+
+
+def _traced(ctx: Context, job: Job, plan: Training, rates: calibrate.Rates) -> tuple[Training, dict[str, Any]]:
+    """`plan` with what a trace of the real step says, and how its memory and work came about."""
+    settings = job.config.plan
+    if not traced.worth(settings, plan, seconds_of_training(plan.work, rates)):
+        return plan, {"method": "formula", "why": "a small run, or plan.trace: never"}
+    ctx.say("Tracing a training step without weights")
+    answer = traced.ask(
+        job,
+        plan,
+        base=ctx.resources.get("model.base"),
+        cache=None if ctx.origin is None else ctx.origin.workspace / "cache" / "traces",
+        limit=settings.trace_seconds,
+        check=ctx.check,
+    )
+    if answer.found is None:
+        ctx.warn(f"The training step could not be traced: {answer.why}. The plan's memory is from a formula.")
+        return plan, {"method": "formula", "why": answer.why}
+    return traced.with_trace(plan, answer.found), {"method": "traced"}
+
+
+def _options(ctx: Context, job: Job, plan: Training, costs: dict[str, StageCost]) -> list[dict[str, Any]]:
+    """The table of what else would do; empty where the step cannot be traced."""
+    ctx.say("Tracing the step by other methods, for the table of options")
+    answer = traced.ask(
+        job,
+        plan,
+        base=ctx.resources.get("model.base"),
+        cache=None if ctx.origin is None else ctx.origin.workspace / "cache" / "traces",
+        limit=job.config.plan.trace_seconds,
+        check=ctx.check,
+        variants=True,
+    )
+    if answer.found is None:
+        ctx.warn(f"There is no table of options: the step could not be traced, since {answer.why}.")
+        return []
+    settings, step = job.config.train, plan.places.step
+    widest = len(step) * int(job.tokens.lengths[step].max()) * job.tokens.group
+    return options.rows(
+        options.variants_of(answer.found["variants"]),
+        read_catalogue(own=ctx.resources.get("plan.prices")),
+        batch=len(step),
+        steps=plan.steps,
+        share=min(1.0, plan.pieces.tokens / max(1, plan.steps) / widest),
+        others=sum(cost.seconds.value for stage, cost in costs.items() if stage != "train"),
+        cny_per_usd=job.config.plan.cny_per_usd,
+        chosen=(settings.method.kind, settings.checkpointing, settings.micro_batch or len(step)),
+    )
+
+
+def _with_history(
+    ctx: Context, costs: dict[str, StageCost]
+) -> tuple[dict[str, StageCost], dict[str, dict[str, dict[str, Any]]]]:
+    """`costs` as earlier runs in this workspace correct them; as they are where there is no workspace."""
+    if ctx.origin is None:
+        return costs, {}
+    machine = machine_key({"cpu": ctx.machine.cpu, "threads": ctx.threads})
+    return with_history(costs, history(Workspace(ctx.origin.workspace)), machine)
 
 
 def resolve(ctx: Context, job: Job, plan: Training) -> dict[str, Any]:
@@ -148,7 +214,11 @@ def _content(
 ) -> dict[str, Any]:
     memory = plan.memory
     watts = watts_here(ctx.threads, ctx.machine.memory_bytes, job.config.budget.watts_per_core)
-    rented = [elsewhere(job, plan, costs, gpu, watts=watts) for gpu in read_catalogue()]
+    rented = [
+        elsewhere(job, plan, costs, gpu, gpu.on_demand, watts=watts)
+        for gpu in read_catalogue(own=ctx.resources.get("plan.prices"))
+        if gpu.on_demand is not None and gpu.watts is not None
+    ]
     return {
         "beyond": beyond(ctx.machine, total, rented),
         "rows": job.look.rows,
@@ -179,6 +249,7 @@ def _content(
             "optimizer": round(memory.optimizer),
             "activations": round(memory.activations),
             "framework": round(memory.framework),
+            "temporary": round(memory.temporary),
             "teacher": round(memory.teacher),
         },
         "stages": {

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 
 from danlu.core.errors import DataError, ModelError
 from danlu.core.tasks import TASKS
-from danlu.learning.batching import BatchSize, Order, by_length, choose_packing
+from danlu.learning.batching import BatchSize, Examples, Order, by_length, choose_packing
 from danlu.learning.chat import Chat, plain_chat, read_chat
 from danlu.learning.models import positions_of, read_config
 from danlu.learning.objectives.base import Facts, Objective, Rows
@@ -37,8 +37,25 @@ from danlu.plan.work import Batches
 _MOST_DRAWN = 200_000
 #: Steps are made one by one for so many samples at most; beyond that one pass stands for all.
 _MOST_ORDERED = 400_000
+#: Pieces with at least this share of the tokens of the widest one are as wide.
+_AS_WIDE = 0.98
 #: More tokens than any model takes: nothing is cut.
 _UNCUT = 1 << 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """The sample's examples themselves, and what the objective that made them was told: for a trace of the real step.
+
+    The examples have what the objective finds before the first step, as zeros. `used`: how many token numbers all
+    training texts are expected to have.
+    """
+
+    examples: Examples
+    tokenizer: Tokenizer
+    labels: Sequence[str]
+    targets: Sequence[Any]
+    used: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +76,7 @@ class Tokens:
     group: int = 1
     conversations: bool = False
     told: list[str] = field(default_factory=list)
+    made: Made | None = None
 
     @property
     def examples(self) -> int:
@@ -100,12 +118,13 @@ def count(
         raise DataError(f"Only {len(seen.sample)} usable rows were found; a run needs at least 20. Check data.sources.")
     rows = columns_of(measured, kind)
     told: list[str] = []
+    labels, targets = _names(measured) or [""], rows.get(TASKS[config.task].target or "", ())
     objective = make_objective(
         aim,
         Facts(
             tokenizer=tokenizer,
-            labels=_names(measured) or [""],
-            targets=rows.get(TASKS[config.task].target or "", ()),
+            labels=labels,
+            targets=targets,
             chat=_chat(source, tokenizer, rows),
             folders=folders or {},
             warn=told.append,
@@ -128,7 +147,35 @@ def count(
         group=examples.group,
         conversations=_has_turns(rows),
         told=told,
+        made=Made(
+            examples=_prepared(objective, rows, examples) if not folders else examples,
+            tokenizer=tokenizer,
+            labels=labels,
+            targets=targets,
+            used=_used(examples, float(stands_for.sum()) / max(1, len(measured)), tokenizer.get_vocab_size()),
+        ),
     )
+
+
+def _prepared(objective: Objective, rows: Rows, examples: Examples) -> Examples:
+    """`examples` with the columns that the objective finds before the first step, no batch of which is read."""
+    if objective.prepare is None:
+        return examples
+    return examples.with_columns(**objective.prepare(None, rows, examples, lambda _batches, _what: ()))
+
+
+def _used(examples: Examples, times: float, vocabulary: int) -> int:
+    """How many of the tokens occur in `times` as many texts.
+
+    By the law of Heaps (Information Retrieval, 1978, section 7.5): V = K n^b of n tokens, with b from half of the
+    sample and all of it.
+    """
+    tokens = examples.tokens[:]
+    if not len(tokens):
+        return 1
+    whole, half = len(np.unique(tokens)), len(np.unique(tokens[::2]))
+    power = min(1.0, math.log2(whole / half))
+    return min(vocabulary, round(whole * float(max(1.0, times) ** power)))
 
 
 def _names(rows: Sequence[Found]) -> list[str]:
@@ -140,7 +187,8 @@ def columns_of(rows: Sequence[Found], kind: Kind) -> Rows:
     """The sample as the columns of a corpus part that an objective of this kind reads."""
     columns: dict[str, list[Any]] = {
         "text": [row.text for row in rows],
-        "pair": [row.pair for row in rows],
+        # As in a corpus: there only where rows are pairs.
+        "pair": [row.pair for row in rows if row.pair is not None],
         "label": [row.label for row in rows],
         # Where the column is not there the data stage says so.
         "labels": [row.target or [] for row in rows],
@@ -243,6 +291,22 @@ class Course:
     packed: bool
     pieces: Batches
     held: Batches
+    places: Places
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Examples of the sample [B] that make one piece of a step each: the `widest`, a `middle` and a `narrow` one.
+
+    `step`: all examples of the step that has the widest piece, the longest last. `several`: a step has more than one
+    piece.
+    """
+
+    widest: np.ndarray
+    middle: np.ndarray
+    narrow: np.ndarray
+    step: np.ndarray
+    several: bool
 
 
 def training_course(config: PlanStage, tokens: Tokens) -> Course:
@@ -254,7 +318,8 @@ def training_course(config: PlanStage, tokens: Tokens) -> Course:
         samples = min(samples, settings.max_samples)
     kind = KINDS[aim_of(config.task, settings.objective).kind]
     packed = choose_packing(settings.batching.packing, packable=kind.packable)
-    lengths = tokens.lengths[_spread(tokens.lengths, tokens.weights, examples)]
+    drawn = _spread(tokens.lengths, tokens.weights, examples)
+    lengths = tokens.lengths[drawn]
     size = _size(config, tokens, padded=not packed)
     alone = examples > len(lengths) or samples > _MOST_ORDERED
     order = Order(lengths, size=size, samples=min(samples, len(lengths)) if alone else samples, seed=settings.seed)
@@ -266,9 +331,9 @@ def training_course(config: PlanStage, tokens: Tokens) -> Course:
             passes, rest = divmod(samples, examples)
             steps = passes * math.ceil(examples / size.samples) + math.ceil(rest / size.samples)
     most = config.train.micro_batch
-    held = _pieces(lengths, order, tokens.group, most, packed=packed)
+    held, places = _pieces(lengths, order, tokens.group, most, packed=packed, processes=settings.processes)
     halves = config.train.batching.grow and most is None
-    pieces = _pieces(lengths, order, tokens.group, None, packed=packed, halves=True) if halves else held
+    pieces = _pieces(lengths, order, tokens.group, None, packed=packed, halves=True)[0] if halves else held
     return Course(
         samples=samples,
         steps=steps,
@@ -277,6 +342,13 @@ def training_course(config: PlanStage, tokens: Tokens) -> Course:
         packed=packed,
         pieces=pieces if steps == order.steps else pieces.times(samples / order.samples),
         held=held,
+        places=Places(
+            widest=drawn[places.widest],
+            middle=drawn[places.middle],
+            narrow=drawn[places.narrow],
+            step=drawn[places.step],
+            several=places.several,
+        ),
     )
 
 
@@ -289,21 +361,52 @@ def _size(config: PlanStage, tokens: Tokens, *, padded: bool = True) -> BatchSiz
 
 
 def _pieces(
-    lengths: np.ndarray, order: Order, group: int, most: int | None, *, packed: bool, halves: bool = False
-) -> Batches:
+    lengths: np.ndarray,
+    order: Order,
+    group: int,
+    most: int | None,
+    *,
+    packed: bool,
+    halves: bool = False,
+    processes: int = 1,
+) -> tuple[Batches, Places]:
     """What is computed one at a time, of every step of `order`: whole batches, or pieces of `most` examples.
 
     `halves`: a batch that may grow is taken in two from the start, since the gradient's noise is measured on one.
+    `processes`: so many divide each batch.
     """
-    sizes, longest = [], []
-    for step in range(order.steps):
-        batch = lengths[order.batch(step)]
-        length = most or (math.ceil(len(batch) / 2) if halves else len(batch))
+    sizes, longest, where = [], [], []
+    for step, process in itertools.product(range(order.steps), range(processes)):
+        batch = order.batch(step)[process::processes]
+        length = most or max(1, math.ceil(len(batch) / 2) if halves else len(batch))
         for at in range(0, len(batch), length):
-            piece = batch[at : at + length]
+            piece = lengths[batch[at : at + length]]
             sizes.append(1 if packed else group * len(piece))
             longest.append(int(piece.sum()) if packed else int(piece.max()))
-    return Batches.of(sizes, longest)
+            where.append((step, process, at, length))
+    tokens = np.array(sizes) * np.array(longest)
+    ranked = np.argsort(tokens, kind="stable")
+    # Of those that are as wide as the widest the longest, whose attention is largest.
+    wide = ranked[tokens[ranked] >= _AS_WIDE * tokens.max()]
+    chosen = [
+        int(max(wide, key=lambda place: longest[place])),
+        int(ranked[len(ranked) // 2]),
+        int(ranked[len(ranked) // 10]),
+    ]
+
+    def examples(place: int) -> np.ndarray:
+        step, process, at, length = where[place]
+        return order.batch(step)[process::processes][at : at + length]
+
+    widest, middle, narrow = map(examples, chosen)
+    together = order.batch(where[chosen[0]][0])
+    return Batches.of(sizes, longest), Places(
+        step=together[np.argsort(lengths[together], kind="stable")],
+        widest=widest,
+        middle=middle,
+        narrow=narrow,
+        several=len(where) > order.steps * processes,
+    )
 
 
 def _validations(steps: int, per_epoch: int, wanted: int) -> int:
@@ -322,6 +425,14 @@ def validation_batches(config: PlanStage, tokens: Tokens, rows: int) -> Batches:
     """Batches of one validation on `rows` rows: twice as large as those of training, never packed."""
     size = _size(config, tokens).times(2)
     return _by_length(tokens, tokens.held_out, tokens.held_out_examples(rows), size, group=tokens.group)
+
+
+def widest_validation(config: PlanStage, tokens: Tokens, rows: int) -> np.ndarray:
+    """The examples of the sample that make the widest batch of a validation on `rows` rows."""
+    drawn = _spread(tokens.lengths, tokens.held_out, tokens.held_out_examples(rows))
+    first = next(by_length(tokens.lengths[drawn], _size(config, tokens).times(2)))
+    found: np.ndarray = drawn[first]
+    return found
 
 
 def first_batches(tokens: Tokens, cost: Cost, rows: int) -> tuple[Batches, Batches]:

@@ -15,7 +15,7 @@ from danlu.plan.config import PlanStage
 from danlu.plan.corpus import Corpus
 from danlu.plan.reading import Look
 from danlu.plan.shape import HEADS, Head, Shape
-from danlu.plan.tokens import Tokens, first_batches, training_course, validation_batches
+from danlu.plan.tokens import Places, Tokens, first_batches, training_course, validation_batches
 from danlu.plan.trained import Trained, trained_by
 from danlu.plan.work import Batches, Memory, Work, asked_memory, forward, scoring_memory, training, training_memory
 
@@ -100,8 +100,8 @@ class Job(Amounts):
 
     @property
     def texts(self) -> int:
-        """Texts of a row that an engine reads one by one."""
-        return len(self._kind.texts)
+        """Texts of a row that an engine reads one by one; those of a question are read together."""
+        return min(len(self._kind.texts), self._kind.group)
 
     @property
     def _kind(self) -> Kind:
@@ -140,7 +140,7 @@ class Training:
     """The training pass of a job: how much it sees, and the work of it.
 
     `before`: what reads every example before the first step; `beside`: what another model does in every step, in
-    float32; `scoring`: validations. All three are forward passes.
+    float32; `scoring`: validations. All three are forward passes. `traced`: `memory` is from a trace of the real step.
     """
 
     samples: int
@@ -154,6 +154,8 @@ class Training:
     scoring: Work
     validations: int
     memory: Memory
+    places: Places
+    traced: bool = False
 
 
 def plan_training(job: Job) -> Training:
@@ -188,6 +190,7 @@ def plan_training(job: Job) -> Training:
         beside=beside.times(1 + job.adversary),
         scoring=forward(job.shape, validation.times(course.validations), generates=job.generates),
         validations=course.validations,
+        places=course.places,
         memory=_memory(job, course.held, validation, asking),
     )
 
@@ -225,7 +228,7 @@ def _framework(job: Job, batches: Batches) -> float:
 
 
 def _memory(job: Job, pieces: Batches, validation: Batches, before: Memory | None) -> Memory:
-    """The peak: of a step, of a validation, or of what is read before the first step."""
+    """The peak: of a step, of a validation, or of what is read before the first step; of all processes together."""
     beside = None if job.cost.beside is None else job.models[job.cost.beside]
     framework = _framework(job, pieces)
     step = training_memory(
@@ -254,4 +257,4 @@ def _memory(job: Job, pieces: Batches, validation: Batches, before: Memory | Non
         teacher=0.0 if beside is None else 4.0 * beside.parameters,
     )
     peaks = [step, scored] + ([] if before is None else [before])
-    return max(peaks, key=lambda memory: memory.total)
+    return max(peaks, key=lambda memory: memory.total).times(job.config.train.processes)

@@ -13,6 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from danlu.core.asked import read_takes
 from danlu.core.bases import base_of
 
 Json = Mapping[str, Any]
@@ -23,6 +24,7 @@ _PIPELINES = {
     "regress": "text-classification",  # the hub's name for a number a text too
     "generate": "text-generation",
     "embed": "sentence-similarity",
+    "fill": "fill-mask",
 }
 _LIBRARIES = {"torch": "transformers", "onnx": "onnx", "onnx-int8": "onnx", "classic": "danlu"}
 _LANGUAGES = {"zh": "Chinese", "en": "English"}
@@ -33,6 +35,8 @@ _PURPOSES = {
     "generate": "Give it the beginning of a text; it continues it.",
     "embed": "Give it a text; it answers with a vector of length 1. The product of two vectors is their cosine: the "
     "larger, the more the texts belong together. Search with it by comparing a query with all texts.",
+    "fill": "Give it a text with words hidden by its mask token; it says what may stand there. Mostly it is a start "
+    "for a classifier or an embedding model of the same language and field: model.base takes it.",
 }
 
 #: What no score says about a model of each task.
@@ -44,6 +48,7 @@ _TASK_LIMITS = {
     "generate": "It writes what is likely, not what is true. Nothing filters what it writes.",
     "embed": "It finds the nearest text, also where none belongs to the query. A larger collection than the test pool "
     "has more texts to mistake for the right one, so expect lower scores there.",
+    "fill": "It puts in what is frequent in texts like those it was trained on, not what is true.",
 }
 
 #: Metrics of a card, best first: name here -> (type on the hub, name for people).
@@ -66,6 +71,8 @@ _METRICS = {
     "roc_auc": ("roc_auc", "ROC AUC"),
     "log_loss": ("log_loss", "Log loss"),
     "ece": ("ece", "Calibration error"),
+    "masked_accuracy": ("accuracy", "Hidden tokens found"),
+    "masked_perplexity": ("perplexity", "Perplexity of a hidden token"),
     "recall_at_1": ("recall_at_1", "Recall at 1"),
     "recall_at_5": ("recall_at_5", "Recall at 5"),
     "recall_at_10": ("recall_at_10", "Recall at 10"),
@@ -109,11 +116,11 @@ def model_card(
         f"---\n{front}---",
         f"# {release['name']}",
         _verdict(release),
-        "## What it is for\n\n" + _purpose(release, summary, card),
+        "## What it is for\n\n" + _purpose(release, summary, card, checkpoint),
         "## Scores\n\n" + _scores(release, evidence),
         "## Baseline\n\n" + _baseline(evidence),
         "## Gates\n\n" + _gates(release),
-        "## Data\n\n" + _data(card, evidence),
+        "## Data\n\n" + _data(card, evidence) + _made_rows(checkpoint),
         "## Form and speed\n\n" + _form(release, export, speed, checkpoint),
         "## Limits\n\n" + _bullets(_limits(release, card, checkpoint, export, evidence)),
         "## Lineage\n\n" + _lineage(release),
@@ -195,11 +202,13 @@ def _verdict(release: Json) -> str:
     return f"**Released.** All {len(release['gates'])} gates passed on the form that is served."
 
 
-def _purpose(release: Json, summary: str, card: Json) -> str:
+def _purpose(release: Json, summary: str, card: Json, checkpoint: Json) -> str:
     purpose = _PURPOSES[release["task"]].format(labels=_code(release.get("labels") or []))
     language = _LANGUAGES.get(card.get("language", ""), "")
     about = f" It was trained and tested on {language} texts." if language else ""
-    return "\n\n".join(part for part in (summary.strip(), purpose + about) if part)
+    takes = read_takes(checkpoint.get("takes"))
+    asked = "" if takes.text_alone else f" It is asked {takes.words()}."
+    return "\n\n".join(part for part in (summary.strip(), purpose + asked + about) if part)
 
 
 def _scores(release: Json, evidence: Json) -> str:
@@ -270,6 +279,18 @@ def _gates(release: Json) -> str:
         for gate in release["gates"]
     ]
     return _table(["gate", "result", "why"], rows)
+
+
+def _made_rows(checkpoint: Json) -> str:
+    """What a training made beside the rows of the corpus: new rows between those of small classes."""
+    made = checkpoint.get("made_rows")
+    if not made:
+        return ""
+    told = ", ".join(f"{_cell(label)} {of['new']:,} beside {of['rows']:,}" for label, of in made.items())
+    return (
+        f"\n\nFor training alone, SMOTE made vectors between training rows of small classes: {told}. Validation and "
+        "test have none."
+    )
 
 
 def _data(card: Json, evidence: Json) -> str:

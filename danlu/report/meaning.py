@@ -147,6 +147,10 @@ def _confidence(numbers: Numbers) -> Sentence | None:
     }
 
 
+#: Which kind of `model.classic` is the baseline itself, by task.
+_BASELINES = {"classify": "logistic", "tag": "logistic", "regress": "ridge"}
+
+
 def _baseline_point(numbers: Numbers) -> Sentence | None:
     """What the baseline on all rows says: whether a large model is needed at all."""
     baseline, evidence = numbers["baseline"], numbers["evidence"]
@@ -166,8 +170,8 @@ def _baseline_point(numbers: Numbers) -> Sentence | None:
             "zh": f"就算让简单基线（{baseline['name']}）学完全部训练数据，也只到 {show(theirs)}，这个模型值得用。",
         }
     instead = {"en": "", "zh": ""}
-    if metric == "accuracy":
-        setting = "model: {classic: {kind: logistic}}"
+    if numbers["task"] in _BASELINES:
+        setting = f"model: {{classic: {{kind: {_BASELINES[numbers['task']]}}}}}"
         instead = {"en": f" To release the baseline itself: {setting}.", "zh": f"要发布基线本身：{setting}。"}
     return {
         "en": f"The cheap baseline ({baseline['name']}) reaches {show(theirs)} when it learns from all the training "

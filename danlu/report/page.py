@@ -261,16 +261,19 @@ def _training(summary: dict[str, Any], said: dict[str, str]) -> str | None:
     if not training or not model:
         return None
     rate = (training.get("speed") or {}).get("samples_per_second")
-    return said["training_text"].format(
+    text = said["training_text"].format(
         base=_base(model, said),
         parameters=show.count(model["parameters"]),
         samples=show.count(training["samples"]),
         steps=show.count(training["steps"]),
         epochs=show.number(training["epochs"], 2),
         precision=training["precision"],
-        stopped=said["stopped_early"] if training["stopped_early"] else "",
+        stopped=said["gave_up" if training.get("gave_up") else "stopped_early"] if training["stopped_early"] else "",
         speed=said["samples_per_second"].format(rate=show.number(rate)) if rate else "",
     )
+    made = model.get("made_rows") or {}
+    told = ", ".join(f"{label} {show.count(of['rows'])} + {show.count(of['new'])}" for label, of in made.items())
+    return text + said["made_rows"].format(classes=told) if made else text
 
 
 def _base(model: dict[str, Any], said: dict[str, str]) -> str:

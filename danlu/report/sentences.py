@@ -24,6 +24,7 @@ HEADLINES = {
     "regress": "mae",
     "generate": "bits_per_character",
     "embed": "recall_at_1",
+    "fill": "masked_accuracy",
 }
 
 
@@ -200,6 +201,12 @@ def _quality(numbers: Numbers) -> Sentence:
             "en": f"puts what belongs to a new query first among {pool} texts in {share} of the cases",
             "zh": f"在 {pool} 条文本里，{share} 的情况能把新查询对应的那条排在第一",
         }
+    if "masked_accuracy" in scores:
+        share = percent(scores["masked_accuracy"]["value"])
+        return {
+            "en": f"finds {share} of the words hidden in unseen texts",
+            "zh": f"能找回没见过的文本里 {share} 的被遮词",
+        }
     return {"en": "has not been scored", "zh": "还没有评分"}
 
 
@@ -233,6 +240,8 @@ def _baseline_shown(numbers: Numbers) -> str:
         ahead = ours["recall_at_1"]["value"] > theirs["recall_at_1"]["value"]
         if ahead == is_better(numbers):
             return percent(theirs["recall_at_1"]["value"])
+    if "masked_accuracy" in theirs:
+        return percent(theirs["masked_accuracy"]["value"])
     shown = number((theirs.get(metric) or {}).get("value"))
     return f"{_NAMED[metric]} {shown}" if metric in _NAMED else shown
 
@@ -245,7 +254,9 @@ _NAMED = {"macro_f1": "macro F1", "mrr_at_10": "MRR@10"}
 NOT_COMPARABLE = frozenset({"perplexity"})
 
 #: Scores of which less is better.
-LOWER_IS_BETTER = frozenset({"perplexity", "bits_per_character", "log_loss", "ece", "hamming_loss", "mae", "rmse"})
+LOWER_IS_BETTER = frozenset(
+    {"masked_perplexity", "perplexity", "bits_per_character", "log_loss", "ece", "hamming_loss", "mae", "rmse"}
+)
 
 
 def is_better(numbers: Numbers) -> bool | None:

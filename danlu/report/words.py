@@ -25,6 +25,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "task_regress": ("gives texts a number", "给文本打分"),
     "task_generate": ("generates text", "文本生成"),
     "task_embed": ("embeds texts for search", "文本向量"),
+    "task_fill": ("fills in hidden words", "填补被遮的词"),
     "made": ("Run ended", "运行结束于"),
     "took": ("took", "用时"),
     "what_it_means": ("What it means", "这意味着什么"),
@@ -40,6 +41,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "tile_mae": ("mean absolute error on unseen texts", "没见过的文本上的平均绝对误差"),
     "tile_bits_per_character": ("bits per character (less is better)", "每字符比特数（越小越好）"),
     "tile_recall_at_1": ("of queries find the right text first", "的查询第一条就找对"),
+    "tile_masked_accuracy": ("of hidden words found", "的被遮词能找回"),
     "tile_baseline": ("cheap baseline, same rows", "简单基线，同样的数据"),
     "tile_latency": ("95 of 100 answers are faster", "95% 的回答快于此"),
     "tile_tokens": ("tokens written per second", "每秒写出的词元"),
@@ -96,6 +98,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     "spearman": ("Spearman correlation", "斯皮尔曼相关"),
     "perplexity": ("perplexity per token", "每词元困惑度"),
     "bits_per_character": ("bits per character", "每字符比特数"),
+    "masked_accuracy": ("hidden words found", "找回的被遮词"),
+    "masked_perplexity": ("perplexity per hidden token", "每个被遮词元的困惑度"),
     "recall_at_1": ("recall at 1", "召回率@1"),
     "recall_at_5": ("recall at 5", "召回率@5"),
     "recall_at_10": ("recall at 10", "召回率@10"),
@@ -103,9 +107,9 @@ _WORDS: dict[str, tuple[str, str]] = {
     "ndcg_at_10": ("nDCG at 10", "nDCG@10"),
     "plotted_scores": (
         "accuracy micro_f1 macro_f1 weighted_f1 macro_precision macro_recall subset_accuracy average_precision roc_auc "
-        "bits_per_character recall_at_1 recall_at_5 recall_at_10 mrr_at_10 ndcg_at_10",
+        "bits_per_character masked_accuracy recall_at_1 recall_at_5 recall_at_10 mrr_at_10 ndcg_at_10",
         "accuracy micro_f1 macro_f1 weighted_f1 macro_precision macro_recall subset_accuracy average_precision roc_auc "
-        "bits_per_character recall_at_1 recall_at_5 recall_at_10 mrr_at_10 ndcg_at_10",
+        "bits_per_character masked_accuracy recall_at_1 recall_at_5 recall_at_10 mrr_at_10 ndcg_at_10",
     ),
     "less_is_better": ("less is better", "越小越好"),
     "per_class": ("By label", "各个标签"),
@@ -348,7 +352,12 @@ _WORDS: dict[str, tuple[str, str]] = {
         "{precision}{stopped}{speed}.",
         "{base}：{parameters} 个参数。{samples} 个样本，{steps} 步（{epochs} 轮），{precision}{stopped}{speed}。",
     ),
+    "made_rows": (
+        " SMOTE made new vectors between training rows of small classes: {classes}.",
+        "SMOTE 在小类别的训练行之间生成了新向量：{classes}。",
+    ),
     "stopped_early": (", stopped early", "，提前停止"),
+    "gave_up": (", gave up before its end", "，没到终点就放弃了"),
     "samples_per_second": (", {rate} samples/s", "，每秒 {rate} 个样本"),
     "from_scratch": ("trained from scratch", "从零训练"),
     # Lineage

@@ -14,7 +14,10 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from danlu.core.artifact import LOGS, write_json
+from danlu.core.artifact import LOGS, Artifact, write_json
+from danlu.core.asked import TEXT_ALONE, Takes
+from danlu.core.bases import told_base
+from danlu.core.columns import Codes
 from danlu.core.context import Context
 from danlu.core.errors import DataError, ModelError
 from danlu.core.lazy import load_attribute
@@ -25,18 +28,20 @@ from danlu.learning import scratch
 from danlu.learning.adapters.base import Adapted
 from danlu.learning.adapters.merge import Merged, merge_checked
 from danlu.learning.adapters.table import adapt, check_method
+from danlu.learning.asking import CATEGORIES, NUMBERS, cells_of, knows_two_segments
+from danlu.learning.assembly import ready_to_train
 from danlu.learning.batching import choose_packing, pack_rows, padding_share
 from danlu.learning.chat import Chat, plain_chat, read_chat
 from danlu.learning.corpus import Part
-from danlu.learning.fast import NarrowVocabulary, fast_attention, keep_freed_memory, quick_dropout
+from danlu.learning.fast import NarrowVocabulary, fast_attention, keep_freed_memory
+from danlu.learning.fusion import HEAD_WEIGHTS, with_columns
 from danlu.learning.models import (
     WEIGHTS,
     check_base,
-    compile_forward,
+    head_settings,
     positions_of,
     quiet_transformers,
     read_config,
-    recompute_activations,
     start_from_base,
     without_compilation,
 )
@@ -44,12 +49,13 @@ from danlu.learning.objectives.base import Facts, Objective
 from danlu.learning.objectives.classes import balanced_weights
 from danlu.learning.objectives.config import aim_of
 from danlu.learning.objectives.table import KINDS, Kind, make_objective
-from danlu.learning.optimizers.table import make_optimizer
-from danlu.learning.regularizers.weights import Regularizer, set_dropout
+from danlu.learning.processes import first_alone, joined
+from danlu.learning.regularizers.weights import Regularizer
 from danlu.learning.step import choose_precision, make_accelerator, precision_of
 from danlu.learning.text import TOKENIZER_FILE, auto_length, load_tokenizer, pad_id
 from danlu.train import guard
 from danlu.train.config import ScratchConfig, TrainConfig, TrainStage
+from danlu.train.lineage import licence_of, lineage
 from danlu.train.loop import Training, make_order, seed_noise, train
 from danlu.train.prepared import in_memory, on_disk
 from danlu.train.state import Progress, TrainingState
@@ -74,12 +80,30 @@ ADAPTER = "adapter"
 def run(ctx: Context, config: TrainStage) -> None:
     """Train, and write the best weights in the layout of transformers, with the last ones beside them.
 
-    What `model.classic` asks for has no steps and is fitted by `danlu.train.classic`.
+    What `model.classic` asks for has no steps and is fitted by `danlu.train.classic`; where the models of folds are
+    released together, `danlu.train.ensemble` takes those.
     """
+    if "folds" in ctx.inputs:
+        load_attribute("danlu.train.ensemble:run")(ctx, config)
+        return
     if config.model.classic is not None:
         load_attribute("danlu.train.classic:run")(ctx, config)
         return
+    processes = config.train.processes
+    if processes == 1:
+        work(ctx, config)
+        return
+    ctx.launch(f"{__name__}:work", processes, config, resources={"threads": max(1, ctx.threads // processes)})
+
+
+def work(ctx: Context, config: TrainStage) -> None:
+    """One process of a training; the first alone writes."""
     torch.set_num_threads(ctx.threads)
+    with joined(ctx.rank):
+        _work(ctx, config)
+
+
+def _work(ctx: Context, config: TrainStage) -> None:
     keep_freed_memory()
     quiet_transformers()
     corpus = ctx.inputs["data"]
@@ -99,6 +123,8 @@ def run(ctx: Context, config: TrainStage) -> None:
         tokenizer=tokenizer,
         labels=labels,
         targets=parts["train"].column(target) if target is not None else (),
+        two_segments=base is None or knows_two_segments(read_config(base)),
+        codes=_codes(corpus, parts["train"]),
         class_weights=_class_weights(config.train, parts["train"], labels),
         chat=chat,
         folders=folders,
@@ -107,19 +133,23 @@ def run(ctx: Context, config: TrainStage) -> None:
     objective = make_objective(aim, facts)
     _refuse(ctx, config, kind, objective, has_base=base is not None)
     max_length = _max_length(config, base, objective, parts["train"])
-    model, adapted = _model(config, kind, base, tokenizer, labels, max_length)
+    model, adapted = _model(config, kind, base, facts, max_length)
     if chat is not None:
         _end_with(model, chat.closing(tokenizer))
+    earlier = lineage(ctx)
     training, vocabulary = _assemble(ctx, config, kind, objective, model, tokenizer, parts, max_length)
     _tell(ctx, training, adapted, max_length)
-    state = TrainingState(ctx.state)
+    state = TrainingState(ctx.state, writes=ctx.rank.first)
     with fast_attention(model):
         progress = train(ctx, training, state)
+    if not ctx.rank.first:
+        return
     merged = _write_weights(ctx, config, training, vocabulary, adapted, state, progress)
     _write_tokenizer(ctx, kind, source, tokenizer, max_length)
     if chat is not None:
         chat.save(ctx.out)
-    _write_facts(ctx, config, training, adapted, merged, progress, labels, max_length)
+    takes = _takes(config, parts["train"], facts.codes)
+    _write_facts(ctx, config, training, adapted, merged, progress, labels, max_length, earlier, takes)
 
 
 def _refuse(ctx: Context, config: TrainStage, kind: Kind, objective: Objective, *, has_base: bool) -> None:
@@ -151,13 +181,18 @@ def _tokenizer(ctx: Context, config: TrainStage, kind: Kind, source: Path | None
     if source is not None:
         return load_tokenizer(source)
     kept = ctx.state / TOKENIZER_FILE
+    with first_alone(ctx.rank):
+        _learn_tokenizer(ctx, config, kind, part, kept)
+    return load_tokenizer(ctx.state)
+
+
+def _learn_tokenizer(ctx: Context, config: TrainStage, kind: Kind, part: Part, kept: Path) -> None:
     if not kept.exists():
         every = max(1, math.ceil(part.characters(kind.texts) / _TOKENIZER_CHARACTERS))
         ctx.say(f"Learning a tokenizer from {math.ceil(len(part) / every):,} of {len(part):,} texts.")
         size = _scratch(config).vocabulary
         learned = scratch.train_tokenizer(part.texts(kind.texts, every=every), scratch.VOCABULARIES[kind.head], size)
         write_atomically(kept, learned.to_str())
-    return load_tokenizer(ctx.state)
 
 
 def _chat(source: Path | None, tokenizer: Tokenizer, parts: dict[str, Part]) -> Chat | None:
@@ -177,7 +212,8 @@ def _warner(ctx: Context) -> Callable[[str], None]:
     def warn(text: str) -> None:
         if text not in said:
             said.append(text)
-            write_json_atomically(kept, said)
+            if ctx.rank.first:
+                write_json_atomically(kept, said)
             ctx.warn(text)
 
     return warn
@@ -212,20 +248,21 @@ def _max_length(config: TrainStage, base: Path | None, objective: Objective, par
     return wanted
 
 
-def _model(
-    config: TrainStage, kind: Kind, base: Path | None, tokenizer: Tokenizer, labels: list[str], max_length: int
-) -> tuple[Any, Adapted]:
+def _model(config: TrainStage, kind: Kind, base: Path | None, facts: Facts, max_length: int) -> tuple[Any, Adapted]:
     """The model, prepared for `train.method`. What is drawn at random (heads, adapters) depends on the seed alone."""
     settings = check_method(config.train.method, has_base=base is not None)
     seed_noise(config.train.seed, _BEFORE_THE_FIRST_STEP)
+    head = kind.head if facts.codes is None else "encoder"
     if base is not None:
-        model = start_from_base(base, kind.head, labels, **settings)
+        model = start_from_base(base, head, facts.labels, **settings)
     else:
         size = _scratch(config)
         shape = scratch.Shape(
             layers=size.layers, width=size.width, heads=size.heads, positions=max(scratch.POSITIONS, max_length)
         )
-        model = scratch.MAKERS[kind.head](shape, tokenizer, labels)
+        model = scratch.MAKERS[head](shape, facts.tokenizer, facts.labels)
+    if facts.codes is not None:
+        model = with_columns(model, facts.codes, head_settings(kind.head, facts.labels))
     return model, adapt(model, config.train.method)
 
 
@@ -241,6 +278,7 @@ def _assemble(
 ) -> tuple[Training, NarrowVocabulary]:
     settings = config.train
     accelerator = make_accelerator(choose_precision(settings.precision, ctx.machine))
+    assert accelerator.num_processes == ctx.rank.count, "accelerate was set up before the processes met"
     model.to(accelerator.device)
     largest = max(tokenizer.get_vocab().values())
     examples, validation = (
@@ -256,20 +294,21 @@ def _assemble(
         every = np.ones(len(validation), dtype=bool)
         return np.union1d(examples.used(order.seen(order.steps)), validation.used(every))
 
-    vocabulary = NarrowVocabulary(model, used, pad_id(tokenizer))
-    if settings.regularize.dropout is not None:
-        set_dropout(model, settings.regularize.dropout)
-    quick_dropout(model)
-    if settings.checkpointing:
-        recompute_activations(model)
-    if settings.compile:
-        compile_forward(model)
+    optimizer, vocabulary = ready_to_train(
+        model,
+        used=used,
+        pad_id=pad_id(tokenizer),
+        regularize=settings.regularize,
+        optimizer=settings.optimizer,
+        checkpointing=settings.checkpointing,
+        compiled=settings.compile,
+    )
     training = Training(
         settings=settings,
         objective=objective,
         accelerator=accelerator,
         model=model,
-        optimizer=make_optimizer(model, settings.optimizer),
+        optimizer=optimizer,
         examples=vocabulary.renumbered(examples),
         validation=vocabulary.renumbered(validation),
         pad_id=pad_id(tokenizer),
@@ -314,7 +353,7 @@ def _write_weights(
     last_is_best = best is None or best["step"] == progress.step
     last.mkdir()
     if adapter is not None:
-        base = _told_base(config.model.base)
+        base = told_base(config.model.base)
         adapter.save(last, base)
         if best is not None and not last_is_best:
             state.load_best(model, best["step"])
@@ -328,10 +367,13 @@ def _write_weights(
         _save(model, vocabulary, ctx.out)
         return merged
     _save(model, vocabulary, ctx.out)
+    written = [name for name in (WEIGHTS, HEAD_WEIGHTS) if (ctx.out / name).is_file()]
     if best is None or last_is_best:
-        shutil.copyfile(ctx.out / WEIGHTS, last / WEIGHTS)
+        for name in written:
+            shutil.copyfile(ctx.out / name, last / name)
         return None
-    (ctx.out / WEIGHTS).rename(last / WEIGHTS)
+    for name in written:
+        (ctx.out / name).rename(last / name)
     state.load_best(model, best["step"])
     _save(model, vocabulary, ctx.out)
     return None
@@ -349,9 +391,26 @@ def _write_tokenizer(ctx: Context, kind: Kind, source: Path | None, tokenizer: T
     scratch.copy_tokenizer(source, ctx.out, tokenizer, max_length)
 
 
-def _told_base(base: str | None) -> str | None:
-    """The base as the recipe names it; of a path only the folder's name, since the rest is about one machine."""
-    return base if base is None or "://" in base else Path(base).name
+def _codes(corpus: Artifact, part: Part) -> Codes | None:
+    """How the cells beside the texts are coded, by the training rows alone; None where there are none."""
+    named = corpus.json("card.json").get("columns")
+    if not named or not {NUMBERS, CATEGORIES} & set(part.columns):
+        return None
+    rows = {name: part.column(name) for name in (NUMBERS, CATEGORIES)}
+    return Codes.of(cells_of(rows), named["numeric"], named["categorical"])
+
+
+def _takes(config: TrainStage, part: Part, codes: Codes | None) -> Takes:
+    """What the model is asked beside a text, by the rows that it learned from."""
+    if TASKS[config.task].target is None:
+        return TEXT_ALONE
+    if codes is None:
+        return Takes(pair=part.has("pair"))
+    return Takes(
+        pair=part.has("pair"),
+        numeric=tuple(column.name for column in codes.numeric),
+        categorical=tuple(column.name for column in codes.categorical),
+    )
 
 
 def _write_facts(
@@ -363,6 +422,8 @@ def _write_facts(
     progress: Progress,
     labels: list[str],
     max_length: int,
+    earlier: dict[str, dict[str, Any]],
+    takes: Takes,
 ) -> None:
     model, order, publish = training.model, training.order, training.objective.publish
     seen = np.zeros(int(training.examples.rows.max()) + 1, dtype=bool)
@@ -373,12 +434,14 @@ def _write_facts(
             "task": config.task,
             "labels": labels or None,
             "max_length": max_length,
+            "takes": takes.as_json(),
             "architecture": type(model).__name__,
             "parameters": adapted.total,
             "trainable_parameters": adapted.trainable,
             "method": config.train.method.kind,
-            "base": _told_base(config.model.base),
-            "licence": config.model.licence,
+            "base": told_base(config.model.base),
+            "licence": config.model.licence or licence_of(ctx.resources.get("model.base")),
+            "lineage": earlier,
         }
         | dict({} if publish is None else publish(ctx.out, model, max_length)),
     )

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from danlu.core.columns import Codes
+from danlu.learning.asking import CATEGORIES, NUMBERS, SECOND, token_types
 from danlu.learning.batching import Batch, Examples, TokenRow
 from danlu.learning.chat import Chat
 
@@ -30,6 +32,8 @@ class Facts:
     """What is known before the first example is made. `labels`: class names in order, none for generate.
 
     `targets`: what the training rows are to be answered with, in their order; empty for generate.
+    `two_segments`: the model has vectors of its own for the tokens of a second text.
+    `codes`: how the cells beside a text are coded, None where there are none.
     `class_weights` [K] multiply the loss of each class's examples, or None. `chat`: how conversations are written, or
     None where there are none. `folders`: the model folders that the objective's section names, by field. `warn` tells
     people what they should know of their rows.
@@ -38,6 +42,8 @@ class Facts:
     tokenizer: Tokenizer
     labels: Sequence[str] = ()
     targets: Sequence[Any] = ()
+    two_segments: bool = False
+    codes: Codes | None = None
     class_weights: torch.Tensor | None = None
     chat: Chat | None = None
     folders: Mapping[str, Path] = field(default_factory=dict)
@@ -127,4 +133,12 @@ def forward(model: Any, batch: Batch, *, causal: bool = False, **settings: Any) 
         return model(input_ids=ids, position_ids=to_device(batch.positions, device), **settings)
     if causal:
         return model(input_ids=ids, **settings)
-    return model(input_ids=ids, attention_mask=to_device(batch.mask, device), **settings)
+    return model(input_ids=ids, attention_mask=to_device(batch.mask, device), **_beside(batch, device), **settings)
+
+
+def _beside(batch: Batch, device: torch.device) -> dict[str, torch.Tensor]:
+    """What a model is given beside the tokens: `token_type_ids` [B, T] where there are two texts, and coded cells."""
+    found = {name: batch.columns[name] for name in (NUMBERS, CATEGORIES) if name in batch.columns}
+    if SECOND in batch.columns:
+        found["token_type_ids"] = token_types(batch.columns[SECOND], batch.mask)
+    return {name: to_device(values, device) for name, values in found.items()}

@@ -9,9 +9,9 @@ import torch
 from torch.nn import functional as F
 
 from danlu.learning.batching import Batch, Examples
+from danlu.learning.objectives import questions
 from danlu.learning.objectives.base import Facts, Objective, Outcome, Rows, forward, to_device
 from danlu.learning.objectives.config import ClassesObjective
-from danlu.learning.text import encode, encode_whole
 
 
 def make(config: ClassesObjective, facts: Facts) -> Objective:
@@ -19,11 +19,11 @@ def make(config: ClassesObjective, facts: Facts) -> Objective:
     numbers = {label: index for index, label in enumerate(facts.labels)}
 
     def lengths(rows: Rows) -> list[int]:
-        return [len(row) for row in encode_whole(facts.tokenizer, rows["text"])]
+        return questions.lengths(facts, rows)
 
     def examples(rows: Rows, max_length: int) -> Examples:
         labels = np.array([numbers[label] for label in rows["label"]], dtype=np.int64)
-        return Examples.from_rows(encode(facts.tokenizer, rows["text"], max_length), columns={"labels": labels})
+        return questions.examples(facts, rows, max_length, labels)
 
     def outcome(model: Any, batch: Batch) -> Outcome:
         logits = forward(model, batch).logits.float()

@@ -13,9 +13,9 @@ import torch
 from torch.nn import functional as F
 
 from danlu.learning.batching import Batch, Examples
+from danlu.learning.objectives import questions
 from danlu.learning.objectives.base import Facts, Objective, Outcome, Rows, forward, to_device
 from danlu.learning.objectives.config import LabelsObjective
-from danlu.learning.text import encode, encode_whole
 
 #: A label's rows count at most so many times as much as the others; rarer ones would make single steps too large.
 _LARGEST_WEIGHT = 100.0
@@ -28,13 +28,10 @@ def make(config: LabelsObjective, facts: Facts) -> Objective:
         weights = positive_weights(indicators(facts.targets, facts.labels))
 
     def lengths(rows: Rows) -> list[int]:
-        return [len(row) for row in encode_whole(facts.tokenizer, rows["text"])]
+        return questions.lengths(facts, rows)
 
     def examples(rows: Rows, max_length: int) -> Examples:
-        return Examples.from_rows(
-            encode(facts.tokenizer, rows["text"], max_length),
-            columns={"labels": indicators(rows["labels"], facts.labels)},
-        )
+        return questions.examples(facts, rows, max_length, indicators(rows["labels"], facts.labels))
 
     def outcome(model: Any, batch: Batch) -> Outcome:
         logits = forward(model, batch).logits.float()

@@ -16,10 +16,10 @@ from torch.nn import functional as F
 from danlu.core.artifact import write_json
 from danlu.learning.batching import Batch, Examples
 from danlu.learning.models import CONFIG, read_config
+from danlu.learning.objectives import questions
 from danlu.learning.objectives.base import Facts, Objective, Outcome, Rows, forward, to_device
 from danlu.learning.objectives.config import ValueObjective
 from danlu.learning.scale import Scale
-from danlu.learning.text import encode, encode_whole
 
 
 def make(config: ValueObjective, facts: Facts) -> Objective:
@@ -27,12 +27,10 @@ def make(config: ValueObjective, facts: Facts) -> Objective:
     scale = Scale.of(facts.targets)
 
     def lengths(rows: Rows) -> list[int]:
-        return [len(row) for row in encode_whole(facts.tokenizer, rows["text"])]
+        return questions.lengths(facts, rows)
 
     def examples(rows: Rows, max_length: int) -> Examples:
-        return Examples.from_rows(
-            encode(facts.tokenizer, rows["text"], max_length), columns={"labels": scale.standardised(rows["value"])}
-        )
+        return questions.examples(facts, rows, max_length, scale.standardised(rows["value"]))
 
     def outcome(model: Any, batch: Batch) -> Outcome:
         answers = forward(model, batch).logits.float()[:, 0]

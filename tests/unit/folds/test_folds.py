@@ -130,6 +130,20 @@ def test_mistakes_are_told_before_anything_runs(
         Recipe.model_validate(sections | {"folds": folds})
 
 
+def test_released_folds_come_before_training_and_take_its_place(tmp_path: Path) -> None:
+    sections = tiny_recipe(tmp_path)
+    sections["data"]["split"] = {"folds": 3}
+    stages = stages_of(Recipe.model_validate(sections | {"folds": {"release": "ensemble"}}))
+    names = [stage.name for stage in stages]
+    assert names.index("data") < names.index("folds") < names.index("train") < names.index("compress")
+    train = next(stage for stage in stages if stage.name == "train")
+    assert (train.reads, train.may_read) == (("data",), ("folds",)), "a training that folds start reads no folds"
+    with pytest.raises(ValidationError, match="averages the answers of classify, tag, regress; the task is generate"):
+        check = tiny_recipe(tmp_path / "texts", task="generate")
+        check["data"]["split"] = {"folds": 3}
+        Recipe.model_validate(check | {"folds": {"release": "ensemble"}})
+
+
 def test_the_stage_is_there_only_where_the_recipe_asks(tmp_path: Path) -> None:
     sections = tiny_recipe(tmp_path)
     sections["data"]["split"] = {"folds": 3}

@@ -1,0 +1,371 @@
+"""The plan's memory and time against what a training step takes, configuration by configuration.
+
+    python benchmarks/plan.py [--only NAME ...] [--json FILE]
+
+Every configuration is predicted by a trace without weights (`danlu.plan.trace_worker`, a process of its own, as `danlu
+plan` starts it), and then trained for real in a fresh process: 9 times the step that `danlu run` takes, on one
+thread, with random weights. Compared are
+
+    allocator   the most bytes that torch's allocator had given out at once (torch.profiler), against the traced peak
+    resident    the process's peak, with MALLOC_MMAP_THRESHOLD_=65536, against the traced peak and what the tracing
+                process held before it made a model
+    time        CPU seconds of a step: cold, from this machine's rates (calibrated in the measuring process), and after
+                a pilot of 5 steps, for 3 further steps
+    accelerate  what `accelerate estimate-memory` says of the same model: a batch of 1, whatever is trained
+
+and how long a trace takes for models of 1 and 8 billion parameters, which are not trained here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "bert-24m": {"type": "bert", "hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12},
+    "bert-85m": {"type": "bert", "hidden_size": 768, "num_hidden_layers": 10, "num_attention_heads": 12},
+    "llama-25m": {"type": "llama", "hidden_size": 384, "num_hidden_layers": 8, "num_attention_heads": 6},
+    "llama-90m": {"type": "llama", "hidden_size": 768, "num_hidden_layers": 10, "num_attention_heads": 12},
+    "gemma-80m": {"type": "gemma3_text", "hidden_size": 384, "num_hidden_layers": 8, "num_attention_heads": 4},
+    "qwen-60m": {"type": "qwen3", "hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8},
+    "llama-1b": {"type": "llama", "hidden_size": 2048, "num_hidden_layers": 16, "num_attention_heads": 32},
+    "llama-8b": {"type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32},
+}
+MORE: dict[str, dict[str, Any]] = {
+    "bert": {"vocab_size": 30_522},
+    "llama": {"vocab_size": 32_000, "tie_word_embeddings": True},
+    "gemma3_text": {"vocab_size": 131_072, "num_key_value_heads": 1, "head_dim": 96},
+    "qwen3": {"vocab_size": 75_968, "num_key_value_heads": 4, "head_dim": 64, "tie_word_embeddings": True},
+}
+OF_SHAPE = {
+    "llama-1b": {"vocab_size": 128_256, "num_key_value_heads": 8, "intermediate_size": 8192},
+    "llama-8b": {
+        "vocab_size": 128_256,
+        "num_key_value_heads": 8,
+        "intermediate_size": 14_336,
+        "tie_word_embeddings": False,
+    },
+}
+LORA, DORA = {"method": {"kind": "lora"}}, {"method": {"kind": "dora"}}
+AGAIN, SPARE = {"checkpointing": True}, {"optimizer": {"kind": "adafactor"}}
+#: Shape, precision, examples in a batch, tokens of the longest, and settings of `train`.
+CONFIGURATIONS: list[tuple[str, str, int, int, dict[str, Any]]] = [
+    ("bert-24m", "float32", 16, 64, {}),
+    ("bert-24m", "float32", 4, 256, {}),
+    ("bert-24m", "float32", 16, 128, LORA),
+    ("bert-24m", "bfloat16", 8, 128, DORA),
+    ("bert-24m", "bfloat16", 16, 128, {}),
+    ("bert-24m", "bfloat16", 8, 128, AGAIN),
+    ("bert-24m", "float32", 16, 64, {"method": {"kind": "freeze", "layers": 4}}),
+    ("bert-85m", "float32", 8, 64, {}),
+    ("bert-85m", "bfloat16", 8, 128, LORA),
+    ("bert-85m", "float32", 4, 128, AGAIN | SPARE),
+    ("llama-25m", "float32", 1, 96, {}),
+    ("llama-25m", "float32", 8, 64, {}),
+    ("llama-25m", "bfloat16", 8, 128, {}),
+    ("llama-25m", "bfloat16", 4, 256, AGAIN),
+    ("llama-25m", "bfloat16", 8, 128, LORA),
+    ("llama-25m", "float32", 4, 128, SPARE),
+    ("llama-90m", "bfloat16", 4, 128, {}),
+    ("llama-90m", "bfloat16", 4, 128, LORA | AGAIN),
+    ("gemma-80m", "float32", 2, 64, {}),
+    ("gemma-80m", "bfloat16", 4, 128, {}),
+    ("gemma-80m", "bfloat16", 4, 128, LORA),
+    ("qwen-60m", "float32", 4, 64, {}),
+    ("qwen-60m", "bfloat16", 4, 128, {}),
+    ("qwen-60m", "bfloat16", 8, 64, LORA),
+    ("qwen-60m", "float32", 2, 128, AGAIN | LORA),
+]
+LARGE: list[tuple[str, str, int, int, dict[str, Any]]] = [
+    ("llama-1b", "bfloat16", 4, 512, {}),
+    ("llama-1b", "bfloat16", 4, 512, LORA | AGAIN),
+    ("llama-8b", "bfloat16", 1, 512, {}),
+    ("llama-8b", "bfloat16", 1, 512, LORA | AGAIN),
+]
+#: Lengths of the steps, as shares of the longest: one to warm up, five of a pilot, three that it foresees.
+STEPS = (1.0, 0.75, 0.5, 1.0, 0.5, 0.75, 0.75, 1.0, 0.5)
+WARM, PILOT = 1, 6
+SHARES = (1.0, 0.75, 0.5)
+
+
+def main() -> None:
+    """Predict and measure every configuration; print a row each, and the medians last."""
+    options = _options()
+    if options.measure:
+        print(json.dumps(_measure(options.measure)))
+        return
+    started = time.time()
+    rows = [_compared(*one) for one in CONFIGURATIONS if not options.only or one[0] in options.only]
+    large = [_large(*one) for one in LARGE] if not options.only or "large" in options.only else []
+    from danlu.core.machine import library_versions, this_machine
+
+    report = {
+        "machine": this_machine().as_dict(),
+        "libraries": library_versions(("torch", "transformers", "accelerate", "peft")),
+        "rows": rows,
+        "large": large,
+        "seconds": round(time.time() - started, 1),
+    }
+    if options.json:
+        Path(options.json).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    _print_medians(rows, large)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", default=[], help="names of shapes to run, and large; by default all")
+    parser.add_argument("--json", help="write all rows to this file")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _write(folder: Path, name: str, precision: str, rows: int, length: int, train: dict[str, Any]) -> None:
+    """A request such as the plan makes, with texts of random tokens."""
+    import numpy as np
+    import transformers
+
+    from danlu.core.artifact import write_json
+    from danlu.learning.batching import Examples
+    from danlu.learning.scratch import VOCABULARIES, train_tokenizer
+    from danlu.plan.trace_worker import REQUEST, TOKENIZER, save_batch
+
+    shape = dict(SHAPES[name])
+    kind = shape.pop("type")
+    classifies = kind == "bert"
+    width = shape["hidden_size"]
+    sizes = {"intermediate_size": 4 * width if classifies else 32 * round(width / 12)}
+    config = transformers.AutoConfig.for_model(kind, **(sizes | MORE[kind] | shape | OF_SHAPE.get(name, {})))
+    config.save_pretrained(folder)
+    head = "classifier" if classifies else "causal"
+    train_tokenizer(["a b c"] * 3, VOCABULARIES[head], 300).save(str(folder / TOKENIZER))
+    task = "classify" if classifies else "generate"
+    recipe = {
+        "task": task,
+        "budget": {},
+        "data": {"sources": [{"path": "none"}]},
+        "model": {"base": str(folder)},
+        "train": train,
+        "tune": None,
+        "folds": None,
+        "compress": {},
+        "evaluate": {},
+    }
+    write_json(
+        folder / REQUEST,
+        {
+            "config": recipe,
+            "base": str(folder),
+            "labels": ["a", "b", "c"] if classifies else [],
+            "targets": [],
+            "max_length": length,
+            "vocabulary": 0,
+            "used": 12_000,
+            "precision": precision,
+        },
+    )
+    numbers = np.random.default_rng(0).integers(300, 12_000, (rows, length))
+
+    def batch(share: float) -> Any:
+        cut = numbers[:, : round(share * length)].tolist()
+        columns = {"labels": np.arange(rows) % 3} if classifies else None
+        return Examples.from_rows(cut, columns=columns).batch(np.arange(rows), 0)
+
+    save_batch(batch(1.0), folder / "piece-0.npz")
+    for number, share in enumerate(SHARES):
+        save_batch(batch(share), folder / f"typical-{number}.npz")
+
+
+def _child(*arguments: str, **environment: str) -> tuple[str, float]:
+    """Run this Python with `arguments` on one thread; what it printed last, and the seconds it took."""
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""} | environment,
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
+    return (done.stdout.strip().splitlines() or [""])[-1], time.monotonic() - started
+
+
+def _traced(folder: Path) -> dict[str, Any]:
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    _, seconds = _child("-m", "danlu.plan.trace_worker", str(folder))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    answer: dict[str, Any] = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
+    if "untraceable" in answer:
+        sys.exit(f"not traced: {answer['untraceable']}")
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return answer | {"seconds": seconds, "cpu_seconds": cpu}
+
+
+def _compared(name: str, precision: str, rows: int, length: int, train: dict[str, Any]) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        _write(folder, name, precision, rows, length, train)
+        found = _traced(folder)
+        told, _ = _child(__file__, "--measure", str(folder), MALLOC_MMAP_THRESHOLD_="65536")
+    measured = json.loads(told)
+    row = {
+        "name": name,
+        "precision": precision,
+        "rows": rows,
+        "length": length,
+        "train": train,
+        "parameters": found["parameters"],
+        "allocator": {"predicted": found["step"]["total"], "actual": measured["allocated"]},
+        "resident": {"predicted": found["step"]["total"] + found["base_bytes"], "actual": measured["resident"]},
+        "accelerate": {"predicted": measured["accelerate"], "actual": measured["allocated"]},
+        "parts": found["step"]["parts"],
+        "trace_seconds": found["seconds"],
+        "trace_cpu_seconds": found["cpu_seconds"],
+        "rates": measured["rates"],
+        "times": measured["times"],
+        "passes": found["passes"],
+        "update": found["update"],
+    }
+    row["time"] = _timed(row)
+    errors = {
+        what: row[what]["predicted"] / row[what]["actual"] - 1 for what in ("allocator", "resident", "accelerate")
+    }
+    shown = "  ".join(f"{what} {error:+.1%}" for what, error in errors.items())
+    cold, pilot = (row["time"][key] for key in ("cold", "pilot"))
+    print(f"{name} {precision} {rows}x{length} {train}: {shown}  cold {cold:+.1%}  pilot {pilot:+.1%}", flush=True)
+    return row
+
+
+def _timed(row: dict[str, Any]) -> dict[str, float]:
+    """How far off the seconds of the steps after the pilot are, cold and after it."""
+    from danlu.plan.calibrate import Rates
+    from danlu.plan.traced import seconds_of
+
+    rates = Rates(**row["rates"])
+    by_share = dict(zip(SHARES, row["passes"], strict=True))
+    foreseen = [seconds_of([by_share[share], row["update"]], rates) for share in STEPS]
+    factor = statistics.median(
+        actual / expected for actual, expected in zip(row["times"][WARM:PILOT], foreseen[WARM:PILOT], strict=True)
+    )
+    actual, cold = sum(row["times"][PILOT:]), sum(foreseen[PILOT:])
+    return {"seconds": actual, "cold": cold / actual - 1, "pilot": factor * cold / actual - 1, "factor": factor}
+
+
+def _large(name: str, precision: str, rows: int, length: int, train: dict[str, Any]) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as place:
+        _write(Path(place), name, precision, rows, length, train)
+        found = _traced(Path(place))
+    total = found["step"]["total"]
+    seconds, cpu = found["seconds"], found["cpu_seconds"]
+    print(
+        f"{name} {precision} {rows}x{length} {train}: {total / 1e9:.1f} GB, {seconds:.1f} s, CPU {cpu:.1f} s",
+        flush=True,
+    )
+    return {"name": name, "train": train, "bytes": total, "trace_seconds": seconds, "trace_cpu_seconds": cpu}
+
+
+def _measure(folder: Path) -> dict[str, Any]:
+    """Train for real what `folder` asks for; bytes, and CPU seconds of each step."""
+    import torch
+    from accelerate.commands.estimate import calculate_maximum_sizes, estimate_training_usage
+    from torch.profiler import ProfilerActivity, profile
+
+    from danlu.core.machine import peak_resident_bytes
+    from danlu.learning.adapters.table import adapt
+    from danlu.learning.assembly import ready_to_train
+    from danlu.learning.fast import fast_attention
+    from danlu.learning.models import like_base
+    from danlu.learning.objectives.base import Facts
+    from danlu.learning.objectives.config import aim_of
+    from danlu.learning.objectives.table import KINDS, make_objective
+    from danlu.learning.step import make_accelerator, train_step
+    from danlu.plan.calibrate import measure
+    from danlu.plan.trace_worker import TOKENIZER, read_request
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    import numpy as np
+    from tokenizers import Tokenizer
+
+    request = read_request(folder)
+    train, batches = request.train, dict(zip(SHARES, request.typical, strict=True))
+    aim = aim_of(request.task, train.objective)  # type: ignore[arg-type]
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    objective = make_objective(aim, Facts(tokenizer=tokenizer, labels=request.labels))
+    model = like_base(folder, KINDS[aim.kind].head, request.labels)
+    sizes = calculate_maximum_sizes(model)[0]
+    adapt(model, train.method)
+    optimizer, vocabulary = ready_to_train(
+        model,
+        used=lambda: np.arange(request.used),
+        pad_id=0,
+        regularize=train.regularize,
+        optimizer=train.optimizer,
+        checkpointing=train.checkpointing,
+        compiled=False,
+    )
+    accelerator = make_accelerator(request.precision)
+    ready = accelerator.prepare(model)
+    ready.train()
+
+    def step(share: float) -> float:
+        begun = time.process_time()
+        train_step(accelerator, ready, optimizer, objective, [batches[share]], rate=1e-4, clip=1.0)
+        return time.process_time() - begun
+
+    with fast_attention(model):
+        times = [step(share) for share in STEPS]
+        resident = peak_resident_bytes()
+        state = [value for held in optimizer.state.values() for value in held.values() if torch.is_tensor(value)]
+        wide = [] if vocabulary.numbers is None else [vocabulary._wide.weight]
+        held = [*model.parameters(), *model.buffers(), *state, *wide]
+        there = sum({one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in held}.values())
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
+            step(1.0)
+    events = [event for event in watched.profiler.kineto_results.events() if event.name() == "[memory]"]
+    given = np.cumsum([event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())])
+    config = model.config.get_text_config()
+    rates = measure(
+        precision=request.precision,
+        tokens=request.pieces[0].ids.size,
+        width=config.hidden_size,
+        inner=config.intermediate_size,
+        threads=1,
+        check=lambda: None,
+    )
+    usage = estimate_training_usage(sizes, request.precision)
+    return {
+        "allocated": int(there + given.max()),
+        "resident": resident,
+        "accelerate": max(usage.values()),
+        "times": times,
+        "rates": vars(rates),
+    }
+
+
+def _print_medians(rows: list[dict[str, Any]], large: list[dict[str, Any]]) -> None:
+    print()
+    errors = {
+        what: [abs(row[what]["predicted"] / row[what]["actual"] - 1) for row in rows]
+        for what in ("allocator", "resident", "accelerate")
+    }
+    errors |= {f"time {what}": [abs(row["time"][what]) for row in rows] for what in ("cold", "pilot")}
+    for what, found in errors.items():
+        print(f"{what:12}  median error {statistics.median(found):.1%}  worst {max(found):.1%}")
+    for of, found in (("rows", rows), ("large", large)):
+        if found:
+            print(f"trace of {of}: at most {max(one['trace_seconds'] for one in found):.1f} s")
+
+
+if __name__ == "__main__":
+    main()

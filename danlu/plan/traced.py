@@ -1,0 +1,226 @@
+"""Asks for a trace of the real step, keeps the answers, and makes the plan's figures of them.
+
+A trace takes a process of its own and a few seconds. Equal questions have equal answers, so they are kept in the
+workspace's cache; a small run is planned by the formula, which costs nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import danlu
+from danlu.core.artifact import write_json
+from danlu.core.store import write_json_atomically
+from danlu.learning.batching import Batch
+from danlu.learning.text import pad_id
+from danlu.plan.calibrate import Rates
+from danlu.plan.config import PlanConfig
+from danlu.plan.tokens import widest_validation
+from danlu.plan.trace_worker import ALONE, ANSWER, REQUEST, TOKENIZER, save_batch
+from danlu.plan.training import FRAMEWORK_BYTES, Job, Training
+from danlu.plan.work import Memory
+
+#: From so many bytes at the formula's peak, or seconds of its training, a trace is worth its seconds.
+WORTH_BYTES, WORTH_SECONDS = 2e9, 300.0
+#: Libraries whose code is run in a trace.
+_LIBRARIES = ("torch", "transformers", "accelerate", "peft", "tokenizers", "numpy")
+_PATIENCE = 0.05
+#: What a process that reports nothing is told to be.
+_SILENT = "the process that traces ended without an answer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came of a trace: `found` as `danlu.plan.trace.Traced.as_json` has it, or None and `why` not.
+
+    `seconds`: how long it took; 0 where it was kept from before.
+    """
+
+    found: dict[str, Any] | None
+    why: str = ""
+    seconds: float = 0.0
+
+
+def ask(
+    job: Job,
+    plan: Training,
+    *,
+    base: Path | None,
+    cache: Path | None,
+    limit: float,
+    check: Callable[[], None],
+    variants: bool = False,
+) -> Answer:
+    """Trace the widest step of `job`; `limit`: seconds that it may take. `check` is called meanwhile.
+
+    With `variants` other methods are traced, on all examples of the widest step and on one of them, as on an
+    accelerator; the answer's `variants` are for `danlu.plan.options`.
+    """
+    if job.models:
+        return Answer(found=None, why="the objective asks a second model, which a trace does not follow")
+    with tempfile.TemporaryDirectory(prefix="danlu-trace-") as name:
+        folder = Path(name)
+        _write(job, plan, base, folder, variants=variants)
+        kept = None if cache is None else cache / f"{_key(folder, base)}.json"
+        if kept is not None and kept.exists():
+            return Answer(found=json.loads(kept.read_text(encoding="utf-8")))
+        begun = time.monotonic()
+        answer = _run(folder, limit, check)
+        seconds = time.monotonic() - begun
+        if "untraceable" in answer:
+            return Answer(found=None, why=answer["untraceable"], seconds=seconds)
+        if kept is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_json_atomically(kept, answer)
+        return Answer(found=answer, seconds=seconds)
+
+
+def _write(job: Job, plan: Training, base: Path | None, folder: Path, *, variants: bool) -> None:
+    made, places = job.tokens.made, plan.places
+    assert made is not None
+    made.tokenizer.save(str(folder / TOKENIZER))
+    write_json(
+        folder / REQUEST,
+        {
+            "config": job.config.model_dump(mode="json"),
+            "base": None if base is None else str(base),
+            "labels": list(made.labels) if job.labels else [],
+            "targets": list(made.targets),
+            "max_length": job.tokens.max_length,
+            "vocabulary": job.tokens.vocabulary,
+            "used": made.used,
+            "precision": job.precision,
+        },
+    )
+
+    def batch(places: np.ndarray) -> Batch:
+        return made.examples.packed(places) if plan.packed else made.examples.batch(places, pad_id(made.tokenizer))
+
+    if variants:
+        whole = places.step
+        save_batch(batch(whole), folder / "piece-0.npz")
+        save_batch(batch(whole[-1:]), folder / ALONE)
+        return
+    # The gradient of a further piece is added to that of the first.
+    for number in range(2 if places.several else 1):
+        save_batch(batch(places.widest), folder / f"piece-{number}.npz")
+    for number, chosen in enumerate((places.widest, places.middle, places.narrow)):
+        save_batch(batch(chosen), folder / f"typical-{number}.npz")
+    validation = widest_validation(job.config, job.tokens, job.validation_rows)
+    save_batch(made.examples.batch(validation, pad_id(made.tokenizer)), folder / "validation.npz")
+
+
+def _key(folder: Path, base: Path | None) -> str:
+    """A name for all that the answer depends on: the question, the base's configuration, and the code that runs."""
+    told = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        content = path.read_bytes()
+        if path.name == REQUEST:
+            question = json.loads(content)
+            # Neither where a base lies nor where the texts came from changes a step.
+            question["base"] = None if base is None else (base / "config.json").read_text(encoding="utf-8")
+            question["config"] = {name: question["config"][name] for name in ("task", "model", "train")}
+            question["config"]["model"].pop("base", None)
+            content = json.dumps(question, sort_keys=True).encode()
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                content = b"".join(name.encode() + _bytes(arrays[name]) for name in sorted(arrays.files))
+        told.update(path.name.encode() + content)
+    told.update(_code().encode())
+    return told.hexdigest()[:32]
+
+
+def _bytes(array: np.ndarray) -> bytes:
+    return str((array.shape, array.dtype)).encode() + array.tobytes()
+
+
+@functools.cache
+def _code() -> str:
+    """The versions of the libraries, and the text of the code that is traced."""
+    told = hashlib.sha256(" ".join(f"{name} {version(name)}" for name in _LIBRARIES).encode())
+    root = Path(danlu.__file__).parent
+    for path in sorted([*root.glob("learning/**/*.py"), *root.glob("plan/trace*.py")]):
+        told.update(path.read_bytes())
+    return told.hexdigest()
+
+
+def _run(folder: Path, limit: float, check: Callable[[], None]) -> dict[str, Any]:
+    """The answer of a process that traces what is in `folder`; never raises for what that process does."""
+    with (folder / "log.txt").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "danlu.plan.trace_worker", str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        )
+    until = time.monotonic() + limit
+    try:
+        while process.poll() is None:
+            check()
+            if time.monotonic() > until:
+                return {"untraceable": f"it took longer than {limit:.0f} seconds (plan.trace_seconds)"}
+            time.sleep(_PATIENCE)
+    finally:
+        process.kill()
+        process.wait()
+    path = folder / ANSWER
+    answer: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"untraceable": _SILENT}
+    return answer
+
+
+#: Seconds of a step as factors on this machine's rates: of products over theirs, of bytes over the stream's rate, and
+#: seconds of each operation. Fitted by benchmarks/plan.py.
+PRODUCT_FACTOR, BYTES_FACTOR, CALL_SECONDS = 1.0, 1.0, 1.0e-5
+
+
+def seconds_of(tallies: Sequence[dict[str, Any]], rates: Rates) -> float:
+    """Seconds that the work of `tallies` (as `Tally.as_json` has it) takes at these rates."""
+    products, moved, calls = features(tallies, rates)
+    return PRODUCT_FACTOR * products + BYTES_FACTOR * moved + CALL_SECONDS * calls
+
+
+def features(tallies: Sequence[dict[str, Any]], rates: Rates) -> tuple[float, float, float]:
+    """Seconds of products and of bytes at the measured rates, and the number of operations."""
+    products = sum(
+        operations / (rates.gemm32 if kind == "float32" else rates.gemm)
+        for tally in tallies
+        for kind, operations in tally["flops"].items()
+    )
+    moved = sum(tally["bytes"] for tally in tallies) / rates.stream
+    return products, moved, float(sum(tally["calls"] for tally in tallies))
+
+
+def worth(settings: PlanConfig, plan: Training, seconds: float) -> bool:
+    """Whether a trace is asked for, or pays: `seconds` of training and its memory as the formula has them."""
+    if settings.trace != "auto":
+        return settings.trace == "always"
+    return plan.memory.total >= WORTH_BYTES or seconds >= WORTH_SECONDS
+
+
+def with_trace(plan: Training, found: dict[str, Any]) -> Training:
+    """`plan` with the peak by part as a trace has it, beside what libraries, texts and kernels hold.
+
+    What is read before the first step is known to the formula alone, and stays where it is larger.
+    """
+    peaks = [found["step"], found["validation"]] if found["validation"] else [found["step"]]
+    highest = max(peaks, key=lambda peak: peak["total"])
+    # The formula's constant for a process without a model gives way to what was measured.
+    framework = plan.memory.framework - FRAMEWORK_BYTES + found["base_bytes"]
+    traced = Memory(**{name: float(size) for name, size in highest["parts"].items()}, framework=framework)
+    before = plan.memory.gradients == 0.0 and plan.memory.teacher > 0.0
+    return replace(plan, memory=plan.memory if before and plan.memory.total > traced.total else traced, traced=True)
