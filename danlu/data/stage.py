@@ -23,7 +23,7 @@ from danlu.data.config import CorpusConfig, DataStage
 from danlu.data.dropped import drop_bridges, drop_copies, drop_leaks, drop_outliers, drop_taught, leave_out, mix
 from danlu.data.duplicates import read_links
 from danlu.data.earlier import SIDES, Earlier, compared, read_earlier, write_sides
-from danlu.data.keys import Integers, Keys, Links, read_keys
+from danlu.data.keys import Keys, Links, read_keys
 from danlu.data.labels.config import merged
 from danlu.data.labels.decisions import apply_decisions, read_decisions
 from danlu.data.leaks import count_leaks
@@ -31,7 +31,7 @@ from danlu.data.measured import averaged
 from danlu.data.naive import naive_score
 from danlu.data.near import components
 from danlu.data.page.page import page
-from danlu.data.pairs import GROUPS, read_groups
+from danlu.data.pairs import GROUPS, PairTexts, read_groups
 from danlu.data.references import check_reference, cleaning_of
 from danlu.data.split import Assignment, SplitRows, assign
 from danlu.data.steps import below
@@ -65,8 +65,9 @@ def run(ctx: Context, config: DataStage) -> None:
     card.warnings += check_answers(config.task, keys, reasons == 0, data)
     mark = None if card.identity_key is None else card.identity_key["mark"]
     earlier = read_earlier(ctx.resources["data.extends"], mark) if data.extends is not None else None
-    sides = _split(data, keys, stratum, links, read_groups(found / GROUPS), card, earlier)
-    write_sides(ctx.out / SIDES, keys, sides, earlier, mark)
+    pairs = read_groups(found / GROUPS)
+    sides = _split(data, keys, stratum, links, pairs, card, earlier)
+    write_sides(ctx.out / SIDES, keys, sides, earlier, mark, pairs)
     parts = drop_bridges(sides, reasons, card)
     drop_taught(answered_rows(clean / ANSWERED), keys, reasons, parts, card)
     if data.duplicates.near:
@@ -137,7 +138,7 @@ def _split(
     keys: Keys,
     stratum: Stratum,
     links: Links,
-    groups: Integers | None,
+    pairs: PairTexts | None,
     card: Card,
     earlier: Earlier | None,
 ) -> Assignment:
@@ -153,10 +154,10 @@ def _split(
         subject=keys.subject,
         conversation=keys.conversation,
         prompt=keys.prompt,
-        sides=groups,
+        sides=None if pairs is None else pairs.groups,
         time=keys.time,
     )
-    pinned = None if earlier is None else earlier.pinned(keys, folds=config.split.folds is not None)
+    pinned = None if earlier is None else earlier.pinned(keys, pairs, folds=config.split.folds is not None)
     sides = assign(rows, config.split, config.seed, pinned)
     card.warnings += sides.warnings
     card.split = {"by": config.split.by, "cuts": None if sides.cuts is None else list(sides.cuts)}
