@@ -74,7 +74,7 @@ def test_codes_do_not_depend_on_the_order_of_rows_and_come_back_from_json() -> N
 
 
 def test_rows_of_a_corpus_are_asked_with_their_cells() -> None:
-    rows = {"text": ["t", "u"], "numbers": [[("a", 1.0)], None], "categories": [[("c", "x")], []]}
+    rows: dict[str, Any] = {"text": ["t", "u"], "numbers": [[("a", 1.0)], None], "categories": [[("c", "x")], []]}
     assert questions(rows) == [Asked(text="t", columns={"a": 1.0, "c": "x"}), Asked(text="u", columns={})]
     found = coded(Codes.of([{"a": 1.0}], ["a"], []), cells_of(rows))
     assert found["numbers"].tolist() == [[0.0, 0.0], [0.0, 1.0]]
