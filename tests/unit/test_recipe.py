@@ -201,7 +201,13 @@ model: {scratch: {}}
             "data.columns is for classify, tag, regress",
         ),
         ("classify", "classic: {kind: logistic}", "  pair: answer", "", "model.classic reads one text"),
-        ("classify", "scratch: {layers: 1}", "  pair: answer\n  augment: {operations: [{kind: character_noise}]}", "", "data.augment rewrites"),
+        (
+            "classify",
+            "scratch: {layers: 1}",
+            "  pair: answer\n  augment: {operations: [{kind: character_noise}]}",
+            "",
+            "data.augment rewrites",
+        ),
         (
             "classify",
             "base: hf://owner/name",

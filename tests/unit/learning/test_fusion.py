@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoModel
 
 from danlu.core.asked import Asked, Cell
-from danlu.core.columns import MISSING, UNKNOWN, Codes, place, read_codes
+from danlu.core.columns import MISSING, UNKNOWN, Codes, read_codes
 from danlu.core.errors import ModelError
 from danlu.core.tasks import TaskName
 from danlu.learning import scratch
@@ -63,7 +63,7 @@ def test_numbers_are_standardised_by_the_training_rows_and_a_missing_one_is_thei
 def test_a_category_of_one_row_is_no_value_of_the_model_and_unknown_is_not_missing() -> None:
     column = Codes.of([{"c": "b"}, {"c": "a"}, {"c": "b"}, {"c": "a"}, {"c": "only me"}], [], ["c"]).categorical[0]
     assert column.values == ("a", "b")
-    assert [place(column, cell) for cell in ("a", "b", "only me", "z", None)] == [2, 3, UNKNOWN, UNKNOWN, MISSING]
+    assert [column.place(cell) for cell in ("a", "b", "only me", "z", None)] == [2, 3, UNKNOWN, UNKNOWN, MISSING]
     assert column.size == 4
 
 
