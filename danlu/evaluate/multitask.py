@@ -126,7 +126,7 @@ class MultitaskEvidence:
         Each is a struct of the columns that a model of that target alone has, null where a row lacks the target.
         """
         columns = {"id": pa.array(self._test.ids, pa.string())}
-        metadata: dict[str, str] = {}
+        metadata: dict[str, Any] = {}
         for target in self._targets:
             own = target.evidence.table(target.of(answers))
             rows = own.drop_columns(["id"]).to_struct_array().combine_chunks()
