@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from danlu.core.artifact import Artifact
+from danlu.core.artifact import RECORD, Artifact, Record
 from danlu.core.errors import DanluError, UserError
 from danlu.core.fingerprint import digest
 from danlu.core.machine import this_machine
@@ -214,10 +214,9 @@ def _settle(runner: Runner, store: Workspace, recipe: Recipe) -> tuple[Verdict, 
     was_champion = version.number in {move["to"] for move in registry.history()}
     live = registry.champion()
     # Asked of the registry, not of this run, so that a crash in between changes nothing; a rollback is not undone.
-    if (recipe.release.promote == "always" and not was_champion) or (
-        recipe.release.promote == "first" and live is None
-    ):
-        overtaken = _overtaken(runner, store, artifact, live)
+    wanted = {"always": not was_champion, "first": live is None}
+    if wanted.get(recipe.release.promote, False):
+        overtaken = _overtaken(runner, artifact, live)
         if overtaken is None:
             registry.promote(version.number)
         else:
@@ -225,7 +224,7 @@ def _settle(runner: Runner, store: Workspace, recipe: Recipe) -> tuple[Verdict, 
     return "ship", version.number
 
 
-def _overtaken(runner: Runner, store: Workspace, release: Artifact, live: Version | None) -> str | None:
+def _overtaken(runner: Runner, release: Artifact, live: Version | None) -> str | None:
     """Why a release must not go live although it passed: what is live now is not what it was compared with. Else None.
 
     Another run, or a person, may have promoted a version since. One that is the same model takes nothing away.
@@ -234,8 +233,10 @@ def _overtaken(runner: Runner, store: Workspace, release: Artifact, live: Versio
     if champion is None or live is None:
         return None
     compared = champion.json("champion.json")["version"]
-    found = store.find("release", live.fingerprint)
-    same = found is not None and _form_of(found) == _form_of(release)
+    try:
+        same = _form_of(Record.model_validate_json((live.folder / RECORD).read_bytes())) == _form_of(release.record)
+    except OSError:  # its files are gone
+        same = False
     if same or (compared is not None and compared["number"] == live.number):
         return None
     with_what = "no other version" if compared is None else f"version {compared['number']}"
@@ -245,8 +246,8 @@ def _overtaken(runner: Runner, store: Workspace, release: Artifact, live: Versio
     )
 
 
-def _form_of(release: Artifact) -> dict[str, str]:
-    return {entry.path: entry.sha256 for entry in release.record.files if entry.path.startswith("form/")}
+def _form_of(release: Record) -> dict[str, str]:
+    return {entry.path: entry.sha256 for entry in release.files if entry.path.startswith("form/")}
 
 
 def write_report(name: str, *, workspace: str | Path = DEFAULT_WORKSPACE, language: str = "en") -> Path:
