@@ -183,7 +183,7 @@ class Recipe(Config):
                 continue
             if self.task not in answered:
                 raise ValueError(f"{name} is for {', '.join(answered)}; the task is {self.task}. Leave it out")
-            if self.model.classic is not None:
+            if self.model.classic is not None and name == "data.pair":
                 raise ValueError(f"{name} is asked of model.base or model.scratch; model.classic reads one text alone")
             if self.data.augment is not None:
                 raise ValueError(

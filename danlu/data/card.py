@@ -78,6 +78,7 @@ class Card:
     identity_key: dict[str, Any] | None = None
     teacher: dict[str, Any] = field(default_factory=dict)
     columns: dict[str, list[str]] | None = None
+    cells: dict[str, Any] = field(default_factory=dict)
     naive: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
 
@@ -190,6 +191,8 @@ def readme(card: dict[str, Any]) -> str:
         sections.append(_teacher(card["teacher"]))
     if mix_told(card):
         sections.append(f"## Mix of sources in training\n\n{_cell(mix_told(card))}.")
+    if card.get("cells"):
+        sections.append(_beside(card["cells"]))
     sections += [_privacy(card), _duplicates(card)]
     if card["naive"]:
         sections.append(_naive(card["naive"]))
@@ -293,6 +296,25 @@ def _parts(card: dict[str, Any]) -> str:
         f"{'is stratified by label and ' if card['labels'] else ''}keeps near duplicates together. Rows of validation "
         f"and test that are also in train, equal or nearly so, counted anew from the written texts: "
         f"{card['leaked_rows']:,}."
+    )
+
+
+def _beside(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """What stands in the columns beside the texts (`danlu.data.columns.summary`)."""
+    lines = []
+    for name, column in found.items():
+        numbers = column.get("numbers")
+        if numbers is None:
+            most = ", ".join(f"{value} {rows:,}" for value, rows in column["most"].items())
+            held = f"{column['values']:,} values" + (f": {most}" if most else "")
+        else:
+            held = ", ".join(f"{what} {value:g}" for what, value in numbers.items()) or "nothing"
+        lines.append([_cell(name), f"{column['missing']:,}", _cell(held)])
+    return (
+        "## Beside the texts\n\n"
+        + _table(["column", "missing", "in the training rows"], lines)
+        + "\n\nThese cells are "
+        "as the files have them: they are not masked."
     )
 
 

@@ -18,6 +18,7 @@ from danlu.core.tasks import TASKS
 from danlu.data.additions import add_rows
 from danlu.data.card import Card, Funnel, readme, sentence
 from danlu.data.checks import check_answers, check_rows
+from danlu.data.columns.summary import summarise, warnings
 from danlu.data.config import CorpusConfig, DataStage
 from danlu.data.dropped import drop_bridges, drop_copies, drop_leaks, drop_outliers, drop_taught, leave_out, mix
 from danlu.data.duplicates import read_links
@@ -74,6 +75,9 @@ def run(ctx: Context, config: DataStage) -> None:
     rows = Rows(task=config.task, reason=reasons, part=parts, fold=sides.fold, group=sides.group, keys=keys)
     count_rows(keys, rows, card, stratum)
     write_corpus(ctx, config, scratch, rows, card)
+    if card.columns is not None:
+        card.cells = summarise(ctx.out / "train", card.columns)
+        card.warnings += warnings(card.cells)
     _add(ctx, config, scratch, card, repeats)
     _look_for_references(ctx, data, card)
     with ctx.progress("counting leaks", None, "texts") as bar:

@@ -111,7 +111,7 @@ class ClassifyEvidence:
         return [
             {
                 "id": self._test.ids[place],
-                "text": cut(self._test.texts[place]),
+                "text": cut(self._test.told(place)),
                 "label": self._test.labels[place],
                 "predicted": self._labels[predicted[place]],
                 "confidence": float(confidence[place]),

@@ -96,7 +96,7 @@ class RegressEvidence:
         return [
             {
                 "id": self._test.ids[place],
-                "text": cut(self._test.texts[place]),
+                "text": cut(self._test.told(place)),
                 "label": f"{self._truth[place]:.4g}",
                 "predicted": f"{answers[place]:.4g}",
                 "confidence": None,

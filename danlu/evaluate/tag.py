@@ -109,7 +109,7 @@ class TagEvidence:
         return [
             {
                 "id": self._test.ids[place],
-                "text": cut(self._test.texts[place]),
+                "text": cut(self._test.told(place)),
                 "label": ", ".join(self._test.labels[place]) or "–",
                 "predicted": ", ".join(self._named(decided[place])) or "–",
                 "confidence": float(confidence[place]),

@@ -298,12 +298,14 @@ class Course:
 class Places:
     """Examples of the sample [B] that make one piece of a step each: the `widest`, a `middle` and a `narrow` one.
 
-    `several`: a step has more than one piece.
+    `step`: all examples of the step that has the widest piece, the longest last. `several`: a step has more than one
+    piece.
     """
 
     widest: np.ndarray
     middle: np.ndarray
     narrow: np.ndarray
+    step: np.ndarray
     several: bool
 
 
@@ -344,6 +346,7 @@ def training_course(config: PlanStage, tokens: Tokens) -> Course:
             widest=drawn[places.widest],
             middle=drawn[places.middle],
             narrow=drawn[places.narrow],
+            step=drawn[places.step],
             several=places.several,
         ),
     )
@@ -396,8 +399,13 @@ def _pieces(
         return order.batch(step)[process::processes][at : at + length]
 
     widest, middle, narrow = map(examples, chosen)
+    together = order.batch(where[chosen[0]][0])
     return Batches.of(sizes, longest), Places(
-        widest=widest, middle=middle, narrow=narrow, several=len(where) > order.steps * processes
+        step=together[np.argsort(lengths[together], kind="stable")],
+        widest=widest,
+        middle=middle,
+        narrow=narrow,
+        several=len(where) > order.steps * processes,
     )
 
 

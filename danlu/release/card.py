@@ -13,6 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from danlu.core.asked import read_takes
 from danlu.core.bases import base_of
 
 Json = Mapping[str, Any]
@@ -115,7 +116,7 @@ def model_card(
         f"---\n{front}---",
         f"# {release['name']}",
         _verdict(release),
-        "## What it is for\n\n" + _purpose(release, summary, card),
+        "## What it is for\n\n" + _purpose(release, summary, card, checkpoint),
         "## Scores\n\n" + _scores(release, evidence),
         "## Baseline\n\n" + _baseline(evidence),
         "## Gates\n\n" + _gates(release),
@@ -201,11 +202,13 @@ def _verdict(release: Json) -> str:
     return f"**Released.** All {len(release['gates'])} gates passed on the form that is served."
 
 
-def _purpose(release: Json, summary: str, card: Json) -> str:
+def _purpose(release: Json, summary: str, card: Json, checkpoint: Json) -> str:
     purpose = _PURPOSES[release["task"]].format(labels=_code(release.get("labels") or []))
     language = _LANGUAGES.get(card.get("language", ""), "")
     about = f" It was trained and tested on {language} texts." if language else ""
-    return "\n\n".join(part for part in (summary.strip(), purpose + about) if part)
+    takes = read_takes(checkpoint.get("takes"))
+    asked = "" if takes.text_alone else f" It is asked {takes.words()}."
+    return "\n\n".join(part for part in (summary.strip(), purpose + asked + about) if part)
 
 
 def _scores(release: Json, evidence: Json) -> str:
