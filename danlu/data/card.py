@@ -61,6 +61,7 @@ class Card:
     task: str
     language: str = ""
     labels: list[str] = field(default_factory=list)
+    heads: list[dict[str, Any]] | None = None
     funnel: Funnel = field(default_factory=Funnel)
     splits: dict[str, dict[str, Any]] = field(default_factory=dict)
     masked: dict[str, int] = field(default_factory=dict)
@@ -88,7 +89,8 @@ class Card:
 
 
 def _plain(card: Card | CleanCard) -> dict[str, Any]:
-    return vars(card) | {"funnel": card.funnel.steps}
+    values = {name: value for name, value in vars(card).items() if name != "heads" or value is not None}
+    return values | {"funnel": card.funnel.steps}
 
 
 def sentence(card: Mapping[str, Any]) -> str:
@@ -169,6 +171,7 @@ _TASKS = {
     "classify": "text-classification",
     "tag": "text-classification",
     "regress": "text-classification",  # the hub's name for a number a text too
+    "multitask": "text-classification",
     "generate": "text-generation",
     "embed": "sentence-similarity",
     "fill": "fill-mask",
@@ -283,6 +286,9 @@ def _parts(card: dict[str, Any]) -> str:
     for name in ("mean", "std", "least", "median", "most"):
         told = [f"{part['values'].get(name, math.nan):g}" for part in parts.values() if "values" in part]
         rows += [[f"value, {name}", *told]] if told else []
+    for head in card.get("heads") or []:
+        told = [f"{part['targets'].get(head['name'], {}).get('rows', 0):,}" for part in parts.values()]
+        rows.append([f"rows with the target `{head['name']}`", *told])
     shown = card["labels"][:50]
     rows += [[f"label `{label}`", *[f"{p['labels'].get(label, 0):,}" for p in parts.values()]] for label in shown]
     if added_rows(card):

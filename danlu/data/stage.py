@@ -23,6 +23,7 @@ from danlu.data.config import CorpusConfig, DataStage
 from danlu.data.dropped import drop_bridges, drop_copies, drop_leaks, drop_outliers, drop_taught, leave_out, mix
 from danlu.data.duplicates import read_links
 from danlu.data.earlier import SIDES, Earlier, compared, read_earlier, write_sides
+from danlu.data.heads.settled import settled
 from danlu.data.keys import Integers, Keys, Links, read_keys
 from danlu.data.labels.config import merged
 from danlu.data.labels.decisions import apply_decisions, read_decisions
@@ -52,6 +53,9 @@ def run(ctx: Context, config: DataStage) -> None:
     keys = read_keys(texts, data.time or "time", mended if task.named and mended.needed else None)
     card.relabelled = mended.counts
     card.warnings += keys.warnings
+    if task.several:
+        keys, disputes = settled(keys, data.label_conflicts)
+        card.warnings += disputes
     links = read_links(found / "links.parquet")
     clusters = components(links.pairs, keys.texts)
     reasons = drop_copies(data, keys, clusters, card, answered=task.target is not None)

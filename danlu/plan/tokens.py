@@ -32,6 +32,7 @@ from danlu.plan.config import PlanStage
 from danlu.plan.corpus import Corpus
 from danlu.plan.reading import Found, Look
 from danlu.plan.work import Batches
+from danlu.sources.targets import heads_in
 
 #: Enough examples to know how batches come out; more are counted by proportion.
 _MOST_DRAWN = 200_000
@@ -125,6 +126,7 @@ def count(
             tokenizer=tokenizer,
             labels=labels,
             targets=targets,
+            heads=heads_in(rows.get("targets", ())),
             chat=_chat(source, tokenizer, rows),
             folders=folders or {},
             warn=told.append,
@@ -193,6 +195,7 @@ def columns_of(rows: Sequence[Found], kind: Kind) -> Rows:
         # Where the column is not there the data stage says so.
         "labels": [row.target or [] for row in rows],
         "value": [row.target or 0.0 for row in rows],
+        "targets": [row.target or "" for row in rows],
         "turns": [row.turns for row in rows],
         "rejected": [row.rejected for row in rows],
     }
