@@ -284,4 +284,5 @@ def _training(summary: dict[str, Any], said: dict[str, str]) -> str | None:
 
 
 def _base(model: dict[str, Any], said: dict[str, str]) -> str:
-    return f"{model['architecture']}, {(model['base'] or said['from_scratch']).removeprefix('base://')}"
+    base = f"{model['architecture']}, {(model.get('base') or said['from_scratch']).removeprefix('base://')}"
+    return base + (said["ensemble"].format(count=model["members"]) if model.get("members") else "")

@@ -363,6 +363,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "gave_up": (", gave up before its end", "，没到终点就放弃了"),
     "samples_per_second": (", {rate} samples/s", "，每秒 {rate} 个样本"),
     "from_scratch": ("trained from scratch", "从零训练"),
+    "ensemble": (
+        ", an ensemble of the {count} models of the folds, whose answers are averaged",
+        "，由 {count} 折的模型合成，取各模型答案的平均",
+    ),
     # Lineage
     "lineage": ("Lineage", "来龙去脉"),
     "lineage_lead": (
