@@ -2,18 +2,19 @@
 
     python benchmarks/plan.py [--only NAME ...] [--json FILE]
 
-Every configuration is predicted by a trace without weights (`danlu.plan.trace_worker`, a process of its own, as `danlu
-plan` starts it), and then trained for real in a fresh process: 9 times the step that `danlu run` takes, on one
-thread, with random weights. Compared are
+Every configuration is predicted by a trace without weights, and then trained for real: 8 times the step that `danlu
+run` takes, on one thread, with random weights. Both happen in processes of their own, forked from one that has loaded
+the libraries and made no model. Compared are
 
     allocator   the most bytes that torch's allocator had given out at once (torch.profiler), against the traced peak
     resident    the process's peak, with MALLOC_MMAP_THRESHOLD_=65536, against the traced peak and what the tracing
                 process held before it made a model
     time        CPU seconds of a step: cold, from this machine's rates (calibrated in the measuring process), and after
-                a pilot of 5 steps, for 3 further steps
+                a pilot of 5 steps, for 2 further steps
     accelerate  what `accelerate estimate-memory` says of the same model: a batch of 1, whatever is trained
 
-and how long a trace takes for models of 1 and 8 billion parameters, which are not trained here.
+and how long `danlu.plan.trace_worker` takes, started as `danlu plan` starts it, for models of 1 and 8 billion
+parameters, which are not trained here.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +94,9 @@ LARGE: list[tuple[str, str, int, int, dict[str, Any]]] = [
     ("llama-8b", "bfloat16", 1, 512, {}),
     ("llama-8b", "bfloat16", 1, 512, LORA | AGAIN),
 ]
-#: Lengths of the steps, as shares of the longest: one to warm up, five of a pilot, three that it foresees.
-STEPS = (1.0, 0.75, 0.5, 1.0, 0.5, 0.75, 0.75, 1.0, 0.5)
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "CUDA_VISIBLE_DEVICES": ""}
+#: Lengths of the steps, as shares of the longest: one to warm up, five of a pilot, two that it foresees.
+STEPS = (1.0, 0.75, 0.5, 1.0, 0.5, 0.75, 1.0, 0.5)
 WARM, PILOT = 1, 6
 SHARES = (1.0, 0.75, 0.5)
 
@@ -99,10 +104,10 @@ SHARES = (1.0, 0.75, 0.5)
 def main() -> None:
     """Predict and measure every configuration; print a row each, and the medians last."""
     options = _options()
-    if options.measure:
-        print(json.dumps(_measure(options.measure)))
-        return
+    if any(os.environ.get(name) != value for name, value in ENVIRONMENT.items()):  # read when a process begins
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ENVIRONMENT)
     started = time.time()
+    _load()
     rows = [_compared(*one) for one in CONFIGURATIONS if not options.only or one[0] in options.only]
     large = [_large(*one) for one in LARGE] if not options.only or "large" in options.only else []
     from danlu.core.machine import library_versions, this_machine
@@ -123,7 +128,6 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[], help="names of shapes to run, and large; by default all")
     parser.add_argument("--json", help="write all rows to this file")
-    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -183,27 +187,58 @@ def _write(folder: Path, name: str, precision: str, rows: int, length: int, trai
         save_batch(batch(share), folder / f"typical-{number}.npz")
 
 
-def _child(*arguments: str, **environment: str) -> tuple[str, float]:
-    """Run this Python with `arguments` on one thread; what it printed last, and the seconds it took."""
+def _load() -> None:
+    """Import what the forked processes need, and start no thread."""
+    import importlib
+
+    import torch
+
+    torch.set_num_threads(1)
+    for name in (
+        "accelerate.commands.estimate",
+        "danlu.learning.corpus",
+        "danlu.plan.calibrate",
+        "danlu.plan.trace_worker",
+        "danlu.plan.traced",
+        "peft",
+        "torch.profiler",
+        "transformers.models.auto.modeling_auto",
+        *(f"transformers.models.{kind}.modeling_{kind}" for kind in ("bert", "llama", "gemma3", "qwen3")),
+    ):
+        importlib.import_module(name)
+
+
+def _forked(work: Callable[[Path], dict[str, Any]], folder: Path) -> dict[str, Any]:
+    """What `work(folder)` answers in a process of its own, and its seconds."""
+    told = folder / "told.json"
     started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""} | environment,
-    )
-    if done.returncode:
-        sys.exit(f"{' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
-    return (done.stdout.strip().splitlines() or [""])[-1], time.monotonic() - started
+    child = os.fork()
+    if child == 0:
+        try:
+            told.write_text(json.dumps(work(folder)), encoding="utf-8")
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    _, status, used = os.wait4(child, 0)
+    if status:
+        sys.exit(f"{work.__name__} failed")
+    answer: dict[str, Any] = json.loads(told.read_text(encoding="utf-8"))
+    return answer | {"seconds": time.monotonic() - started, "cpu_seconds": used.ru_utime + used.ru_stime}
 
 
 def _traced(folder: Path) -> dict[str, Any]:
-    import resource
+    from danlu.plan.trace import trace
+    from danlu.plan.trace_worker import read_request
 
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    _, seconds = _child("-m", "danlu.plan.trace_worker", str(folder))
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return trace(read_request(folder)).as_json()
+
+
+def _worker(folder: Path) -> dict[str, Any]:
+    """A trace as `danlu plan` asks for it, libraries and all."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    subprocess.run([sys.executable, "-m", "danlu.plan.trace_worker", str(folder)], check=True)
+    seconds, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     answer: dict[str, Any] = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
     if "untraceable" in answer:
         sys.exit(f"not traced: {answer['untraceable']}")
@@ -215,9 +250,8 @@ def _compared(name: str, precision: str, rows: int, length: int, train: dict[str
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         _write(folder, name, precision, rows, length, train)
-        found = _traced(folder)
-        told, _ = _child(__file__, "--measure", str(folder), MALLOC_MMAP_THRESHOLD_="65536")
-    measured = json.loads(told)
+        found = _forked(_traced, folder)
+        measured = _forked(_measure, folder)
     row = {
         "name": name,
         "precision": precision,
@@ -264,7 +298,7 @@ def _timed(row: dict[str, Any]) -> dict[str, float]:
 def _large(name: str, precision: str, rows: int, length: int, train: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         _write(Path(place), name, precision, rows, length, train)
-        found = _traced(Path(place))
+        found = _worker(Path(place))
     total = found["step"]["total"]
     seconds, cpu = found["seconds"], found["cpu_seconds"]
     print(
@@ -292,7 +326,6 @@ def _measure(folder: Path) -> dict[str, Any]:
     from danlu.plan.calibrate import measure
     from danlu.plan.trace_worker import TOKENIZER, read_request
 
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     import numpy as np
     from tokenizers import Tokenizer

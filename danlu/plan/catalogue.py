@@ -81,13 +81,13 @@ def read_catalogue(path: Path = CATALOGUE, own: Path | None = None) -> list[Gpu]
 
 
 def find(known: Sequence[Gpu], name: str, *, where: str) -> Gpu:
-    """The accelerator that `name` means: its name, or a part of it that no other has.
+    """The accelerator that `name` means: its name, or words of it that no other has.
 
     Raises `UserError` with the nearest names.
     """
     wanted = name.casefold()
     exact = [gpu for gpu in known if gpu.name.casefold() == wanted]
-    found = exact or [gpu for gpu in known if wanted in gpu.name.casefold()]
+    found = exact or [gpu for gpu in known if f" {wanted} " in f" {gpu.name.casefold()} "]
     if len(found) == 1:
         return found[0]
     if found:
