@@ -1,10 +1,10 @@
 """The plan's memory and time against what a training step takes, configuration by configuration.
 
-    python benchmarks/plan.py [--only NAME ...] [--json FILE]
+    python benchmarks/plan.py [--memory] [--only NAME ...] [--json FILE]
 
 Every configuration is predicted by a trace without weights, and then trained for real: 8 times the step that `danlu
-run` takes, on one thread, with random weights. Both happen in processes of their own, forked from one that has loaded
-the libraries and made no model. Compared are
+run` takes, on one thread, with random weights. Both happen in fresh processes: the first is the one that `danlu plan`
+starts. Compared are
 
     allocator   the most bytes that torch's allocator had given out at once (torch.profiler), against the traced peak
     resident    the process's peak, with MALLOC_MMAP_THRESHOLD_=65536, against the traced peak and what the tracing
@@ -28,8 +28,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +104,16 @@ def main() -> None:
     options = _options()
     if any(os.environ.get(name) != value for name, value in ENVIRONMENT.items()):  # read when a process begins
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ENVIRONMENT)
-    started = time.time()
-    _load()
-    rows = [_compared(*one) for one in CONFIGURATIONS if not options.only or one[0] in options.only]
+    started, steps = time.time(), STEPS[:2] if options.memory else STEPS
+    if options.measure:
+        print(json.dumps(_measure(options.measure, steps)))
+        return
+    rows: list[dict[str, Any]] = []
+    for one in CONFIGURATIONS:
+        if not options.only or one[0] in options.only:
+            rows.append(_compared(*one, steps))
+            if options.json:  # what is done is not lost
+                Path(options.json).write_text(json.dumps({"rows": rows}), encoding="utf-8")
     large = [_large(*one) for one in LARGE] if not options.only or "large" in options.only else []
     from danlu.core.machine import library_versions, this_machine
 
@@ -127,6 +132,10 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[], help="names of shapes to run, and large; by default all")
+    parser.add_argument(
+        "--memory", action="store_true", help="two steps each, and no times: for a machine that is busy"
+    )
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--json", help="write all rows to this file")
     return parser.parse_args()
 
@@ -187,57 +196,20 @@ def _write(folder: Path, name: str, precision: str, rows: int, length: int, trai
         save_batch(batch(share), folder / f"typical-{number}.npz")
 
 
-def _load() -> None:
-    """Import what the forked processes need, and start no thread."""
-    import importlib
-
-    import torch
-
-    torch.set_num_threads(1)
-    for name in (
-        "accelerate.commands.estimate",
-        "danlu.learning.corpus",
-        "danlu.plan.calibrate",
-        "danlu.plan.trace_worker",
-        "danlu.plan.traced",
-        "peft",
-        "torch.profiler",
-        "transformers.models.auto.modeling_auto",
-        *(f"transformers.models.{kind}.modeling_{kind}" for kind in ("bert", "llama", "gemma3", "qwen3")),
-    ):
-        importlib.import_module(name)
-
-
-def _forked(work: Callable[[Path], dict[str, Any]], folder: Path) -> dict[str, Any]:
-    """What `work(folder)` answers in a process of its own, and its seconds."""
-    told = folder / "told.json"
-    started = time.monotonic()
-    child = os.fork()
-    if child == 0:
-        try:
-            told.write_text(json.dumps(work(folder)), encoding="utf-8")
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    _, status, used = os.wait4(child, 0)
-    if status:
-        sys.exit(f"{work.__name__} failed")
-    answer: dict[str, Any] = json.loads(told.read_text(encoding="utf-8"))
-    return answer | {"seconds": time.monotonic() - started, "cpu_seconds": used.ru_utime + used.ru_stime}
-
-
-def _traced(folder: Path) -> dict[str, Any]:
-    from danlu.plan.trace import trace
-    from danlu.plan.trace_worker import read_request
-
-    return trace(read_request(folder)).as_json()
+def _measured(folder: Path, *, memory: bool) -> dict[str, Any]:
+    """What this script measures in a process of its own."""
+    arguments = [sys.executable, __file__, "--measure", str(folder), *(["--memory"] if memory else [])]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
+    answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return answer
 
 
 def _worker(folder: Path) -> dict[str, Any]:
     """A trace as `danlu plan` asks for it, libraries and all."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run([sys.executable, "-m", "danlu.plan.trace_worker", str(folder)], check=True)
+    subprocess.run([sys.executable, "-m", "danlu.plan.trace_worker", str(folder)], check=True, capture_output=True)
     seconds, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     answer: dict[str, Any] = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
     if "untraceable" in answer:
@@ -246,12 +218,14 @@ def _worker(folder: Path) -> dict[str, Any]:
     return answer | {"seconds": seconds, "cpu_seconds": cpu}
 
 
-def _compared(name: str, precision: str, rows: int, length: int, train: dict[str, Any]) -> dict[str, Any]:
+def _compared(
+    name: str, precision: str, rows: int, length: int, train: dict[str, Any], steps: tuple[float, ...]
+) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         _write(folder, name, precision, rows, length, train)
-        found = _forked(_traced, folder)
-        measured = _forked(_measure, folder)
+        found = _worker(folder)
+        measured = _measured(folder, memory=steps != STEPS)
     row = {
         "name": name,
         "precision": precision,
@@ -270,13 +244,14 @@ def _compared(name: str, precision: str, rows: int, length: int, train: dict[str
         "passes": found["passes"],
         "update": found["update"],
     }
-    row["time"] = _timed(row)
+    row["time"] = _timed(row) if steps == STEPS else None
     errors = {
         what: row[what]["predicted"] / row[what]["actual"] - 1 for what in ("allocator", "resident", "accelerate")
     }
     shown = "  ".join(f"{what} {error:+.1%}" for what, error in errors.items())
-    cold, pilot = (row["time"][key] for key in ("cold", "pilot"))
-    print(f"{name} {precision} {rows}x{length} {train}: {shown}  cold {cold:+.1%}  pilot {pilot:+.1%}", flush=True)
+    if row["time"] is not None:
+        shown += "".join(f"  {key} {row['time'][key]:+.1%}" for key in ("cold", "pilot"))
+    print(f"{name} {precision} {rows}x{length} {train}: {shown}", flush=True)
     return row
 
 
@@ -308,7 +283,7 @@ def _large(name: str, precision: str, rows: int, length: int, train: dict[str, A
     return {"name": name, "train": train, "bytes": total, "trace_seconds": seconds, "trace_cpu_seconds": cpu}
 
 
-def _measure(folder: Path) -> dict[str, Any]:
+def _measure(folder: Path, steps: tuple[float, ...]) -> dict[str, Any]:
     """Train for real what `folder` asks for; bytes, and CPU seconds of each step."""
     import torch
     from accelerate.commands.estimate import calculate_maximum_sizes, estimate_training_usage
@@ -326,6 +301,7 @@ def _measure(folder: Path) -> dict[str, Any]:
     from danlu.plan.calibrate import measure
     from danlu.plan.trace_worker import TOKENIZER, read_request
 
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     import numpy as np
     from tokenizers import Tokenizer
@@ -357,7 +333,7 @@ def _measure(folder: Path) -> dict[str, Any]:
         return time.process_time() - begun
 
     with fast_attention(model):
-        times = [step(share) for share in STEPS]
+        times = [step(share) for share in steps]
         resident = peak_resident_bytes()
         state = [value for held in optimizer.state.values() for value in held.values() if torch.is_tensor(value)]
         wide = [] if vocabulary.numbers is None else [vocabulary._wide.weight]
@@ -368,21 +344,23 @@ def _measure(folder: Path) -> dict[str, Any]:
     events = [event for event in watched.profiler.kineto_results.events() if event.name() == "[memory]"]
     given = np.cumsum([event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())])
     config = model.config.get_text_config()
-    rates = measure(
-        precision=request.precision,
-        tokens=request.pieces[0].ids.size,
-        width=config.hidden_size,
-        inner=config.intermediate_size,
-        threads=1,
-        check=lambda: None,
-    )
+    rates = None
+    if steps == STEPS:
+        rates = measure(
+            precision=request.precision,
+            tokens=request.pieces[0].ids.size,
+            width=config.hidden_size,
+            inner=config.intermediate_size,
+            threads=1,
+            check=lambda: None,
+        )
     usage = estimate_training_usage(sizes, request.precision)
     return {
         "allocated": int(there + given.max()),
         "resident": resident,
         "accelerate": max(usage.values()),
         "times": times,
-        "rates": vars(rates),
+        "rates": None if rates is None else vars(rates),
     }
 
 
@@ -392,7 +370,8 @@ def _print_medians(rows: list[dict[str, Any]], large: list[dict[str, Any]]) -> N
         what: [abs(row[what]["predicted"] / row[what]["actual"] - 1) for row in rows]
         for what in ("allocator", "resident", "accelerate")
     }
-    errors |= {f"time {what}": [abs(row["time"][what]) for row in rows] for what in ("cold", "pilot")}
+    if all(row["time"] is not None for row in rows):
+        errors |= {f"time {what}": [abs(row["time"][what]) for row in rows] for what in ("cold", "pilot")}
     for what, found in errors.items():
         print(f"{what:12}  median error {statistics.median(found):.1%}  worst {max(found):.1%}")
     for of, found in (("rows", rows), ("large", large)):

@@ -101,7 +101,9 @@ def _traced(ctx: Context, job: Job, plan: Training, rates: calibrate.Rates) -> t
     if answer.found is None:
         ctx.warn(f"The training step could not be traced: {answer.why}. The plan's memory is from a formula.")
         return plan, {"method": "formula", "why": answer.why}
-    return traced.with_trace(plan, answer.found), {"method": "traced"}
+    known = traced.with_trace(job, plan, answer.found)
+    # Against the formula's: what is learned at targets alone is scored there alone.
+    return known, {"method": "traced", "operations": round(known.work.flops / plan.work.flops, 4)}
 
 
 def _options(ctx: Context, job: Job, plan: Training, costs: dict[str, StageCost]) -> list[dict[str, Any]]:

@@ -32,7 +32,7 @@ from danlu.plan.config import PlanConfig
 from danlu.plan.tokens import widest_validation
 from danlu.plan.trace_worker import ALONE, ANSWER, REQUEST, TOKENIZER, save_batch
 from danlu.plan.training import FRAMEWORK_BYTES, Job, Training
-from danlu.plan.work import Memory
+from danlu.plan.work import Batches, Memory, Work, training
 
 #: From so many bytes at the formula's peak, or seconds of its training, a trace is worth its seconds.
 WORTH_BYTES, WORTH_SECONDS = 2e9, 300.0
@@ -212,8 +212,9 @@ def worth(settings: PlanConfig, plan: Training, seconds: float) -> bool:
     return plan.memory.total >= WORTH_BYTES or seconds >= WORTH_SECONDS
 
 
-def with_trace(plan: Training, found: dict[str, Any]) -> Training:
-    """`plan` with the peak by part as a trace has it, beside what libraries, texts and kernels hold.
+def with_trace(job: Job, plan: Training, found: dict[str, Any]) -> Training:
+    """`plan` with the peak by part as a trace has it, beside what libraries, texts and kernels hold, and its work with
+    the operations that were counted.
 
     What is read before the first step is known to the formula alone, and stays where it is larger.
     """
@@ -223,4 +224,37 @@ def with_trace(plan: Training, found: dict[str, Any]) -> Training:
     framework = plan.memory.framework - FRAMEWORK_BYTES + found["base_bytes"]
     traced = Memory(**{name: float(size) for name, size in highest["parts"].items()}, framework=framework)
     before = plan.memory.gradients == 0.0 and plan.memory.teacher > 0.0
-    return replace(plan, memory=plan.memory if before and plan.memory.total > traced.total else traced, traced=True)
+    return replace(
+        plan,
+        memory=plan.memory if before and plan.memory.total > traced.total else traced,
+        work=_as_counted(job, plan, found),
+        traced=True,
+    )
+
+
+def _as_counted(job: Job, plan: Training, found: dict[str, Any]) -> Work:
+    """The work of all steps, with as many operations as the trace counted in a step of middling width.
+
+    Operations that are fewer than the formula's are taken to be output values that were not made: of a conversation
+    only the answers are scored.
+    """
+    middle = found["passes"][1]
+    shape, batch = job.shape, Batches.of([middle["rows"]], [middle["length"]])
+    formula = training(
+        shape,
+        job.trained,
+        batch,
+        generates=job.generates,
+        mixed=job.mixed,
+        checkpointing=job.config.train.checkpointing,
+    ).flops
+    counted = sum(middle["flops"].values())
+    if not counted or not formula:
+        return plan.work
+    made = 1.0
+    if job.generates:
+        of_output = (
+            2.0 * shape.vocabulary * shape.width * batch.tokens * (1.0 + job.trained.passed + job.trained.learned)
+        )
+        made = min(1.0, max(0.0, 1.0 - (formula - counted) / of_output))
+    return replace(plan.work, flops=plan.work.flops * counted / formula, logits=plan.work.logits * made)
