@@ -342,37 +342,34 @@ Work = Callable[[], Callable[[], dict[str, Any]]]
 
 
 def _danlu(work: Path, budget_bytes: int | None = None) -> Work:
+    import numpy as np
     import pyarrow.parquet as parquet
 
     from danlu.data import near
+    from danlu.data.config import NearConfig
+    from danlu.data.keys import links_among
     from danlu.data.tables import batches
 
     folder = work / "documents"
     count = parquet.ParquetFile(folder / "part.parquet").metadata.num_rows
 
-    def texts_of(positions: Any) -> Iterator[tuple[Any, list[str]]]:
-        import numpy as np
-
+    def stream() -> Iterator[tuple[int, Any]]:
         start = 0
         for batch in batches(folder, ["text"]):
-            low, high = np.searchsorted(positions, [start, start + batch.num_rows])
-            if high > low:
-                yield positions[low:high], batch.column(0).take(positions[low:high] - start).to_pylist()
+            yield start, batch.column(0)
             start += batch.num_rows
 
     def run() -> Callable[[], dict[str, Any]]:
-        with near.Spill(budget_bytes, work / "scratch") as spill:
-            signatures = near.Signatures(THRESHOLD, spill)
-            for batch in batches(folder, ["text"]):
-                signatures.add(batch.column(0).to_pylist())
-            found = near.links(signatures, texts_of)
-            clusters = near.components(found.pairs, count)
+        config = NearConfig(threshold=THRESHOLD)
+        places, scratch = np.arange(count), work / "scratch"
+        found = links_among(stream, places, config, lambda _: None, budget_bytes=budget_bytes, scratch=scratch)
+        clusters = near.components(found.pairs, count)
         return lambda: {
             "clusters": clusters.tolist(),
             "pairs": found.pairs.tolist(),
             "compared": found.compared,
             "truncated": found.truncated,
-            "spilled": spill.spilled,
+            "spilled": scratch.exists(),
         }
 
     return run

@@ -23,8 +23,10 @@ from danlu.data.augment.config import AugmentConfig
 from danlu.data.config import DataConfig
 from danlu.evaluate.config import ChampionConfig, EvaluateConfig, SpeedConfig
 from danlu.folds.config import FoldsConfig, check_folds
+from danlu.learning.classic.config import check_classic
 from danlu.plan.config import BudgetConfig, PlanConfig
 from danlu.recipe_mistakes import explain, line_in
+from danlu.recipe_targets import check_targets
 from danlu.release.config import ReleaseConfig
 from danlu.serve.config import ServeConfig
 from danlu.train.config import ModelConfig, TrainConfig, check_training
@@ -34,6 +36,7 @@ from danlu.tune.config import TuneConfig, check_space
 _INSTEAD = {
     "data.unlabelled: keep": "Only there a row may have no label; leave it out",
     "data.balance": "Leave it out; for tag there is train.objective.positive_weights: balanced",
+    "data.teacher": "Answers of other tasks are for people to give",
     "data.augment by label": "Leave out labels and fewer_than",
     "data.labels.decisions": "Correct the labels in the files",
     "train.class_weights: balanced": "Leave it out; for tag there is train.objective.positive_weights: balanced",
@@ -63,7 +66,8 @@ class Recipe(Config):
     name: str = Field(description="Name of the model: small letters, digits, dot, dash, underscore; at most 64.")
     task: TaskName = Field(
         description="What the model is for: classify texts (one label each), tag them (several labels each), regress "
-        "(a number each), generate text, or embed texts for search."
+        "(a number each), multitask (several of these at once), generate text, embed texts for search, or fill in "
+        "hidden words (an encoder for other models to start from)."
     )
     plan: PlanConfig = Field(PlanConfig(), description="How the run is planned.")
     budget: BudgetConfig = Field(BudgetConfig(), description="Caps of a run, and local prices.")
@@ -143,11 +147,8 @@ class Recipe(Config):
             )
         if not classic:
             return self
-        if self.task != "classify":
-            raise ValueError(
-                f"model.classic classifies texts, but the recipe's task is {self.task}; start from model.base or "
-                "model.scratch, and the evidence tells how the TF-IDF baseline does"
-            )
+        assert self.model.classic is not None
+        check_classic(self.task, self.model.classic, class_weights=self.train.class_weights == "balanced")
         if self.tune is not None:
             raise ValueError("tune searches the settings of a neural network; model.classic has none of them")
         defaults = {name: value for name, value in TrainConfig() if name not in HEEDED_BY_CLASSIC}
@@ -163,7 +164,7 @@ class Recipe(Config):
     def _decisions_are_of_classifiers(self) -> Recipe:
         """What else is asked for would be ignored; it is refused instead."""
         asked = {
-            "compress.calibrate": self.compress.calibrate,
+            "compress.calibrate": self.compress.calibrate and not TASKS[self.task].several,
             "champion": self.champion is not None,
             "evaluate.slices": bool(self.evaluate.slices),
             "evaluate.costs": self.evaluate.costs is not None,
@@ -174,24 +175,57 @@ class Recipe(Config):
         return self
 
     @model_validator(mode="after")
+    def _asked_agrees(self) -> Recipe:
+        """What stands beside a text is for tasks that answer it, and for models that can be told it."""
+        answered = [name for name, task in TASKS.items() if task.target is not None]
+        beside = {"data.pair": self.data.pair is not None, "data.columns": self.data.columns is not None}
+        for name, is_asked in beside.items():
+            if not is_asked or (name == "data.pair" and self.task == "embed"):
+                continue
+            if self.task not in answered:
+                raise ValueError(f"{name} is for {', '.join(answered)}; the task is {self.task}. Leave it out")
+            if self.model.classic is not None and name == "data.pair":
+                raise ValueError(f"{name} is asked of model.base or model.scratch; model.classic reads one text alone")
+            if self.data.augment is not None:
+                raise ValueError(
+                    f"data.augment rewrites a text that stands alone; with {name} a rewritten text may no longer fit "
+                    "what stands beside it. Leave one of them out"
+                )
+        if self.data.columns is not None and self.train.method.kind not in ("full", "freeze"):
+            raise ValueError(
+                f"train.method {self.train.method.kind} adds to a model of transformers alone, and data.columns gives "
+                "it a head of its own. Set train.method to {kind: full} or {kind: freeze}, or leave data.columns out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _task_agrees(self) -> Recipe:
-        answered = TASKS[self.task].target is not None
-        if answered and self.data.label is None and any(s.label is None for s in self.data.sources):
+        check_targets(self)
+        answered = TASKS[self.task].target is not None and not TASKS[self.task].several
+        unlabelled = self.data.label is None and any(s.label is None for s in self.data.sources)
+        if answered and unlabelled and self.data.teacher is None:
             raise ValueError(f"task {self.task} needs data.label (a column), or a label on every source")
         for what, tasks, asked in (
             ("data.unlabelled: keep", ("tag",), self.data.unlabelled == "keep"),
             ("data.balance", ("classify", "generate", "embed"), self.data.balance is not None),
+            ("data.teacher", ("classify", "generate"), self.data.teacher is not None),
             ("data.labels.decisions", ("classify", "generate", "embed"), self.data.labels.decisions is not None),
             ("data.augment by label", ("classify", "generate", "embed"), _by_label(self.data.augment)),
-            ("train.class_weights: balanced", ("classify", "generate"), self.train.class_weights == "balanced"),
+            (
+                "train.class_weights: balanced",
+                ("classify", "multitask", "generate"),
+                self.train.class_weights == "balanced",
+            ),
         ):
             if asked and self.task not in tasks:
                 raise ValueError(f"{what} is for {tasks[0]}; the task is {self.task}. {_INSTEAD[what]}")
+        if self.task == "classify" and self.data.teacher is not None and not self.data.teacher.labels:
+            raise ValueError("data.teacher needs labels for classify: those that it may give")
         check_training(self.task, self.model, self.train)
         if self.tune is not None:
             check_space(self.tune, self.task, self.model, self.train)
         if self.folds is not None:
-            check_folds(self.folds, self.data.split.folds)
+            check_folds(self.folds, self.data.split.folds, self.task)
         if self.task == "generate" and "onnx-int8" in self.compress.forms:
             raise ValueError("compress.forms: onnx-int8 is not for generate, which has torch and onnx")
         return self

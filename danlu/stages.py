@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import BaseModel
 
 from danlu.compress.config import CompressStage
@@ -29,7 +31,7 @@ STAGES: tuple[Stage, ...] = in_order(
             run="danlu.plan.stage:run",
             reads=(),
             writes="Plan",
-            version=30,
+            version=32,
             machine=True,
             resolves=True,
             example="danlu.examples:EXAMPLE",
@@ -40,7 +42,7 @@ STAGES: tuple[Stage, ...] = in_order(
             run="danlu.data.clean:run",
             reads=(),
             writes="Texts",
-            version=20,
+            version=22,
             libraries=("daft", *_CLEANING, *_READING, "ahocorasick-rs"),
             example="danlu.examples:EXAMPLE",
         ),
@@ -50,7 +52,7 @@ STAGES: tuple[Stage, ...] = in_order(
             run="danlu.data.duplicates:run",
             reads=("clean",),
             writes="Links",
-            version=19,
+            version=21,
             example="danlu.examples:EXAMPLE",
         ),
         Stage(
@@ -59,7 +61,7 @@ STAGES: tuple[Stage, ...] = in_order(
             run="danlu.data.stage:run",
             reads=("clean", "duplicates"),
             writes="Corpus",
-            version=25,
+            version=27,
             libraries=(*_CLEANING, *_READING, "scikit-learn", "scipy", "rjieba", "pypinyin"),
             example="danlu.examples:EXAMPLE",
         ),
@@ -69,7 +71,7 @@ STAGES: tuple[Stage, ...] = in_order(
             run="danlu.tune.stage:run",
             reads=("data",),
             writes="Study",
-            version=11,
+            version=12,
             numeric=True,
             resolves=True,
             libraries=("optuna",),
@@ -83,7 +85,7 @@ STAGES: tuple[Stage, ...] = in_order(
             run="danlu.train.stage:run",
             reads=("data",),
             writes="Checkpoint",
-            version=17,
+            version=19,
             numeric=True,
             libraries=(
                 "torch",
@@ -92,10 +94,9 @@ STAGES: tuple[Stage, ...] = in_order(
                 "accelerate",
                 "peft",
                 "bitsandbytes",
-                "lightgbm",
-                "scikit-learn",
-                "scipy",
             ),
+            # No network is trained anew because of them.
+            libraries_with={"model.classic": ("lightgbm", "scikit-learn", "scipy", "imbalanced-learn")},
             example="danlu.examples:EXAMPLE",
         ),
         Stage(
@@ -104,7 +105,7 @@ STAGES: tuple[Stage, ...] = in_order(
             run="danlu.compress.stage:run",
             reads=("data", "train"),
             writes="Export",
-            version=14,
+            version=16,
             numeric=True,
             libraries=(
                 "torch",
@@ -125,7 +126,7 @@ STAGES: tuple[Stage, ...] = in_order(
             run="danlu.evaluate.stage:run",
             reads=("data", "compress"),
             writes="Evidence",
-            version=19,
+            version=21,
             numeric=True,
             libraries=("torch", "tokenizers", "onnxruntime", "lightgbm", "scikit-learn", "scipy", "numpy"),
             example="danlu.examples:EXAMPLE",
@@ -136,7 +137,7 @@ STAGES: tuple[Stage, ...] = in_order(
             run="danlu.evaluate.champion:run",
             reads=("data", "compress", "evaluate"),
             writes="Comparison",
-            version=4,
+            version=6,
             numeric=True,
             libraries=("torch", "tokenizers", "onnxruntime", "lightgbm", "scikit-learn", "scipy", "numpy"),
             when="champion",
@@ -148,7 +149,7 @@ STAGES: tuple[Stage, ...] = in_order(
             run="danlu.folds.stage:run",
             reads=("data",),
             writes="Folds",
-            version=8,
+            version=9,
             numeric=True,
             libraries=("numpy",),
             when="folds",
@@ -161,7 +162,7 @@ STAGES: tuple[Stage, ...] = in_order(
             run="danlu.evaluate.stage:run_speed",
             reads=("data", "compress"),
             writes="Speed",
-            version=19,
+            version=21,
             machine=True,
             libraries=("torch", "tokenizers", "onnxruntime", "lightgbm", "scikit-learn"),
             example="danlu.examples:EXAMPLE",
@@ -173,11 +174,19 @@ STAGES: tuple[Stage, ...] = in_order(
             reads=("data", "train", "compress", "evaluate", "speed"),
             may_read=("champion",),
             writes="Release",
-            version=9,
+            version=11,
             example="danlu.examples:EXAMPLE",
         ),
     )
 )
+
+
+def _with_folds(stages: tuple[Stage, ...], recipe: BaseModel) -> tuple[Stage, ...]:
+    """Where the models of folds are released together, training takes those, so it comes after them."""
+    folds = getattr(recipe, "folds", None)
+    if folds is None or folds.release != "ensemble":
+        return stages
+    return in_order(tuple(replace(stage, may_read=("folds",)) if stage.name == "train" else stage for stage in stages))
 
 
 def stages_of(recipe: BaseModel) -> tuple[Stage, ...]:
@@ -186,7 +195,9 @@ def stages_of(recipe: BaseModel) -> tuple[Stage, ...]:
     One of a third party runs as soon as what it reads is there. Raises `UserError` that names the distribution of a
     stage that does not fit in.
     """
-    own = tuple(stage for stage in STAGES if stage.when is None or getattr(recipe, stage.when, None) is not None)
+    own = _with_folds(
+        tuple(stage for stage in STAGES if stage.when is None or getattr(recipe, stage.when, None) is not None), recipe
+    )
     extensions = getattr(recipe, "extensions", None)
     if not isinstance(extensions, BaseModel) or not type(extensions).model_fields:
         return own

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from danlu.cli.output import json_option, name_argument, print_json, workspace_option
+from danlu.core.asked import Question, text_of
 from danlu.core.errors import UserError
 from danlu.core.machine import this_machine
 from danlu.engines.texts import blank_text
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
     help="Read texts from this file, one a line; a blank line is answered with a blank one, so that lines match. "
     "Without any text they are read from standard input.",
 )
+@click.option("--pair", "pairs", multiple=True, help="The text that belongs to TEXT, of a model that is asked two.")
+@click.option(
+    "--column",
+    "cells",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="A number or a word beside the texts, of a model that is told it; may be given again for others.",
+)
 @click.option("--version", default="champion", show_default=True, help="champion, candidate, or a version number.")
 @click.option("--max-new-tokens", type=click.IntRange(1), default=64, show_default=True, help="For generate: length.")
 @click.option(
@@ -42,6 +51,8 @@ def predict(
     name: str,
     texts: tuple[str, ...],
     file: Path | None,
+    pairs: tuple[str, ...],
+    cells: tuple[str, ...],
     version: str,
     workspace: Path,
     as_json: bool,
@@ -50,18 +61,34 @@ def predict(
     """Prints the label and how sure the model is (classify), the labels (tag), the number (regress), or how the text
     goes on (generate).
 
+    For fill: the text with its gaps, each written [MASK], filled in, and what else each might be.
+
     For embed: the beginning of each text's vector, and its cosine with the first text; with --json the whole vector.
 
     A generate model with a chat template is asked each text as a user would, and answers.
+
+    A model that is asked more than a text takes it by --pair and --column, or from a --file of records (CSV, JSON
+    lines, Excel) with the columns text, pair and those that it is told.
     """
-    given = _texts(texts, file)
+    lines = _texts(texts, file) if texts or file is None else []
     from danlu import api
+    from danlu.cli.predict_asked import beside, read_questions
+    from danlu.engines.base import read_form
     from danlu.engines.prompt import Prompts
     from danlu.engines.table import load
 
     folder = api.released(name, workspace=workspace, version=version)
+    takes = read_form(folder).takes
+    if file is not None and not takes.text_alone:
+        given = read_questions(file, takes)
+    else:
+        given = beside(lines or _texts(texts, file), pairs, cells, takes)
     engine = load(folder, threads=this_machine().cores)
     try:
+        if engine.form.task not in _ANSWERING and (pairs or cells):
+            raise UserError(
+                f"--pair and --column are of models that classify, tag or regress; {name} is for {engine.form.task}."
+            )
         _BY_TASK[engine.form.task](engine, Prompts(folder), given, as_json, generation)
     finally:
         engine.close()
@@ -104,33 +131,30 @@ def _read(file: Path | None) -> str:
         raise UserError(f"{str(file)!r} is not UTF-8 ({error.reason}); save it as UTF-8 and try again.") from None
 
 
-def _predict(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool, _generation: dict[str, Any]) -> None:
-    from danlu.engines.answers import ANSWERS
+def _predict(
+    engine: Engine, _prompts: Prompts, asked: list[Question], as_json: bool, _generation: dict[str, Any]
+) -> None:
+    from danlu.cli import predict_asked
+    from danlu.engines.answers import ANSWERS, with_probability
     from danlu.report.numbers import one_line
 
     answer = ANSWERS[engine.form.task]
-    answers = iter(engine.predict([text for text in texts if text.strip()]))
+    answers = iter(engine.predict([one for one in asked if text_of(one).strip()]))
     # A text of nothing but white space has no answer, and keeps its line.
-    told = [answer.told(next(answers), engine.form) if text.strip() else None for text in texts]
+    told = [answer.told(next(answers), engine.form) if text_of(one).strip() else None for one in asked]
     if as_json:
-        whole = [dict.fromkeys(answer.fields) if one is None else one for one in told]
-        print_json([{"text": text, **_with_probability(one)} for text, one in zip(texts, whole, strict=True)])
+        whole = [answer.nothing(engine.form) if one is None else one for one in told]
+        rows = zip(asked, (with_probability(one, engine.form) for one in whole), strict=True)
+        print_json([{**predict_asked.as_json(question), **one} for question, one in rows])
         return
     words = [None if one is None else [one_line(cell) for cell in answer.words(one)] for one in told]
     widths = [max(map(len, column)) for column in zip(*(cells for cells in words if cells is not None), strict=True)]
-    for text, cells in zip(texts, words, strict=True):
+    for question, cells in zip(asked, words, strict=True):
         if cells is None:
             click.echo()
             continue
-        click.echo("  ".join([*(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)), text]))
-
-
-def _with_probability(told: dict[str, Any]) -> dict[str, Any]:
-    """An answer, and of a single label how sure the model is."""
-    if "label" not in told:
-        return told
-    probability = None if told["label"] is None else told["probabilities"][told["label"]]
-    return {"label": told["label"], "probability": probability, **told}
+        shown = predict_asked.as_words(question)
+        click.echo("  ".join([*(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)), shown]))
 
 
 def _generate(engine: Engine, prompts: Prompts, texts: list[str], as_json: bool, generation: dict[str, Any]) -> None:
@@ -172,8 +196,35 @@ def _embed(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool, _
         click.echo(f"{len(vector)} numbers: {numbers} …  {beside}{text}")
 
 
-_BY_TASK: dict[str, Callable[[Any, Prompts, list[str], bool, dict[str, Any]], None]] = {
-    **dict.fromkeys(("classify", "tag", "regress"), _predict),
+#: How many tokens for each gap a person is shown.
+_SHOWN_TOKENS = 3
+
+
+def _fill(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool, _generation: dict[str, Any]) -> None:
+    gap = engine.gap()
+    whole = [text for text in texts if text.strip() and gap not in text]
+    if whole:
+        raise UserError(f"There is nothing to fill in in {whole[0][:80]!r}: write {gap} where a word is to be found.")
+    answers = iter(engine.fill([text for text in texts if text.strip()]))
+    filled = [next(answers) if text.strip() else None for text in texts]
+    if as_json:
+        told = [{"filled": None, "masks": []} if one is None else one.told() for one in filled]
+        print_json([{"text": text, **one} for text, one in zip(texts, told, strict=True)])
+        return
+    for one in filled:
+        gaps = [
+            ", ".join(f"{token.strip()} {chance:.0%}" for token, chance in best[:_SHOWN_TOKENS])
+            for best in (() if one is None else one.masks)
+        ]
+        click.echo("" if one is None else f"{one.text}  ({'; '.join(gaps)})")
+
+
+#: Tasks whose models may be asked more than a text.
+_ANSWERING = ("classify", "tag", "regress", "multitask")
+
+_BY_TASK: dict[str, Callable[[Any, Prompts, list[Any], bool, dict[str, Any]], None]] = {
+    **dict.fromkeys(_ANSWERING, _predict),
     "generate": _generate,
     "embed": _embed,
+    "fill": _fill,
 }

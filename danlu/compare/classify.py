@@ -18,6 +18,7 @@ from danlu.compare.notes import Note, note
 from danlu.core.errors import UserError
 from danlu.core.tasks import TASKS
 from danlu.engines.table import load
+from danlu.engines.texts import refused
 from danlu.evaluate.rows import Part
 from danlu.metrics.paired import compare_classifiers
 from danlu.metrics.scores import classification
@@ -80,9 +81,13 @@ class ClassifyJudge:
         setting = self._setting
         notes = self._notes[entrant.name]
         engine = load(entrant.folder, setting.ctx.threads)
-        engine.predict(setting.rows.texts[:1])  # what a library sets up at its first call is no part of an answer
+        questions = setting.rows.asked
+        wrong = refused(questions[:1], engine.form.takes)
+        if wrong is not None:
+            raise UserError(f"{entrant.name} cannot answer the run's rows. {wrong.why}")
+        engine.predict(questions[:1])  # what a library sets up at its first call is no part of an answer
         blocks, used = answered(
-            setting.ctx, entrant.name, engine.predict, setting.rows.texts, _ROWS_AT_ONCE, setting.rates.watts_per_core
+            setting.ctx, entrant.name, engine.predict, questions, _ROWS_AT_ONCE, setting.rates.watts_per_core
         )
         engine.close()
         answers = np.zeros((len(setting.rows), len(self._labels) + 1))
@@ -102,6 +107,11 @@ class ClassifyJudge:
 
     def _endpoint(self, entrant: EndpointModel) -> Answered:
         setting, config = self._setting, self._setting.config.endpoints
+        if setting.rows.beside:
+            raise UserError(
+                f"{entrant.name} is an endpoint, which is asked one text; the run's rows have more beside it. Compare "
+                "releases, or a file of answers that names its rows by id (`danlu compare --rows-out`)."
+            )
         asked = ask(
             setting.ctx,
             entrant,

@@ -23,7 +23,7 @@ class CompressConfig(Config):
         default_factory=_default_forms,
         min_length=1,
         description="Forms to export: torch (float32 safetensors), onnx (float32), onnx-int8 (dynamic, per channel). A "
-        "model.classic has the form classic (n-grams and numbers) alone, and that is its default.",
+        "model.classic has the form classic (features, and what was learned over them) alone, and that is its default.",
     )
     ship: FormName = Field("onnx", description="The form that is evaluated for release and served; one of forms.")
     parity_rows: int = Field(

@@ -6,17 +6,19 @@ import functools
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from danlu.compress.config import FormName
 from danlu.compress.onnx_graph import export_onnx, quantize
-from danlu.core.artifact import write_json
+from danlu.core.artifact import MEMBERS, write_json
+from danlu.core.asked import TEXT_ALONE, Takes
 from danlu.core.errors import ModelError
 from danlu.core.tasks import TaskName
-from danlu.engines.base import FORM, Form
+from danlu.engines.base import FORM, Form, FormHead
 from danlu.engines.onnx_engine import MODEL
+from danlu.learning.asking import COLUMNS
 from danlu.learning.classic import files as classic_files
 from danlu.learning.models import load_checkpoint, read_config
 from danlu.learning.pooling import Embedder, write_modules
@@ -34,8 +36,9 @@ _TOKENIZER_SETTINGS = ("tokenizer_config.json", "chat_template.jinja", "special_
 class Source:
     """A checkpoint to be exported. `scratch` is a folder that may survive a kill: what is whole in it is reused.
 
+    `members`: the checkpoints of an ensemble, whose answers are averaged; then there is no model of its own.
     `pooling` and `dimensions` are those of an embedding model's vectors, None for other tasks; `temperature` is that of
-    a classifier's answers.
+    a classifier's answers, `takes` what it is asked. `heads` are the targets of a multitask model.
     """
 
     folder: Path
@@ -48,10 +51,15 @@ class Source:
     pooling: str | None = None
     dimensions: int | None = None
     temperature: float = 1.0
+    heads: tuple[FormHead, ...] = ()
+    members: tuple[Source, ...] = ()
+    takes: Takes = TEXT_ALONE
 
     @property
     def engine(self) -> str:
         """Which engine answers for the checkpoint as it is."""
+        if self.members:
+            return "ensemble"
         return "classic" if (self.folder / classic_files.MODEL).is_file() else "torch"
 
     @functools.cached_property
@@ -74,7 +82,7 @@ class Source:
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir(parents=True)
             model = self.model if self.pooling is None else Embedder(self.model, self.pooling)
-            export_onnx(model, self.task, beside / MODEL)
+            export_onnx(model, self.task, beside / MODEL, self.takes)
             beside.rename(folder)  # whole or not there, also after a kill
         return folder / MODEL
 
@@ -123,6 +131,8 @@ def _classic(source: Source, folder: Path) -> None:
     for name in classic_files.FILES:
         if (source.folder / name).is_file():
             shutil.copyfile(source.folder / name, folder / name)
+    if (source.folder / classic_files.ENCODER).is_dir():
+        shutil.copytree(source.folder / classic_files.ENCODER, folder / classic_files.ENCODER)
 
 
 FORMS: dict[FormName, FormKind] = {
@@ -135,16 +145,24 @@ FORMS: dict[FormName, FormKind] = {
 
 
 def write_form(name: FormName, source: Source, folder: Path) -> Form:
-    """Write the form `name` of `source` into the new folder `folder`, with its tokenizer and `form.json`."""
+    """Write the form `name` of `source` into the new folder `folder`, with its tokenizer and `form.json`.
+
+    Of an ensemble the forms of its members lie below it, each whole.
+    """
     kind = FORMS[name]
     folder.mkdir(parents=True)
-    kind.export(source, folder)
-    for settings in (TOKENIZER_FILE, *_TOKENIZER_SETTINGS):
+    members = [
+        write_form(name, replace(member, thresholds=source.thresholds), folder / MEMBERS / str(number))
+        for number, member in enumerate(source.members)
+    ]
+    if not members:
+        kind.export(source, folder)
+    for settings in (TOKENIZER_FILE, *_TOKENIZER_SETTINGS, COLUMNS):
         if (source.folder / settings).is_file():
             shutil.copyfile(source.folder / settings, folder / settings)
     form = Form(
         name=name,
-        engine=kind.engine,
+        engine="ensemble" if members else kind.engine,
         task=source.task,
         labels=source.labels,
         max_length=source.max_length,
@@ -157,6 +175,8 @@ def write_form(name: FormName, source: Source, folder: Path) -> Form:
         pooling=source.pooling,
         dimensions=source.dimensions,
         temperature=source.temperature,
+        heads=source.heads,
+        takes=source.takes,
     )
     write_json(folder / FORM, form.as_json())
     return form

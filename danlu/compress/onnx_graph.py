@@ -20,9 +20,11 @@ import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from transformers.cache_utils import DynamicCache
 
+from danlu.core.asked import TEXT_ALONE, Takes
 from danlu.core.errors import ModelError, first_line
 from danlu.core.tasks import TaskName
 from danlu.engines.onnx_engine import VECTORS
+from danlu.learning.asking import CATEGORIES, NUMBERS, knows_two_segments
 
 #: A protobuf file cannot be larger than 2 GiB; weights of larger models go into a file beside it.
 _LARGEST_ONE_FILE = 1_900_000_000
@@ -33,14 +35,26 @@ _BATCH, _LENGTH, _BEFORE = 3, 7, 5
 
 
 class _Classifier(torch.nn.Module):
-    """`(input_ids, attention_mask) [B, T] -> logits [B, K]`."""
+    """`(input_ids, attention_mask) [B, T] -> logits [B, K]`; of an encoder that fills in words [B, T, V].
+
+    For pairs of texts also `token_type_ids` [B, T], for columns beside them `numbers` [B, 2 M] and `categories` [B, C].
+    """
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_type_ids: torch.Tensor | None = None,
+        numbers: torch.Tensor | None = None,
+        categories: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        given = {"token_type_ids": token_type_ids, NUMBERS: numbers, CATEGORIES: categories}
+        beside = {name: values for name, values in given.items() if values is not None}
+        logits: torch.Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask, **beside).logits
         return logits
 
 
@@ -63,24 +77,32 @@ class _Generator(torch.nn.Module):
         return (output.logits, *present)
 
 
-def _classifier_call(model: Any) -> dict[str, Any]:
+def _classifier_call(model: Any, takes: Takes) -> dict[str, Any]:
     ids = torch.ones(_BATCH, _LENGTH, dtype=torch.int64)
     axes = {0: "batch", 1: "length"}
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if takes.pair and knows_two_segments(model.config.to_dict()):
+        inputs["token_type_ids"] = torch.ones_like(ids)
+    if takes.numeric:
+        inputs[NUMBERS] = torch.zeros(_BATCH, 2 * len(takes.numeric))
+    if takes.categorical:
+        inputs[CATEGORIES] = torch.zeros(_BATCH, len(takes.categorical), dtype=torch.int64)
     return {
         "model": _Classifier(model),
-        "args": (ids, torch.ones_like(ids)),
-        "input_names": ["input_ids", "attention_mask"],
+        "kwargs": inputs,
+        "input_names": list(inputs),
         "output_names": ["logits"],
-        "dynamic_shapes": (axes, axes),
+        "dynamic_shapes": {name: {0: "batch"} if name in (NUMBERS, CATEGORIES) else axes for name in inputs},
     }
 
 
-def _embedder_call(model: Any) -> dict[str, Any]:
+def _embedder_call(model: Any, takes: Takes) -> dict[str, Any]:
     """`model` is an encoder with its pooling (`danlu.learning.pooling.Embedder`)."""
-    return {**_classifier_call(model), "model": model, "output_names": [VECTORS]}
+    return {**_classifier_call(model, takes), "model": model, "output_names": [VECTORS]}
 
 
-def _generator_call(model: Any) -> dict[str, Any]:
+def _generator_call(model: Any, takes: Takes) -> dict[str, Any]:
+    del takes  # a language model is asked a text
     ids = torch.ones(_BATCH, _LENGTH, dtype=torch.int64)
     with torch.inference_mode():
         layers = getattr(model(input_ids=ids[:1], use_cache=True).past_key_values, "layers", [])
@@ -102,22 +124,26 @@ def _generator_call(model: Any) -> dict[str, Any]:
     }
 
 
-_CALLS: dict[TaskName, Callable[[Any], dict[str, Any]]] = {
+_CALLS: dict[TaskName, Callable[[Any, Takes], dict[str, Any]]] = {
     "classify": _classifier_call,
     "tag": _classifier_call,
     "regress": _classifier_call,
+    "multitask": _classifier_call,
     "generate": _generator_call,
     "embed": _embedder_call,
+    "fill": _classifier_call,
 }
 
 
-def export_onnx(model: Any, task: TaskName, path: Path) -> None:
+def export_onnx(model: Any, task: TaskName, path: Path, takes: Takes = TEXT_ALONE) -> None:
     """Write `model` (float32, eval mode) to `path` as an ONNX graph of any batch size and length.
+
+    `takes`: what a question to it holds beside a text; it decides which inputs the graph has.
 
     Equal weights give equal bytes: what torch notes about its own source files and the tracing is taken out.
     Raises `ModelError` where the model's architecture cannot be exported.
     """
-    call = _CALLS[task](model)
+    call = _CALLS[task](model, takes)
     call["model"].eval()
     with _quiet():
         try:

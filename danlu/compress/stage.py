@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,18 +11,21 @@ from typing import Any
 import numpy as np
 import torch
 
+from danlu.compress import chosen
 from danlu.compress.config import CompressStage
 from danlu.compress.forms import Source, write_form
 from danlu.compress.parity import COMPARED, answers, parity
-from danlu.core.artifact import write_json
+from danlu.core.artifact import MEMBERS, write_json
+from danlu.core.asked import read_takes
 from danlu.core.context import Context
-from danlu.engines.base import Engine, Form
+from danlu.core.tasks import TASKS
+from danlu.engines.base import Engine, Form, read_heads
+from danlu.engines.ensemble_engine import EnsembleEngine
 from danlu.engines.sampling import at_temperature
 from danlu.engines.table import load, open_form
+from danlu.learning.asking import beside, questions
 from danlu.learning.corpus import read_part
 from danlu.learning.scale import Scale
-from danlu.metrics.temperature import FEWEST_MISTAKES, FEWEST_ROWS, fit_temperature
-from danlu.metrics.thresholds import choose_thresholds, indicators
 
 _TRAINING = "training.json"
 
@@ -33,31 +37,19 @@ def run(ctx: Context, config: CompressStage) -> None:
     """Write `forms/`, `export.json` and `training.json`."""
     torch.set_num_threads(ctx.threads)
     checkpoint = ctx.inputs["train"]
-    about = checkpoint.json("danlu.json")
-    source = Source(
-        folder=checkpoint.folder,
-        scratch=ctx.state,
-        task=config.task,
-        labels=tuple(about["labels"]) if about["labels"] else None,
-        max_length=about["max_length"] or 0,
-        scale=Scale(**about["scale"]) if about.get("scale") else None,
-        pooling=about.get("pooling"),
-        dimensions=about.get("dimensions"),
-    )
+    source = _source(checkpoint.folder, ctx.state, config)
     # The rows lie sorted by id, and ids are hashes: the first ones are a fair draw.
-    columns = list(COMPARED[config.task].columns)
-    rows = read_part(ctx.inputs["data"].folder, "validation", [*columns, "labels"])
-    texts = [text for column in columns for text in rows[column][: config.compress.parity_rows]]
+    columns = [*TASKS[config.task].columns, *beside(source.takes)]
+    rows = read_part(ctx.inputs["data"].folder, "validation", columns)
+    texts = COMPARED[config.task].asked(rows, config.compress.parity_rows)
     entries = {}
     with ctx.progress("exporting and comparing forms", total=1 + 2 * len(config.compress.forms), unit="steps") as bar:
-        reference_engine = open_form(source.folder, _as_form(source), ctx.threads)
+        reference_engine = _opened(source, ctx.threads)
         reference = answers(reference_engine, texts)
-        if config.compress.calibrate:
-            source = replace(source, temperature=_temperature(ctx, reference_engine, reference))
-            reference = at_temperature(reference, source.temperature)
-        if config.task == "tag":
-            source = replace(source, thresholds=_thresholds(reference_engine, rows, reference))
+        source = _choose(ctx, config, source, reference_engine, rows, reference)
         reference_engine.close()
+        if config.compress.calibrate:
+            reference = _at_temperature(reference, _as_form(source))
         bar.advance(1)
         for name in config.compress.forms:
             folder = ctx.out / "forms" / name
@@ -81,38 +73,55 @@ def run(ctx: Context, config: CompressStage) -> None:
     shutil.copyfile(checkpoint / _TRAINING, ctx.out / _TRAINING)
 
 
-def _temperature(ctx: Context, engine: Engine, known: np.ndarray) -> float:
-    """The temperature that suits the checkpoint's answers to validation rows; `known` are those to the first ones.
-
-    All forms have that of the checkpoint, so that parity and evaluation see what else a form changes. Test rows take no
-    part: whether it helps is for evaluate to say.
-    """
-    rows = read_part(ctx.inputs["data"].folder, "validation", ["text", "label"])
-    rest = rows["text"][len(known) : _MOST_ROWS_TO_CHOOSE]
-    probabilities = np.concatenate([known, answers(engine, rest)]) if rest else known
-    labels = list(engine.form.labels or ())
-    places = [labels.index(label) if label in labels else -1 for label in rows["label"][: len(probabilities)]]
-    truth = np.array(places, dtype=np.int64)
-    found = fit_temperature(probabilities[truth >= 0], truth[truth >= 0])
-    if found == 1.0:
-        ctx.warn(
-            f"compress.calibrate needs {FEWEST_ROWS} validation rows and {FEWEST_MISTAKES} mistakes among them; there "
-            f"are fewer in {int((truth >= 0).sum()):,} rows, so the probabilities stay as they are."
-        )
-    else:
-        ctx.say(f"temperature {found:.3g}: the model was {'surer' if found > 1 else 'less sure'} than it should be")
-    return found
+def _source(folder: Path, scratch: Path, config: CompressStage) -> Source:
+    """The checkpoint in `folder`, with those of its members where it is an ensemble."""
+    about = json.loads((folder / "danlu.json").read_text(encoding="utf-8"))
+    members = (str(number) for number in range(about.get("members", 0)))
+    return Source(
+        folder=folder,
+        scratch=scratch,
+        task=config.task,
+        labels=tuple(about["labels"]) if about["labels"] else None,
+        max_length=about["max_length"] or 0,
+        scale=Scale(**about["scale"]) if about.get("scale") else None,
+        pooling=about.get("pooling"),
+        dimensions=about.get("dimensions"),
+        takes=read_takes(about.get("takes")),
+        heads=read_heads(about.get("heads") or ()),
+        members=tuple(_source(folder / MEMBERS / one, scratch / MEMBERS / one, config) for one in members),
+    )
 
 
-def _thresholds(engine: Engine, rows: dict[str, Any], known: np.ndarray) -> tuple[float, ...]:
-    """From which probability each label holds, chosen on validation rows; `known` are the answers to the first ones.
+def _opened(source: Source, threads: int) -> Engine:
+    """The engine that answers as training left the checkpoint."""
+    if source.members:
+        return EnsembleEngine.of([_opened(member, threads) for member in source.members], _as_form(source))
+    return open_form(source.folder, _as_form(source), threads)
 
-    All forms have those of the checkpoint, so that parity and evaluation see what they change in its decisions.
-    """
-    rest = rows["text"][len(known) : _MOST_ROWS_TO_CHOOSE]
-    probabilities = np.concatenate([known, answers(engine, rest)]) if rest else known
-    truth = indicators(rows["labels"][: len(probabilities)], engine.form.labels or ())
-    return tuple(choose_thresholds(probabilities, truth).tolist())
+
+def _choose(
+    ctx: Context, config: CompressStage, source: Source, engine: Engine, rows: dict[str, Any], known: np.ndarray
+) -> Source:
+    """`source` with what its answers go by, chosen on validation rows; `known` are the answers to the first of them."""
+    calibrate = config.compress.calibrate
+    if not (calibrate or source.heads or config.task == "tag"):
+        return source
+    rest = questions(rows)[len(known) : _MOST_ROWS_TO_CHOOSE]
+    found = np.concatenate([known, answers(engine, rest)]) if rest else known
+    labels = source.labels or ()
+    if source.heads:
+        targets = rows["targets"][: len(found)]
+        return replace(source, heads=chosen.for_heads(ctx, source.heads, found, targets, calibrate=calibrate))
+    if config.task == "tag":
+        return replace(source, thresholds=chosen.thresholds(found, labels, rows["labels"][: len(found)]))
+    return replace(source, temperature=chosen.temperature(ctx, found, labels, rows["label"][: len(found)]))
+
+
+def _at_temperature(reference: np.ndarray, form: Form) -> np.ndarray:
+    """The checkpoint's answers at the temperature of each target; only those of classes have one."""
+    return np.concatenate(
+        [at_temperature(reference[:, here], part.temperature) for _, here, part in form.parts], axis=1
+    )
 
 
 def _as_form(source: Source) -> Form:
@@ -131,4 +140,7 @@ def _as_form(source: Source) -> Form:
         scale=source.scale,
         pooling=source.pooling,
         dimensions=source.dimensions,
+        temperature=source.temperature,
+        heads=source.heads,
+        takes=source.takes,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ RECORD = "record.json"
 
 #: Files below this folder of an artifact (TensorBoard, timings) say how it came about; they do not count as content.
 LOGS = "logs"
+
+#: Where the models of an ensemble lie, in folders 0, 1 and so on: of a checkpoint and of a form alike.
+MEMBERS = "members"
 
 
 class FileEntry(BaseModel):
@@ -32,8 +37,9 @@ class Record(BaseModel):
 
     `inputs` maps each stage read to `[fingerprint, content]` of its artifact. `content` is the hash over the
     names and hashes of `files` outside `logs/`. `seconds` is the wall time of all attempts together;
-    `peak_memory_bytes` is resident memory of the stage's process. `kwh` is the energy of all attempts together, None
-    where part of it is not known; `kwh_by` says how it is known: `rapl`, `nvml` or, from CPU time, `estimated`.
+    `peak_memory_bytes` is resident memory of the stage's process and its gang. `kwh` is the energy of all attempts
+    together, None where part of it is not known; `kwh_by` says how it is known: `rapl`, `nvml` or, from CPU time,
+    `estimated`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -88,6 +94,15 @@ class Artifact:
         return f"Artifact({self.record.stage}, {self.fingerprint[:12]}, {str(self.folder)!r})"
 
 
+def origin_of(folder: Path) -> dict[str, Any] | None:
+    """Which artifact lies in `folder`: its stage, fingerprint, content and inputs; None where it holds none."""
+    try:
+        record = Record.model_validate_json((folder / RECORD).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return record.model_dump(include={"stage", "fingerprint", "content", "inputs"})
+
+
 def list_files(folder: Path) -> list[FileEntry]:
     """Every file below `folder` but the record, sorted by path, with its size and hash."""
     return [
@@ -110,3 +125,19 @@ def write_json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Give `target` the files of `source` by hard links, so that it takes no further space.
+
+    Copies where the file system has no hard links. Artifacts are never written again, so sharing is safe.
+    """
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            here = target / path.relative_to(source)
+            here.parent.mkdir(parents=True, exist_ok=True)
+            here.unlink(missing_ok=True)
+            try:
+                os.link(path, here)
+            except OSError:
+                shutil.copyfile(path, here)

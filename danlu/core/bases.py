@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -185,9 +186,22 @@ def with_licence(section: Any) -> Any:
     """
     if not isinstance(section, Mapping) or section.get("licence") is not None:
         return section
-    base = section.get("base")
+    base = _named(section)
     known = base_of(base) if isinstance(base, str) else None
     return section if known is None else {**section, "licence": known.licence}
+
+
+def _named(section: Mapping[str, Any]) -> Any:
+    """The pretrained model that a model section starts from: its base, or the frozen encoder of a classic model."""
+    found: Any = section
+    for key in () if section.get("base") is not None else ("classic", "features"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found.get("base") if isinstance(found, Mapping) else None
+
+
+def told_base(base: str | None) -> str | None:
+    """A base as the recipe names it; of a path only the folder's name, since the rest is about one machine."""
+    return base if base is None or "://" in base else Path(base).name
 
 
 def near_names(name: str) -> list[str]:

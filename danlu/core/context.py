@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel
 
 from danlu.core.artifact import LOGS, Artifact
 from danlu.core.energy import WATTS_PER_CORE
@@ -56,6 +58,22 @@ class Origin:
     watts_per_core: float = WATTS_PER_CORE
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rank:
+    """Which process of how many this is, counted from 0; `meeting`: a folder that all of them see.
+
+    The first one alone writes to the stage's folders.
+    """
+
+    number: int = 0
+    count: int = 1
+    meeting: Path | None = None
+
+    @property
+    def first(self) -> bool:
+        return self.number == 0
+
+
 @dataclass(kw_only=True)
 class Context:
     """Everything a stage may touch.
@@ -63,6 +81,8 @@ class Context:
     `out`: the empty folder that becomes the artifact. `state`: a folder that survives a kill, for resuming.
     `inputs`: artifacts by stage name. `resources`: local paths by dotted path of the configuration, and
     `digests` their content hashes. `threads`: CPU threads to use. `origin`: for stages that start others.
+    `rank`: which process of a gang it is that this was handed to. `pids`: the gang's other processes, known to the
+    first; `elsewhere_bytes`: the most memory that they had in sum, known once they have ended.
     """
 
     stage: str
@@ -77,6 +97,20 @@ class Context:
     emit: Emit
     limits: Limits = field(default_factory=Limits)
     origin: Origin | None = None
+    rank: Rank = Rank()
+    pids: Sequence[int] = ()
+    elsewhere_bytes: int = 0
+
+    def launch(self, worker: str, count: int, config: BaseModel, *, resources: Mapping[str, int]) -> None:
+        """Run `worker`, a "module:function" that is called as a stage's `run`, in `count` processes at once.
+
+        The first of them is this one. `resources`: what each is given: `threads`. Returns when all have ended. Raises
+        what the first one raises; where another one ended before its time what that one raised, `StageCrashed` for an
+        error that is none of Danlu's, or `DanluError` that says how it was ended.
+        """
+        from danlu.core.gang import launch
+
+        launch(self, worker, count, config, resources)
 
     def say(self, text: str) -> None:
         """One line for people who watch."""
@@ -117,9 +151,12 @@ class Context:
             return self.limits.asked
         if self.limits.deadline is not None and time.time() > self.limits.deadline:
             return "hours"
-        if self.limits.memory_bytes is not None and resident_bytes() > self.limits.memory_bytes:
+        if self.limits.memory_bytes is not None and self._resident() > self.limits.memory_bytes:
             return "memory"
         return None
+
+    def _resident(self) -> int:
+        return resident_bytes() + sum(resident_bytes(pid) for pid in self.pids)
 
     def stop(self, reason: StopReason) -> None:
         """Raise what `reason` means; call it after saving."""

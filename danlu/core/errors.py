@@ -127,6 +127,11 @@ BY_NAME: dict[str, type[DanluError]] = {
 }
 
 
+def name_of(error: BaseException) -> str:
+    """The name in `BY_NAME` under which a process hands `error` on."""
+    return next((each.__name__ for each in type(error).__mro__ if each.__name__ in BY_NAME), StageCrashed.__name__)
+
+
 def first_line(error: BaseException, characters: int = 200) -> str:
     """The first line of what an error says, at most so long and without a full stop; its type where it says nothing."""
     line: str = next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -18,6 +18,7 @@ EXTRA_OF: dict[str, str] = {
     "ftfy": "data",
     "httpx": "augment",
     "huggingface_hub": "train",
+    "imblearn": "classic",
     "jinja2": "report",
     "lightgbm": "classic",
     "markitdown": "documents",

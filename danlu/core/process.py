@@ -62,7 +62,7 @@ class StageProcess:
                     stderr=log,
                     pass_fds=passed,
                     start_new_session=True,
-                    env=_environment_of_child(job.threads),
+                    env=environment_of_child(job.threads),
                 )
         except BaseException:
             os.close(read)
@@ -160,7 +160,7 @@ class StageProcess:
         raise StageCrashed(f"The process of {self._job.stage} ended {how} without saying why. Its output is in {log}")
 
 
-def _environment_of_child(threads: int) -> dict[str, str]:
+def environment_of_child(threads: int) -> dict[str, str]:
     """Thread pools are sized before libraries load; hashes are fixed so that set order cannot change a result."""
     fixed = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     return {

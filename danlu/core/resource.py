@@ -7,6 +7,7 @@ qwen3-0.6b                        a model by its short name (see `danlu.core.bas
 hf://OWNER/NAME[@REVISION]        a model of the Hugging Face hub (honours HF_ENDPOINT and HF_HUB_OFFLINE)
 hf://datasets/OWNER/NAME[/path]   a data set of it
 corpus://NAME                     the sides of the corpus that the last run of NAME made
+run://NAME                        the model that the last run of NAME trained, as its training left it
 modelscope://OWNER/NAME[@REVISION] a model of ModelScope; modelscope://datasets/OWNER/NAME[/path] a data set
 s3://, oss://, gs://, https://    anything fsspec has a driver for, fetched once into the workspace's cache
 """
@@ -34,6 +35,9 @@ from danlu.core.config import ComposedResource
 from danlu.core.errors import UserError
 
 _CHUNK_BYTES = 1 << 20
+
+#: What tells of an artifact and is none of its content; see `danlu.core.artifact`.
+_RECORD, _LOGS = "record.json", "logs/"
 
 
 def _nothing(*_: object) -> None:
@@ -225,31 +229,47 @@ def _from_hub(hub: str, resource: str, rest: str, site: Site) -> Path:
     return found
 
 
-def _of_last_run(resource: str, name: str, site: Site) -> Path:
+def _corpus_of_last_run(resource: str, name: str, site: Site) -> Path:
     """What the corpus of the last run of NAME says about the sides of its rows."""
+    return _made_by_last_run(resource, name, site, stage="data", file=_SIDES, what="a corpus") / _SIDES
+
+
+def _model_of_last_run(resource: str, name: str, site: Site) -> Path:
+    """The checkpoint of the last run of NAME that trained a neural network."""
+    return _made_by_last_run(resource, name, site, stage="train", file=_MODEL, what="a trained model")
+
+
+def _made_by_last_run(resource: str, name: str, site: Site, *, stage: str, file: str, what: str) -> Path:
+    """The artifact of `stage`, with a `file` in it, of the last run of NAME that has one.
+
+    Named by when they started; a run that was stopped before that stage hides no earlier one.
+    """
     if site.workspace is None:
         raise UserError(f"{resource!r} names a run, and there is no workspace to look for it in.")
     runs = site.workspace / "runs"
-    # Named by when they started; a run that was stopped before it had a corpus hides no earlier one.
     for record in sorted((runs / name).glob("[0-9]*.json"), reverse=True):
         try:
             stages = json.loads(record.read_text(encoding="utf-8"))["stages"]
-            sides: Path = next(site.workspace / row["folder"] for row in stages if row["stage"] == "data") / _SIDES
+            folder: Path = next(site.workspace / row["folder"] for row in stages if row["stage"] == stage)
         except (OSError, ValueError, KeyError, TypeError, StopIteration):
             continue
-        if sides.is_file():
-            return sides
+        if (folder / file).is_file():
+            return folder
     known = sorted(path.name for path in runs.iterdir() if path.name != name) if runs.is_dir() else []
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean corpus://{near[0]}?" if near else ""
+    scheme = resource.partition("://")[0]
+    hint = f" Did you mean {scheme}://{near[0]}?" if near else ""
     raise UserError(
-        f"No run {name!r} with a corpus is in {site.workspace}.{hint} `danlu list` shows what was run; expected "
-        "corpus://NAME, or the path of a corpus's sides.parquet."
+        f"No run {name!r} with {what} is in {site.workspace}.{hint} `danlu list` shows what was run; expected "
+        f"{scheme}://NAME, {_OR_A_PATH[scheme]}."
     )
 
 
-#: The file of a corpus that says on which side its rows are.
-_SIDES = "sides.parquet"
+#: The file of a corpus that says on which side its rows are, and one that every neural network has.
+_SIDES, _MODEL = "sides.parquet", "config.json"
+
+#: What may be written instead of the name of a run.
+_OR_A_PATH = {"corpus": "or the path of a corpus's sides.parquet", "run": "or the folder of a model"}
 
 _ANY_URL = "danlu.sources.fetch:fetch"
 _ANY_URL_CHECK = "danlu.sources.fetch:check"
@@ -263,7 +283,8 @@ _SCHEMES: dict[str, Callable[[str, str, Site], Path]] = {
     "hf": _from_hugging_face,
     "modelscope": _from_modelscope,
     bases.SCHEME: _by_name,
-    "corpus": _of_last_run,
+    "corpus": _corpus_of_last_run,
+    "run": _model_of_last_run,
 }
 
 
@@ -279,6 +300,20 @@ def listed(path: Path) -> list[tuple[str, Path]]:
     names = {file.relative_to(root).as_posix(): file for file in found if file.is_file()}
     hidden = {name for name in names if any(part[0] == "." or part == "__pycache__" for part in name.split("/"))}
     return sorted((name, file) for name, file in names.items() if name not in hidden)
+
+
+def _content(path: Path) -> list[tuple[str, Path]]:
+    """The files of a folder or pattern that make its content: of an artifact, as there, neither record nor logs.
+
+    So a model that was trained anew, and came out the same, is the same base.
+    """
+    files = listed(path)
+    try:
+        record = json.loads((path / _RECORD).read_text(encoding="utf-8"))
+        artifact = record["fingerprint"] == path.name and "inputs" in record
+    except (OSError, ValueError, LookupError, TypeError):
+        artifact = False
+    return [row for row in files if row[0] != _RECORD and not row[0].startswith(_LOGS)] if artifact else files
 
 
 def _matches(path: Path) -> Iterator[Path]:
@@ -311,7 +346,7 @@ class Digests:
         """SHA-256 of a file, or of the names and hashes of all files of a folder or pattern; hexadecimal."""
         if path.is_file():
             return self._file(path)
-        return joint_digest((name, self._file(file)) for name, file in listed(path))
+        return joint_digest((name, self._file(file)) for name, file in _content(path))
 
     def _file(self, path: Path) -> str:
         state = path.stat()

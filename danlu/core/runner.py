@@ -30,7 +30,7 @@ from danlu.core.fingerprint import fingerprint, plain
 from danlu.core.machine import library_versions, peak_resident_bytes, this_machine
 from danlu.core.process import Observer, StageProcess
 from danlu.core.resource import Digests, Resolver, Site
-from danlu.core.stage import Stage, as_values
+from danlu.core.stage import Stage, as_values, libraries_of
 from danlu.core.store import Workspace
 from danlu.core.worker import Job, execute
 
@@ -139,7 +139,7 @@ class Runner:
         contents = {name: digests.of(path) for name, path in paths.items()}
         there = [name for name in stage.may_read if name in self.artifacts]
         inputs = {name: self.artifacts[name] for name in (*stage.reads, *there)}
-        environment = self._environment(stage)
+        environment = self._environment(stage, config)
         print_ = fingerprint(
             stage=stage.name,
             version=stage.version,
@@ -198,10 +198,10 @@ class Runner:
         self._done(artifact, reused=False)
         return artifact
 
-    def _environment(self, stage: Stage) -> dict[str, str]:
+    def _environment(self, stage: Stage, config: BaseModel) -> dict[str, str]:
         started = [row for row in self.stages if row.name in stage.starts]
         # What a stage starts is a part of it: other code or libraries there give other results here.
-        libraries = itertools.chain(stage.libraries, *(row.libraries for row in started))
+        libraries = itertools.chain.from_iterable(libraries_of(row, config) for row in (stage, *started))
         environment = library_versions(tuple(dict.fromkeys(libraries)))
         environment |= {f"stage {row.name}": str(row.version) for row in started}
         if stage.numeric or stage.machine:
@@ -274,7 +274,7 @@ class Runner:
             resources=job.digests,
             config=plain(config, job.digests),
             environment=dict(environment),
-            libraries=library_versions(stage.libraries),
+            libraries=library_versions(libraries_of(stage, config)),
             files=files,
             started=started,
             finished=_now(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Stage:
     `machine`: its result is about this very machine (a speed, a prediction), and is not reused on another.
     `resolves`: its artifact has `resolved.json`, values by dotted path that replace `auto` in the recipe.
     `libraries`: the distributions whose versions the fingerprint covers, since they decide what comes out.
+    `libraries_with`: further ones that decide something only where the configuration has a value at this dotted path.
     `when`: the section of the recipe without which the stage is left out; None never leaves it out.
     `starts`: names of stages that it runs itself, on settings of its own (see `danlu.core.children`).
     `example`: "module:attribute" of an `Example`.
@@ -52,6 +53,7 @@ class Stage:
     machine: bool = False
     resolves: bool = False
     libraries: tuple[str, ...] = ()
+    libraries_with: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     when: str | None = None
     starts: tuple[str, ...] = ()
     may_read: tuple[str, ...] = ()
@@ -87,6 +89,27 @@ def in_order(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     return tuple(ordered)
 
 
+def libraries_of(stage: Stage, config: BaseModel) -> tuple[str, ...]:
+    """The distributions that decide what the stage yields for this configuration.
+
+    That of a stage which starts this one will do, where it has the same sections; what it has not is taken to be asked
+    for.
+    """
+    asked = [libraries for path, libraries in stage.libraries_with.items() if _has(config, path)]
+    return tuple(dict.fromkeys([*stage.libraries, *(name for libraries in asked for name in libraries)]))
+
+
+def _has(config: BaseModel, path: str) -> bool:
+    found: Any = config
+    for name in path.split("."):
+        if not hasattr(found, name):
+            return True
+        found = getattr(found, name)
+        if found is None:
+            return False
+    return True
+
+
 def as_values(stage: Stage) -> dict[str, Any]:
     """A row as plain values, for a process that shall run it."""
     return {**dataclasses.asdict(stage), "config": stage.config_class}
@@ -95,4 +118,5 @@ def as_values(stage: Stage) -> dict[str, Any]:
 def from_values(values: Mapping[str, Any], config: type[BaseModel]) -> Stage:
     """The reverse of `as_values`; `config` is the class that the row names."""
     lists = {name: tuple(values[name]) for name in ("reads", "libraries", "starts", "may_read")}
-    return Stage(**{**values, **lists, "config": config})
+    with_ = {path: tuple(names) for path, names in values["libraries_with"].items()}
+    return Stage(**{**values, **lists, "libraries_with": with_, "config": config})

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from danlu.core.artifact import Artifact
 from danlu.core.context import Context, Emit, Limits, Origin, StopReason
-from danlu.core.errors import BY_NAME, DanluError, from_os_error
+from danlu.core.errors import DanluError, from_os_error, name_of
 from danlu.core.lazy import load_attribute
 from danlu.core.machine import cpu_seconds_of_all, peak_resident_bytes, this_machine
 from danlu.core.store import Workspace
@@ -58,8 +58,8 @@ class Job(BaseModel):
     parent: int
 
 
-def execute(job: Job, emit: Emit, limits: Limits) -> None:
-    """Run the stage that `job` describes, in this process.
+def execute(job: Job, emit: Emit, limits: Limits) -> int:
+    """Run the stage that `job` describes, in this process; bytes that processes it started had beside it.
 
     Raises what the stage raises; an error about disk or rights as `StorageError`.
     """
@@ -100,9 +100,10 @@ def execute(job: Job, emit: Emit, limits: Limits) -> None:
         if meaning is None:
             raise
         raise meaning from error
+    return context.elsewhere_bytes
 
 
-def _end_with_parent(parent: int) -> None:
+def end_with_parent(parent: int) -> None:
     """Ask Linux to kill this process when its parent dies, so that no stage goes on unwatched."""
     if sys.platform == "linux":
         death_signal_option = 1  # PR_SET_PDEATHSIG
@@ -114,7 +115,7 @@ def _end_with_parent(parent: int) -> None:
 def main(job_file: str, events: int) -> int:
     """Run a job file; returns 0 when the stage is done and 1 when it said why it is not."""
     job = Job.model_validate_json(Path(job_file).read_bytes())
-    _end_with_parent(job.parent)
+    end_with_parent(job.parent)
     limits = Limits(deadline=job.deadline, memory_bytes=job.memory_bytes, energy=job.energy)
 
     def stop(number: int, _frame: object) -> None:
@@ -131,10 +132,9 @@ def main(job_file: str, events: int) -> int:
             pipe.flush()
 
         try:
-            execute(job, emit, limits)
+            elsewhere = execute(job, emit, limits)
         except DanluError as error:
-            kind = next(each.__name__ for each in type(error).__mro__ if each.__name__ in BY_NAME)
-            emit({"type": "error", "kind": kind, "text": str(error)})
+            emit({"type": "error", "kind": name_of(error), "text": str(error)})
             return 1
         except BaseException as error:
             traceback.print_exc()
@@ -145,7 +145,7 @@ def main(job_file: str, events: int) -> int:
         emit(
             {
                 "type": "done",
-                "peak_memory_bytes": peak_resident_bytes(),
+                "peak_memory_bytes": peak_resident_bytes() + elsewhere,
                 "cpu_seconds": cpu_seconds_of_all(),
             }
         )

@@ -45,6 +45,8 @@ class CleanCard:
     near_misses: dict[str, int] = field(default_factory=dict)
     sources: list[dict[str, Any]] = field(default_factory=list)
     identity_key: dict[str, Any] | None = None
+    teacher: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, list[str]] | None = None
     warnings: list[str] = field(default_factory=list)
 
     def values(self) -> dict[str, Any]:
@@ -59,6 +61,7 @@ class Card:
     task: str
     language: str = ""
     labels: list[str] = field(default_factory=list)
+    heads: list[dict[str, Any]] | None = None
     funnel: Funnel = field(default_factory=Funnel)
     splits: dict[str, dict[str, Any]] = field(default_factory=dict)
     masked: dict[str, int] = field(default_factory=dict)
@@ -74,6 +77,9 @@ class Card:
     length_bins: list[dict[str, int]] = field(default_factory=list)
     sources: list[dict[str, Any]] = field(default_factory=list)
     identity_key: dict[str, Any] | None = None
+    teacher: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, list[str]] | None = None
+    cells: dict[str, Any] = field(default_factory=dict)
     naive: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
 
@@ -83,7 +89,8 @@ class Card:
 
 
 def _plain(card: Card | CleanCard) -> dict[str, Any]:
-    return vars(card) | {"funnel": card.funnel.steps}
+    values = {name: value for name, value in vars(card).items() if name != "heads" or value is not None}
+    return values | {"funnel": card.funnel.steps}
 
 
 def sentence(card: Mapping[str, Any]) -> str:
@@ -156,14 +163,18 @@ _STEP_WORDS = {
     "balance": "Rows of large classes left out",
     "mix": "Rows of sources with a smaller share left out",
     "near_test": "Training rows like a held-out one",
+    "teacher": "Rows that got no answer of the teacher",
+    "taught": "Held-out rows that the teacher answered",
 }
 
 _TASKS = {
     "classify": "text-classification",
     "tag": "text-classification",
     "regress": "text-classification",  # the hub's name for a number a text too
+    "multitask": "text-classification",
     "generate": "text-generation",
     "embed": "sentence-similarity",
+    "fill": "fill-mask",
 }
 
 _SIZES = (
@@ -179,8 +190,12 @@ def readme(card: dict[str, Any]) -> str:
     """The data card in the form that the Hugging Face hub shows."""
     sections = [_front_matter(card), "# Data card\n\n" + sentence(card) + ".", _sources(card), _funnel(card)]
     sections += [_parts(card)]
+    if (card["teacher"] or {}).get("rows"):
+        sections.append(_teacher(card["teacher"]))
     if mix_told(card):
         sections.append(f"## Mix of sources in training\n\n{_cell(mix_told(card))}.")
+    if card.get("cells"):
+        sections.append(_beside(card["cells"]))
     sections += [_privacy(card), _duplicates(card)]
     if card["naive"]:
         sections.append(_naive(card["naive"]))
@@ -253,6 +268,17 @@ def _funnel(card: dict[str, Any]) -> str:
     return f"## What was dropped\n\n{text}\n\nEach dropped row is in `rejected/` with its origin and reason."
 
 
+def _teacher(told: Mapping[str, Any]) -> str:
+    """Who answered which rows, at what price, and whether its answers may train another model."""
+    given = ", ".join(f"{_cell(label)}: {count:,}" for label, count in told["answers"].items())
+    cost = "" if told["usd"] is None else f", ${told['usd']:,.4f} by the recipe's price"
+    return (
+        f"## Answers of a teacher\n\n{told['answered']:,} of {told['rows']:,} rows that had no answer got one of "
+        f"`{_cell(told['model'])}`{f' ({given})' if given else ''}. It read {told['prompt_tokens']:,} tokens and wrote "
+        f"{told['completion_tokens']:,}{cost}. Terms of its answers: {_cell(told['licence'] or 'not stated')}."
+    )
+
+
 def _parts(card: dict[str, Any]) -> str:
     parts = card["splits"]
     rows = [["rows", *[f"{part['rows']:,}" for part in parts.values()]]]
@@ -260,6 +286,9 @@ def _parts(card: dict[str, Any]) -> str:
     for name in ("mean", "std", "least", "median", "most"):
         told = [f"{part['values'].get(name, math.nan):g}" for part in parts.values() if "values" in part]
         rows += [[f"value, {name}", *told]] if told else []
+    for head in card.get("heads") or []:
+        told = [f"{part['targets'].get(head['name'], {}).get('rows', 0):,}" for part in parts.values()]
+        rows.append([f"rows with the target `{head['name']}`", *told])
     shown = card["labels"][:50]
     rows += [[f"label `{label}`", *[f"{p['labels'].get(label, 0):,}" for p in parts.values()]] for label in shown]
     if added_rows(card):
@@ -273,6 +302,25 @@ def _parts(card: dict[str, Any]) -> str:
         f"{'is stratified by label and ' if card['labels'] else ''}keeps near duplicates together. Rows of validation "
         f"and test that are also in train, equal or nearly so, counted anew from the written texts: "
         f"{card['leaked_rows']:,}."
+    )
+
+
+def _beside(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """What stands in the columns beside the texts (`danlu.data.columns.summary`)."""
+    lines = []
+    for name, column in found.items():
+        numbers = column.get("numbers")
+        if numbers is None:
+            most = ", ".join(f"{value} {rows:,}" for value, rows in column["most"].items())
+            held = f"{column['values']:,} values" + (f": {most}" if most else "")
+        else:
+            held = ", ".join(f"{what} {value:g}" for what, value in numbers.items()) or "nothing"
+        lines.append([_cell(name), f"{column['missing']:,}", _cell(held)])
+    return (
+        "## Beside the texts\n\n"
+        + _table(["column", "missing", "in the training rows"], lines)
+        + "\n\nThese cells are "
+        "as the files have them: they are not masked."
     )
 
 

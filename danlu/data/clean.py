@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -25,6 +26,7 @@ from danlu.data.rows import BROKEN, Columns, columns_for
 from danlu.data.sample import sample
 from danlu.data.steps import SAMPLE, STEPS, Cleaner, clean
 from danlu.data.tables import CLEAN, NEAR_MISSES, SHARD_BYTES, Rejects, SortedPart, as_rejected
+from danlu.data.teacher.answers import ANSWERED, TEACHER, Teacher
 from danlu.data.text import han_and_words, language_of
 
 #: Enough of a text to tell its language.
@@ -40,8 +42,10 @@ def run(ctx: Context, config: CleanStage) -> None:
     columns = _columns(ctx, config)
     if columns.key is not None and config.data.identity_key is not None:
         card.identity_key = {"mark": columns.key.mark, "env": config.data.identity_key.env}
+    if columns.beside is not None:
+        card.columns = {"numeric": columns.beside.numeric, "categorical": columns.beside.categorical}
     _read(ctx, config.data, columns, scratch / "raw", rejects, card)
-    _clean(ctx, config.data, scratch, rejects, card)
+    _clean(ctx, config, scratch, rejects, card)
     check_rows(card.funnel.rows, card.funnel)
     rejects.close()
     for warning in card.warnings:
@@ -90,21 +94,39 @@ def _read(ctx: Context, data: CleanConfig, columns: Columns, out: Path, rejects:
     card.funnel.step("read", dropped)
 
 
-def _clean(ctx: Context, config: CleanConfig, scratch: Path, rejects: Rejects, card: CleanCard) -> None:
+def _teacher(ctx: Context, config: CleanStage, cleaner: Cleaner) -> Teacher | contextlib.nullcontext[None]:
+    """Who answers rows that have no answer; nobody where the recipe asks nobody."""
+    if config.data.teacher is None:
+        return contextlib.nullcontext()
+    kept = (ctx.state if ctx.origin is None else ctx.origin.workspace / "cache") / "answers"
+    return Teacher(config.data.teacher, config.task, cleaner, kept, ctx.check)
+
+
+def _clean(ctx: Context, stage: CleanStage, scratch: Path, rejects: Rejects, card: CleanCard) -> None:
     """Run the row-wise steps; rows that stay go to `texts/`."""
+    config = stage.data
     paths = {name.removeprefix("data."): path for name, path in ctx.resources.items()}
     cleaner = Cleaner(config, paths, sample(scratch / "raw", config))
     dropped: dict[str, Counter[str]] = {name: Counter() for name in (SAMPLE, *(step.name for step in STEPS))}
+    if config.teacher is not None:
+        dropped[TEACHER] = Counter()
     masked: Counter[str] = Counter(dict.fromkeys(config.mask.names, 0))
     near_misses: Counter[str] = Counter()
     han = words = 0
     size = sum(path.stat().st_size for path in (scratch / "raw").glob("*.parquet"))
     texts = SortedPart(ctx.out / "texts", scratch / "texts", CLEAN, 1 + size // SHARD_BYTES)
     doubtful = SortedPart(ctx.out / "near_misses", scratch / "near_misses", NEAR_MISSES, 1)
-    with ctx.progress("cleaning and masking", card.funnel.rows, "rows") as bar:
+    with (
+        ctx.progress("cleaning and masking", card.funnel.rows, "rows") as bar,
+        _teacher(ctx, stage, cleaner) as teacher,
+    ):
         for table in clean(scratch / "raw", cleaner):
             stays = pc.equal(table["reason"], "")
             kept, gone = table.filter(stays), table.filter(pc.invert(stays))
+            if teacher is not None:
+                kept = teacher.complete(kept)
+                stays = pc.equal(kept["reason"], "")
+                kept, gone = kept.filter(stays), pa.concat_tables([gone, kept.filter(pc.invert(stays))])
             texts.write(kept.select(CLEAN.names))
             for step, reason in zip(gone["step"].to_pylist(), gone["reason"].to_pylist(), strict=True):
                 dropped[step][reason] += 1
@@ -117,6 +139,10 @@ def _clean(ctx: Context, config: CleanConfig, scratch: Path, rejects: Rejects, c
                 counts = han_and_words(text[:_LANGUAGE_CHARACTERS])
                 han, words = han + counts[0], words + counts[1]
             bar.advance(table.num_rows)
+    if teacher is not None:
+        card.teacher = teacher.card()
+        teacher.write(ctx.out / ANSWERED)
+        card.warnings += teacher.warnings()
     texts.close()
     doubtful.close()
     for name, reasons in dropped.items():

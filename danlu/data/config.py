@@ -11,11 +11,14 @@ from danlu.core.config import ComposedResource, Config, NotFingerprinted, Option
 from danlu.core.tasks import TaskName
 from danlu.data.augment.config import AugmentConfig
 from danlu.data.balance.config import BalanceConfig
+from danlu.data.columns.config import ColumnsConfig
 from danlu.data.filters.config import FiltersConfig, NormaliseConfig, OutlierFilter
+from danlu.data.heads.config import Targets
 from danlu.data.labels.config import LabelsConfig
 from danlu.data.licences import listed, refused
 from danlu.data.mask.config import MaskConfig, MaskSection
 from danlu.data.mix.config import MixConfig
+from danlu.data.teacher.config import TeacherConfig
 from danlu.sources.config import Format, SourceConfig
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -175,11 +178,17 @@ class CleanConfig(Config):
         LicencesConfig(), description="Which licences the sources may have."
     )
     text: str = Field("text", min_length=1, description="Name of the column with the text.")
-    pair: str = Field(
-        "pair",
+    pair: str | None = Field(
+        None,
         min_length=1,
-        description="For embed: name of the column with the text that belongs to data.text, such as the answer to a "
-        "question.",
+        description="Name of the column with the text that belongs to data.text, such as the answer to a question. For "
+        "embed it is pair unless another is named; for classify, tag and regress both texts are then asked about "
+        "together, and empty means that the text stands alone.",
+    )
+    columns: ColumnsConfig | None = Field(
+        None,
+        description="Columns with numbers and categories that a model for classify, tag or regress is told beside the "
+        "text; empty is none.",
     )
     label: str | None = Field(
         "label",
@@ -195,6 +204,10 @@ class CleanConfig(Config):
     unlabelled: Literal["drop", "keep"] = Field(
         "drop",
         description="Rows without a label: drop leaves them out; keep, for tag, learns that none of the labels fits.",
+    )
+    targets: Targets = Field(
+        default_factory=dict,
+        description="For multitask: what a text is to be answered with, each target by its name.",
     )
     language: Literal["auto", "zh", "en"] = Field("auto", description="Main language of the texts.")
     subject: str | None = Field(
@@ -238,6 +251,11 @@ class CleanConfig(Config):
         description="Personal data replaced before anything else sees the text; a list of kinds, or a section.",
     )
     keep_rejected_text: bool = Field(False, description="Keep the masked text of dropped rows in rejected/.")
+    teacher: TeacherConfig | None = Field(
+        None,
+        description="A chat model behind an endpoint that answers the rows without an answer. For classify and "
+        "generate.",
+    )
     seed: int = Field(1, ge=0, description="Seed of the split and of any sampling.")
 
     @model_validator(mode="before")
@@ -272,6 +290,10 @@ class CleanConfig(Config):
         if self.speaker is not None and self.conversation is None:
             raise ValueError("speaker needs conversation: name the column that tells which turns belong together")
         return self
+
+    def pair_of(self, task: str) -> str | None:
+        """The column with the second text of a row of `task`; None where a text stands alone."""
+        return self.pair or ("pair" if task == "embed" else None)
 
 
 class LinksConfig(Config):
@@ -352,6 +374,22 @@ class DataConfig(CorpusConfig, LinksConfig, CleanConfig):
     """
 
     duplicates: DuplicatesConfig = Field(DuplicatesConfig(), description="Which rows count as the same text.")
+
+    @model_validator(mode="after")
+    def _columns_agree(self) -> DataConfig:
+        if self.columns is None:
+            return self
+        if not self.duplicates.near:
+            raise ValueError(
+                "columns needs duplicates.near: true, which keeps equal texts with other columns on one side of the "
+                "split"
+            )
+        used = {"text": self.text, "pair": self.pair, "label": self.label}
+        names = [*self.columns.numeric, *self.columns.categorical]
+        for key, column in used.items():
+            if column is not None and column in names:
+                raise ValueError(f"columns names {column!r}, which is data.{key}; a model must not be told it twice")
+        return self
 
     @model_validator(mode="after")
     def _a_weight_for_each_source(self) -> DataConfig:

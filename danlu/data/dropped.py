@@ -35,13 +35,15 @@ from danlu.data.keys import (
 from danlu.data.leaks import leaking_rows, texts_in
 from danlu.data.mix.shares import plan_mix, uses
 from danlu.data.sides import scramble
-from danlu.data.split import REASONS, TRAIN, Assignment
+from danlu.data.split import PARTS, REASONS, TRAIN, Assignment
 
 Reasons = npt.NDArray[np.int8]
 
 OUTLIER = "outlier"
 UNDERSAMPLED = "undersampled"
 MIXED_OUT = "mixed_out"
+#: A held-out row that a teacher has answered: it would show how well a student imitates, not how right it is.
+TAUGHT = "taught"
 
 #: The streams of draws for the mix and for the rows that others are compared with; `sides` has those of the split.
 MIX_STREAM = 7
@@ -54,6 +56,7 @@ STEP_OF = {
     NEAR_DUPLICATE: "near_duplicates",
     **dict.fromkeys(REASONS[1:], "split"),
     NEAR_TEST: "near_test",
+    TAUGHT: "taught",
     OUTLIER: "outliers",
     UNDERSAMPLED: "balance",
     MIXED_OUT: "mix",
@@ -66,7 +69,10 @@ def drop_copies(config: CorpusConfig, keys: Keys, clusters: Integers, card: Card
     reasons = np.zeros(len(keys.place), dtype=np.int8)
     cluster = clusters[keys.text]
     if answered:
-        _drop(reasons, without_conflicts(keys, config.label_conflicts), LABEL_CONFLICT, card)
+        stays = without_conflicts(keys, config.label_conflicts)
+        # Of several targets nothing may be left that equal texts agree on.
+        said = np.array([bool(one) for one in keys.labels], dtype=bool)[keys.label]
+        _drop(reasons, stays & said, LABEL_CONFLICT, card)
     same = keys.text * max(1, len(keys.labels)) + keys.label
     _drop(reasons, chosen_rows(keys, reasons == 0, same, config.duplicates.keep), EXACT_DUPLICATE, card)
     exact = int((reasons == REASON_NAMES.index(EXACT_DUPLICATE)).sum())
@@ -96,6 +102,26 @@ def drop_bridges(sides: Assignment, reasons: Reasons, card: Card) -> Reasons:
             _drop(reasons, sides.reason != number, reason, card)
     check_rows(int((reasons == 0).sum()), card.funnel)
     return np.where(reasons == 0, sides.part, -1).astype(np.int8)
+
+
+def drop_taught(answered: Integers, keys: Keys, reasons: Reasons, parts: Reasons, card: Card) -> None:
+    """Drop the held-out rows that a teacher has answered, where others are left in both held-out parts.
+
+    `answered` are their places. Where all held-out rows are the teacher's they stay, and the card says what that means.
+    """
+    taught = np.isin(keys.place, answered)
+    held_out = taught & (parts > TRAIN)
+    if not held_out.any():
+        return
+    if all(((parts == part) & ~taught).any() for part in range(TRAIN + 1, len(PARTS))):
+        _drop(reasons, ~held_out, TAUGHT, card)
+        parts[held_out] = -1
+        check_rows(int((reasons == 0).sum()), card.funnel)
+        return
+    card.warnings.append(
+        f"{int(held_out.sum()):,} validation and test rows have answers of the teacher, and one of these parts has no "
+        "others: scores say how well a student imitates its teacher, not how right it is. Have people answer some rows."
+    )
 
 
 def drop_leaks(ctx: Context, config: CorpusConfig, clean: Path, reasons: Reasons, parts: Reasons, card: Card) -> None:

@@ -348,7 +348,7 @@ def find_links(
 
 
 def links_among(
-    stream: Callable[[], Iterator[tuple[int, list[str]]]],
+    stream: Callable[[], Iterator[tuple[int, pa.StringArray]]],
     places: Integers,
     config: NearConfig,
     advance: Callable[[int], None],
@@ -365,7 +365,7 @@ def links_among(
         signatures = near.Signatures(config.threshold, spill)
         for start, texts in stream():
             low, high = np.searchsorted(places, [start, start + len(texts)])
-            signatures.add([texts[place - start] for place in places[low:high]])
+            signatures.add(_those(texts, places[low:high] - start))
             advance(len(texts))
 
         def texts_of(positions: Integers) -> Iterator[tuple[Integers, Sequence[str]]]:
@@ -373,14 +373,21 @@ def links_among(
             for start, texts in stream():
                 low, high = np.searchsorted(wanted, [start, start + len(texts)])
                 if high > low:
-                    yield positions[low:high], [texts[place - start] for place in wanted[low:high]]
+                    yield positions[low:high], _those(texts, wanted[low:high] - start)
 
         return near.links(signatures, texts_of)
 
 
-def _texts(folder: Path) -> Iterator[tuple[int, list[str]]]:
+def _those(texts: pa.StringArray, places: Integers) -> list[str]:
+    """The texts at these places, in Python."""
+    if len(places) < len(texts):
+        texts = texts.take(pa.array(places.tolist(), pa.int32()))
+    found: list[str] = texts.to_pylist()
+    return found
+
+
+def _texts(folder: Path) -> Iterator[tuple[int, pa.StringArray]]:
     start = 0
     for batch in batches(folder, ["text"]):
-        texts = batch.column("text").to_pylist()
-        yield start, texts
-        start += len(texts)
+        yield start, batch.column("text")
+        start += batch.num_rows

@@ -96,10 +96,10 @@ def find_groups(
     return np.asarray(group[number].reshape(-1, 2))
 
 
-def _numbered_texts(folder: Path) -> Iterator[tuple[int, list[str]]]:
+def _numbered_texts(folder: Path) -> Iterator[tuple[int, pa.StringArray]]:
     start = 0
     for _, texts in texts_of(folder):
-        yield start, texts
+        yield start, pa.array(texts, pa.string())
         start += len(texts)
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from danlu.core.tasks import TASKS
+from danlu.data.columns.config import ColumnsConfig
 from danlu.data.config import CleanConfig
 from danlu.data.identity import IdentityKey
 from danlu.data.told import shape_of, told_speaker
+from danlu.sources.cells import read_cells
 from danlu.sources.records import Row
 from danlu.sources.shapes import DEFAULT_SPEAKERS, Misshapen, Speakers, first_exchange, recognise
-from danlu.sources.targets import TARGETS, Reading
+from danlu.sources.targets import TARGETS, Reading, reading_of
 from danlu.sources.values import as_text
 
 NO_TEXT = "no_text"
@@ -31,11 +33,13 @@ class Columns:
     `shapes`: a record without the text column may be instruction data (see `danlu.sources.shapes`), whose `speakers`
     are called so. `speaker`: each row is one turn of a `conversation`, said by whom this column names. `pair`: the
     column with the text that belongs to that in `text`; instruction data then yields a question and its answer.
+    `beside`: columns with cells beside the text.
     `task` and `reading` say what the cells of `label` mean. `key` hashes the ids of subjects and conversations.
     """
 
     text: str
     pair: str | None = None
+    beside: ColumnsConfig | None = None
     label: str | None = None
     task: str = "classify"
     reading: Reading = field(default_factory=Reading)
@@ -46,6 +50,7 @@ class Columns:
     shapes: bool = False
     speakers: Speakers = field(default_factory=lambda: DEFAULT_SPEAKERS)
     key: IdentityKey | None = None
+    unanswered: bool = False
 
     @property
     def others(self) -> dict[str, str]:
@@ -58,10 +63,11 @@ def columns_for(task: str, data: CleanConfig, key: IdentityKey | None = None) ->
     """What a model for `task` reads of a record, by the recipe's data section."""
     return Columns(
         text=data.text,
-        pair=data.pair if task == "embed" else None,
-        label=data.label if TASKS[task].target is not None else None,
+        pair=data.pair_of(task),
+        beside=data.columns,
+        label=data.label if TASKS[task].target is not None and not data.targets else None,
         task=task,
-        reading=Reading(separator=data.label_separator, keep_unlabelled=data.unlabelled == "keep"),
+        reading=reading_of(data),
         subject=data.subject,
         conversation=data.conversation,
         time=data.time,
@@ -69,6 +75,7 @@ def columns_for(task: str, data: CleanConfig, key: IdentityKey | None = None) ->
         shapes=TASKS[task].target is None,
         speakers=Speakers(names=data.speakers, learn=frozenset(data.learn)),
         key=key,
+        unanswered=data.teacher is not None,
     )
 
 
@@ -127,6 +134,16 @@ def _as_pair(text: str, pair: str) -> dict[str, Any]:
     }
 
 
+def read_beside(values: Mapping[str, Any], columns: Columns) -> dict[str, str | None]:
+    """The column `columns` of `RAW`: the cells beside the text, as they are kept. Raises `Unusable`."""
+    if columns.beside is None:
+        return {"columns": None}
+    try:
+        return {"columns": read_cells(values, columns.beside.numeric, columns.beside.categorical)}
+    except ValueError as error:
+        raise Unusable(BROKEN, str(error)) from None
+
+
 def read_others(values: Mapping[str, Any], columns: Columns) -> dict[str, str | None]:
     """The columns `subject`, `conversation` and `time` of `RAW`. Ids are hashed: they often are personal data."""
     found: dict[str, str | None] = dict.fromkeys(("subject", "conversation", "time"))
@@ -147,7 +164,10 @@ def _cell(values: Mapping[str, Any], column: str) -> str:
 
 
 def read_label(cell: Any, columns: Columns) -> tuple[list[str], str]:
-    """The labels of a cell of the label column, as the file has them and as they are kept. Raises `Unusable`."""
+    """The labels of a cell of the label column, as the file has them and as they are kept. Raises `Unusable`.
+
+    With several targets `cell` is the whole record.
+    """
     target = TARGETS[columns.task]
     try:
         spellings = target.spellings(cell, columns.reading)
@@ -155,8 +175,9 @@ def read_label(cell: Any, columns: Columns) -> tuple[list[str], str]:
     except ValueError as error:
         text = as_text(cell)
         built = "" if text is None else f"; what is there is built like {shape_of(text)}"
-        raise Unusable(BROKEN, f"column {columns.label!r} {error}{built}") from None
-    if not kept:
+        where = "" if columns.label is None else f"{columns.label!r} "
+        raise Unusable(BROKEN, f"column {where}{error}{built}") from None
+    if not kept and not columns.unanswered:
         raise Unusable(NO_LABEL)
     return spellings, kept
 

@@ -7,22 +7,31 @@ Datasets", chapter 3, for banding.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import numpy as np
 import numpy.typing as npt
 
 from danlu.data.spill import Growing, Spill
-from danlu.metrics.shingles import BASE, Hashes, mixed, shingle_sequences
+from danlu.metrics.shingles import BASE, Hashes, Indices, by_script, mixed, padded_sequences
 
 Short = npt.NDArray[np.uint32]
+
+#: Reduces hashes to one for each text by a ufunc: `(ufunc, hashes, out [texts])`.
+Reduce = Callable[[np.ufunc, Short, Short], object]
 
 #: Length of a signature at most, and of a band. Longer bands find fewer pairs below the threshold, which cost a
 #: comparison; but more bands are needed then to find this share of the pairs at the threshold.
 PERMUTATIONS = 128
 ROWS = 5
 RECALL_AT_THRESHOLD = 0.995
+
+#: Texts of fewer shingles are compared side by side, about so many at once; of others about so many shingles.
+_SHORT = 96
+_SHORT_AT_ONCE = 512
+_HASHES_AT_ONCE = 1 << 16
 
 #: What part of the memory budget the signatures may take.
 _SHARE = 0.5
@@ -52,6 +61,7 @@ def bands_for(threshold: float) -> Bands:
     return Bands(count=PERMUTATIONS, rows=1)
 
 
+@lru_cache(maxsize=4)
 def _factors(count: int) -> Short:
     # Multiply-shift hashing (Dietzfelbinger et al., 1997) of 32 bits, factors odd. The hashes that are multiplied are
     # well mixed already, so that no offset is needed.
@@ -64,22 +74,61 @@ def signatures_of(texts: Sequence[str], bands: Bands) -> tuple[Short, Hashes]:
 
     The second is alike for texts that have the same shingles, each as often.
     """
-    used = bands.count * bands.rows
-    factors = _factors(used)
-    lowest = np.empty((used, len(texts)), dtype=np.uint32)
+    banded = np.empty((bands.count, len(texts)), dtype=np.uint32)
     same = np.empty(len(texts), dtype=np.uint64)
-    for start, stop, hashes, bounds in shingle_sequences(texts):
-        cuts = bounds[:-1]
-        same[start:stop] = np.add.reduceat(hashes, cuts)
-        short = (hashes >> np.uint64(32)).astype(np.uint32)
-        product = np.empty_like(short)
-        for number in range(used):
-            np.multiply(short, factors[number], out=product)
-            np.minimum.reduceat(product, cuts, out=lowest[number, start:stop])
-    keys = np.zeros((bands.count, len(texts)), dtype=np.uint64)
-    for values in lowest.reshape(bands.count, bands.rows, len(texts)).swapaxes(0, 1):
-        keys = keys * BASE + values
-    return (mixed(keys) >> np.uint64(32)).astype(np.uint32), mixed(same)
+    for places, alike in by_script(texts):
+        short, lengths = [], []
+        for start, stop, hashes, bounds, repeats in padded_sequences(alike):
+            last = repeats.astype(np.uint64) * hashes[bounds[1:] - 1]
+            same[places[start:stop]] = np.add.reduceat(hashes, bounds[:-1]) - last
+            short.append((hashes >> np.uint64(32)).astype(np.uint32))
+            lengths.append(np.diff(bounds))
+        for rows, values in _banded(np.concatenate(short), np.concatenate(lengths), bands):
+            banded[:, places[rows]] = values
+    return banded, mixed(same)
+
+
+def _banded(hashes: Short, lengths: Indices, bands: Bands) -> Iterator[tuple[Indices, Short]]:
+    """`(texts [B], their hashes for each band [count, B])`, some at a time; text n has the next `lengths[n]` hashes."""
+    starts = np.cumsum(lengths) - lengths
+    short = np.flatnonzero(lengths < _SHORT)
+    short = short[np.argsort(lengths[short], kind="stable")]
+    for block in np.array_split(short, -(-len(short) // _SHORT_AT_ONCE)) if len(short) else ():
+        # Side by side, a text to a column, so that many are compared at once; of each the last hash fills the column.
+        places = starts[block] + np.minimum(np.arange(lengths[block[-1]])[:, np.newaxis], lengths[block] - 1)
+        yield block, _hashes_of_bands(hashes[places], lambda of, each, out: of.reduce(each, out=out), len(block), bands)
+    long = np.flatnonzero(lengths >= _SHORT)
+    portion = np.cumsum(lengths[long]) // _HASHES_AT_ONCE
+    for block in np.split(long, np.flatnonzero(np.diff(portion)) + 1) if len(long) else ():
+        cuts = np.cumsum(lengths[block]) - lengths[block]
+        if block[-1] - block[0] == len(block) - 1:
+            own = hashes[starts[block[0]] : starts[block[-1]] + lengths[block[-1]]]
+        else:
+            own = np.concatenate([hashes[starts[text] : starts[text] + lengths[text]] for text in block.tolist()])
+        yield block, _hashes_of_bands(own, partial(_each, cuts), len(block), bands)
+
+
+def _each(cuts: Indices, of: np.ufunc, hashes: Short, out: Short) -> None:
+    of.reduceat(hashes, cuts, out=out)
+
+
+def _hashes_of_bands(hashes: Short, reduce: Reduce, texts: int, bands: Bands) -> Short:
+    """A hash for each band and text [count, texts]; `reduce` says which of the hashes are those of one text."""
+    used = bands.count * bands.rows
+    half = -(-used // 2)
+    product = np.empty_like(hashes)
+    chosen = np.empty((used, texts), dtype=np.uint32)
+    for number, factor in enumerate(_factors(half)):
+        np.multiply(hashes, factor, out=product)
+        reduce(np.minimum, product, chosen[number])
+        if number + half < used:
+            # The largest product is the negative of the smallest with the negative factor, which is odd as well.
+            reduce(np.maximum, product, chosen[number + half])
+    lowest = chosen.reshape(bands.count, bands.rows, texts)
+    keys = lowest[:, 0].astype(np.uint64)
+    for row in range(1, bands.rows):
+        keys = keys * BASE + lowest[:, row]
+    return (mixed(keys) >> np.uint64(32)).astype(np.uint32)
 
 
 class Signatures:

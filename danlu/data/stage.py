@@ -18,10 +18,12 @@ from danlu.core.tasks import TASKS
 from danlu.data.additions import add_rows
 from danlu.data.card import Card, Funnel, readme, sentence
 from danlu.data.checks import check_answers, check_rows
+from danlu.data.columns.summary import summarise, warnings
 from danlu.data.config import CorpusConfig, DataStage
-from danlu.data.dropped import drop_bridges, drop_copies, drop_leaks, drop_outliers, leave_out, mix
+from danlu.data.dropped import drop_bridges, drop_copies, drop_leaks, drop_outliers, drop_taught, leave_out, mix
 from danlu.data.duplicates import read_links
 from danlu.data.earlier import SIDES, Earlier, compared, read_earlier, write_sides
+from danlu.data.heads.settled import settled
 from danlu.data.keys import Integers, Keys, Links, read_keys
 from danlu.data.labels.config import merged
 from danlu.data.labels.decisions import apply_decisions, read_decisions
@@ -34,6 +36,7 @@ from danlu.data.references import check_reference, cleaning_of
 from danlu.data.split import Assignment, SplitRows, assign
 from danlu.data.steps import below
 from danlu.data.targets import Stratum, strata
+from danlu.data.teacher.answers import ANSWERED, answered_rows
 from danlu.data.written import Rows, count_rows, write_corpus
 from danlu.sources.targets import TARGETS
 
@@ -50,6 +53,9 @@ def run(ctx: Context, config: DataStage) -> None:
     keys = read_keys(texts, data.time or "time", mended if task.named and mended.needed else None)
     card.relabelled = mended.counts
     card.warnings += keys.warnings
+    if task.several:
+        keys, disputes = settled(keys, data.label_conflicts)
+        card.warnings += disputes
     links = read_links(found / "links.parquet")
     clusters = components(links.pairs, keys.texts)
     reasons = drop_copies(data, keys, clusters, card, answered=task.target is not None)
@@ -62,6 +68,7 @@ def run(ctx: Context, config: DataStage) -> None:
     sides = _split(data, keys, stratum, links, read_groups(found / GROUPS), card, earlier)
     write_sides(ctx.out / SIDES, keys, sides, earlier, mark)
     parts = drop_bridges(sides, reasons, card)
+    drop_taught(answered_rows(clean / ANSWERED), keys, reasons, parts, card)
     if data.duplicates.near:
         drop_leaks(ctx, data, texts, reasons, parts, card)
     if data.outliers is not None:
@@ -72,6 +79,9 @@ def run(ctx: Context, config: DataStage) -> None:
     rows = Rows(task=config.task, reason=reasons, part=parts, fold=sides.fold, group=sides.group, keys=keys)
     count_rows(keys, rows, card, stratum)
     write_corpus(ctx, config, scratch, rows, card)
+    if card.columns is not None:
+        card.cells = summarise(ctx.out / "train", card.columns)
+        card.warnings += warnings(card.cells)
     _add(ctx, config, scratch, card, repeats)
     _look_for_references(ctx, data, card)
     with ctx.progress("counting leaks", None, "texts") as bar:

@@ -212,15 +212,15 @@ def clean(folder: Path, cleaner: Cleaner) -> Iterator[pa.Table]:
     types = {"text": text, "parts": words, "rejected": text, "content": text, "step": text, "reason": text}
     types |= {"masked": words, "near_misses": words}
 
-    def run(places: Any, texts: Any, parts: Any, rejected: Any) -> pa.Array:
+    def run(places: Any, texts: Any, parts: Any, rejected: Any, beside: Any) -> pa.Array:
         found = texts.to_pylist()
         used = cleaner.used(places.to_arrow().to_numpy()).tolist()
-        columns = (used, found, needs(found).tolist(), parts.to_pylist(), rejected.to_pylist())
+        columns = (used, found, needs(found).tolist(), parts.to_pylist(), rejected.to_pylist(), beside.to_pylist())
         return pa.array([_cleaned(cleaner, *row) for row in zip(*columns, strict=True)], _ARROW)
 
     cleaned = daft.func.batch(return_dtype=daft.DataType.struct(types), use_process=False)(run)
     kept = [name for name in RAW.names if name not in types]
-    inputs = [daft.col(name) for name in ("place", "text", "parts", "rejected")]
+    inputs = [daft.col(name) for name in ("place", "text", "parts", "rejected", "columns")]
     fields = [daft.col("cleaned")[name].alias(name) for name in types]
     # Small morsels keep memory flat: a text may have millions of characters. One file after the other does too: Daft
     # reads ahead of a slow function, the whole of a large file.
@@ -252,9 +252,18 @@ _ARROW = pa.struct(
 
 
 def _cleaned(
-    cleaner: Cleaner, used: bool, text: str, need: int, parts: list[str] | None, rejected: str | None
+    cleaner: Cleaner,
+    used: bool,
+    text: str,
+    need: int,
+    parts: list[str] | None,
+    rejected: str | None,
+    beside: str | None,
 ) -> dict[str, Any]:
-    """One row of `clean`. The answer that was liked less is cleaned as a last turn, and is not in the text."""
+    """One row of `clean`. The answer that was liked less is cleaned as a last turn, and is not in the text.
+
+    `beside`: the cells beside the text. Equal texts beside other cells are not the same question.
+    """
     if not used:
         row = Cleaned(parts=[], step=SAMPLE, reason=NOT_SAMPLED)
     elif parts is None:
@@ -269,7 +278,7 @@ def _cleaned(
         "text": whole,
         "parts": None if parts is None else turns,
         "rejected": rejected if turns else None,
-        "content": "" if row.reason else content_of(whole),
+        "content": "" if row.reason else content_of(whole if beside is None else f"{whole}\n{beside}"),
         "step": row.step,
         "reason": row.reason,
         "masked": list(row.masked.elements()),

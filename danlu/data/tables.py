@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from danlu.data.columns.cells import BESIDE
 from danlu.data.targets import COLUMNS
 
 #: A batch ends at so many rows or characters, whichever comes first.
@@ -27,8 +28,8 @@ _ROW_GROUP = 8_192
 
 #: What the reader writes. `place` orders all records: the source's position, then the record's number in it. A record
 #: of instruction data has its turns in `parts`, `roles` and `learn`, one entry a turn, and the answer that was liked
-#: less in `rejected`; a plain text has `text` alone, a pair (for embed) its two texts in `parts`. `time` is as the file
-#: has it.
+#: less in `rejected`; a plain text has `text` alone, a pair its two texts in `parts`. `columns` are the cells beside
+#: the text as they are kept (`danlu.sources.cells`). `time` is as the file has it.
 RAW = pa.schema(
     [
         ("id", pa.string()),
@@ -41,6 +42,7 @@ RAW = pa.schema(
         ("learn", pa.list_(pa.bool_())),
         ("rejected", pa.string()),
         ("label", pa.string()),
+        ("columns", pa.string()),
         ("subject", pa.string()),
         ("conversation", pa.string()),
         ("time", pa.string()),
@@ -53,16 +55,17 @@ CLEAN = pa.schema([*RAW, pa.field("content", pa.string())])
 _TURN = pa.struct([("role", pa.string()), ("text", pa.string()), ("learn", pa.bool_())])
 
 #: The corpus, as every later stage reads it. `label` is there for classify, `labels` for tag, `value` for regress,
-#: `turns` and `rejected` for generate, `pair` (the text that belongs to `text`; `content` is then the hash of both) for
-#: embed.
-#: `text` is all turns, one below the other. Rows that were added to train have a `parent` and the `operation` that made
-#: them. `time` is in seconds since 1970, UTC.
+#: `turns` and `rejected` for generate, `pair` (the text that belongs to `text`) for embed and where the recipe names
+#: it, `numbers` and `categories` (the cells beside the text, by name; a missing one is not there) where it names
+#: columns. `content` is the hash of all that is asked. `text` is all turns, one below the other. Rows that were added
+#: to train have a `parent` and the `operation` that made them. `time` is in seconds since 1970, UTC.
 CORPUS = pa.schema(
     [
         ("id", pa.string()),
         ("content", pa.string()),
         ("text", pa.string()),
         ("pair", pa.string()),
+        *BESIDE.items(),
         *COLUMNS.items(),
         ("turns", pa.list_(_TURN)),
         ("rejected", pa.string()),

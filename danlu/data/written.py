@@ -12,21 +12,25 @@ from danlu.core.context import Context
 from danlu.core.tasks import TASKS
 from danlu.data.card import Card
 from danlu.data.checks import spread
+from danlu.data.columns import cells
+from danlu.data.columns.cells import BESIDE
 from danlu.data.config import DataStage
 from danlu.data.dropped import REASON_NAMES, STEP_OF, Reasons
+from danlu.data.heads.counted import count_targets
 from danlu.data.keys import Integers, Keys
-from danlu.data.pairs import columns_of
+from danlu.data.pairs import columns_of, is_paired
 from danlu.data.split import PARTS
 from danlu.data.tables import CORPUS, SHARD_BYTES, Rejects, SortedPart, as_rejected, batches
 from danlu.data.targets import COLUMNS, Stratum, columns
 from danlu.data.times import NO_TIME
+from danlu.sources.targets import heads_in
 
 #: Columns that a task's corpus may have beside those that it must have.
 _MAY_HAVE = {"generate": {"turns", "rejected"}}
 
 #: Columns that a task's corpus does without.
 _ONLY_FOR_OTHERS = {
-    task: {*COLUMNS, "pair", "turns", "rejected"} - {*about.columns, *_MAY_HAVE.get(task, set())}
+    task: {*COLUMNS, *BESIDE, "pair", "turns", "rejected"} - {*about.columns, *_MAY_HAVE.get(task, set())}
     for task, about in TASKS.items()
 }
 
@@ -62,7 +66,8 @@ def write_corpus(ctx: Context, config: DataStage, scratch: Path, rows: Rows, car
     """Write train/, validation/ and test/, and every row dropped since reading to rejected/."""
     clean = ctx.inputs["clean"]
     size = sum(path.stat().st_size for path in (clean / "texts").glob("*.parquet"))
-    schema = pa.schema([field for field in CORPUS if field.name not in _ONLY_FOR_OTHERS[config.task]])
+    without = _ONLY_FOR_OTHERS[config.task] - _beside(clean / "texts")
+    schema = pa.schema([field for field in CORPUS if field.name not in without])
     parts = [SortedPart(ctx.out / name, scratch / name, schema, 1 + size // SHARD_BYTES) for name in PARTS]
     rejects = Rejects(ctx.out / "rejected", scratch / "rejected")
     for batch in batches(clean / "rejected"):
@@ -87,6 +92,13 @@ def write_corpus(ctx: Context, config: DataStage, scratch: Path, rows: Rows, car
     rejects.close()
 
 
+def _beside(texts: Path) -> set[str]:
+    """The columns that hold what stands beside a text, as far as these cleaned rows have it."""
+    pair = {"pair"} if is_paired(texts) else set()
+    told = any(batch.column(0).null_count < batch.num_rows for batch in batches(texts, ["columns"]))
+    return pair | (set(BESIDE) if told else set())
+
+
 def _as_corpus(table: pa.Table, decided: dict[str, pa.Array], card: Card) -> pa.Table:
     """Cleaned rows with the corpus's columns."""
     sources = [card.sources[number] for number in table["source"].to_pylist()]
@@ -96,6 +108,7 @@ def _as_corpus(table: pa.Table, decided: dict[str, pa.Array], card: Card) -> pa.
         "consent": pa.array([source["consent"] for source in sources], pa.string()),
         "turns": _turns(table),
         **columns_of(table),
+        **cells.columns(table["columns"].to_pylist()),
         "parent": pa.nulls(table.num_rows, pa.string()),
         "operation": pa.nulls(table.num_rows, pa.string()),
         **decided,
@@ -135,6 +148,12 @@ def count_rows(keys: Keys, rows: Rows, card: Card, stratum: Stratum) -> None:
         }
         if TASKS[rows.task].target == "value":
             card.splits[name]["values"] = spread([float(keys.labels[one]) for one in keys.label[inside].tolist()])
+        if TASKS[rows.task].several:
+            counts = np.bincount(keys.label[inside], minlength=len(keys.labels)).tolist()
+            card.splits[name]["targets"] = count_targets(dict(zip(keys.labels, counts, strict=True)), spread)
+    if TASKS[rows.task].several:
+        there = np.unique(keys.label[rows.part >= 0])
+        card.heads = [head.as_json() for head in heads_in([keys.labels[number] for number in there.tolist()])]
     lengths = keys.characters[rows.part >= 0]
     card.lengths = {f"p{share}": int(np.percentile(lengths, share, method="higher")) for share in (50, 95, 99)}
     card.lengths["max"] = int(lengths.max())

@@ -5,6 +5,7 @@ Shapes: N texts, K classes, B texts in a batch, T tokens of the longest one, V t
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -13,11 +14,16 @@ from typing import Any
 
 import numpy as np
 
+from danlu.core.asked import Question, as_asked
 from danlu.core.errors import UserError
 from danlu.core.tasks import TASKS, TaskName
 from danlu.engines.answers import ANSWERS
 from danlu.engines.base import Ending, Form, Spans, TextScore
+from danlu.engines.filling import HIDDEN_SHARE, Filled, HiddenScore, Special, hidden_score, joined
 from danlu.engines.sampling import choose, log_softmax, pieces, softmax
+from danlu.engines.texts import check_asked
+from danlu.learning.asking import coded, encode_asked, load_codes, spellable, token_types
+from danlu.learning.hidden import places
 from danlu.learning.text import (
     encode,
     encode_documents,
@@ -46,10 +52,15 @@ class LocalEngine(ABC):
         self.form = form
         self._tokenizer = load_tokenizer(folder)
         self._pad_id = pad_id(self._tokenizer)
+        self._codes = load_codes(folder) if form.takes.columns else None
 
     @abstractmethod
-    def _forward(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Float32 for `ids` and `mask` [B, T]: logits [B, T, V] for generate, vectors [B, D] for embed, else [B, K]."""
+    def _forward(self, ids: np.ndarray, mask: np.ndarray, **beside: np.ndarray) -> np.ndarray:
+        """Float32 for `ids` and `mask` [B, T]: for generate and fill logits [B, T, V], for embed vectors [B, D], else
+        [B, K].
+
+        `beside`: inputs that the model may have, such as `token_type_ids` [B, T]; one that it has not is left out.
+        """
 
     @abstractmethod
     def _decode(self, ids: np.ndarray, cache: Any) -> tuple[np.ndarray, Any]:
@@ -59,16 +70,23 @@ class LocalEngine(ABC):
     def close(self) -> None:
         """Free the memory; the engine cannot be used afterwards."""
 
-    def predict(self, texts: Sequence[str]) -> np.ndarray:
+    def predict(self, asked: Sequence[Question]) -> np.ndarray:
         """See `danlu.engines.base.Engine.predict`."""
         answer = ANSWERS.get(self.form.task)
         if answer is None:
             raise self._wrong("predict", "labels or numbers")
-        rows = encode(self._tokenizer, _spellable(texts), self.form.max_length)
+        check_asked(asked, self.form.takes)
+        encoded = encode_asked(self._tokenizer, *spellable(asked), self.form.max_length)
+        rows = encoded.rows
+        cells = [as_asked(question).columns or {} for question in asked]
+        told = {} if self._codes is None else coded(self._codes, cells)
         answers = np.empty((len(rows), self.form.answers), dtype=np.float32)
         for indices in self._batches([len(row) for row in rows], _TOKENS_IN_BATCH):
-            logits = self._forward(*self._rectangle([rows[index] for index in indices]))
-            answers[indices] = answer.probabilities(logits, self.form)
+            ids, mask = self._rectangle([rows[index] for index in indices])
+            beside = {name: values[indices] for name, values in told.items()}
+            if len(encoded.second):
+                beside["token_type_ids"] = token_types(encoded.second[indices], mask)
+            answers[indices] = answer.probabilities(self._forward(ids, mask, **beside), self.form)
         return answers
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
@@ -79,6 +97,47 @@ class LocalEngine(ABC):
         for indices in self._batches([len(row) for row in rows], _TOKENS_IN_BATCH):
             vectors[indices] = self._forward(*self._rectangle([rows[index] for index in indices]))
         return vectors
+
+    def fill(self, texts: Sequence[str]) -> list[Filled]:
+        """See `danlu.engines.base.Engine.fill`."""
+        self._must_be("fill", "fill")
+        spelt = _spellable(texts)
+        rows = encode(self._tokenizer, spelt, self.form.max_length)
+        filled: list[Filled] = [Filled(text=text, masks=()) for text in texts]
+        for indices in self._batches([len(row) for row in rows], self._tokens_in_batch()):
+            ids, mask = self._rectangle([rows[index] for index in indices])
+            logits = self._forward(ids, mask)
+            for place, index in enumerate(indices):
+                filled[index] = self._special.fill(spelt[index], logits[place][ids[place] == self._special.mask])
+        return filled
+
+    def score_hidden(self, texts: Sequence[str], seed: int) -> list[HiddenScore]:
+        """See `danlu.engines.base.Engine.score_hidden`."""
+        self._must_be("fill", "score_hidden")
+        special, room = self._special, self.form.max_length - 2
+        self._tokenizer.no_truncation()
+        whole = [one.ids for one in self._tokenizer.encode_batch(_spellable(texts), add_special_tokens=False)]
+        windows = [(text, ids[at : at + room]) for text, ids in enumerate(whole) for at in range(0, len(ids), room)]
+        found: list[list[HiddenScore]] = [[] for _ in texts]
+        for chosen in sorted(self._batches([len(ids) + 2 for _, ids in windows], self._tokens_in_batch())):
+            hidden = [places(windows[window][1], HIDDEN_SHARE, seed) for window in chosen]
+            ids, mask = self._rectangle([[special.begin, *windows[window][1], special.end] for window in chosen])
+            truth = ids.copy()
+            for row, places_ in enumerate(hidden):
+                ids[row, places_ + 1] = special.mask
+            logits = self._forward(ids, mask)
+            for row, (window, places_) in enumerate(zip(chosen, hidden, strict=True)):
+                found[windows[window][0]].append(hidden_score(truth[row, places_ + 1], logits[row, places_ + 1]))
+        return [joined(parts) for parts in found]
+
+    def gap(self) -> str:
+        """See `danlu.engines.base.Engine.gap`."""
+        self._must_be("fill", "gap")
+        return self._special.name
+
+    @functools.cached_property
+    def _special(self) -> Special:
+        return Special(self._tokenizer)
 
     def next_token(self, texts: Sequence[str]) -> np.ndarray:
         """See `danlu.engines.base.Engine.next_token`."""

@@ -1,7 +1,9 @@
 """Answers by ONNX Runtime. Imports neither torch nor transformers, so that a server starts fast and light.
 
 The graph's inputs and outputs are named by what is below:
-classify: `input_ids`, `attention_mask` [B, T] -> `logits` [B, K].
+classify: `input_ids`, `attention_mask` [B, T] -> `logits` [B, K]; for pairs of texts, where the model tells their
+tokens apart, also `token_type_ids` [B, T]; for columns beside the text `numbers` [B, 2 M] and `categories` [B, C].
+fill: `input_ids`, `attention_mask` [B, T] -> `logits` [B, T, V].
 embed: `input_ids`, `attention_mask` [B, T] -> `vectors` [B, D], pooled and of length 1.
 generate: `input_ids` [B, T] and for every layer L `past_key_L`, `past_value_L` [B, H, P, D] -> `logits` [B, T, V] and
 `present_key_L`, `present_value_L` [B, H, P + T, D]: keys and values of H heads of size D for the P tokens before.
@@ -50,8 +52,8 @@ class OnnxEngine(LocalEngine):
         self._past = [name for name in self._inputs if name.startswith("past_")]
         self._present = [name.replace("past_", "present_", 1) for name in self._past]
 
-    def _forward(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        feeds = {"input_ids": ids, "attention_mask": mask, **self._no_past(len(ids))}
+    def _forward(self, ids: np.ndarray, mask: np.ndarray, **beside: np.ndarray) -> np.ndarray:
+        feeds = {"input_ids": ids, "attention_mask": mask, **beside, **self._no_past(len(ids))}
         answer: np.ndarray = self._session.run([self._answer_name], {name: feeds[name] for name in self._inputs})[0]
         return answer
 

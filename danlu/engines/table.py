@@ -14,6 +14,7 @@ ENGINES: dict[str, str] = {
     "torch": "danlu.engines.torch_engine:TorchEngine",
     "onnx": "danlu.engines.onnx_engine:OnnxEngine",
     "classic": "danlu.engines.classic_engine:ClassicEngine",
+    "ensemble": "danlu.engines.ensemble_engine:EnsembleEngine",
 }
 
 

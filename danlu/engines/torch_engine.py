@@ -10,6 +10,7 @@ import torch
 
 from danlu.engines.base import Form
 from danlu.engines.common import LocalEngine
+from danlu.learning.asking import knows_two_segments
 from danlu.learning.models import load_checkpoint
 from danlu.learning.pooling import pooled
 
@@ -22,11 +23,15 @@ class TorchEngine(LocalEngine):
         if threads:
             torch.set_num_threads(threads)
         self._model: Any = load_checkpoint(folder)
+        self._two_segments = knows_two_segments(self._model.config.to_dict())
 
-    def _forward(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def _forward(self, ids: np.ndarray, mask: np.ndarray, **beside: np.ndarray) -> np.ndarray:
+        if not self._two_segments:
+            beside.pop("token_type_ids", None)
         with torch.inference_mode():
             attention_mask = torch.from_numpy(mask)
-            output = self._model(input_ids=torch.from_numpy(ids), attention_mask=attention_mask)
+            more = {name: torch.from_numpy(values) for name, values in beside.items()}
+            output = self._model(input_ids=torch.from_numpy(ids), attention_mask=attention_mask, **more)
             pooling = self.form.pooling
             answer = output.logits if pooling is None else pooled(output.last_hidden_state, attention_mask, pooling)
         found: np.ndarray = answer.numpy()

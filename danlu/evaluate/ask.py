@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from danlu.core.asked import Question
 from danlu.core.context import Context
 from danlu.core.errors import UserError
 from danlu.engines.base import Form
@@ -21,17 +22,17 @@ _ROWS_AT_ONCE = 64
 _SHOWN_CHARACTERS = 500
 
 
-def ask(ctx: Context, folder: Path, texts: Sequence[str]) -> tuple[np.ndarray, Form]:
-    """What the form in `folder` answers to `texts`, float64 [N, K], and the form.
+def ask(ctx: Context, folder: Path, asked: Sequence[Question]) -> tuple[np.ndarray, Form]:
+    """What the form in `folder` answers to N questions, float64 [N, K], and the form.
 
     Raises `UserError` when it answers with something that is no number.
     """
     engine = load(folder, ctx.threads)
     form = engine.form
-    answers = np.zeros((len(texts), form.answers))
-    with ctx.progress(f"answering with {folder.name}", total=len(texts), unit="texts") as bar:
-        for begin in range(0, len(texts), _ROWS_AT_ONCE):
-            some = texts[begin : begin + _ROWS_AT_ONCE]
+    answers = np.zeros((len(asked), form.answers))
+    with ctx.progress(f"answering with {folder.name}", total=len(asked), unit="texts") as bar:
+        for begin in range(0, len(asked), _ROWS_AT_ONCE):
+            some = asked[begin : begin + _ROWS_AT_ONCE]
             answers[begin : begin + len(some)] = engine.predict(some)
             bar.advance(len(some))
     engine.close()

@@ -21,6 +21,7 @@ import pyarrow.parquet as parquet
 from danlu.core.artifact import Artifact, list_files, write_json
 from danlu.core.context import Context
 from danlu.core.store import Workspace
+from danlu.engines.base import read_form
 from danlu.engines.table import load
 from danlu.evaluate.config import ChampionStage
 from danlu.evaluate.rows import Part, read_part, test_part
@@ -103,7 +104,7 @@ def _files(artifact: Artifact, below: str) -> dict[str, str]:
 
 
 def _compared(ctx: Context, config: ChampionStage, rival: _Rival) -> dict[str, Any]:
-    _check_form(rival, config)
+    _check_form(ctx, rival, config)
     test = test_part(ctx.inputs["data"], config.evaluate.max_rows)
     seen = _seen(ctx, rival, test)
     fresh = test.where(~seen)
@@ -136,10 +137,15 @@ def _compared(ctx: Context, config: ChampionStage, rival: _Rival) -> dict[str, A
     }
 
 
-def _check_form(rival: _Rival, config: ChampionStage) -> None:
+def _check_form(ctx: Context, rival: _Rival, config: ChampionStage) -> None:
     task = rival.release.json("release.json")["task"]
     if task != config.task:
         raise _NotComparable(f"{rival.called} is for the task {task}, this model for {config.task}")
+    export = ctx.inputs["compress"]
+    ours = read_form(export / "forms" / str(export.json("export.json")["ship"])).takes
+    theirs = read_form(rival.release / "form").takes
+    if ours != theirs:
+        raise _NotComparable(f"{rival.called} is asked {theirs.words()}, this model {ours.words()}")
     there = {entry.path: entry.sha256 for entry in list_files(rival.release / "form")}
     if there != _files(rival.release, _FORM):
         raise _NotComparable(f"the files of {rival.called} are not those that were released; restore them")
@@ -162,14 +168,18 @@ def _seen(ctx: Context, rival: _Rival, test: Part) -> np.ndarray:
             f"the corpus that {rival.called} was trained on is gone, so nobody can tell whether it knows these test "
             "rows. Run its recipe again"
         )
-    known = [text for part in ("train", "validation") for text in read_part(theirs, part).texts]
+    parts = [read_part(theirs, part) for part in ("train", "validation")]
+    known = [text for part in parts for text in (*part.texts, *part.pairs)]
+    # Of a pair one text that it knows is enough.
+    told = [*test.texts, *test.pairs]
     threshold = (corpus.json("card.json").get("duplicates") or {}).get("threshold")
     if threshold is None:
         texts = set(known)
-        return np.array([text in texts for text in test.texts], dtype=bool)
+        none[[place % len(test) for place, text in enumerate(told) if text in texts]] = True
+        return none
     with ctx.progress("looking for what the champion knows", total=len(known), unit="texts") as bar:
-        pairs = leaks.leaked_rows(known, test.texts, threshold, advance=bar.advance)
-    none[[place for _, place in pairs]] = True
+        pairs = leaks.leaked_rows(known, told, threshold, advance=bar.advance)
+    none[[place % len(test) for _, place in pairs]] = True
     return none
 
 
@@ -184,13 +194,13 @@ def _own_answers(ctx: Context, test: Part) -> tuple[np.ndarray, list[str]]:
 def _answers(ctx: Context, rival: _Rival, rows: Part) -> tuple[np.ndarray, list[str]]:
     """What the released form of the champion answers, through the engine that serves it."""
     engine = load(rival.release / "form", ctx.threads)
-    labels = list(engine.form.labels or ())
+    labels, asked = list(engine.form.labels or ()), rows.asked
     answers = np.zeros((len(rows), len(labels)))
     with ctx.progress(f"asking {rival.called}", total=len(rows), unit="texts") as bar:
         for begin in range(0, len(rows), _ROWS_AT_ONCE):
-            texts = rows.texts[begin : begin + _ROWS_AT_ONCE]
-            answers[begin : begin + len(texts)] = engine.predict(texts)
-            bar.advance(len(texts))
+            some = asked[begin : begin + _ROWS_AT_ONCE]
+            answers[begin : begin + len(some)] = engine.predict(some)
+            bar.advance(len(some))
     engine.close()
     return answers, labels
 

@@ -71,11 +71,12 @@ def _costs(
     engine = load(export / "forms" / str(export.json("export.json")["ship"]), ctx.threads)
     answers = np.zeros((len(known), len(labels)))
     columns = [labels.index(label) for label in engine.form.labels or ()]
+    questions = known.asked
     with ctx.progress("answering validation rows", total=len(known), unit="texts") as bar:
         for begin in range(0, len(known), _ROWS_AT_ONCE):
-            texts = known.texts[begin : begin + _ROWS_AT_ONCE]
-            answers[begin : begin + len(texts), columns] = engine.predict(texts)
-            bar.advance(len(texts))
+            some = questions[begin : begin + _ROWS_AT_ONCE]
+            answers[begin : begin + len(some), columns] = engine.predict(some)
+            bar.advance(len(some))
     engine.close()
     places = np.array([labels.index(label) for label in known.labels], dtype=np.int64)
     losses = costs[places, answers.argmax(axis=1)]

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from danlu.core.artifact import Artifact
+from danlu.core.asked import Cell, Question, question
 from danlu.core.context import Context
 from danlu.core.errors import DataError
 from danlu.core.tasks import TASKS
+from danlu.learning.asking import BESIDE, cells_of
 from danlu.learning.batching import unpack_rows
 from danlu.learning.chat import Chat, Turn
 from danlu.learning.corpus import read_rows
@@ -29,8 +31,9 @@ _SEEN = (
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Rows of one part of a corpus, in its order. `labels`, `turns` and `pairs` are empty for a corpus without them.
+    """Rows of one part of a corpus, in its order. What a corpus does not have of `labels` and below is empty.
 
+    `cells` are the numbers and categories beside each text, by name.
     `labels` is what each row is to be answered with: its label, for tag its labels, for regress its number.
     `answers`: of a conversation that is written as text, the spans of its answers; see `written`.
     """
@@ -40,10 +43,29 @@ class Part:
     labels: list[Any]
     turns: list[Any] = field(default_factory=list)
     pairs: list[str] = field(default_factory=list)
+    cells: list[dict[str, Cell]] = field(default_factory=list)
     answers: list[Sequence[tuple[int, int]] | None] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def beside(self) -> bool:
+        """Whether more than a text is asked."""
+        return bool(self.pairs or self.cells)
+
+    def told(self, place: int) -> str:
+        """All that the row at `place` asks, for people: its text, and what stands beside it."""
+        cells = [f"{name}: {cell}" for name, cell in (self.cells[place] if self.cells else {}).items()]
+        return " | ".join([self.texts[place], *(self.pairs[place : place + 1]), *([", ".join(cells)] if cells else [])])
+
+    @property
+    def asked(self) -> list[Question]:
+        """What a model for classify, tag or regress is asked: the texts, with what stands beside them."""
+        nothing: list[None] = [None] * len(self)
+        pairs: Sequence[str | None] = self.pairs or nothing
+        cells: Sequence[dict[str, Cell] | None] = self.cells or nothing
+        return [question(*row) for row in zip(self.texts, pairs, cells, strict=True)]
 
     def first(self, rows: int | None) -> Part:
         """The first `rows` rows; ids are hashes, so that is a fair draw."""
@@ -53,6 +75,7 @@ class Part:
             labels=self.labels[:rows],
             turns=self.turns[:rows],
             pairs=self.pairs[:rows],
+            cells=self.cells[:rows],
             answers=self.answers[:rows],
         )
 
@@ -77,6 +100,7 @@ class Part:
             labels=[self.labels[place] for place in places] if self.labels else [],
             turns=[self.turns[place] for place in places] if self.turns else [],
             pairs=[self.pairs[place] for place in places] if self.pairs else [],
+            cells=[self.cells[place] for place in places] if self.cells else [],
             answers=[self.answers[place] for place in places] if self.answers else [],
         )
 
@@ -101,9 +125,16 @@ def _written(chat: Chat, turns: list[Any]) -> tuple[str, list[tuple[int, int]]]:
 def read_part(corpus: Artifact, part: str) -> Part:
     """The part ("train", "validation" or "test") of a corpus; one without files is empty."""
     targets = [task.target for task in TASKS.values() if task.target is not None]
-    rows = read_rows(corpus.folder, part, ["id", "text", *targets, "turns", "pair"])
+    rows = read_rows(corpus.folder, part, ["id", "text", *targets, "turns", *BESIDE])
     labels = next((rows[name] for name in targets if rows[name]), [])
-    return Part(ids=rows["id"], texts=rows["text"], labels=labels, turns=rows["turns"], pairs=rows["pair"])
+    return Part(
+        ids=rows["id"],
+        texts=rows["text"],
+        labels=labels,
+        turns=rows["turns"],
+        pairs=rows["pair"],
+        cells=cells_of(rows),
+    )
 
 
 def test_part(corpus: Artifact, most_rows: int | None) -> Part:

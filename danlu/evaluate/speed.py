@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from danlu.core.asked import Question
 from danlu.core.context import Context
 from danlu.engines.base import Engine
 from danlu.engines.table import load
@@ -26,8 +27,10 @@ _PROMPT_CHARACTERS = 64
 _NEW_TOKENS = 32
 
 
-def measure(ctx: Context, folder: Path, texts: Sequence[str], config: SpeedConfig) -> dict[str, Any]:
+def measure(ctx: Context, folder: Path, texts: Sequence[Any], config: SpeedConfig) -> dict[str, Any]:
     """Speed of the form in `folder`, in milliseconds, seconds, and texts (or tokens) a second.
+
+    `texts` are what it is asked: questions, where its task answers them.
 
     `load_seconds` is without the time that importing its library takes.
     """
@@ -41,7 +44,7 @@ def measure(ctx: Context, folder: Path, texts: Sequence[str], config: SpeedConfi
     return measured
 
 
-def _classify(ctx: Context, engine: Engine, texts: Sequence[str], config: SpeedConfig) -> dict[str, Any]:
+def _classify(ctx: Context, engine: Engine, texts: Sequence[Question], config: SpeedConfig) -> dict[str, Any]:
     return _of_batches(ctx, engine, texts, config, engine.predict)
 
 
@@ -49,12 +52,19 @@ def _embed(ctx: Context, engine: Engine, texts: Sequence[str], config: SpeedConf
     return _of_batches(ctx, engine, texts, config, engine.embed)
 
 
+def _fill(ctx: Context, engine: Engine, texts: Sequence[str], config: SpeedConfig) -> dict[str, Any]:
+    """Texts with the word in their middle hidden."""
+    gap = engine.gap()
+    gaps = [text[: len(text) // 2] + gap + text[len(text) // 2 + 1 :] for text in texts]
+    return _of_batches(ctx, engine, gaps, config, engine.fill)
+
+
 def _of_batches(
     ctx: Context,
     engine: Engine,
-    texts: Sequence[str],
+    texts: Sequence[Any],
     config: SpeedConfig,
-    answer: Callable[[Sequence[str]], np.ndarray],
+    answer: Callable[[Sequence[Any]], Any],
 ) -> dict[str, Any]:
     """Latency of one text a request; throughput of all texts, in batches as far as the form allows them."""
     seconds = _timed(ctx, engine.form.name, texts, config, lambda text: answer([text]))
@@ -110,13 +120,15 @@ _MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
     "classify": _classify,
     "tag": _classify,
     "regress": _classify,
+    "multitask": _classify,
     "generate": _generate,
     "embed": _embed,
+    "fill": _fill,
 }
 
 
 def _timed(
-    ctx: Context, name: str, texts: Sequence[str], config: SpeedConfig, answer: Callable[[str], Any]
+    ctx: Context, name: str, texts: Sequence[Any], config: SpeedConfig, answer: Callable[[Any], Any]
 ) -> list[float]:
     """Seconds of each single request, `texts` over and over; the first `config.warmup` are not counted."""
     seconds: list[float] = []

@@ -23,8 +23,10 @@ _EVIDENCE = {
     "classify": "danlu.evaluate.classify:ClassifyEvidence",
     "tag": "danlu.evaluate.tag:TagEvidence",
     "regress": "danlu.evaluate.regress:RegressEvidence",
+    "multitask": "danlu.evaluate.multitask:MultitaskEvidence",
     "generate": "danlu.evaluate.generate:GenerateEvidence",
     "embed": "danlu.evaluate.embed:EmbedEvidence",
+    "fill": "danlu.evaluate.fill:FillEvidence",
 }
 
 #: Forms are compared on the same rows, the first so many: enough to see that one is no worse than another.
@@ -72,7 +74,8 @@ def run_speed(ctx: Context, config: SpeedStage) -> None:
     export = ctx.inputs["compress"]
     made = export.json("export.json")
     chat = read_chat(export / "forms" / str(made["ship"]))
-    texts = test_part(ctx.inputs["data"], config.speed.requests).written(chat).texts
+    test = test_part(ctx.inputs["data"], config.speed.requests).written(chat)
+    texts = test.asked if TASKS[config.task].target is not None else test.texts
     forms = {form: measure(ctx, export / "forms" / form, texts, config.speed) for form in made["forms"]}
     ship = forms[made["ship"]]
     speed: dict[str, Any] = {
@@ -93,12 +96,15 @@ def _tell(ctx: Context, evidence: dict[str, Any]) -> None:
     ctx.say(f"{primary} {_spoken(evidence['scores'][primary])} on {evidence['rows']:,} test texts")
     baseline = evidence["baseline"]
     if baseline is not None:
-        metric, comparison = baseline["comparison"]["metric"], baseline["comparison"]
-        clearly = "clearly different" if comparison["significant"] else "may be chance"
-        ctx.say(
-            f"{baseline['name']} from {baseline['rows']:,} rows: {metric} {_spoken(baseline['scores'][metric])}; "
-            f"model less baseline {_spoken(comparison['difference'])}, {clearly}"
-        )
+        by_target = baseline["comparison"].get("targets") or {"": baseline["comparison"]}
+        for target, comparison in by_target.items():
+            metric = ".".join(filter(None, (target, comparison["metric"])))
+            clearly = "clearly different" if comparison["significant"] else "may be chance"
+            ctx.say(
+                f"{comparison.get('name', baseline['name'])} from {comparison.get('trained_rows', baseline['rows']):,} "
+                f"rows: {metric} {_spoken(baseline['scores'][metric])}; "
+                f"model less baseline {_spoken(comparison['difference'])}, {clearly}"
+            )
     if evidence["leaked_rows"]:
         ctx.warn(
             f"{evidence['leaked_rows']:,} validation or test rows are also in training: the scores say too much. "

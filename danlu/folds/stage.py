@@ -2,7 +2,7 @@
 
 For each fold the model is trained, exported and evaluated by the very stages of the road, on a corpus in which the
 fold's rows are the test part: they are seen neither in training nor when the best checkpoint is chosen. The corpus's
-own test rows take no part. What is kept is the scores; the models are removed.
+own test rows take no part. What is kept is the scores; the models are removed, unless they are to be released together.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from danlu.compress.config import CompressConfig, CompressStage, FormName
-from danlu.core.artifact import Artifact, write_json
+from danlu.core.artifact import LOGS, MEMBERS, RECORD, Artifact, link_tree, write_json
 from danlu.core.children import Child, forget, lend, watched
 from danlu.core.context import Context
 from danlu.core.store import write_json_atomically
@@ -26,7 +27,7 @@ from danlu.train.config import TrainStage
 
 
 def run(ctx: Context, config: FoldsStage) -> None:
-    """Write `folds.json`: the scores of each fold, and of each score the mean and the spread."""
+    """Write `folds.json`: the scores of each fold, and of each score the mean and the spread; and maybe `members/`."""
     corpus = ctx.inputs["data"]
     total = count_folds(corpus)
     runs = config.folds.runs or total
@@ -44,6 +45,9 @@ def run(ctx: Context, config: FoldsStage) -> None:
             results.append(found)
             primary = results[-1]["primary"]
             bar.advance(1, **{primary: results[-1]["scores"].get(primary) or 0.0})
+    if config.folds.release == "ensemble":
+        link_tree(ctx.state / MEMBERS, ctx.out / MEMBERS)
+        link_tree(ctx.state / LOGS, ctx.out / LOGS / MEMBERS)
     spread = spread_of([result["scores"] for result in results])
     primary = results[0]["primary"]
     write_json(ctx.out / "folds.json", {"count": total, "primary": primary, "folds": results, "scores": spread})
@@ -84,6 +88,9 @@ def _held_out(ctx: Context, config: FoldsStage, corpus: Artifact, fold: int) -> 
     for name, section in _road(config).items():
         child = Child(ctx, name, section, observe=_observer(ctx, fold), inputs=inputs)
         inputs[name] = watched(ctx, child)
+    if config.folds.release == "ensemble":
+        _keep(inputs["train"].folder, ctx.state / MEMBERS / str(fold))
+        link_tree(inputs["train"] / LOGS, ctx.state / LOGS / str(fold))
     evidence = inputs["evaluate"].json("evidence.json")
     return {
         "fold": fold,
@@ -93,6 +100,15 @@ def _held_out(ctx: Context, config: FoldsStage, corpus: Artifact, fold: int) -> 
         "leaked_rows": evidence["leaked_rows"],
         "made": {name: artifact.fingerprint for name, artifact in inputs.items()},
     }
+
+
+def _keep(checkpoint: Path, folder: Path) -> None:
+    """The checkpoint's best model and what it says of itself: whole or, after a kill, not there."""
+    beside = folder.with_name(f".{folder.name}.tmp")
+    for old in (beside, folder):
+        shutil.rmtree(old, ignore_errors=True)
+    shutil.copytree(checkpoint, beside, ignore=shutil.ignore_patterns(RECORD, LOGS, "last", "adapter"))
+    beside.rename(folder)
 
 
 def _road(config: FoldsStage) -> dict[str, BaseModel]:

@@ -11,6 +11,7 @@ Shapes: R rows, T tokens, H units of a hidden state, V tokens in the vocabulary,
 from __future__ import annotations
 
 import contextlib
+import mmap
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,8 +33,23 @@ MANY_LOGITS = 1 << 26
 #: targets alone, while the output layer would be applied to questions and padding as well.
 _SOONER_ONCE = 16
 
-#: How many logits a chunk has: 64 MiB of float32.
+#: How many logits a chunk has at most: 64 MiB of float32.
 CHUNK_LOGITS = 1 << 24
+
+#: A chunk takes at most this share of the memory of its output layer, so that a wide vocabulary over a narrow model
+#: does not cost more for a moment than the model does all the time; but so few logits (16 MiB) are always worth it.
+_SHARE_OF_HEAD, _FEW_LOGITS = 4, 1 << 22
+
+#: Numbers of the output layer's gradient that are made at once where they are summed up in another kind of number.
+_PRODUCT_NUMBERS = 1 << 21
+
+#: From so many bytes on the gradient of an output layer has pages of its own.
+_OWN_PAGES = 1 << 24
+
+
+def chunk_logits(vocabulary: int, width: int) -> int:
+    """How many logits a chunk has, for an output layer from `width` units to `vocabulary` tokens."""
+    return min(CHUNK_LOGITS, max(_FEW_LOGITS, vocabulary * width // _SHARE_OF_HEAD))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +66,8 @@ class States:
     @property
     def chunk(self) -> int:
         """How many targets C are taken at once."""
-        return max(1, CHUNK_LOGITS // self.head.out_features)
+        head = self.head
+        return max(1, chunk_logits(head.out_features, head.in_features) // head.out_features)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Of some places [C, H], as float32 [C, V]."""
@@ -83,7 +100,7 @@ def states(model: Any, batch: Batch) -> States:
     inner = _plain(model)
     head, through = inner.get_output_embeddings(), _STAND_INS[inner]
     assert through is not None
-    with _in_place_of(inner, head, through):
+    with _in_place_of(inner, head, through), _few_rows(inner, head):
         hidden = forward(model, batch, causal=True, use_cache=False).logits
     return States(hidden=hidden, head=head, dtype=through.dtype)
 
@@ -143,6 +160,59 @@ def _in_place_of(model: Any, head: nn.Module, other: nn.Module) -> Iterator[None
         yield
     finally:
         setattr(parent, name.rpartition(".")[2], head)
+
+
+@contextlib.contextmanager
+def _few_rows(model: Any, head: nn.Linear) -> Iterator[None]:
+    """Inside, a table of embeddings that is the output layer's too is read so that only rows come back of it.
+
+    Autograd would make a gradient of the whole table for the few rows that a batch reads, beside that of the output
+    layer. Here the rows wait until the latter has arrived at the weights, and are added to it in place.
+    """
+    table = model.get_input_embeddings()
+    weight: Any = head.weight
+    alone: Any = _RowsAlone
+    shared = isinstance(table, nn.Embedding) and table.weight is weight and weight.requires_grad
+    if not shared or table.sparse or not torch.is_grad_enabled() or model._compiled_call_impl is not None:
+        yield
+        return
+    if model not in _ROWS:
+        rows = _ROWS[model] = []
+        weight.register_post_accumulate_grad_hook(lambda to: _add_rows(to, rows))
+    _ROWS[model].clear()  # of a backward pass that was broken off
+    del table.weight
+    table.weight, table.sparse = alone.apply(weight, _ROWS[model]), True
+    try:
+        yield
+    finally:
+        del table.weight
+        table.weight, table.sparse = weight, False
+
+
+#: Gradients of rows that wait for that of the whole table, by model.
+_ROWS: weakref.WeakKeyDictionary[Any, list[torch.Tensor]] = weakref.WeakKeyDictionary()
+
+
+class _RowsAlone(torch.autograd.Function):
+    """A table [V, H] as it is; its gradient, which must be sparse, is put into a list."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: torch.Tensor, rows: list[torch.Tensor]) -> torch.Tensor:
+        ctx.rows = rows
+        return weight.view_as(weight)
+
+    @staticmethod
+    def backward(ctx: Any, *outer: torch.Tensor) -> Any:
+        ctx.rows.append(outer[0])
+        return None, None
+
+
+@torch.no_grad()
+def _add_rows(weight: torch.Tensor, rows: list[torch.Tensor]) -> None:
+    while rows:
+        some = rows.pop()
+        assert weight.grad is not None
+        weight.grad.index_add_(0, some._indices()[0], some._values().to(weight.grad.dtype))
 
 
 def mean_loss(found: States, targets: torch.Tensor) -> torch.Tensor:
@@ -256,7 +326,7 @@ def _in_chunks(
     dtype = found.dtype
     losses = torch.empty(len(targets), device=hidden.device)
     for_hidden = torch.empty_like(hidden) if needed[0] else None
-    for_weight = torch.zeros_like(weight) if needed[1] else None
+    for_weight = _zeros_like(weight) if needed[1] else None
     for_bias = torch.zeros_like(bias) if needed[2] and bias is not None else None
     weight = weight.to(dtype)
     bias = None if bias is None else bias.to(dtype)
@@ -284,6 +354,21 @@ def _in_chunks(
     return losses, (for_hidden, for_weight, for_bias)
 
 
+def _zeros_like(weight: torch.Tensor) -> torch.Tensor:
+    """Zeros for the gradient of `weight`; large ones on a CPU in pages of their own, which the kernel takes back whole.
+
+    In the allocator's heap, smaller blocks would take its place once it is freed, and the next one would need another.
+    """
+    size = weight.numel() * weight.element_size()
+    if weight.device.type != "cpu" or size < _OWN_PAGES or not hasattr(mmap, "MAP_ANONYMOUS"):
+        return torch.zeros_like(weight)
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel without them
+            pages.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(pages, dtype=weight.dtype).view(weight.shape)
+
+
 def _losses(logits: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropy [C] of `logits` [C, V] for the targets `wanted` [C, 1]; `logits` become exp(logits - largest).
 
@@ -296,8 +381,11 @@ def _losses(logits: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, t
 
 
 def _add_product(total: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> None:
-    """Add `left @ right` to `total`, without a copy of its size where the kinds of numbers agree."""
+    """Add `left @ right` to `total` [V, H], with no copy of its size."""
     if total.dtype == left.dtype:
         total.addmm_(left, right)
-    else:
-        total += left @ right
+        return
+    rows = max(1, _PRODUCT_NUMBERS // total.shape[1]) if total.device.type == "cpu" else len(total)
+    for begin in range(0, len(total), rows):
+        part = slice(begin, begin + rows)
+        total[part] += left[part] @ right

@@ -14,6 +14,7 @@ from typing import Any
 
 from danlu.core.errors import MissingDependency, ModelError, first_line
 from danlu.core.lazy import need
+from danlu.learning.asking import COLUMNS
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -105,8 +106,9 @@ def _check_safetensors(file: Path) -> None:
 def load_checkpoint(folder: Path) -> Any:
     """The model in `folder` as a `torch.nn.Module`: float32, in eval mode, on the CPU.
 
-    A sequence classifier, a language model or an encoder, as `architectures` in its config says. Raises `ModelError`
-    for pickle weights, for a folder without weights, and for an architecture of another kind.
+    A sequence classifier, a language model or an encoder, as `architectures` in its config says; an encoder with
+    `columns.json` beside it comes with its head (`danlu.learning.fusion`). Raises `ModelError` for pickle weights, for
+    a folder without weights, and for an architecture of another kind.
     """
     import transformers
 
@@ -118,7 +120,12 @@ def load_checkpoint(folder: Path) -> Any:
             f"The model in {str(folder)!r} is a {architecture or 'model of no stated architecture'}; expected one "
             "that classifies texts, generates text or reads it."
         )
-    return _plain(load_with(getattr(transformers, LOADERS[head]), folder), head).eval()
+    model = _plain(load_with(getattr(transformers, LOADERS[head]), folder), head)
+    if (folder / COLUMNS).is_file():
+        from danlu.learning.fusion import load_fusion
+
+        model = load_fusion(model, folder)
+    return model.eval()
 
 
 def _plain(model: Any, head: str) -> Any:
@@ -133,6 +140,7 @@ LOADERS = {
     "classifier": "AutoModelForSequenceClassification",
     "tagger": "AutoModelForSequenceClassification",
     "regressor": "AutoModelForSequenceClassification",
+    "heads": "AutoModelForSequenceClassification",
     "causal": "AutoModelForCausalLM",
     "masked": "AutoModelForMaskedLM",
     "encoder": "AutoModel",

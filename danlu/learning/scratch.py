@@ -29,14 +29,16 @@ class Vocabulary:
 
     `others` are special tokens without such a role: those that open a turn of a conversation are there from the start,
     also where a model first reads plain texts, so that it can learn to converse later. `template` is how a single text
-    is dressed. `fold` says whether spellings that read alike (full width, capitals) become one: good for a model that
-    only reads, impossible for one that must write the text back.
+    is dressed, `two` how two texts that are read together are; empty where the model reads one. `fold` says whether
+    spellings that read alike (full width, capitals) become one: good for a model that only reads, impossible for one
+    that must write the text back.
     """
 
     roles: dict[str, str]
     template: str
     fold: bool
     others: tuple[str, ...] = ()
+    two: str = ""
 
 
 ENCODER = Vocabulary(
@@ -48,6 +50,7 @@ ENCODER = Vocabulary(
         "mask_token": "[MASK]",
     },
     template="[CLS] $A [SEP]",
+    two="[CLS] $A [SEP] $B:1 [SEP]:1",
     fold=True,
 )
 DECODER = Vocabulary(
@@ -65,6 +68,7 @@ VOCABULARIES: dict[str, Vocabulary] = {
     "classifier": ENCODER,
     "tagger": ENCODER,
     "regressor": ENCODER,
+    "heads": ENCODER,
     "causal": DECODER,
     "masked": ENCODER,
     "encoder": ENCODER,
@@ -101,7 +105,9 @@ def train_tokenizer(texts: Iterable[str], vocabulary: Vocabulary, size: int) -> 
     tokenizer.train_from_iterator(texts, trainer=trainer)
     used = [token for token in special if token in vocabulary.template.split()]
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=vocabulary.template, special_tokens=[(token, tokenizer.token_to_id(token)) for token in used]
+        single=vocabulary.template,
+        pair=vocabulary.two or None,
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in used],
     )
     return tokenizer
 
@@ -133,6 +139,9 @@ def save_tokenizer(tokenizer: Tokenizer, vocabulary: Vocabulary, folder: Path, m
         "model_max_length": max_length,
         "clean_up_tokenization_spaces": False,
     }
+    if vocabulary.two:
+        # Without it transformers would take the tokens of a second text for those of the first.
+        settings["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
     write_json(folder / "tokenizer_config.json", settings)
 
 
@@ -166,6 +175,13 @@ def make_regressor(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) ->
 
     del labels
     return BertForSequenceClassification(_bert(shape, tokenizer, **head_settings("regressor", ())))
+
+
+def make_heads(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) -> Any:
+    """A BERT-shaped model with the outputs `labels` of several heads, with random weights; seed torch first."""
+    from transformers import BertForSequenceClassification
+
+    return BertForSequenceClassification(_bert(shape, tokenizer, **head_settings("heads", labels)))
 
 
 def make_masked(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) -> Any:
@@ -228,6 +244,7 @@ MAKERS = {
     "classifier": make_classifier,
     "tagger": make_tagger,
     "regressor": make_regressor,
+    "heads": make_heads,
     "causal": make_generator,
     "masked": make_masked,
     "encoder": make_encoder,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from danlu.core.errors import UserError
 from danlu.core.machine import Machine
 from danlu.learning.batching import Batch
 from danlu.learning.objectives.base import Objective
+from danlu.learning.processes import over_all, sum_gradients
 from danlu.learning.regularizers.adversary import watched
 from danlu.learning.regularizers.weights import Regularizer, add_l1
 
@@ -29,6 +29,15 @@ _SMALLEST_SCALE = 1.0
 def make_accelerator(precision: str) -> Accelerator:
     """An Accelerator, for precision and wrapping only; `precision` is a key of `MIXED_PRECISION`."""
     return Accelerator(mixed_precision=MIXED_PRECISION[precision])
+
+
+def prepared(accelerator: Accelerator, model: Any) -> Any:
+    """`model`, on the accelerator's device and in its precision.
+
+    Of several processes each has the model as it is: `train_step` adds up their gradients itself, once it is known
+    that none of them lacked memory.
+    """
+    return accelerator.prepare_model(model, evaluation_mode=accelerator.num_processes > 1)
 
 
 def precision_of(accelerator: Accelerator) -> str:
@@ -47,12 +56,13 @@ class Piece:
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
     """`loss`: the batch's mean; `weight`: targets it is the mean of; `norm`: the gradient's, before clipping; `rate`:
-    the learning rate; `samples`: the batch's size; `tokens`: those without padding. With several processes loss,
-    weight and norm are of all of them.
+    the learning rate; `samples`: the batch's size; `tokens`: those without padding. With several processes all of these
+    are of all of them together.
 
-    `piece`: the first piece, where there were several. `squared`: squared length of the loss's gradient, without
-    penalties, where `piece` is given. `adversarial_seconds`: time that the adversary took. `overflow`: float16 could
-    not hold the scaled gradient, so the scale was lowered and the weights stayed as they were.
+    `piece`: the first piece, where there were several and one process. `squared`: squared length of the loss's
+    gradient, without penalties, where `piece` is given. `adversarial_seconds`: time that the adversary took, in this
+    process. `overflow`: float16 could not hold the scaled gradient, so the scale was lowered and the weights stayed as
+    they were.
     """
 
     loss: float
@@ -92,20 +102,21 @@ def train_step(
     """
     regularizer = regularizer or Regularizer()
     weights = [objective.weight(batch) for batch in batches]
-    total = _over_all(accelerator, sum(weights))
-    loss = seconds = 0.0
-    piece = None
-    for place, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
-        share = weight / total if total else 0.0
-        # Processes average their gradients, once, with the last piece: the factor makes a sum of it.
-        factor = share * accelerator.num_processes
-        alone = accelerator.num_processes > 1 and place < len(batches) - 1
-        with accelerator.no_sync(model) if alone else contextlib.nullcontext():
-            value, extra = _backward(accelerator, model, objective, batch, factor, regularizer)
-        loss += value * share
-        seconds += extra
-        if place == 0 and len(batches) > 1 and factor and accelerator.num_processes == 1:
-            piece = Piece(samples=len(batch), squared=_squared(accelerator, model) / factor**2)
+    (total,) = over_all(accelerator, [sum(weights)])
+    shares = [weight / total if total else 0.0 for weight in weights]
+    learned = None
+    try:
+        learned = _learn(accelerator, model, objective, batches, shares, regularizer)
+    except Exception as error:
+        if accelerator.num_processes == 1 or not lacks_memory(error):
+            raise
+    loss, seconds, piece = learned or (0.0, 0.0, None)
+    told = [loss, float(sum(len(batch) for batch in batches)), float(sum(int(batch.mask.sum()) for batch in batches))]
+    if accelerator.num_processes > 1:
+        found = sum_gradients(accelerator, model, failed=learned is None, told=told)
+        if found is None:
+            raise MemoryError("One of the processes ran out of memory.")
+        told = found
     if accelerator.scaler is not None:
         accelerator.scaler.unscale_(optimizer)
     squared = _squared_gradient(model) if piece is not None and regularizer.l1 else 0.0
@@ -113,12 +124,12 @@ def train_step(
         add_l1(model, regularizer.l1)
     norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), clip))
     result = StepResult(
-        loss=_over_all(accelerator, loss),
+        loss=told[0],
         weight=total,
         norm=norm,
         rate=rate,
-        samples=sum(len(batch) for batch in batches),
-        tokens=sum(int(batch.mask.sum()) for batch in batches),
+        samples=int(told[1]),
+        tokens=int(told[2]),
         piece=piece,
         squared=squared or norm**2,
         adversarial_seconds=seconds,
@@ -128,6 +139,26 @@ def train_step(
         _update(accelerator, optimizer, rate)
     optimizer.zero_grad(set_to_none=True)
     return result
+
+
+def _learn(
+    accelerator: Accelerator,
+    model: Any,
+    objective: Objective,
+    batches: Sequence[Batch],
+    shares: Sequence[float],
+    regularizer: Regularizer,
+) -> tuple[float, float, Piece | None]:
+    """Add the gradients of all batches by their shares: loss, seconds of the adversary, and what the first one told."""
+    loss = seconds = 0.0
+    piece = None
+    for place, (batch, share) in enumerate(zip(batches, shares, strict=True)):
+        value, extra = _backward(accelerator, model, objective, batch, share, regularizer)
+        loss += value * share
+        seconds += extra
+        if place == 0 and len(batches) > 1 and share and accelerator.num_processes == 1:
+            piece = Piece(samples=len(batch), squared=_squared(accelerator, model) / share**2)
+    return loss, seconds, piece
 
 
 def _backward(
@@ -143,13 +174,12 @@ def _backward(
         _differentiate(accelerator, loss if factor == 1.0 else loss * factor)
         return loss.item(), 0.0
     inner = accelerator.unwrap_model(model)
-    with accelerator.no_sync(model):
-        with watched(inner) as embeddings:
-            loss = objective.outcome(model, batch).loss
-        _differentiate(accelerator, loss * (0.5 * factor))
-        plain = loss.item()
-        begun = time.perf_counter()
-        found = adversary.disturbance(inner, lambda: objective.outcome(model, batch).loss, _gradient_of(embeddings[0]))
+    with watched(inner) as embeddings:
+        loss = objective.outcome(model, batch).loss
+    _differentiate(accelerator, loss * (0.5 * factor))
+    plain = loss.item()
+    begun = time.perf_counter()
+    found = adversary.disturbance(inner, lambda: objective.outcome(model, batch).loss, _gradient_of(embeddings[0]))
     with watched(inner, found):
         disturbed = objective.outcome(model, batch).loss
     _differentiate(accelerator, disturbed * (0.5 * factor))
@@ -183,14 +213,6 @@ def _update(accelerator: Accelerator, optimizer: Any, rate: float) -> None:
             "There is not enough memory for the optimizer's state. Take train.optimizer.kind: adafactor, which holds "
             "next to none, train fewer of the weights, or take a smaller model."
         ) from error
-
-
-def _over_all(accelerator: Accelerator, value: float) -> float:
-    """The sum of `value` over all processes."""
-    if accelerator.num_processes == 1:
-        return value
-    own = torch.tensor(value, dtype=torch.float64, device=accelerator.device)
-    return float(accelerator.reduce(own, reduction="sum"))
 
 
 def _squared(accelerator: Accelerator, model: Any) -> float:

@@ -17,8 +17,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from danlu.core.asked import Question
 from danlu.core.baseline import PENALTY, SOLVER
 from danlu.core.tasks import TASKS
+from danlu.metrics.beside import BesideFeatures, every_text
 from danlu.metrics.bootstrap import Floats
 
 NAME = TASKS["classify"].baseline
@@ -65,21 +67,29 @@ def options_for(texts: Sequence[str]) -> list[dict[str, Any]]:
 
 
 class TextFeatures:
-    """TF-IDF of word and character n-grams for text with spaces, of character n-grams for Chinese; deterministic."""
+    """TF-IDF of word and character n-grams for text with spaces, of character n-grams for Chinese; deterministic.
+
+    What else is asked beside a text has features too: `danlu.metrics.beside`.
+    """
 
     def __init__(self) -> None:
         self._vectorizers: list[TfidfVectorizer] = []
+        self._beside = BesideFeatures()
 
-    def fit(self, texts: Sequence[str]) -> csr_matrix:
-        """Learn the n-grams of `texts`, at least one, and return their features [N, F]."""
+    def fit(self, asked: Sequence[Question]) -> csr_matrix:
+        """Learn from texts, or questions with more than a text, at least one; returns their features [N, F]."""
+        texts = every_text(asked)
         self._vectorizers = [
             TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **options) for options in options_for(texts)
         ]
-        return csr_matrix(hstack([vectorizer.fit_transform(texts) for vectorizer in self._vectorizers], format="csr"))
+        found = [vectorizer.fit_transform(texts) for vectorizer in self._vectorizers]
+        return self._beside.fit(asked, csr_matrix(hstack(found, format="csr")))
 
-    def of(self, texts: Sequence[str]) -> csr_matrix:
-        """Features [N, F] of other texts."""
-        return csr_matrix(hstack([vectorizer.transform(texts) for vectorizer in self._vectorizers], format="csr"))
+    def of(self, asked: Sequence[Question]) -> csr_matrix:
+        """Features [N, F] of other questions."""
+        texts = every_text(asked)
+        found = [vectorizer.transform(texts) for vectorizer in self._vectorizers]
+        return self._beside.of(asked, csr_matrix(hstack(found, format="csr")))
 
 
 class TextBaseline:
@@ -92,8 +102,8 @@ class TextBaseline:
         #: Whether the solver came to its end; if not, the baseline is weaker than it could be.
         self.converged = True
 
-    def fit(self, texts: Sequence[str], labels: Sequence[str]) -> Self:
-        """Learn from one label a text. A single label is learnt as what it is: always that label.
+    def fit(self, texts: Sequence[Question], labels: Sequence[str]) -> Self:
+        """Learn from one label a text, or question. A single label is learnt as what it is: always that label.
 
         Raises `ValueError` without rows, and when texts and labels differ in number.
         """
@@ -110,7 +120,7 @@ class TextBaseline:
         self.converged = int(np.max(self._model.n_iter_)) < SOLVER["max_iter"]
         return self
 
-    def probabilities(self, texts: Sequence[str], labels: Sequence[str] | None = None) -> Floats:
+    def probabilities(self, texts: Sequence[Question], labels: Sequence[str] | None = None) -> Floats:
         """Probabilities [N, K] with columns as in `labels` (default `self.labels`); 0 for a label never learnt."""
         wanted = list(self.labels if labels is None else labels)
         answers = np.zeros((len(texts), len(wanted)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -16,13 +17,23 @@ from scipy.sparse import csr_matrix, hstack
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
+from danlu.core.asked import Question
 from danlu.core.baseline import PENALTY, SOLVER
 from danlu.core.tasks import TASKS
 from danlu.metrics.baseline import TextFeatures
-from danlu.metrics.bootstrap import Floats, Score, mean_of_known, ratio, resampled_sums, score, weights
+from danlu.metrics.bootstrap import (
+    Floats,
+    Score,
+    mean_of_known,
+    ratio,
+    resampled_sums,
+    running_sums,
+    score,
+    weights,
+)
 from danlu.metrics.paired import mcnemar, verdict
 from danlu.metrics.proportions import both, mean_ends, with_ends
-from danlu.metrics.scores import macro_f1
+from danlu.metrics.scores import Integers, macro_f1
 from danlu.metrics.thresholds import Flags, indicators
 
 NAME = TASKS["tag"].baseline
@@ -58,12 +69,13 @@ def multilabel(
     rows, size = answers.shape
     features = _row_features(answers, truth, answers >= thresholds)
     point = _from_sums(np.asarray(features.sum(axis=0), dtype=np.float64).reshape(1, -1), size)
-    point["by average_precision"] = _average_precisions(answers, truth, np.ones((rows, 1)))
+    ranked = _rankings(answers, truth)
+    point["by average_precision"] = _average_precisions(ranked, size, np.ones((rows, 1)))
     drawn: dict[str, Floats] = {}
     if rows > 1 and resamples > 0:
         drawn = _from_sums(resampled_sums(features, resamples, seed), size)
         blocks = weights(rows, resamples, seed)
-        drawn["by average_precision"] = np.concatenate([_average_precisions(answers, truth, block) for block in blocks])
+        drawn["by average_precision"] = np.concatenate([_average_precisions(ranked, size, block) for block in blocks])
     for found in (point, drawn) if drawn else (point,):
         found["average_precision"] = mean_of_known(found["by average_precision"])
     scores = {
@@ -178,25 +190,45 @@ def _micro_f1(counts: Floats) -> Floats:
     return ratio(2.0 * right.sum(axis=-1), support.sum(axis=-1) + predicted.sum(axis=-1))
 
 
-def _average_precisions(answers: Floats, truth: Flags, drawn: Floats) -> Floats:
+@dataclass(frozen=True)
+class _Ranking:
+    """Rows by falling probability of label `k`, and where the rows that have it are among them.
+
+    For each row that has it, `upto` counts the rows, and `hits` those with the label, that stand or fall with it or
+    before it: rows of equal probability do so together.
+    """
+
+    k: int
+    order: Integers
+    having: Integers
+    upto: Integers
+    hits: Integers
+
+
+def _rankings(answers: Floats, truth: Flags) -> list[_Ranking]:
+    """Of each label that some row has."""
+    found = []
+    for k in np.flatnonzero(truth.any(axis=0)).tolist():
+        order = np.argsort(-answers[:, k], kind="stable")
+        having = order[truth[order, k]]
+        upto, hits = (np.searchsorted(-answers[rows, k], -answers[having, k], "right") for rows in (order, having))
+        found.append(_Ranking(k, order, having, upto, hits))
+    return found
+
+
+def _average_precisions(rankings: Sequence[_Ranking], size: int, drawn: Floats) -> Floats:
     """Average precision of each label [R, K] under each column of the weights `drawn` [N, R]; NaN without positives.
 
-    The sum over thresholds of precision times the recall gained there; rows of equal probability stand or fall together
-    (as in scikit-learn's `average_precision_score`, without interpolation).
+    The sum over thresholds of precision times the recall gained there (as in scikit-learn's `average_precision_score`,
+    without interpolation).
     """
-    found = np.full((drawn.shape[1], answers.shape[1]), np.nan)
-    for k in range(answers.shape[1]):
-        positive = truth[:, k]
-        if not positive.any():
-            continue
-        order = np.argsort(-answers[:, k], kind="stable")
-        starts = np.flatnonzero(np.diff(-answers[order, k], prepend=-np.inf))
-        ranked = drawn[order]
-        gained = np.add.reduceat(ranked * positive[order, None], starts, axis=0)
-        seen = np.cumsum(np.add.reduceat(ranked, starts, axis=0), axis=0)
-        hits = np.cumsum(gained, axis=0)
-        precision = hits / np.maximum(seen, 1.0)
-        found[:, k] = ratio((gained * precision).sum(axis=0), hits[-1])
+    found = np.full((drawn.shape[1], size), np.nan)
+    for r, sample in enumerate(drawn.T):  # one at a time: what it takes stays in the processor's cache
+        for one in rankings:
+            gained = sample.take(one.having)
+            hits, seen = running_sums(gained), running_sums(sample.take(one.order))
+            precision = hits.take(one.hits) / np.maximum(seen.take(one.upto), 1.0)
+            found[r, one.k] = gained @ precision / hits[-1] if hits[-1] else np.nan
     return found
 
 
@@ -210,7 +242,7 @@ class TagBaseline:
         #: Whether every solver came to its end; if not, the baseline is weaker than it could be.
         self.converged = True
 
-    def fit(self, texts: Sequence[str], rows: Sequence[Sequence[str]], labels: Sequence[str]) -> Self:
+    def fit(self, texts: Sequence[Question], rows: Sequence[Sequence[str]], labels: Sequence[str]) -> Self:
         """Learn which of `labels` a text has. A label that all rows have, or none, is learnt as what it is."""
         self.labels = list(labels)
         truth = indicators(rows, labels)
@@ -228,7 +260,7 @@ class TagBaseline:
             self._models.append(model)
         return self
 
-    def probabilities(self, texts: Sequence[str]) -> Floats:
+    def probabilities(self, texts: Sequence[Question]) -> Floats:
         """Probabilities [N, K], each label's by itself."""
         answers = np.zeros((len(texts), len(self.labels)))
         if not len(texts):

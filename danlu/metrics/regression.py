@@ -5,22 +5,23 @@ Shapes: N rows, R resamples.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import Ridge, RidgeCV
 
+from danlu.core.asked import Question
+from danlu.core.baseline import ALPHA_ROWS, ALPHAS, RIDGE_SOLVER
 from danlu.core.tasks import TASKS
 from danlu.metrics.baseline import TextFeatures
-from danlu.metrics.bootstrap import Floats, Score, ratio, resampled_sums, score, weights
+from danlu.metrics.bootstrap import Floats, Score, ratio, resampled_sums, running_sums, score, weights
 from danlu.metrics.paired import verdict
 
 NAME = TASKS["regress"].baseline
-
-#: Strength of the ridge's L2 penalty: scikit-learn's default. TF-IDF rows have length 1 for each kind of n-gram.
-_PENALTY = 1.0
 
 
 def regression(
@@ -45,12 +46,13 @@ def regression(
     rows = len(right)
     features = _row_features(given, right)
     point = _from_sums(features.sum(axis=0, keepdims=True))
-    point["spearman"] = _spearman(given, right, np.ones((rows, 1)))
+    ranked = [_Ranked.of(values) for values in (given, right)]
+    point["spearman"] = _spearman(ranked, np.ones((rows, 1)))
     drawn: dict[str, Floats] = {}
     if rows > 1 and resamples > 0:
         drawn = _from_sums(resampled_sums(features, resamples, seed))
         blocks = weights(rows, resamples, seed)
-        drawn["spearman"] = np.concatenate([_spearman(given, right, block) for block in blocks])
+        drawn["spearman"] = np.concatenate([_spearman(ranked, block) for block in blocks])
     return {name: score(value[0], drawn.get(name), rows) for name, value in point.items()}
 
 
@@ -88,44 +90,70 @@ def _from_sums(sums: Floats) -> dict[str, Floats]:
     }
 
 
-def _spearman(given: Floats, right: Floats, drawn: Floats) -> Floats:
-    """Correlation of the ranks [R] under each column of the weights `drawn` [N, R]."""
-    if not len(right):
-        return np.full(drawn.shape[1], np.nan)
-    ours, theirs = (_ranks(values, drawn) for values in (given, right))
-    rows = drawn.sum(axis=0)
-    ours, theirs = (ranks - (drawn * ranks).sum(axis=0) / rows for ranks in (ours, theirs))
-    together = (drawn * ours * theirs).sum(axis=0)
-    spread = np.sqrt((drawn * ours**2).sum(axis=0) * (drawn * theirs**2).sum(axis=0))
-    return ratio(together, spread)
+@dataclass(frozen=True)
+class _Ranked:
+    """Rows by rising value; for each row, how many are before its equals, and up to the last of them."""
+
+    order: NDArray[np.int64]
+    below: NDArray[np.int64]
+    up_to: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, values: Floats) -> _Ranked:
+        order = np.argsort(values, kind="stable")
+        below, up_to = (np.searchsorted(values[order], values, side) for side in ("left", "right"))
+        return cls(order, below, up_to)
+
+    def ranks(self, sample: Floats) -> Floats:
+        """Twice the rank of each row [N], less 1, where it is there as often as `sample` says; equals share a rank."""
+        sums = running_sums(sample.take(self.order))
+        ranks: Floats = sums.take(self.below) + sums.take(self.up_to)
+        return ranks
 
 
-def _ranks(values: Floats, drawn: Floats) -> Floats:
-    """Rank of each row [N, R] where it is there as often as `drawn` says; equal values have their mean rank."""
-    order = np.argsort(values, kind="stable")
-    starts = np.flatnonzero(np.diff(values[order], prepend=-np.inf))
-    size = np.add.reduceat(drawn[order], starts, axis=0)
-    middle = np.cumsum(size, axis=0) - (size - 1.0) / 2.0
-    group = np.zeros(len(values), dtype=np.int64)
-    group[starts[1:]] = 1
-    ranks = np.empty_like(drawn)
-    ranks[order] = middle[np.cumsum(group)]
-    return ranks
+def _spearman(ranked: Sequence[_Ranked], drawn: Floats) -> Floats:
+    """Correlation of the ranks [R] of two `ranked` numbers of each row, under each column of the weights [N, R]."""
+    found = np.full(drawn.shape[1], np.nan)
+    for r, sample in enumerate(drawn.T):  # one at a time: what it takes stays in the processor's cache
+        if not sample.any():
+            continue
+        ours, theirs = (one.ranks(sample) for one in ranked)
+        ours, theirs = (ranks - np.average(ranks, weights=sample) for ranks in (ours, theirs))
+        weighted = sample * ours
+        spread = math.sqrt((weighted @ ours) * (sample @ theirs**2))
+        found[r] = weighted @ theirs / spread if spread else np.nan
+    return found
 
 
 class ValueBaseline:
-    """Ridge regression on TF-IDF features; deterministic."""
+    """Ridge regression on TF-IDF features; deterministic.
+
+    The strength of its penalty is that with the least leave-one-out error on the first training rows, which lie in no
+    order (Golub, Heath and Wahba 1979, doi:10.2307/1268518).
+    """
 
     def __init__(self) -> None:
         self._features = TextFeatures()
-        self._model = Ridge(alpha=_PENALTY, solver="sparse_cg", tol=1e-5)
+        self._model = Ridge()
 
-    def fit(self, texts: Sequence[str], values: Sequence[float]) -> Self:
+    def fit(self, texts: Sequence[Question], values: Sequence[float]) -> Self:
         """Learn from one number a text, at least one."""
-        self._model.fit(self._features.fit(texts), np.asarray(values, dtype=np.float64))
+        features, numbers = self._features.fit(texts), np.asarray(values, dtype=np.float64)
+        few = min(len(numbers), ALPHA_ROWS)
+        alpha = ALPHAS[len(ALPHAS) // 2]
+        if few > 1:
+            alpha = (
+                RidgeCV(alphas=ALPHAS, gcv_mode="eigen").fit(features[:few].astype(np.float64), numbers[:few]).alpha_
+            )
+        self._model = Ridge(alpha=alpha, **RIDGE_SOLVER).fit(features, numbers)
         return self
 
-    def answers(self, texts: Sequence[str]) -> Floats:
+    @property
+    def alpha(self) -> float:
+        """The strength of the penalty."""
+        return float(self._model.alpha)
+
+    def answers(self, texts: Sequence[Question]) -> Floats:
         """A number for each text [N]."""
         if not len(texts):
             return np.zeros(0)

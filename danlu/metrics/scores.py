@@ -14,13 +14,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from danlu.metrics.bootstrap import Floats, Score, mean_of_known, number, ratio, resampled_sums, score, weights
+from danlu.metrics.bootstrap import (
+    Floats,
+    Score,
+    mean_of_known,
+    number,
+    ratio,
+    resampled_sums,
+    running_sums,
+    score,
+    weights,
+)
 from danlu.metrics.proportions import both, mean_ends, with_ends
 
 Integers = NDArray[np.int64]
@@ -54,11 +65,12 @@ def classification(
     features = _row_features(answers, right)
     sums = np.asarray(features.sum(axis=0), dtype=np.float64).reshape(1, -1)
     point = _from_sums(sums, size)
-    point["roc_auc"] = _roc_auc(answers, right, np.ones((rows, 1)))
+    ranked = _ranked(answers, right)
+    point["roc_auc"] = _roc_auc(ranked, np.ones((rows, 1)))
     drawn: dict[str, Floats] = {}
     if rows > 1 and resamples > 0:
         drawn = _from_sums(resampled_sums(features, resamples, seed), size, whole=point)
-        drawn["roc_auc"] = np.concatenate([_roc_auc(answers, right, block) for block in weights(rows, resamples, seed)])
+        drawn["roc_auc"] = np.concatenate([_roc_auc(ranked, block) for block in weights(rows, resamples, seed)])
         drawn["ece"] = _without_bias(drawn["ece"], float(point["ece"][0]))
     by_label = {name: (point.pop(name), drawn.pop(name, None)) for name in _BY_LABEL}
     scores = {name: score(value[0], drawn.get(name), rows) for name, value in point.items()}
@@ -217,28 +229,46 @@ def _from_sums(sums: Floats, size: int, whole: dict[str, Floats] | None = None) 
     }
 
 
-def _roc_auc(answers: Floats, right: Integers, drawn: Floats) -> Floats:
+@dataclass(frozen=True)
+class _Ranked:
+    """One label against the rest: rows without it by its probability, and rows that have it, by place.
+
+    `below` and `up_to` count, for each row that has it, those without it that are below and that are no higher.
+    """
+
+    others: Integers
+    having: Integers
+    below: Integers
+    up_to: Integers
+
+
+def _ranked(answers: Floats, right: Integers) -> list[_Ranked]:
+    """Each label that some rows have and some have not; of two labels the second, since both have the same area."""
+    size = answers.shape[1]
+    found = []
+    for k in range(1, 2) if size == 2 else range(size):
+        having, others = np.flatnonzero(right == k), np.flatnonzero(right != k)
+        if not len(having) or not len(others):
+            continue
+        others = others[np.argsort(answers[others, k], kind="stable")]
+        below, up_to = (np.searchsorted(answers[others, k], answers[having, k], side) for side in ("left", "right"))
+        found.append(_Ranked(others, having, below, up_to))
+    return found
+
+
+def _roc_auc(labels: Sequence[_Ranked], drawn: Floats) -> Floats:
     """Area under the ROC curve for each column of the weights `drawn` [N, R]: one label against the rest, mean [R].
 
-    The share of (right, wrong) pairs that the probability orders rightly, a tie counting half (Mann and Whitney
-    1947). With two labels both have the same area, so one is computed.
+    The share of (right, wrong) pairs that the probability orders rightly, a tie counting half (Mann and Whitney 1947).
     """
-    rows, size = answers.shape
-    if rows == 0:
-        return np.full(drawn.shape[1], np.nan)
-    areas = []
-    for k in range(1, 2) if size == 2 else range(size):
-        positive = right == k
-        if not positive.any() or positive.all():
-            continue
-        order = np.argsort(answers[:, k], kind="stable")
-        ties = np.flatnonzero(np.diff(answers[order, k], prepend=-np.inf))
-        sorted_weights, is_positive = drawn[order], positive[order, None]
-        wins = np.add.reduceat(sorted_weights * is_positive, ties, axis=0)
-        losses = np.add.reduceat(sorted_weights * ~is_positive, ties, axis=0)
-        below = np.cumsum(losses, axis=0) - 0.5 * losses
-        areas.append(ratio((wins * below).sum(axis=0), wins.sum(axis=0) * losses.sum(axis=0)))
-    return mean_of_known(np.stack(areas, axis=1)) if areas else np.full(drawn.shape[1], np.nan)
+    areas = np.full((drawn.shape[1], len(labels)), np.nan)
+    for r, sample in enumerate(drawn.T):  # one at a time: what it takes stays in the processor's cache
+        for place, label in enumerate(labels):
+            sums, with_it = running_sums(sample.take(label.others)), sample.take(label.having)
+            wins = with_it @ (sums.take(label.below) + sums.take(label.up_to)) / 2.0
+            pairs = with_it.sum() * sums[-1]
+            areas[r, place] = wins / pairs if pairs else np.nan
+    return mean_of_known(areas)
 
 
 def _without_bias(samples: Floats, value: float) -> Floats:

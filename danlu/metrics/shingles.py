@@ -24,14 +24,15 @@ WORD_SHINGLE = 2
 
 BASE = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd: a multiplier for polynomial hashes
 INVERSE_OF_BASE = np.uint64(pow(int(BASE), -1, 1 << 64))
+_BASE_OF_RUNS = np.uint64(0xD1342543DE82EF95)  # odd, from Steele and Vigna (2022): units are polynomials in BASE
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # splitmix64 (Steele et al., 2014)
 
 #: Members of sets are hashes of so many bits: the 12 bits above them are left for the number of a pair or a class. Two
 #: sets of 1,000 members each share a member by mere chance with probability 2e-10.
 SET_BITS = 52
 
-#: So many characters are worked on at a time: arrays of eight bytes each that stay in the second-level cache.
-_CHARACTERS_AT_ONCE = 1 << 16
+#: So many characters are worked on at a time: fewer cost more calls, more leave the processor's cache.
+_CHARACTERS_AT_ONCE = 1 << 17
 
 _SIGN, _LETTER, _SINGLE = 0, 1, 2
 _KIND = np.uint8(3)  # the bits of a character's value that hold its kind
@@ -92,25 +93,58 @@ def powers(count: int, base: np.uint64) -> Hashes:
     return _powers(kept, base) if count <= kept else _powers.__wrapped__(count, base)
 
 
+#: The same for the 128 characters of ASCII: a table for `bytes.translate` that tells letters, and their values.
+_ASCII_LETTERS = bytes(int(value) & int(_KIND) == _LETTER for value in _VALUES[:128]).ljust(256, b"\0")
+_ASCII_VALUES = _VALUES[:128].copy()
+
+
+def by_script(texts: Sequence[str]) -> Iterator[tuple[Indices, list[str]]]:
+    """`(places, texts)` of the texts that are ASCII alone and of all others, where there are any.
+
+    Either kind by itself is taken apart faster than both in turns, with the same result.
+    """
+    plain = np.fromiter(map(str.isascii, texts), dtype=bool, count=len(texts))
+    for places in (np.flatnonzero(plain), np.flatnonzero(~plain)):
+        if len(places):
+            yield places, [texts[place] for place in places.tolist()]
+
+
 def unit_hashes(texts: Sequence[str]) -> tuple[Hashes, Indices, Indices]:
     """Hash of every unit [U], the bounds [N+1] of each text's units, and how many of them are single characters [N]."""
+    units, bounds, single = _units(texts)
+    # Mixed, because runs of units may be polynomials in BASE once more.
+    return mixed(units), bounds, single
+
+
+def _units(texts: Sequence[str]) -> tuple[Hashes, Indices, Indices]:
+    """As `unit_hashes`, but each unit as the polynomial in BASE of its characters' numbers."""
     # A line feed is a sign, so that no unit reaches over it into the next text.
-    codes = np.frombuffer("\n".join([*texts, ""]).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    joined = "\n".join([*texts, ""])
     ends = np.cumsum(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)) + 1)
-    values = _VALUES.take(codes)
-    kinds = values.view(np.uint8)[:: values.itemsize] & _KIND if _LITTLE else (values & np.uint64(3)).astype(np.uint8)
-    letter = kinds == _LETTER
+    kinds = None
+    if joined.isascii():
+        codes = joined.encode("ascii")
+        values = _ASCII_VALUES.take(np.frombuffer(codes, dtype=np.uint8))
+        letter = np.frombuffer(codes.translate(_ASCII_LETTERS), dtype=bool)
+    else:
+        values = _VALUES.take(np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32))
+        kinds = values.view(np.uint8)[:: values.itemsize] & _KIND if _LITTLE else (values & np.uint64(3)).astype("u1")
+        letter = kinds == _LETTER
     # A unit starts at each single character, and at a letter that follows none.
-    starting = kinds == _SINGLE
-    starting[0] |= letter[0]
-    starting[1:] |= letter[1:] & ~letter[:-1]
+    starting = letter.copy()
+    np.greater(letter[1:], letter[:-1], out=starting[1:])
+    if kinds is not None:
+        starting |= kinds == _SINGLE
     starts = np.flatnonzero(starting)
     bounds = np.zeros(len(texts) + 1, dtype=np.int64)
     bounds[1:] = np.searchsorted(starts, ends)
     if not len(starts):
         return np.zeros(0, dtype=np.uint64), bounds, np.zeros(len(texts), dtype=np.int64)
-    single = np.zeros(len(starts) + 1, dtype=np.int64)
-    np.cumsum(kinds[starts] == _SINGLE, out=single[1:])
+    singles = np.zeros(len(texts), dtype=np.int64)
+    if kinds is not None:
+        single = np.zeros(len(starts) + 1, dtype=np.int64)
+        np.cumsum(kinds[starts] == _SINGLE, out=single[1:])
+        singles = np.diff(single[bounds])
     # The sum of each character's number times BASE^place, for all places of the part in one running sum; a unit's
     # share of it, divided by BASE^start, is equal for equal units, wherever they stand.
     values *= powers(len(values), BASE)[: len(values)]
@@ -118,11 +152,11 @@ def unit_hashes(texts: Sequence[str]) -> tuple[Hashes, Indices, Indices]:
     before = running[starts - 1]
     if starts[0] == 0:
         before[0] = 0
-    hashes = np.append(before[1:], running[-1])
-    hashes -= before
+    hashes = np.empty_like(before)
+    np.subtract(before[1:], before[:-1], out=hashes[:-1])
+    hashes[-1:] = running[-1:] - before[-1:]
     hashes *= powers(len(values), INVERSE_OF_BASE)[starts]
-    # Mixed, because runs of units are polynomials in BASE once more.
-    return mixed(hashes), bounds, np.diff(single[bounds])
+    return hashes, bounds, singles
 
 
 _LITTLE = bool(np.array([1], dtype=np.uint64).view(np.uint8)[0])
@@ -158,48 +192,38 @@ def run_hashes(units: Hashes, bounds: Indices, size: int) -> tuple[Hashes, Indic
     return mixed(hashes), own
 
 
-def ngram_hashes(units: Hashes, bounds: Indices, sizes: Indices) -> tuple[Hashes, Indices]:
-    """The hash of every run of `sizes[n]` units of text n, as often as it is there, and the bounds [N+1] of each text.
+def _runs(texts: Sequence[str]) -> tuple[Hashes, Indices, Indices]:
+    """The hash of the shingle that starts at each unit [U], the bounds [N+1] of each text's, and repeats [N].
 
-    `units` and `bounds` are those of `unit_hashes`. A text with fewer units than its size has no run.
+    A text has one for each of its units: where too few are left for a shingle, the one before is there again, and
+    `repeats` says how often at the end of each text. A text without units has one, for the text itself.
     """
+    units, bounds, single = _units(texts)
     lengths = np.diff(bounds)
-    counts = np.maximum(lengths - sizes + 1, 0)
-    own = np.zeros(len(bounds), dtype=np.int64)
-    np.cumsum(counts, out=own[1:])
-    if not own[-1]:
-        return np.zeros(0, dtype=np.uint64), own
-    widest = int(sizes[counts > 0].max())
-    same = bool((sizes == widest).all())
-    size_of_unit = None if same else np.repeat(sizes, lengths)
-    runs = units.copy()
-    for offset in range(1, widest):
-        # After this turn each run has offset + 1 units, where its text wants so many.
-        longer = runs[:-offset] * BASE + units[offset:]
-        runs[:-offset] = (
-            longer if size_of_unit is None else np.where(size_of_unit[:-offset] > offset, longer, runs[:-offset])
-        )
-    if own[-1] == len(units):
-        return mixed(runs), own
-    kept = np.ones(len(units), dtype=bool)
-    for back in range(1, widest):
-        # The last size - 1 units of a text start no run, nor does any unit of a text that is too short.
-        ends = bounds[1:][(sizes > back) & (lengths >= back)]
-        kept[ends - back] = False
-    return mixed(runs[kept]), own
-
-
-def _sequences(texts: Sequence[str]) -> tuple[Hashes, Indices]:
-    units, bounds, single = unit_hashes(texts)
-    lengths = np.diff(bounds)
-    sizes = np.where(single * 2 >= lengths, HAN_SHINGLE, WORD_SHINGLE)
-    sizes = np.minimum(sizes, np.maximum(lengths, 1))
-    hashes, own = ngram_hashes(units, bounds, sizes)
     empty = np.flatnonzero(lengths == 0)
     if len(empty):
-        hashes = np.insert(hashes, own[empty], [_hash_of(texts[int(index)]) for index in empty])
-        own = own + np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths == 0)])
-    return hashes, own
+        units = np.insert(units, bounds[empty], [_hash_of(texts[place]) for place in empty.tolist()])
+        bounds = bounds + np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths == 0)])
+        lengths = np.maximum(lengths, 1)
+    sizes = np.minimum(np.where(single * 2 >= lengths, HAN_SHINGLE, WORD_SHINGLE), lengths)
+    runs = np.empty_like(units)
+    runs[-1] = units[-1]
+    np.multiply(units[:-1], _BASE_OF_RUNS, out=runs[:-1])
+    runs[:-1] += units[1:]
+    longer = sizes == HAN_SHINGLE
+    if longer.any():
+        triples = runs[:-2] * _BASE_OF_RUNS
+        triples += units[2:]
+        if longer.all():
+            runs[:-2] = triples
+        else:
+            np.copyto(runs[:-2], triples, where=np.repeat(longer, lengths)[:-2])
+    alone = bounds[:-1][lengths == 1]
+    runs[alone] = units[alone]
+    for back in range(1, HAN_SHINGLE):
+        last = bounds[1:][sizes > back]
+        runs[last - back] = runs[last - sizes[sizes > back]]
+    return mixed(runs), bounds, sizes - 1
 
 
 def _hash_of(text: str) -> np.uint64:
@@ -227,8 +251,21 @@ def shingle_sequences(texts: Sequence[str]) -> Iterator[tuple[int, int, Hashes, 
     `stop`, and the bounds of each text's share. A text of fewer units than a shingle has one for all its units; a text
     without any unit has one for the text itself: no share is empty.
     """
+    for start, stop, hashes, bounds, repeats in padded_sequences(texts):
+        counts = np.diff(bounds) - repeats
+        own = np.zeros(len(bounds), dtype=np.int64)
+        np.cumsum(counts, out=own[1:])
+        kept = np.arange(own[-1]) + np.repeat(bounds[:-1] - own[:-1], counts)
+        yield start, stop, hashes[kept], own
+
+
+def padded_sequences(texts: Sequence[str]) -> Iterator[tuple[int, int, Hashes, Indices, Indices]]:
+    """`(start, stop, hashes, bounds, repeats)`: as `shingle_sequences`, but a text's last shingle is there more often.
+
+    `repeats` [stop - start] says how many of the last hashes of each text are only that. They cost nothing to make.
+    """
     for start, stop in parts_of(texts):
-        yield start, stop, *_sequences(texts[start:stop])
+        yield start, stop, *_runs(texts[start:stop])
 
 
 def sorted_sets(keys: Hashes, bounds: Indices) -> tuple[Hashes, Indices]:
@@ -255,7 +292,7 @@ def shingle_sets(
 
     `key` makes of 64-bit hashes keys of `SET_BITS` bits, equal ones of equal hashes; without it, their upper bits.
     """
-    for start, stop, hashes, bounds in shingle_sequences(texts):
+    for start, stop, hashes, bounds, _ in padded_sequences(texts):
         yield start, stop, *sorted_sets(hashes >> np.uint64(64 - SET_BITS) if key is None else key(hashes), bounds)
 
 

@@ -29,6 +29,11 @@ def _of_data(job: Job) -> Iterator[str]:
     dropped = 1 - seen.distinct / max(1, seen.rows)
     if dropped >= 0.01:
         yield f"{dropped:.0%} of the rows repeat another text or are too short or too long; they are not trained on."
+    if job.config.data.teacher is not None:
+        yield (
+            "A teacher answers the rows that have no answer (data.teacher): how many tokens its answers have, how long "
+            "that takes and what it costs cannot be foreseen; data.teacher.max_usd caps the money."
+        )
     yield from corpus.notes
     plain = job.usable - corpus.validation - corpus.test
     if abs(corpus.train - plain) > 0.01 * max(1, plain):
@@ -84,6 +89,12 @@ def _of_training(job: Job, plan: Training) -> Iterator[str]:
             f"A step is taken in pieces of {train.micro_batch}: {plan.pieces.count:,} pieces in {plan.steps:,} steps; "
             "memory is that of the largest piece."
         )
+    if train.processes > 1:
+        yield (
+            f"{train.processes} processes train together with {max(1, job.threads // train.processes)} of "
+            f"{job.threads} threads each; memory is that of all of them. Time is counted as for one process with all "
+            "threads: neither gain nor loss is."
+        )
     if train.batching.grow:
         yield (
             "The batch may grow with the gradient's noise, which cannot be foreseen: every step is counted with the "
@@ -91,7 +102,7 @@ def _of_training(job: Job, plan: Training) -> Iterator[str]:
         )
     if train.compile:
         yield "Compiling takes minutes before the first step, and steps may be quicker; neither is counted."
-    if 0 < train.early_stopping < plan.validations - 1:  # the first validation is always the best so far
+    if 0 < train.early_stopping < plan.validations - 2:  # patience begins behind a second one that beats the first
         yield "Early stopping may end the training sooner; the plan counts every step."
 
 

@@ -103,14 +103,15 @@ _EVIDENCE_BYTES = 0.25e9
 
 def predict_stages(job: Job, plan: Training, rates: Rates) -> dict[str, StageCost]:
     """Seconds and peak memory of every stage on this machine, in the order of the road."""
+    gathers = _members(job) > 1
     makers = {
         "tune": lambda: _tune(job, plan, rates),
-        "train": lambda: _train(job, plan, rates) if _trains_anew(job) else rough(0.0, 0.0),
-        "compress": lambda: _compress(job, rates),
-        "evaluate": lambda: _evaluate(job, plan, rates),
-        "champion": lambda: _champion(job, rates),
+        "train": lambda: _train(job, plan, rates) if _trains_anew(job) else rough(_START["train"] * gathers, 0.0),
+        "compress": lambda: _together(job, _compress(job, rates)),
+        "evaluate": lambda: _together(job, _evaluate(job, plan, rates)),
+        "champion": lambda: _together(job, _champion(job, rates)),
         "folds": lambda: _folds(job, plan, rates),
-        "speed": lambda: _speed(job, rates),
+        "speed": lambda: _together(job, _speed(job, rates)),
         "release": release,
     }
     costs = of_data(job)
@@ -176,8 +177,20 @@ def _train(job: Job, plan: Training, rates: Rates) -> StageCost:
 
 
 def _trains_anew(job: Job) -> bool:
-    """Whether training runs by itself: after a search its best trial is there already, if it had all threads."""
-    return job.config.tune is None or job.config.tune.workers > 1
+    """Whether training runs by itself: after a search its best trial is there already, if it had all threads; and the
+    models of folds that are released together are trained by them.
+    """
+    return _members(job) == 1 and (job.config.tune is None or job.config.tune.workers > 1)
+
+
+def _together(job: Job, cost: StageCost) -> StageCost:
+    """What models that answer together take: each as long as one alone."""
+    return StageCost(seconds=cost.seconds.times(_members(job)), memory=cost.memory)
+
+
+def _members(job: Job) -> int:
+    folds = job.config.folds
+    return 1 if folds is None else folds.members(job.config.data.split.folds)
 
 
 def _tune(job: Job, plan: Training, rates: Rates) -> StageCost:

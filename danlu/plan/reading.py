@@ -20,6 +20,7 @@ import numpy as np
 from danlu.core.errors import DataError
 from danlu.core.tasks import CLASSIFY, TASKS
 from danlu.plan.config import DataConfig, SourceConfig, merged
+from danlu.sources.cells import read_cells
 from danlu.sources.files import File
 from danlu.sources.formats import open_file
 from danlu.sources.places import Place, name_of, place_of
@@ -33,7 +34,7 @@ from danlu.sources.shapes import (
     may_have_shape,
     recognise,
 )
-from danlu.sources.targets import TARGETS, Reading, kept_or_nothing
+from danlu.sources.targets import TARGETS, kept_or_nothing, reading_of
 from danlu.sources.values import as_text
 
 #: About so many bytes of one source are looked at; the rest is counted by proportion.
@@ -50,7 +51,7 @@ class Found:
 
     `source`: its number; `label`: its class by the recipe's spelling, empty where none is read; `target`: what it is to
     be answered with, as the corpus holds it, and `names`: the labels in that; `pair`: the text that belongs to `text`,
-    where pairs are read.
+    where pairs are read; `beside`: the cells beside it as they are kept, where the recipe names columns.
     """
 
     text: str
@@ -61,6 +62,7 @@ class Found:
     turns: list[dict[str, Any]] | None = None
     rejected: str | None = None
     pair: str | None = None
+    beside: str | None = None
 
     @property
     def whole(self) -> str:
@@ -235,7 +237,8 @@ class _Sample:
         text = row.whole
         if not self._config.min_characters <= len(text) <= self._config.max_characters:
             return False
-        mark = hashlib.sha256(text.encode("utf-8", "replace")).digest()[:12]
+        said = text if row.beside is None else f"{text}\n{row.beside}"
+        mark = hashlib.sha256(said.encode("utf-8", "replace")).digest()[:12]
         self.known[mark] += 1
         if self.known[mark] > 1:
             return False
@@ -266,11 +269,12 @@ class _Reader:
         self._config = config
         self._source = source
         self._number = number
-        self._pair = config.pair if "pair" in columns else None
-        shaped = self._pair is not None or "turns" in columns
-        self._speakers = Speakers(names=config.speakers, learn=frozenset(config.learn)) if shaped else None
         self._task = next((name for name, task in TASKS.items() if task.target in columns), None)
-        self._reading = Reading(separator=config.label_separator, keep_unlabelled=config.unlabelled == "keep")
+        self._unanswered = 0
+        self._pair = config.pair_of(self._task or "embed") if "pair" in columns else None
+        shaped = self._task is None and (self._pair is not None or "turns" in columns)
+        self._speakers = Speakers(names=config.speakers, learn=frozenset(config.learn)) if shaped else None
+        self._reading = reading_of(config)
         self.first_bad = ""
 
     def rows(self, opened: Opened, name: str) -> Iterator[Found]:
@@ -325,6 +329,10 @@ class _Reader:
         pair = as_text(values.get(self._pair)) if self._pair is not None else None
         if self._pair is not None and not (pair or "").strip():
             return None
+        try:
+            beside = self._beside(values)
+        except ValueError:
+            return None
         about = TARGETS.get(self._task or "")
         return Found(
             text=text.strip(),
@@ -333,20 +341,39 @@ class _Reader:
             target=about.values(kept) if about is not None and kept else None,
             names=about.names(kept) if about is not None else (),
             pair=pair if pair is None else pair.strip(),
+            beside=beside,
         )
+
+    def _beside(self, values: Mapping[str, Any]) -> str | None:
+        """The cells beside the text; None where none are asked for, or a column is not there: the data stage says so.
+
+        Raises `ValueError` for a cell that is of no use.
+        """
+        asked = self._config.columns
+        if asked is None or any(name not in values for name in (*asked.numeric, *asked.categorical)):
+            return None
+        return read_cells(values, asked.numeric, asked.categorical)
 
     def _answer(self, values: Mapping[str, Any]) -> str | None:
         """What a row is to be answered with, as it is kept until the corpus is written; None where it is of no use."""
         if self._task is None:
             return ""
-        cell: Any = self._source.label
+        cell: Any = values if self._reading.heads else self._source.label
         if cell is None:
             column = self._config.label
             if column is None or column not in values:
-                return ""  # the data stage says that the column is not there
+                return self._of_teacher()  # without a teacher the data stage says that the column is not there
             cell = values[column]
         kept = kept_or_nothing(self._task, cell, self._reading)
+        if not kept and self._config.teacher is not None:
+            return self._of_teacher()
         return TARGETS[self._task].renamed(kept, lambda name: merged(name, self._config.labels)) if kept else None
+
+    def _of_teacher(self) -> str:
+        """What stands for a teacher's answer, which nobody knows yet: its labels by turns; empty without any."""
+        labels = [] if self._config.teacher is None else self._config.teacher.labels
+        self._unanswered += 1
+        return labels[self._unanswered % len(labels)] if labels else ""
 
     def _shaped(self, read: Callable[[Mapping[str, Any], Speakers], Sample], values: Mapping[str, Any]) -> Found | None:
         try:

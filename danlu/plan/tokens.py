@@ -32,6 +32,7 @@ from danlu.plan.config import PlanStage
 from danlu.plan.corpus import Corpus
 from danlu.plan.reading import Found, Look
 from danlu.plan.work import Batches
+from danlu.sources.targets import heads_in
 
 #: Enough examples to know how batches come out; more are counted by proportion.
 _MOST_DRAWN = 200_000
@@ -125,6 +126,7 @@ def count(
             tokenizer=tokenizer,
             labels=labels,
             targets=targets,
+            heads=heads_in(rows.get("targets", ())),
             chat=_chat(source, tokenizer, rows),
             folders=folders or {},
             warn=told.append,
@@ -187,11 +189,13 @@ def columns_of(rows: Sequence[Found], kind: Kind) -> Rows:
     """The sample as the columns of a corpus part that an objective of this kind reads."""
     columns: dict[str, list[Any]] = {
         "text": [row.text for row in rows],
-        "pair": [row.pair for row in rows],
+        # As in a corpus: there only where rows are pairs.
+        "pair": [row.pair for row in rows if row.pair is not None],
         "label": [row.label for row in rows],
         # Where the column is not there the data stage says so.
         "labels": [row.target or [] for row in rows],
         "value": [row.target or 0.0 for row in rows],
+        "targets": [row.target or "" for row in rows],
         "turns": [row.turns for row in rows],
         "rejected": [row.rejected for row in rows],
     }
@@ -330,7 +334,7 @@ def training_course(config: PlanStage, tokens: Tokens) -> Course:
             passes, rest = divmod(samples, examples)
             steps = passes * math.ceil(examples / size.samples) + math.ceil(rest / size.samples)
     most = config.train.micro_batch
-    held, places = _pieces(lengths, order, tokens.group, most, packed=packed)
+    held, places = _pieces(lengths, order, tokens.group, most, packed=packed, processes=settings.processes)
     halves = config.train.batching.grow and most is None
     pieces = _pieces(lengths, order, tokens.group, None, packed=packed, halves=True)[0] if halves else held
     return Course(
@@ -360,21 +364,29 @@ def _size(config: PlanStage, tokens: Tokens, *, padded: bool = True) -> BatchSiz
 
 
 def _pieces(
-    lengths: np.ndarray, order: Order, group: int, most: int | None, *, packed: bool, halves: bool = False
+    lengths: np.ndarray,
+    order: Order,
+    group: int,
+    most: int | None,
+    *,
+    packed: bool,
+    halves: bool = False,
+    processes: int = 1,
 ) -> tuple[Batches, Places]:
     """What is computed one at a time, of every step of `order`: whole batches, or pieces of `most` examples.
 
     `halves`: a batch that may grow is taken in two from the start, since the gradient's noise is measured on one.
+    `processes`: so many divide each batch.
     """
     sizes, longest, where = [], [], []
-    for step in range(order.steps):
-        batch = order.batch(step)
-        length = most or (math.ceil(len(batch) / 2) if halves else len(batch))
+    for step, process in itertools.product(range(order.steps), range(processes)):
+        batch = order.batch(step)[process::processes]
+        length = most or max(1, math.ceil(len(batch) / 2) if halves else len(batch))
         for at in range(0, len(batch), length):
             piece = lengths[batch[at : at + length]]
             sizes.append(1 if packed else group * len(piece))
             longest.append(int(piece.sum()) if packed else int(piece.max()))
-            where.append((step, at, length))
+            where.append((step, process, at, length))
     tokens = np.array(sizes) * np.array(longest)
     ranked = np.argsort(tokens, kind="stable")
     # Of those that are as wide as the widest the longest, whose attention is largest.
@@ -386,8 +398,8 @@ def _pieces(
     ]
 
     def examples(place: int) -> np.ndarray:
-        step, at, length = where[place]
-        return order.batch(step)[at : at + length]
+        step, process, at, length = where[place]
+        return order.batch(step)[process::processes][at : at + length]
 
     widest, middle, narrow = map(examples, chosen)
     together = order.batch(where[chosen[0]][0])
@@ -396,7 +408,7 @@ def _pieces(
         widest=widest,
         middle=middle,
         narrow=narrow,
-        several=len(where) > order.steps,
+        several=len(where) > order.steps * processes,
     )
 
 

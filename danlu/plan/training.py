@@ -100,8 +100,8 @@ class Job(Amounts):
 
     @property
     def texts(self) -> int:
-        """Texts of a row that an engine reads one by one."""
-        return len(self._kind.texts)
+        """Texts of a row that an engine reads one by one; those of a question are read together."""
+        return min(len(self._kind.texts), self._kind.group)
 
     @property
     def _kind(self) -> Kind:
@@ -228,7 +228,7 @@ def _framework(job: Job, batches: Batches) -> float:
 
 
 def _memory(job: Job, pieces: Batches, validation: Batches, before: Memory | None) -> Memory:
-    """The peak: of a step, of a validation, or of what is read before the first step."""
+    """The peak: of a step, of a validation, or of what is read before the first step; of all processes together."""
     beside = None if job.cost.beside is None else job.models[job.cost.beside]
     framework = _framework(job, pieces)
     step = training_memory(
@@ -257,4 +257,4 @@ def _memory(job: Job, pieces: Batches, validation: Batches, before: Memory | Non
         teacher=0.0 if beside is None else 4.0 * beside.parameters,
     )
     peaks = [step, scored] + ([] if before is None else [before])
-    return max(peaks, key=lambda memory: memory.total)
+    return max(peaks, key=lambda memory: memory.total).times(job.config.train.processes)

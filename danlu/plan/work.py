@@ -6,11 +6,11 @@ B texts in a batch, T tokens of the longest one (padding included), n = B T.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from danlu.learning.chunked import CHUNK_LOGITS, worth
+from danlu.learning.chunked import chunk_logits, worth
 from danlu.plan.shape import Shape
 from danlu.plan.trained import Trained
 
@@ -191,6 +191,10 @@ class Memory:
         model = self.weights + self.gradients + self.optimizer
         return model + self.activations + self.temporary + self.framework + self.teacher
 
+    def times(self, processes: int) -> Memory:
+        """Of so many processes that each hold as much."""
+        return Memory(**{name: processes * value for name, value in asdict(self).items()})
+
 
 #: Bytes that stay for the backward pass per activation that `elements_per_token` counts; fitted, see docs/plan.md.
 #: float16 was not measured: it takes the room of bfloat16.
@@ -265,7 +269,9 @@ def _output_bytes(shape: Shape, batches: Batches, per_logit: float, *, gradient:
     logits = shape.vocabulary * batches.widest
     if not worth(batches.widest, shape.vocabulary):
         return per_logit * logits
-    return CHUNKED_PER_LOGIT * CHUNK_LOGITS + (4.0 * shape.vocabulary * shape.width if gradient else 0.0)
+    return CHUNKED_PER_LOGIT * chunk_logits(shape.vocabulary, shape.width) + (
+        4.0 * shape.vocabulary * shape.width if gradient else 0.0
+    )
 
 
 def _resident(shape: Shape, parameters: int, trained: Trained) -> float:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
-from danlu.core.artifact import Artifact, list_files, write_json
+from danlu.core.artifact import Artifact, link_tree, list_files, write_json
 from danlu.core.context import Context
 from danlu.core.errors import DanluError
 from danlu.core.tasks import TASKS
@@ -32,7 +30,7 @@ def run(ctx: Context, config: ReleaseStage) -> None:
 
     champion = ctx.inputs["champion"].json("champion.json") if "champion" in ctx.inputs else None
     facts = gather(card=card, export=export, evidence=evidence, speed=speed, champion=champion)
-    expressions = config.release.gates or gates.defaults(config.task, str(export["ship"]))
+    expressions = config.release.gates or gates.defaults(config.task, str(export["ship"]), checkpoint.get("base"))
     results = [gates.evaluate(gates.parse(text), facts) for text in expressions]
     verdict = gates.verdict_of(results)
     for result in results:
@@ -75,18 +73,3 @@ def _check_untouched(export: Artifact, inside: str, linked: Path) -> None:
             f"{changed[0]} in {export.folder} is not what was exported and evaluated: it was changed since. Remove "
             "that folder and run again to make it anew."
         )
-
-
-def link_tree(source: Path, target: Path) -> None:
-    """Give `target` the files of `source` by hard links, so that a release takes no further space.
-
-    Copies where the file system has no hard links. Artifacts are never written again, so sharing is safe.
-    """
-    for path in sorted(source.rglob("*")):
-        if path.is_file():
-            here = target / path.relative_to(source)
-            here.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(path, here)
-            except OSError:
-                shutil.copyfile(path, here)

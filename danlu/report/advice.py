@@ -25,8 +25,11 @@ _SHOWN_LABELS = 3
 
 
 def is_cheap(numbers: Numbers) -> bool:
-    """Whether the model is one without a neural network, as cheap as the baseline itself."""
-    return (numbers["evidence"] or {}).get("form") == "classic"
+    """Whether the model is one without a neural network, as cheap as the baseline itself.
+
+    One over the vectors of a frozen encoder is not: the encoder has to be run for every text.
+    """
+    return (numbers["evidence"] or {}).get("form") == "classic" and (numbers["model"] or {}).get("base") is None
 
 
 def never_answered(numbers: Numbers) -> list[str]:
@@ -64,12 +67,15 @@ def doubt(numbers: Numbers) -> Sentence | None:
         return {"en": "the cheap baseline does as well: consider it", "zh": "简单基线也差不多：请考虑用它"}
     if comparison and comparison["significant"] and numbers["ahead"] is False:
         return {"en": "the cheap baseline does better: consider it", "zh": "简单基线更好：请考虑用它"}
+    if _gave_up(numbers):
+        return {"en": "its training gave up before its end", "zh": "训练没到终点就放弃了"}
     return never and {"en": f"it {never['en']}", "zh": f"它{never['zh']}"}
 
 
 def advice(numbers: Numbers) -> list[Sentence]:
     """What to do next, the surest first; empty where nothing needs to be done."""
     points: tuple[Callable[[Numbers], Sentence | None], ...] = (
+        _gave_up,
         more_rows,
         _still_learning,
         _not_learned,
@@ -77,6 +83,20 @@ def advice(numbers: Numbers) -> list[Sentence]:
         _few_rows,
     )
     return [said for point in points if (said := point(numbers)) is not None]
+
+
+def _gave_up(numbers: Numbers) -> Sentence | None:
+    """Losses leapt or were no numbers too often, and what there is is the best model until then."""
+    row = (numbers["training"] or {}).get("gave_up")
+    if not row:
+        return None
+    return {
+        "en": f"Training gave up before its end, and the model is that of step {count(row['kept'])}. {row['why']}. "
+        "Lower train.learning_rate, raise train.schedule.warmup, or set train.precision: float32.",
+        "zh": f"训练没到终点就放弃了，模型是第 {count(row['kept'])} 步的。在第 {count(row['step'] + 1)} 步，"
+        "损失一再飙升或不是数（原文见 training.json 的 gave_up）。把 train.learning_rate 调低，"
+        "把 train.schedule.warmup 调大，或设 train.precision: float32。",
+    }
 
 
 def _still_learning(numbers: Numbers) -> Sentence | None:

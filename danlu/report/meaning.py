@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from danlu.report.advice import is_cheap
 from danlu.report.decisions import abstention_sentence, calibration_hint, costs_sentence
-from danlu.report.numbers import count, form_of, milliseconds, number, one_line, percent, size
-from danlu.report.sentences import HEADLINES, LOWER_IS_BETTER, Numbers, Sentence
+from danlu.report.numbers import LOWER_IS_BETTER, count, form_of, milliseconds, number, one_line, percent, size
+from danlu.report.sentences import HEADLINES, Numbers, Sentence
+from danlu.report.targets import targets_point
 
 #: Expected calibration error up to which a stated confidence may be taken at its word.
 _CALIBRATED = 0.05
@@ -17,6 +18,7 @@ _CALIBRATED = 0.05
 def meaning(numbers: Numbers) -> list[Sentence]:
     """What the verdict means for the people who will use the model, a point each."""
     points = (
+        targets_point,
         _expect,
         _tags,
         _off,
@@ -147,6 +149,10 @@ def _confidence(numbers: Numbers) -> Sentence | None:
     }
 
 
+#: Which kind of `model.classic` is the baseline itself, by task.
+_BASELINES = {"classify": "logistic", "tag": "logistic", "regress": "ridge"}
+
+
 def _baseline_point(numbers: Numbers) -> Sentence | None:
     """What the baseline on all rows says: whether a large model is needed at all."""
     baseline, evidence = numbers["baseline"], numbers["evidence"]
@@ -166,8 +172,8 @@ def _baseline_point(numbers: Numbers) -> Sentence | None:
             "zh": f"就算让简单基线（{baseline['name']}）学完全部训练数据，也只到 {show(theirs)}，这个模型值得用。",
         }
     instead = {"en": "", "zh": ""}
-    if metric == "accuracy":
-        setting = "model: {classic: {kind: logistic}}"
+    if numbers["task"] in _BASELINES:
+        setting = f"model: {{classic: {{kind: {_BASELINES[numbers['task']]}}}}}"
         instead = {"en": f" To release the baseline itself: {setting}.", "zh": f"要发布基线本身：{setting}。"}
     return {
         "en": f"The cheap baseline ({baseline['name']}) reaches {show(theirs)} when it learns from all the training "

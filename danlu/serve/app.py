@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
@@ -12,10 +12,13 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 from fastapi.security import HTTPBearer
 
 from danlu import __version__
+from danlu.core.asked import text_of
+from danlu.core.tasks import TaskName
 from danlu.engines.answers import ANSWERS
+from danlu.engines.base import Form
 from danlu.serve import embeddings as vectors
 from danlu.serve import forms, openai
-from danlu.serve.checks import addresses, check_task, check_texts
+from danlu.serve.checks import addresses, check_asked, check_task, check_texts
 from danlu.serve.config import ServeConfig
 from danlu.serve.door import Door
 from danlu.serve.errors import ApiError, install
@@ -31,6 +34,12 @@ _DESCRIPTION = """One released model, served exactly as it was tested.
 _ANSWERS = {
     "generate": "`/v1/chat/completions` and `/v1/completions` answer in OpenAI's form, so that its clients work.",
     "embed": "`/v1/embeddings` answers in OpenAI's form, so that its clients work.",
+    "fill": "`/v1/predict` takes texts in which words are hidden by `[MASK]` (or `<mask>`, as the model has it).",
+}
+#: What `/v1/predict` says of what the batcher brings, by task.
+_TOLD: dict[TaskName, Callable[[Any, Form], dict[str, Any]]] = {
+    **{task: answer.told for task, answer in ANSWERS.items()},
+    "fill": lambda filled, _form: filled.told(),
 }
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": forms.ErrorAnswer, "description": "The request cannot be answered as it is; the message says why."},
@@ -121,12 +130,21 @@ def _add_answers(app: FastAPI, live: Live, config: ServeConfig, keys: Keys | Non
         "/v1/predict",
         include_in_schema="/v1/predict" in own,
         tags=["answers"],
-        summary="Label texts, or give them a number",
-        response_model=forms.PredictAnswer | forms.TagAnswer | forms.ValueAnswer | forms.PredictAnswers,
+        summary="Label texts, give them a number, or fill in their hidden words",
+        response_model=forms.PredictAnswer
+        | forms.TagAnswer
+        | forms.ValueAnswer
+        | forms.FillAnswer
+        | forms.PredictAnswers
+        | forms.TargetsAnswer,
         **common,
     )
     async def predict(body: forms.PredictRequest) -> Response:
-        """One `text` is answered with its label, labels or value; several `texts` with `predictions`."""
+        """One `text` is answered with its label, labels, value or hidden words, or with each of its targets by its
+        name; several `texts` with `predictions`.
+
+        What a model is asked beside a text, a second one (`pair`) or `columns`, is listed at /v1/models.
+        """
         _check_model(live, body.model)
         return await _predict(live, config, body)
 
@@ -166,13 +184,14 @@ def _add_answers(app: FastAPI, live: Live, config: ServeConfig, keys: Keys | Non
 
 
 async def _predict(live: Live, config: ServeConfig, body: forms.PredictRequest) -> Response:
-    texts = [body.text] if body.text is not None else list(body.texts or [])
-    check_texts(texts, config, "texts" if body.text is None else "text")
+    asked = body.asked
+    check_texts([text_of(question) for question in asked], config, "texts" if body.text is None else "text")
     with live.use() as served:
-        check_task(served, *ANSWERS)
-        answer = ANSWERS[served.form.task]
-        rows = await served.batcher.predict(texts)
-    predictions = [answer.told(row, served.form) for row in rows]
+        check_task(served, *_TOLD)
+        check_asked(served, asked, config)
+        told = _TOLD[served.form.task]
+        rows = await served.batcher.predict(asked)
+    predictions = [told(row, served.form) for row in rows]
     about = {"model": served.name, "version": served.version.number}
     return JSONResponse({**about, **(predictions[0] if body.text is not None else {"predictions": predictions})})
 
@@ -190,4 +209,5 @@ def _card(served: Served) -> forms.ModelCard:
         task=served.form.task,
         form=served.form.name,
         labels=None if served.form.labels is None else list(served.form.labels),
+        takes=None if served.form.takes.text_alone else served.form.takes.as_json(),
     )

@@ -13,9 +13,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from typing import Any
 
 import numpy as np
 
+from danlu.core.asked import Question
 from danlu.engines.answers import ANSWERS
 from danlu.engines.base import Engine
 from danlu.serve.errors import Overloaded
@@ -23,14 +25,15 @@ from danlu.serve.errors import Overloaded
 _LONGEST_WAIT_SECONDS = 60
 _SMOOTHING = 0.2
 
-#: What an engine is asked for a batch of texts, by task: one row a text.
-_ASKED: dict[str, Callable[[Engine, Sequence[str]], np.ndarray]] = {
-    **dict.fromkeys(ANSWERS, lambda engine, texts: engine.predict(texts)),
+#: What an engine is asked for a batch of questions, by task: one row each.
+_ASKED: dict[str, Callable[[Engine, Sequence[Any]], Sequence[Any] | np.ndarray]] = {
+    **dict.fromkeys(ANSWERS, lambda engine, asked: engine.predict(asked)),
     "embed": lambda engine, texts: engine.embed(texts),
+    "fill": lambda engine, texts: engine.fill(texts),
 }
 
-#: A text, and where its answer goes: one row of what `Engine.predict` answers [K], or of a vector [D].
-_Waiting = tuple[str, "asyncio.Future[np.ndarray]"]
+#: A question, and where its answer goes: one row of what `Engine.predict` answers [K], a vector [D], or a `Filled`.
+_Waiting = tuple[Question, "asyncio.Future[Any]"]
 
 
 class Batcher:
@@ -48,8 +51,8 @@ class Batcher:
         self._worker: asyncio.Task[None] | None = None
         self._seconds_per_text = 0.01
 
-    async def predict(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """What `Engine.predict` answers [K], or a vector [D], for each text.
+    async def predict(self, texts: Sequence[Question]) -> list[Any]:
+        """What `Engine.predict` answers [K], a vector [D], or a `Filled`, for each text or question.
 
         Raises `Overloaded` when too many texts wait already.
         """

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from danlu.core.asked import Question, as_asked
 from danlu.core.tasks import TASKS, TaskName
-from danlu.engines.texts import blank_text, which_text
+from danlu.engines.texts import blank_text, refused, which_text
 from danlu.serve.config import ServeConfig
 from danlu.serve.errors import ApiError
 from danlu.serve.live import Served
@@ -32,6 +33,19 @@ def check_texts(texts: Sequence[str], config: ServeConfig, parameter: str = "tex
             which = which_text(texts, index)
             message = f"{which} has {len(text):,} characters; at most {config.max_characters:,} are taken."
             raise ApiError(400, "text_too_long", message, parameter)
+
+
+def check_asked(served: Served, asked: Sequence[Question], config: ServeConfig) -> None:
+    """Raise `ApiError` for a question that does not hold what the model takes, or more; and for too long a pair."""
+    found = refused(asked, served.form.takes)
+    if found is not None:
+        raise ApiError(400, f"wrong_{found.part}", found.why, found.part)
+    for index, question in enumerate(asked):
+        pair = as_asked(question).pair or ""
+        if len(pair) > config.max_characters:
+            which = f"Text {index + 1}: the" if len(asked) > 1 else "The"
+            message = f"{which} pair has {len(pair):,} characters; at most {config.max_characters:,} are taken."
+            raise ApiError(400, "text_too_long", message, "pair")
 
 
 def check_task(served: Served, *wanted: TaskName) -> None:

@@ -6,9 +6,12 @@ change nothing and are taken.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from danlu.core.asked import Question, question
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
@@ -20,6 +23,8 @@ def _whole_characters(text: str) -> str:
     return text
 
 
+#: A number, a word, or null: what of them a column takes is checked against the model.
+Cell = float | str | None
 Text = Annotated[str, AfterValidator(_whole_characters)]
 _MODEL = "Name of the model, as /v1/models lists it; may be left out."
 
@@ -34,13 +39,37 @@ class PredictRequest(BaseModel):
 
     text: Text | None = Field(None, description="One text.")
     texts: list[Text] | None = Field(None, description="Several texts; they are answered in order.", min_length=1)
+    pair: Text | None = Field(None, description="The text that belongs to `text`, of a model that is asked two.")
+    pairs: list[Text] | None = Field(None, description="The texts that belong to `texts`, in their order.")
+    columns: dict[Text, Cell] | list[dict[Text, Cell]] | None = Field(
+        None,
+        description="Numbers and words beside the text, by name, of a model that is told them; one that is left out or "
+        "null is missing. With `texts` a list of them, in their order.",
+    )
     model: str | None = Field(None, description=_MODEL)
 
     @model_validator(mode="after")
     def _one_of_them(self) -> PredictRequest:
         if (self.text is None) == (self.texts is None):
             raise ValueError('give either "text" (one) or "texts" (several)')
+        if self.texts is None and self.pairs is not None:
+            raise ValueError('"pairs" goes with "texts"; beside "text" give "pair"')
+        if self.texts is not None and self.pair is not None:
+            raise ValueError('"pair" goes with "text"; beside "texts" give "pairs", one for each text')
+        if self.columns is not None and isinstance(self.columns, list) != (self.texts is not None):
+            raise ValueError('"columns" is one object beside "text", and a list of objects beside "texts"')
+        for name, given in (("pairs", self.pairs), ("columns", self.columns)):
+            if self.texts is not None and given is not None and len(given) != len(self.texts):
+                raise ValueError(f'"texts" has {len(self.texts)} entries and "{name}" {len(given)}: one for each text')
         return self
+
+    @property
+    def asked(self) -> list[Question]:
+        """What the model is asked, in order."""
+        texts = [self.text or ""] if self.texts is None else self.texts
+        pairs: Sequence[str | None] = self.pairs or [self.pair] * len(texts)
+        columns = self.columns if isinstance(self.columns, list) else [self.columns] * len(texts)
+        return [question(text, pair, cells) for text, pair, cells in zip(texts, pairs, columns, strict=True)]
 
 
 class Prediction(BaseModel):
@@ -63,6 +92,20 @@ class ValuePrediction(BaseModel):
     value: float = Field(description="The number, in the unit of the training data.")
 
 
+class Candidate(BaseModel):
+    """A token that may stand where a word is hidden."""
+
+    token: str = Field(description="The token, as it is spelt.")
+    probability: float = Field(description="How probable it is there.")
+
+
+class FillPrediction(BaseModel):
+    """A text with its hidden words filled in."""
+
+    filled: str = Field(description="The text with the most probable tokens in its gaps.")
+    masks: list[list[Candidate]] = Field(description="For each gap, in their order, the most probable tokens.")
+
+
 class _About(BaseModel):
     """Which model answered `text`."""
 
@@ -82,13 +125,44 @@ class ValueAnswer(ValuePrediction, _About):
     """The answer to `text`, of a model for regress."""
 
 
+class FillAnswer(FillPrediction, _About):
+    """The answer to `text`, of a model for fill."""
+
+
+class TargetsAnswer(_About):
+    """The answer to `text`, of a model for multitask: beside these, each of its targets by its name."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "shop",
+                    "version": 1,
+                    "mood": {"label": "good", "probabilities": {"bad": 0.1, "good": 0.9}},
+                    "stars": {"value": 4.5},
+                }
+            ]
+        },
+    )
+
+    __pydantic_extra__: dict[str, Prediction | TagPrediction | ValuePrediction]
+
+
 class PredictAnswers(BaseModel):
     """The answer to `texts`."""
 
     model: str = Field(description="Name of the model.")
     version: int = Field(description="Version of the model that answered; the same for all texts of a request.")
-    predictions: list[Prediction | TagPrediction | ValuePrediction] = Field(
-        description="One prediction for each text, in the order they came."
+    predictions: list[
+        Prediction
+        | TagPrediction
+        | ValuePrediction
+        | FillPrediction
+        | dict[str, Prediction | TagPrediction | ValuePrediction]
+    ] = Field(
+        description="One prediction for each text, in the order they came; of a model for multitask each of its "
+        "targets by its name."
     )
 
 
@@ -240,6 +314,11 @@ class ModelCard(BaseModel):
     task: str = Field(description="classify, tag, regress, generate or embed.")
     form: str = Field(description="The exported form that answers.")
     labels: list[str] | None = Field(description="Labels it may answer with.")
+    takes: dict[str, Any] | None = Field(
+        None,
+        description="What is asked beside a text: whether a `pair`, and the names of `numeric` and `categorical` "
+        "columns; null for a text alone.",
+    )
 
 
 class ModelList(BaseModel):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from danlu.core.asked import Question, Takes, question
+from danlu.core.errors import UserError
 from danlu.core.machine import this_machine
-from danlu.engines.answers import ANSWERS
+from danlu.engines.answers import ANSWERS, with_probability
 from danlu.engines.base import Engine
 from danlu.engines.prompt import Prompts
 from danlu.engines.table import load
@@ -23,7 +26,9 @@ class Model:
         """For texts (a list, an array, or a table whose first column or column `text` holds them).
 
         Classify: a list of `{"label", "probability", "probabilities"}`; tag: `{"labels", "probabilities"}`; regress:
-        `{"value"}`. Generate: a list of texts; `params` are those of `danlu.engines.base.Engine.generate`.
+        `{"value"}`; multitask: of these one for each target, by its name. A model that is asked more than a text takes
+        a table with the columns `text`, `pair` and those that it is told. Generate: a list of texts; `params` are
+        those of `danlu.engines.base.Engine.generate`.
         """
         texts = _texts(model_input)
         form = self._engine.form
@@ -32,8 +37,8 @@ class Model:
             settings = {"written": self._prompts.written, **(params or {})}
             asked = [self._prompts.of([{"role": "user", "content": text}]) for text in texts]
             return ["".join(self._engine.generate(prompt, **settings)) for prompt in asked]
-        told = [answer.told(row, form) for row in self._engine.predict(texts)]
-        return [one | {"probability": one["probabilities"][one["label"]]} if "label" in one else one for one in told]
+        questions = _questions(model_input, texts, form.takes)
+        return [with_probability(answer.told(row, form), form) for row in self._engine.predict(questions)]
 
 
 def _texts(given: Any) -> list[str]:
@@ -41,6 +46,22 @@ def _texts(given: Any) -> list[str]:
     if columns is not None:
         given = given["text"] if "text" in columns else given.iloc[:, 0]
     return [str(text) for text in ([given] if isinstance(given, str) else list(given))]
+
+
+def _questions(given: Any, texts: Sequence[str], takes: Takes) -> Sequence[Question]:
+    """The rows of a table as the model is asked them; cells that pandas holds as not a number are missing."""
+    if takes.text_alone:
+        return texts
+    known = getattr(given, "columns", ())
+    lacking = [name for name in (*(["pair"] if takes.pair else []), *takes.columns) if name not in known]
+    if lacking:
+        raise UserError(f"This model is asked {takes.words()}; give a table that has the column {lacking[0]!r} too.")
+    cells = {name: [None if cell != cell else cell for cell in given[name].tolist()] for name in takes.columns}
+    pairs = [str(pair) for pair in given["pair"]] if takes.pair else [None] * len(texts)
+    return [
+        question(text, pair, {name: values[row] for name, values in cells.items()} if cells else None)
+        for row, (text, pair) in enumerate(zip(texts, pairs, strict=True))
+    ]
 
 
 def _load_pyfunc(path: str) -> Model:

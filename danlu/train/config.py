@@ -11,7 +11,7 @@ from danlu.core.config import Config, NotFingerprinted
 from danlu.core.tasks import TaskName
 from danlu.learning.adapters.config import FullMethod, MethodConfig, check_start
 from danlu.learning.classic.config import ClassicConfig
-from danlu.learning.objectives.config import ObjectiveConfig, aim_of, check_pieces
+from danlu.learning.objectives.config import ObjectiveConfig, aim_of, check_pieces, check_processes
 from danlu.learning.optimizers.config import AdamWOptimizer, CosineSchedule, OptimizerConfig, ScheduleConfig
 from danlu.learning.regularizers.config import RegularizeConfig
 
@@ -37,14 +37,15 @@ class ModelConfig(Config):
     base: OptionalModelResource = Field(
         None,
         description="Pretrained model: a short name (danlu recipe bases lists them), a folder, package://NAME/path, "
-        "hf://OWNER/NAME[@REVISION] or modelscope://OWNER/NAME[@REVISION]; a short name after hf:// or modelscope:// "
-        "takes it from there.",
+        "hf://OWNER/NAME[@REVISION], modelscope://OWNER/NAME[@REVISION]; a short name after hf:// or modelscope:// "
+        "takes it from there. run://NAME is the model that the last run of NAME in this workspace trained.",
     )
     scratch: ScratchConfig | None = Field(None, description="Train a small model from nothing instead of a base.")
     classic: ClassicConfig | None = Field(
         None,
-        description="A classifier without a neural network instead: logistic or gradient_boosting over "
-        "n-grams. Fits in seconds to minutes; of train it heeds seed and class_weights alone.",
+        description="A model without training of a neural network instead: logistic, ridge, gradient_boosting or "
+        "random_forest, over n-grams or over the vectors of a frozen encoder. Fits in seconds to minutes; of train it "
+        "heeds seed and class_weights alone.",
     )
     max_length: int | Literal["auto"] = Field(
         "auto", description="Longest text, in tokens; longer ones are cut. auto covers 99 % of the training texts."
@@ -104,7 +105,7 @@ class GuardConfig(Config):
         3,
         ge=0,
         description="How often a run may go back to its last checkpoint and leave out the batch that led to a spike or "
-        "to a loss that is no number; once more ends it. 0 ends it at the first.",
+        "to a loss that is no number; once more ends it, with the best model until then. 0 ends it at the first.",
     )
 
 
@@ -114,7 +115,7 @@ class TrainConfig(Config):
     objective: ObjectiveConfig | None = Field(
         None,
         description="What training aims at; empty is classes for classify, labels for tag, value for regress, causal "
-        "for generate and contrastive for embed.",
+        "for generate, contrastive for embed and masked for fill.",
     )
     method: MethodConfig = Field(
         FullMethod(), description="How much of the model is trained: full, freeze, lora, dora or qlora."
@@ -132,6 +133,14 @@ class TrainConfig(Config):
         ge=1,
         description="Samples that are in memory at once; the gradients of a step's pieces add up to that of the whole "
         "batch. Empty takes the batch in one piece.",
+    )
+    processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes of this machine that train together (data parallel): each has the whole model, takes "
+        "its part of every batch, and they add up their gradients. One for each GPU; on a CPU they share the threads, "
+        "which pays where one process cannot keep many cores busy.",
     )
     checkpointing: bool = Field(
         False,
@@ -157,7 +166,10 @@ class TrainConfig(Config):
         "none", description="balanced weighs each class by the inverse of its frequency in the training rows."
     )
     early_stopping: int = Field(
-        3, ge=0, description="Stop after this many validations without a better score; 0 never stops early."
+        3,
+        ge=0,
+        description="Stop after this many validations without a better score, counted once a score has beaten that of "
+        "the first validation; 0 never stops early.",
     )
     validations_per_epoch: int = Field(
         2, ge=1, description="How often the validation rows are scored in a pass; they always are after the last step."
@@ -180,6 +192,7 @@ def check_training(task: TaskName, model: ModelConfig, train: TrainConfig) -> No
     """Raise `ValueError` for settings that cannot be had together, whatever the data and the machine."""
     aim = aim_of(task, train.objective)
     check_pieces(aim, micro_batch=train.micro_batch, grow=train.batching.grow)
+    check_processes(aim, train.processes, grow=train.batching.grow)
     check_start(train.method, has_base=model.scratch is None)
 
 

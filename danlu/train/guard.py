@@ -5,6 +5,7 @@ function of its recipe and of those rows, so a resumed one decides nothing anew.
 
     out_of_memory   step, micro_batch   from this step on so many samples at most are in memory at once
     skipped         step, batches, why  at this step the run went back, to leave these batches of the order out
+    gave_up         step, why, kept     at this step the run ended with the weights of the step `kept`, its best ones
 """
 
 from __future__ import annotations
@@ -119,6 +120,11 @@ def skips(events: Iterable[dict[str, Any]]) -> int:
     return sum(row["kind"] == "skipped" for row in events)
 
 
+def gave_up(events: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
+    """The row that says why the run ended before its time, with its best weights; None where it did not."""
+    return next((row for row in events if row["kind"] == "gave_up"), None)
+
+
 def note_noise(progress: Progress, piece: Piece, samples: int, squared: float) -> None:
     """Add a step to the running means of the squared gradient and of its noise.
 
@@ -166,6 +172,7 @@ def facts(progress: Progress) -> dict[str, Any]:
     return {
         "updates": progress.updates,
         "events": progress.events,
+        "gave_up": gave_up(progress.events),
         "growth": progress.growth,
         "noise_scale": noise_scale(progress),
         "rate_factor": progress.rate_factor,

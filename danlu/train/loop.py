@@ -8,21 +8,22 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 
-from danlu.core.context import Context
+from danlu.core.context import Context, StopReason
 from danlu.core.context import Progress as Bar
 from danlu.core.errors import UserError
 from danlu.learning.batching import Batch, BatchSize, Examples, Order, by_length
 from danlu.learning.objectives.base import Objective, Scored
 from danlu.learning.optimizers.config import PlateauSchedule
 from danlu.learning.optimizers.schedules import rate_at
+from danlu.learning.processes import first_says
 from danlu.learning.regularizers.weights import Regularizer
-from danlu.learning.step import StepResult, lacks_memory, train_step
+from danlu.learning.step import StepResult, lacks_memory, prepared, train_step
 from danlu.train import guard
 from danlu.train.board import Board, Clock
 from danlu.train.config import TrainConfig
@@ -94,11 +95,12 @@ class _Run:
 def train(ctx: Context, training: Training, state: TrainingState) -> Progress:
     """Run to the last step or to an early stop; the model then holds the last weights, `state` the best ones.
 
-    Raises `BudgetReached` or `Interrupted` after saving, and `UserError` when the loss is no number too often or
-    memory lacks for a single sample.
+    Where losses leap or are no numbers too often, the model holds the best weights, and `guard.gave_up` says so.
+    Raises `BudgetReached` or `Interrupted` after saving, and `UserError` when it had to give up before anything was
+    validated, or memory lacks for a single sample.
     """
     settings, order = training.settings, training.order
-    model = training.accelerator.prepare(training.model)
+    model = prepared(training.accelerator, training.model)
     progress = Progress()
     with Board(ctx, progress.metrics) as board, ctx.progress("train", order.samples, "samples") as bar:
         bar.checked = False
@@ -118,7 +120,7 @@ def train(ctx: Context, training: Training, state: TrainingState) -> Progress:
             run.save()
         saved = time.monotonic()
         while progress.step < order.steps and not _is_over(progress, settings):
-            reason = ctx.stop_reason()
+            reason = _stop_reason(run)
             if reason is not None:
                 run.save()
                 ctx.stop(reason)
@@ -130,7 +132,7 @@ def train(ctx: Context, training: Training, state: TrainingState) -> Progress:
                 run.save()
                 saved = time.monotonic()
         run.clock.stop()
-    if progress.step < order.steps:
+    if progress.step < order.steps and guard.gave_up(progress.events) is None:
         ctx.say(
             f"Stopped early at step {progress.step} of {order.steps}: {progress.without_gain} validations without a "
             "better score (train.early_stopping)."
@@ -138,10 +140,18 @@ def train(ctx: Context, training: Training, state: TrainingState) -> Progress:
     return progress
 
 
+def _stop_reason(run: _Run) -> StopReason | None:
+    """Why to stop now, or None; of several processes the first one says it for all."""
+    reasons: list[StopReason | None] = [None, *get_args(StopReason)]
+    return reasons[int(first_says(run.training.accelerator, reasons.index(run.ctx.stop_reason())))]
+
+
 def _load(run: _Run) -> bool:
-    """Bring the run to its newest checkpoint, if there is one."""
+    """Bring the run to its newest checkpoint, if there is one; all processes to the same one."""
     training, progress = run.training, run.progress
+    training.accelerator.wait_for_everyone()
     loaded = run.state.load(training.model, training.optimizer)
+    training.accelerator.wait_for_everyone()
     if loaded is None:
         return False
     progress.go_back(loaded)
@@ -165,7 +175,8 @@ def _advance(run: _Run) -> bool:
     run.clock.start_step()
     result = _step(run, chosen, size)
     if result is None:
-        _take_smaller_pieces(run, size or max(map(len, chosen)))
+        own = math.ceil(max(map(len, chosen)) / run.training.accelerator.num_processes)
+        _take_smaller_pieces(run, min(size or own, own))
         return False
     trouble = guard.watch(settings, progress, places, result)
     if trouble is not None:
@@ -190,7 +201,7 @@ def _step(run: _Run, chosen: list[np.ndarray], size: int | None) -> StepResult |
     """One step on the examples `chosen`, in pieces of `size`; None where memory lacks for it."""
     training, progress = run.training, run.progress
     settings = training.settings
-    seed_noise(settings.seed, progress.step)
+    seed_noise(settings.seed, progress.step, training.accelerator.process_index)
     rate = rate_at(
         progress.step,
         steps=training.order.steps,
@@ -211,7 +222,7 @@ def _step(run: _Run, chosen: list[np.ndarray], size: int | None) -> StepResult |
             regularizer=training.regularizer,
         )
     except Exception as error:
-        if training.accelerator.num_processes > 1 or not lacks_memory(error):
+        if not lacks_memory(error):
             raise
     # Only behind the handler, which holds the frames of the step, its tensors are free.
     training.optimizer.zero_grad(set_to_none=True)
@@ -225,8 +236,12 @@ def pieces(training: Training, chosen: list[np.ndarray], size: int | None, *, fi
     """The examples of one step as the batches that are in memory one at a time, at most `size` examples each.
 
     Another one comes first in each step: the noise of the gradient is measured on it, and pieces of one batch
-    differ in length.
+    differ in length. Of several processes each makes its part of every batch: every second example, or every third.
     """
+    rank, count = training.accelerator.process_index, training.accelerator.num_processes
+    chosen = [own for own in (part[rank::count] for part in chosen) if len(own)]
+    if not chosen:
+        return []
     if size is None and training.settings.batching.grow and len(chosen) == 1:
         size = math.ceil(len(chosen[0]) / 2)
     parts = [part[at : at + (size or len(part))] for part in chosen for at in range(0, len(part), size or len(part))]
@@ -248,16 +263,17 @@ def _take_smaller_pieces(run: _Run, size: int) -> None:
 
 
 def _go_back(run: _Run, trouble: str, places: list[int], result: StepResult) -> None:
-    """Go on from the last checkpoint without the batches that led here. Raises `UserError` when it was often enough."""
+    """Go on from the last checkpoint without the batches that led here; give up when that was often enough."""
     settings, progress, order = run.training.settings, run.progress, run.training.order
     allowed = settings.guard.max_skips
     if guard.skips(progress.events) >= allowed:
-        raise UserError(
+        _give_up(
+            run,
+            places[0],
             f"{trouble} at step {places[0] + 1} of {order.steps} (loss {result.loss}, gradient norm {result.norm}, "
-            f"learning rate {result.rate:.2g}), after {allowed} times of going back (train.guard.max_skips). Nothing "
-            f"is lost: the last checkpoint stands. Lower train.learning_rate (now {settings.learning_rate:g}), raise "
-            "train.schedule.warmup, or set train.precision: float32."
+            f"learning rate {result.rate:.2g}), after {allowed} times of going back (train.guard.max_skips)",
         )
+        return
     batches = guard.culprits(progress, places, result)
     row = {"kind": "skipped", "step": places[0], "batches": batches, "why": trouble}
     progress.events = [*progress.events, row]
@@ -266,6 +282,27 @@ def _go_back(run: _Run, trouble: str, places: list[int], result: StepResult) -> 
     run.ctx.warn(
         f"{trouble} at step {places[0] + 1}: going back to step {progress.step}, and leaving out "
         f"{'batch' if len(batches) == 1 else 'batches'} {', '.join(str(batch + 1) for batch in batches)}."
+    )
+
+
+def _give_up(run: _Run, step: int, why: str) -> None:
+    """End the run with its best weights, and say so. Raises `UserError` where nothing was validated yet.
+
+    Nothing is written: a run that is killed here finds the same trouble again, and gives up again.
+    """
+    settings, progress = run.training.settings, run.progress
+    remedy = (
+        f"Lower train.learning_rate (now {settings.learning_rate:g}), raise train.schedule.warmup, or set "
+        "train.precision: float32."
+    )
+    if progress.best is None:
+        raise UserError(f"{why}, before the first validation: there is no model worth keeping. {remedy}")
+    row = {"kind": "gave_up", "step": step, "why": why, "kept": progress.best["step"]}
+    progress.events = [*progress.events, row]
+    run.state.load_best(run.training.model, progress.best["step"])
+    run.ctx.warn(
+        f"Training gave up: {why}. The model is the best one until then, of step {progress.best['step']} "
+        f"({progress.best['metric']} {progress.best['value']:.4g}); it has not seen what the plan had for it. {remedy}"
     )
 
 
@@ -281,9 +318,14 @@ def _count(progress: Progress, result: StepResult) -> None:
         guard.note_noise(progress, result.piece, result.samples, result.squared)
 
 
-def seed_noise(seed: int, step: int) -> None:
-    """Make the noise of a step (dropout) a function of seed and step, so that a resume needs no generator state."""
-    number = int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def seed_noise(seed: int, step: int, process: int = 0) -> None:
+    """Make the noise of a step (dropout) a function of seed, step and process, so that a resume needs no generator
+    state.
+    """
+    number = int(
+        np.random.SeedSequence([seed, step, *([process] if process else [])]).generate_state(1, np.uint64)[0]
+        >> np.uint64(1)
+    )
     # What `torch.manual_seed` does, without its 0.7 ms for devices that are not there.
     torch.default_generator.manual_seed(number)
     if torch.cuda.is_available():
@@ -291,6 +333,8 @@ def seed_noise(seed: int, step: int) -> None:
 
 
 def _is_over(progress: Progress, settings: TrainConfig) -> bool:
+    if guard.gave_up(progress.events) is not None:
+        return True
     return settings.early_stopping > 0 and progress.without_gain >= settings.early_stopping
 
 
@@ -324,12 +368,17 @@ def _validate(run: _Run) -> None:
     objective, settings = training.objective, training.settings
     size = batch_size(training.validation, settings)
     batches = list(by_length(training.validation.lengths, size.times(2)))
-    scored = score(training, run.model, _watched(ctx, batches))
+    accelerator, scored = training.accelerator, Scored(loss=0.0, score=0.0)
+    if ctx.rank.first:
+        scored = score(training, run.model, _watched(ctx, batches))
+    scored = Scored(loss=first_says(accelerator, scored.loss), score=first_says(accelerator, scored.score))
     if not np.isfinite([scored.loss, scored.score]).all():
-        raise UserError(
-            f"The validation loss is {scored.loss} after step {progress.step}: the model has diverged. Nothing is "
-            f"lost: the last checkpoint stands. Lower train.learning_rate (now {settings.learning_rate:g})."
+        _give_up(
+            run,
+            progress.step,
+            f"The validation loss is {scored.loss} after step {progress.step}: the model has diverged",
         )
+        return
     row = {
         "step": progress.step,
         "epoch": round(progress.samples / len(training.examples), 4),
@@ -342,21 +391,32 @@ def _validate(run: _Run) -> None:
         row["noise_scale"] = scale
     progress.history.append(row)
     progress.loss_sum = progress.loss_weight = 0.0
-    if objective.better(scored.score, progress.best["value"] if progress.best else None):
+    better = objective.better(scored.score, progress.best["value"] if progress.best else None)
+    if better:
         progress.best = {"step": progress.step, "metric": objective.metric, "value": scored.score}
         progress.without_gain = progress.waited = 0
         run.state.save_best(training.model, progress.step)
     else:
-        progress.without_gain += 1
+        # A model from nothing may find nothing for a while: patience begins once a score has beaten the first one.
+        progress.without_gain += progress.best is not None and progress.best["step"] > progress.history[0]["step"]
         _wait(ctx, training, progress)
     run.board.row(row)
-    best = " (best so far)" if progress.without_gain == 0 else ""
+    best = " (best so far)" if better else ""
     ctx.say(
         f"Step {progress.step} of {training.order.steps}: train loss {row['train_loss']:.3f}, validation loss "
         f"{scored.loss:.3f}, {objective.metric} {scored.score:.4g}{best}."
     )
     if settings.batching.grow and progress.step < training.order.steps:
         _grow(run)
+    if better:
+        _secure(run)
+
+
+def _secure(run: _Run) -> None:
+    """Write a checkpoint after the best validation so far: going back must not lose what the run would end with."""
+    settings, progress = run.training.settings, run.progress
+    if settings.guard.max_skips and guard.calm(settings, progress):
+        run.save()
 
 
 def _grow(run: _Run) -> None:

@@ -21,6 +21,7 @@ from danlu.learning import shards
 from danlu.learning.batching import Examples
 from danlu.learning.corpus import Part
 from danlu.learning.objectives.base import Objective, Rows
+from danlu.learning.processes import first_alone
 
 
 def on_disk(ctx: Context, objective: Objective, name: str, part: Part, max_length: int, *, largest: int) -> Examples:
@@ -29,11 +30,12 @@ def on_disk(ctx: Context, objective: Objective, name: str, part: Part, max_lengt
     `largest` is the highest token number. For objectives with `token_rows`.
     """
     folder = ctx.state / f"tokens-{name}"
-    kept = shards.read(folder)
-    if kept is not None:
-        return kept
     assert objective.token_rows is not None
-    return shards.write(objective.token_rows(_tracked(ctx, name, part), max_length), folder, largest=largest)
+    with first_alone(ctx.rank):
+        kept = shards.read(folder)
+        if kept is not None:
+            return kept
+        return shards.write(objective.token_rows(_tracked(ctx, name, part), max_length), folder, largest=largest)
 
 
 def _tracked(ctx: Context, name: str, part: Part) -> Iterator[Rows]:
@@ -66,8 +68,8 @@ def in_memory(
     def track(batches: Sequence[np.ndarray], what: str) -> Iterable[np.ndarray]:
         return ctx.track(batches, f"{what} ({name})", unit="batches")
 
-    if not kept.exists():
-        with torch.no_grad(), accelerator.autocast():
+    with first_alone(ctx.rank), torch.no_grad(), accelerator.autocast():
+        if not kept.exists():
             _write(kept, save(objective.prepare(model.eval(), rows, examples, track)))
     return examples.with_columns(**load(kept.read_bytes()))
 

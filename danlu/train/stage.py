@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,13 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from danlu.core.artifact import LOGS, write_json
+from danlu.core.artifact import LOGS, Artifact, write_json
+from danlu.core.asked import TEXT_ALONE, Takes
+from danlu.core.bases import told_base
+from danlu.core.columns import Codes
 from danlu.core.context import Context
 from danlu.core.errors import DataError, ModelError
+from danlu.core.heads import Head, heads_of, outputs_of
 from danlu.core.lazy import load_attribute
 from danlu.core.machine import peak_resident_bytes
 from danlu.core.store import write_atomically, write_json_atomically
@@ -25,14 +29,17 @@ from danlu.learning import scratch
 from danlu.learning.adapters.base import Adapted
 from danlu.learning.adapters.merge import Merged, merge_checked
 from danlu.learning.adapters.table import adapt, check_method
+from danlu.learning.asking import CATEGORIES, NUMBERS, cells_of, knows_two_segments
 from danlu.learning.assembly import ready_to_train
 from danlu.learning.batching import choose_packing, pack_rows, padding_share
 from danlu.learning.chat import Chat, plain_chat, read_chat
 from danlu.learning.corpus import Part
 from danlu.learning.fast import NarrowVocabulary, fast_attention, keep_freed_memory
+from danlu.learning.fusion import HEAD_WEIGHTS, with_columns
 from danlu.learning.models import (
     WEIGHTS,
     check_base,
+    head_settings,
     positions_of,
     quiet_transformers,
     read_config,
@@ -42,12 +49,16 @@ from danlu.learning.models import (
 from danlu.learning.objectives.base import Facts, Objective
 from danlu.learning.objectives.classes import balanced_weights
 from danlu.learning.objectives.config import aim_of
+from danlu.learning.objectives.multitask import weights_of_heads
 from danlu.learning.objectives.table import KINDS, Kind, make_objective
+from danlu.learning.processes import first_alone, joined
 from danlu.learning.regularizers.weights import Regularizer
 from danlu.learning.step import choose_precision, make_accelerator, precision_of
 from danlu.learning.text import TOKENIZER_FILE, auto_length, load_tokenizer, pad_id
+from danlu.sources.targets import TARGETS
 from danlu.train import guard
 from danlu.train.config import ScratchConfig, TrainConfig, TrainStage
+from danlu.train.lineage import licence_of, lineage
 from danlu.train.loop import Training, make_order, seed_noise, train
 from danlu.train.prepared import in_memory, on_disk
 from danlu.train.state import Progress, TrainingState
@@ -72,19 +83,39 @@ ADAPTER = "adapter"
 def run(ctx: Context, config: TrainStage) -> None:
     """Train, and write the best weights in the layout of transformers, with the last ones beside them.
 
-    What `model.classic` asks for has no steps and is fitted by `danlu.train.classic`.
+    What `model.classic` asks for has no steps and is fitted by `danlu.train.classic`; where the models of folds are
+    released together, `danlu.train.ensemble` takes those.
     """
+    if "folds" in ctx.inputs:
+        load_attribute("danlu.train.ensemble:run")(ctx, config)
+        return
     if config.model.classic is not None:
         load_attribute("danlu.train.classic:run")(ctx, config)
         return
+    processes = config.train.processes
+    if processes == 1:
+        work(ctx, config)
+        return
+    ctx.launch(f"{__name__}:work", processes, config, resources={"threads": max(1, ctx.threads // processes)})
+
+
+def work(ctx: Context, config: TrainStage) -> None:
+    """One process of a training; the first alone writes."""
     torch.set_num_threads(ctx.threads)
+    with joined(ctx.rank):
+        _work(ctx, config)
+
+
+def _work(ctx: Context, config: TrainStage) -> None:
     keep_freed_memory()
     quiet_transformers()
     corpus = ctx.inputs["data"]
     aim = aim_of(config.task, config.train.objective)
     kind = KINDS[aim.kind]
     target = TASKS[config.task].target
+    heads = heads_of(corpus.json("card.json").get("heads"))
     labels: list[str] = corpus.json("card.json").get("labels") or [] if TASKS[config.task].named else []
+    labels = outputs_of(heads) or labels
     parts = {name: _part(corpus.folder, name, kind, labels, config) for name in ("train", "validation")}
     base = ctx.resources.get("model.base")
     if base is not None:
@@ -97,27 +128,34 @@ def run(ctx: Context, config: TrainStage) -> None:
         tokenizer=tokenizer,
         labels=labels,
         targets=parts["train"].column(target) if target is not None else (),
-        class_weights=_class_weights(config.train, parts["train"], labels),
+        two_segments=base is None or knows_two_segments(read_config(base)),
+        codes=_codes(corpus, parts["train"]),
+        class_weights=_class_weights(config.train, parts["train"], labels, heads),
         chat=chat,
+        heads=heads,
         folders=folders,
         warn=_warner(ctx),
     )
     objective = make_objective(aim, facts)
     _refuse(ctx, config, kind, objective, has_base=base is not None)
     max_length = _max_length(config, base, objective, parts["train"])
-    model, adapted = _model(config, kind, base, tokenizer, labels, max_length)
+    model, adapted = _model(config, kind, base, facts, max_length)
     if chat is not None:
         _end_with(model, chat.closing(tokenizer))
+    earlier = lineage(ctx)
     training, vocabulary = _assemble(ctx, config, kind, objective, model, tokenizer, parts, max_length)
     _tell(ctx, training, adapted, max_length)
-    state = TrainingState(ctx.state)
+    state = TrainingState(ctx.state, writes=ctx.rank.first)
     with fast_attention(model):
         progress = train(ctx, training, state)
+    if not ctx.rank.first:
+        return
     merged = _write_weights(ctx, config, training, vocabulary, adapted, state, progress)
     _write_tokenizer(ctx, kind, source, tokenizer, max_length)
     if chat is not None:
         chat.save(ctx.out)
-    _write_facts(ctx, config, training, adapted, merged, progress, labels, max_length)
+    takes = _takes(config, parts["train"], facts.codes)
+    _write_facts(ctx, config, training, adapted, merged, progress, labels, max_length, earlier, takes)
 
 
 def _refuse(ctx: Context, config: TrainStage, kind: Kind, objective: Objective, *, has_base: bool) -> None:
@@ -133,7 +171,10 @@ def _part(folder: Path, name: str, kind: Kind, labels: list[str], config: TrainS
     """What the objective reads of a part; of the validation part a sample where it is large."""
     part = Part.of(folder, name, kind.columns)
     told = part.column(TASKS[config.task].target or "") if labels else []
-    named = {label for one in told for label in ([one] if isinstance(one, str) else one)}
+    if TASKS[config.task].several:
+        named = {name for one in told for name in TARGETS[config.task].names(one)}
+    else:
+        named = {label for one in told for label in ([one] if isinstance(one, str) else one)}
     unknown = sorted(map(str, named - set(labels)))
     if unknown:
         raise DataError(f"The {name} part has the label {unknown[0]!r}, which the corpus's card does not list.")
@@ -149,13 +190,18 @@ def _tokenizer(ctx: Context, config: TrainStage, kind: Kind, source: Path | None
     if source is not None:
         return load_tokenizer(source)
     kept = ctx.state / TOKENIZER_FILE
+    with first_alone(ctx.rank):
+        _learn_tokenizer(ctx, config, kind, part, kept)
+    return load_tokenizer(ctx.state)
+
+
+def _learn_tokenizer(ctx: Context, config: TrainStage, kind: Kind, part: Part, kept: Path) -> None:
     if not kept.exists():
         every = max(1, math.ceil(part.characters(kind.texts) / _TOKENIZER_CHARACTERS))
         ctx.say(f"Learning a tokenizer from {math.ceil(len(part) / every):,} of {len(part):,} texts.")
         size = _scratch(config).vocabulary
         learned = scratch.train_tokenizer(part.texts(kind.texts, every=every), scratch.VOCABULARIES[kind.head], size)
         write_atomically(kept, learned.to_str())
-    return load_tokenizer(ctx.state)
 
 
 def _chat(source: Path | None, tokenizer: Tokenizer, parts: dict[str, Part]) -> Chat | None:
@@ -175,7 +221,8 @@ def _warner(ctx: Context) -> Callable[[str], None]:
     def warn(text: str) -> None:
         if text not in said:
             said.append(text)
-            write_json_atomically(kept, said)
+            if ctx.rank.first:
+                write_json_atomically(kept, said)
             ctx.warn(text)
 
     return warn
@@ -210,20 +257,21 @@ def _max_length(config: TrainStage, base: Path | None, objective: Objective, par
     return wanted
 
 
-def _model(
-    config: TrainStage, kind: Kind, base: Path | None, tokenizer: Tokenizer, labels: list[str], max_length: int
-) -> tuple[Any, Adapted]:
+def _model(config: TrainStage, kind: Kind, base: Path | None, facts: Facts, max_length: int) -> tuple[Any, Adapted]:
     """The model, prepared for `train.method`. What is drawn at random (heads, adapters) depends on the seed alone."""
     settings = check_method(config.train.method, has_base=base is not None)
     seed_noise(config.train.seed, _BEFORE_THE_FIRST_STEP)
+    head = kind.head if facts.codes is None else "encoder"
     if base is not None:
-        model = start_from_base(base, kind.head, labels, **settings)
+        model = start_from_base(base, head, facts.labels, **settings)
     else:
         size = _scratch(config)
         shape = scratch.Shape(
             layers=size.layers, width=size.width, heads=size.heads, positions=max(scratch.POSITIONS, max_length)
         )
-        model = scratch.MAKERS[kind.head](shape, tokenizer, labels)
+        model = scratch.MAKERS[head](shape, facts.tokenizer, facts.labels)
+    if facts.codes is not None:
+        model = with_columns(model, facts.codes, head_settings(kind.head, facts.labels))
     return model, adapt(model, config.train.method)
 
 
@@ -239,6 +287,7 @@ def _assemble(
 ) -> tuple[Training, NarrowVocabulary]:
     settings = config.train
     accelerator = make_accelerator(choose_precision(settings.precision, ctx.machine))
+    assert accelerator.num_processes == ctx.rank.count, "accelerate was set up before the processes met"
     model.to(accelerator.device)
     largest = max(tokenizer.get_vocab().values())
     examples, validation = (
@@ -279,9 +328,11 @@ def _assemble(
     return training, vocabulary
 
 
-def _class_weights(settings: TrainConfig, part: Part, labels: list[str]) -> torch.Tensor | None:
+def _class_weights(settings: TrainConfig, part: Part, labels: list[str], heads: Sequence[Head]) -> torch.Tensor | None:
     if settings.class_weights == "none" or not labels:
         return None
+    if heads:
+        return weights_of_heads(heads, part.column("targets"))
     numbers = {label: index for index, label in enumerate(labels)}
     return balanced_weights(np.array([numbers[label] for label in part.column("label")]), len(labels))
 
@@ -313,7 +364,7 @@ def _write_weights(
     last_is_best = best is None or best["step"] == progress.step
     last.mkdir()
     if adapter is not None:
-        base = _told_base(config.model.base)
+        base = told_base(config.model.base)
         adapter.save(last, base)
         if best is not None and not last_is_best:
             state.load_best(model, best["step"])
@@ -327,10 +378,13 @@ def _write_weights(
         _save(model, vocabulary, ctx.out)
         return merged
     _save(model, vocabulary, ctx.out)
+    written = [name for name in (WEIGHTS, HEAD_WEIGHTS) if (ctx.out / name).is_file()]
     if best is None or last_is_best:
-        shutil.copyfile(ctx.out / WEIGHTS, last / WEIGHTS)
+        for name in written:
+            shutil.copyfile(ctx.out / name, last / name)
         return None
-    (ctx.out / WEIGHTS).rename(last / WEIGHTS)
+    for name in written:
+        (ctx.out / name).rename(last / name)
     state.load_best(model, best["step"])
     _save(model, vocabulary, ctx.out)
     return None
@@ -348,9 +402,26 @@ def _write_tokenizer(ctx: Context, kind: Kind, source: Path | None, tokenizer: T
     scratch.copy_tokenizer(source, ctx.out, tokenizer, max_length)
 
 
-def _told_base(base: str | None) -> str | None:
-    """The base as the recipe names it; of a path only the folder's name, since the rest is about one machine."""
-    return base if base is None or "://" in base else Path(base).name
+def _codes(corpus: Artifact, part: Part) -> Codes | None:
+    """How the cells beside the texts are coded, by the training rows alone; None where there are none."""
+    named = corpus.json("card.json").get("columns")
+    if not named or not {NUMBERS, CATEGORIES} & set(part.columns):
+        return None
+    rows = {name: part.column(name) for name in (NUMBERS, CATEGORIES)}
+    return Codes.of(cells_of(rows), named["numeric"], named["categorical"])
+
+
+def _takes(config: TrainStage, part: Part, codes: Codes | None) -> Takes:
+    """What the model is asked beside a text, by the rows that it learned from."""
+    if TASKS[config.task].target is None:
+        return TEXT_ALONE
+    if codes is None:
+        return Takes(pair=part.has("pair"))
+    return Takes(
+        pair=part.has("pair"),
+        numeric=tuple(column.name for column in codes.numeric),
+        categorical=tuple(column.name for column in codes.categorical),
+    )
 
 
 def _write_facts(
@@ -362,6 +433,8 @@ def _write_facts(
     progress: Progress,
     labels: list[str],
     max_length: int,
+    earlier: dict[str, dict[str, Any]],
+    takes: Takes,
 ) -> None:
     model, order, publish = training.model, training.order, training.objective.publish
     seen = np.zeros(int(training.examples.rows.max()) + 1, dtype=bool)
@@ -372,12 +445,14 @@ def _write_facts(
             "task": config.task,
             "labels": labels or None,
             "max_length": max_length,
+            "takes": takes.as_json(),
             "architecture": type(model).__name__,
             "parameters": adapted.total,
             "trainable_parameters": adapted.trainable,
             "method": config.train.method.kind,
-            "base": _told_base(config.model.base),
-            "licence": config.model.licence,
+            "base": told_base(config.model.base),
+            "licence": config.model.licence or licence_of(ctx.resources.get("model.base")),
+            "lineage": earlier,
         }
         | dict({} if publish is None else publish(ctx.out, model, max_length)),
     )

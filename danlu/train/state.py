@@ -70,10 +70,11 @@ class Progress:
 
 
 class TrainingState:
-    """The state folder of one training run."""
+    """The state folder of one training run; `writes`: False for all processes of a gang but the first."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, writes: bool = True) -> None:
         self._folder = folder
+        self._writes = writes
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def load(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
@@ -91,7 +92,7 @@ class TrainingState:
     def save(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
         """Write a checkpoint; a crash at any instant leaves the one before or this one."""
         name = f"step-{progress.step:08d}"
-        if self._pointer() == name:
+        if not self._writes or self._pointer() == name:
             return
         beside = self._folder / f".{name}.tmp"
         shutil.rmtree(beside, ignore_errors=True)
@@ -109,13 +110,15 @@ class TrainingState:
     def record(self, events: list[dict[str, Any]]) -> None:
         """Let the newest checkpoint know what was decided since, so that who resumes from it decides nothing anew."""
         pointer = self._pointer()
-        if pointer is None:
+        if pointer is None or not self._writes:
             return
         path = self._folder / pointer / "progress.json"
         write_json_atomically(path, json.loads(path.read_text(encoding="utf-8")) | {"events": events})
 
     def save_best(self, model: torch.nn.Module, step: int) -> None:
         """Keep the weights as the best of the run so far, those of `step`."""
+        if not self._writes:
+            return
         beside = self._folder / f".best-{step:08d}.tmp"
         _save_synced(weights_of(model), beside)
         beside.replace(self._best(step))
@@ -135,6 +138,8 @@ class TrainingState:
 
     def _clean(self, but: Path | None = None) -> None:
         """Remove what the newest checkpoint does not name, `but` excepted."""
+        if not self._writes:
+            return
         keep = {but}
         if (self._folder / _LATEST).exists():
             latest = json.loads((self._folder / _LATEST).read_text(encoding="utf-8"))

@@ -35,7 +35,7 @@ class Project:
     def run(self, features: int | None, *gates: str, seed: int | None = None) -> tuple[api.RunResult, dict[str, Any]]:
         """The result and `champion.json` of a run whose model sees only so many n-grams."""
         sections = copy.deepcopy(self.sections)
-        sections["model"]["classic"]["features"] = features
+        sections["model"]["classic"]["features"] = {"kind": "words", "most": features}
         sections["release"]["gates"] = [*GATES, *gates]
         if seed is not None:
             sections["data"]["seed"] = seed

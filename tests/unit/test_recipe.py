@@ -37,7 +37,7 @@ def test_a_short_recipe_is_enough() -> None:
         (("  learning_rate: 1e-4", "  epochs: many"), r"r:9: train\.epochs is 'many'.*Passes over the training rows"),
         (("  learning_rate: 1e-4", "  learning_rate: -1"), r"r:9: train\.learning_rate is -1"),
         (("name: shop", "name: My Shop"), r"r:1: name: 'My Shop' cannot be a folder's name"),
-        (("task: classify", "task: clasify"), r"r:2: task is 'clasify'.*'classify', .*'generate' or 'embed'"),
+        (("task: classify", "task: clasify"), r"r:2: task is 'clasify'.*'classify', .*'embed' or 'fill'"),
         (
             ("scratch: {layers: 1}", "classic: {kind: logistc}"),
             r"model.classic.kind is 'logistc'. Expected one of 'logistic', .*Did you mean 'logistic'",

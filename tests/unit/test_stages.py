@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import json
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 import danlu
+from danlu.core.stage import as_values, from_values, libraries_of
+from danlu.examples import tiny_recipe
+from danlu.recipe import Recipe
 from danlu.stages import STAGES
 
 ROOT = Path(danlu.__file__).parent
@@ -48,4 +52,27 @@ def test_every_library_that_is_asked_for_is_in_the_fingerprint(place: str) -> No
     distributions = [named.get(name, [name])[0] for name in lazily(ROOT / place) - ONLY_FETCH]
     needed = {name.lower().replace("_", "-") for name in distributions}
     assert needed, "there is something to look at"
-    assert needed <= set(stage.libraries)
+    assert needed <= {*stage.libraries, *(name for names in stage.libraries_with.values() for name in names)}
+
+
+def test_a_library_of_classic_models_says_nothing_of_a_network(tmp_path: Path) -> None:
+    (train,) = [stage for stage in STAGES if stage.name == "train"]
+    (folds,) = [stage for stage in STAGES if stage.name == "folds"]
+    sections = tiny_recipe(tmp_path) | {"folds": {}}
+    sections["data"]["split"] = {"folds": 2}
+    network = Recipe.model_validate(sections)
+    del sections["compress"]
+    classic = Recipe.model_validate(sections | {"model": {"classic": {"kind": "logistic"}}, "train": {}})
+    ours = {"lightgbm", "imbalanced-learn", "scikit-learn", "scipy"}
+    for recipe, there in ((network, False), (classic, True)):
+        for stage in (train, folds):  # folds start train, on settings that they have too
+            names = stage.config.model_fields
+            config = stage.config.model_validate({name: getattr(recipe, name) for name in names if name in sections})
+            found = set(libraries_of(train, config))
+            assert "torch" in found
+            assert bool(found & ours) == (ours <= found) == there
+
+
+def test_a_row_survives_as_plain_values() -> None:
+    for stage in STAGES:
+        assert from_values(json.loads(json.dumps(as_values(stage))), stage.config) == stage

@@ -39,23 +39,7 @@ class Endpoint:
 
         Raises `UserError` when the variable for the key is not set, `MissingDependency` without httpx.
         """
-        key = None
-        if config.api_key_env is not None:
-            key = (os.environ if environment is None else environment).get(config.api_key_env, "").strip()
-            if not key:
-                raise UserError(
-                    f"The environment variable {config.api_key_env}, which endpoint.api_key_env names, is not set. Set "
-                    f"it to the endpoint's key: export {config.api_key_env}=..."
-                )
-        server = Server(
-            base_url=config.base_url,
-            model=config.model,
-            key=key,
-            timeout=config.timeout,
-            retries=config.retries,
-            concurrency=config.concurrency,
-            settings=_SETTINGS,
-        )
+        server = server_of(config, _SETTINGS, environment)
         self._config = config
         self._endpoint = ChatEndpoint(server, cache)
 
@@ -91,3 +75,30 @@ class Endpoint:
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
         return [reply.answer for reply in self._endpoint.ask(bodies)]
+
+
+def server_of(
+    config: EndpointConfig, settings: Mapping[str, str], environment: Mapping[str, str] | None = None
+) -> Server:
+    """Where to ask by a section of the recipe; `settings` are the names of its fields in messages.
+
+    Raises `UserError` when the variable for the key is not set.
+    """
+    key = None
+    if config.api_key_env is not None:
+        key = (os.environ if environment is None else environment).get(config.api_key_env, "").strip()
+        if not key:
+            named = settings["key"].removeprefix("the environment variable that ").removesuffix(" names")
+            raise UserError(
+                f"The environment variable {config.api_key_env}, which {named} names, is not set. Set it to the "
+                f"endpoint's key: export {config.api_key_env}=..."
+            )
+    return Server(
+        base_url=config.base_url,
+        model=config.model,
+        key=key,
+        timeout=config.timeout,
+        retries=config.retries,
+        concurrency=config.concurrency,
+        settings=settings,
+    )

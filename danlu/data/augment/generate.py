@@ -21,7 +21,7 @@ def prompt_for(prompt: str, *, text: str, label: str) -> str:
     return f"{before.replace('{label}', label)}{text}{after.replace('{label}', label).replace('{text}', text)}"
 
 
-def refuse_unmasked(name: str, text: str) -> None:
+def refuse_unmasked(name: str, text: str, setting: str = "augment.generate.send_unmasked") -> None:
     """Raise `DataError` where a text that would be sent holds personal data that the data stage can find.
 
     What is masked already is passed over: the word in [PHONE] would make a phone of the next number.
@@ -31,7 +31,7 @@ def refuse_unmasked(name: str, text: str) -> None:
         kinds = ", ".join(sorted(found))
         raise DataError(
             f"Row {name} holds unmasked personal data ({kinds}) and would be sent to a language model. Add these kinds "
-            "to data.mask, or say that it may be sent with augment.generate.send_unmasked: true."
+            f"to data.mask, or say that it may be sent with {setting}: true."
         )
 
 

@@ -1,7 +1,7 @@
 """Over- and under-sampling of training rows. For training rows only.
 
-N rows, K classes. New rows between others (SMOTE) are made of vectors, and no task reads these: of texts, new rows come
-from `danlu.data.augment`.
+N rows, K classes. New rows between others (SMOTE) are made of vectors, which no corpus has: `danlu.learning.classic`
+makes them in training. Of texts, new rows come from `danlu.data.augment`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Texts as rows of n-gram weights (TF-IDF), kept as plain lists and numbers.
+"""Texts as rows of numbers: n-gram weights (TF-IDF), kept as plain lists and numbers, or the vectors of an encoder.
 
 Shapes: N texts, F features.
 """
@@ -6,19 +6,66 @@ Shapes: N texts, F features.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from danlu.learning.classic.base import Matrix
 from danlu.learning.classic.files import NGRAMS
+
+#: What makes vectors [N, F] of N texts: an engine's `embed`.
+Embed = Callable[[Sequence[str]], np.ndarray]
+
+
+class Features(Protocol):
+    """What a model reads of a text."""
+
+    #: What it is, for people: "TF-IDF" in "TF-IDF + logistic regression".
+    name: str
+    #: What one feature is called, for people, in the plural.
+    unit: str
+
+    @property
+    def count(self) -> int:
+        """F."""
+        ...
+
+    def of(self, texts: Sequence[str]) -> Matrix:
+        """Features [N, F] of N texts, each by itself."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write into `folder` what makes them, as far as it is not kept there by others."""
+        ...
+
+
+class Vectors:
+    """The vectors of a frozen encoder, which is a form of its own beside the model."""
+
+    name = "frozen embeddings"
+    unit = "numbers a vector"
+
+    def __init__(self, embed: Embed, dimensions: int) -> None:
+        self._embed = embed
+        self.count = dimensions
+
+    def of(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors float32 [N, F] of length 1."""
+        return self._embed(texts)
+
+    def save(self, folder: Path) -> None:
+        """Nothing: who made the encoder's form wrote it."""
 
 
 class Ngrams:
     """One or several kinds of n-grams side by side, each weighed by how rare it is among the texts of `fit`."""
+
+    name = "TF-IDF"
+    unit = "n-grams"
 
     def __init__(self, vectorizers: Sequence[TfidfVectorizer], options: Sequence[Mapping[str, Any]]) -> None:
         self._vectorizers = list(vectorizers)

@@ -76,6 +76,28 @@ class ValueObjective(Config):
     )
 
 
+HeadObjective = Annotated[ClassesObjective | LabelsObjective | ValueObjective, Field(discriminator="kind")]
+
+
+class MultitaskObjective(Config):
+    """Several targets over one encoder: the weighted sum of what each of them learns by itself."""
+
+    task: ClassVar[TaskName] = "multitask"
+    cost: ClassVar[Cost] = Cost(values_of_classes=True)
+
+    kind: Literal["multitask"] = Field("multitask", description="Several targets over one encoder.")
+    weights: dict[str, Annotated[float, Field(gt=0.0)]] = Field(
+        default_factory=dict,
+        description="How much each target's loss counts, by its name; 1 where none is given. Losses are in nats, or "
+        "for numbers in squared standard deviations.",
+    )
+    targets: dict[str, HeadObjective] = Field(
+        default_factory=dict,
+        description="How a target learns where it is not by default, by its name: the objective of its own task, such "
+        "as {kind: value, loss: huber}.",
+    )
+
+
 class CausalObjective(Config):
     """Each next token: of plain texts all of them, of conversations those of the turns that are to be learned."""
 
@@ -125,7 +147,8 @@ class _Distilled(Config):
     """What a teacher adds to the labels (Hinton et al. 2015, arXiv:1503.02531)."""
 
     teacher: ModelResource = Field(
-        description="The model to learn from, trained for the same task: as in model.base, mostly a folder."
+        description="The model to learn from, trained for the same task: as in model.base; run://NAME is the one that "
+        "the last run of NAME trained."
     )
     temperature: float = Field(
         2.0, gt=0.0, description="Softens the teacher's probabilities and the student's alike; 1 leaves them."
@@ -160,10 +183,9 @@ class DistillCausalObjective(_Distilled):
 
 
 class MaskedObjective(Config):
-    """Words that are hidden in a text, from those around them (BERT, Devlin et al. 2018, arXiv:1810.04805).
+    """Words that are hidden in a text, from those around them (BERT, Devlin et al. 2018, arXiv:1810.04805)."""
 
-    For no task of a recipe yet.
-    """
+    task: ClassVar[TaskName] = "fill"
 
     kind: Literal["masked"] = Field("masked", description="Foresee hidden words.")
     share: float = Field(
@@ -204,24 +226,25 @@ ObjectiveConfig = Annotated[
     ClassesObjective
     | LabelsObjective
     | ValueObjective
+    | MultitaskObjective
     | CausalObjective
     | PreferenceObjective
     | DistillClassesObjective
     | DistillCausalObjective
-    | ContrastiveObjective,
+    | ContrastiveObjective
+    | MaskedObjective,
     Field(discriminator="kind"),
 ]
-
-#: Any objective, those among them that no task asks for yet.
-AnyObjectiveConfig = ObjectiveConfig | MaskedObjective
 
 #: What training aims at where the recipe does not say.
 DEFAULTS: dict[TaskName, ObjectiveConfig] = {
     "classify": ClassesObjective(),
     "tag": LabelsObjective(),
     "regress": ValueObjective(),
+    "multitask": MultitaskObjective(),
     "generate": CausalObjective(),
     "embed": ContrastiveObjective(),
+    "fill": MaskedObjective(),
 }
 
 
@@ -254,3 +277,19 @@ def check_pieces(aim: Any, *, micro_batch: int | None, grow: bool) -> None:
                 "batch, which therefore cannot be taken in pieces. Leave it out, and set train.batch_size to what "
                 "memory allows"
             )
+
+
+def check_processes(aim: Any, processes: int, *, grow: bool) -> None:
+    """Raise `ValueError` for several processes where the objective, or a batch that grows, does not allow them."""
+    if processes == 1:
+        return
+    if not cost_of(aim).separable:
+        raise ValueError(
+            f"train.processes is {processes}, but train.objective.kind {aim.kind} compares each sample with the others "
+            "of its batch, which therefore cannot be divided among processes. Leave it out"
+        )
+    if grow:
+        raise ValueError(
+            f"train.processes is {processes}, but train.batching.grow measures the noise of the gradient within one "
+            "process. Leave one of them out"
+        )

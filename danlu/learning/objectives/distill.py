@@ -18,8 +18,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from danlu.core.asked import Question
 from danlu.core.errors import ModelError
 from danlu.learning import chunked
+from danlu.learning.asking import SECOND, encode_asked, knows_two_segments, questions, spellable
 from danlu.learning.batching import NO_TARGET, Batch, BatchSize, Examples, by_length
 from danlu.learning.models import check_base, load_checkpoint, positions_of, read_config
 from danlu.learning.objectives import causal, classes
@@ -30,7 +32,7 @@ from danlu.learning.objectives.config import (
     DistillCausalObjective,
     DistillClassesObjective,
 )
-from danlu.learning.text import encode, load_tokenizer, pad, pad_id
+from danlu.learning.text import load_tokenizer, pad_id
 
 TEACHER = "teacher"
 
@@ -43,8 +45,9 @@ def make_classes(config: DistillClassesObjective, facts: Facts) -> Objective:
     plain = classes.make(ClassesObjective(), facts)
 
     def prepare(model: Any, rows: Rows, examples: Examples, track: Track) -> dict[str, np.ndarray]:
-        texts = [rows["text"][row] for row in examples.rows.tolist()]
-        return {TEACHER: teacher_logits(folder, texts, facts.labels, device_of(model), track)}
+        every = questions(rows)
+        asked = [every[row] for row in examples.rows.tolist()]
+        return {TEACHER: teacher_logits(folder, asked, facts.labels, device_of(model), track)}
 
     def outcome(model: Any, batch: Batch) -> Outcome:
         logits = forward(model, batch).logits.float()
@@ -115,9 +118,9 @@ def divergence(student: torch.Tensor, teacher: torch.Tensor, temperature: float)
 
 
 def teacher_logits(
-    folder: Path, texts: Sequence[str], labels: Sequence[str], device: torch.device, track: Track
+    folder: Path, asked: Sequence[Question], labels: Sequence[str], device: torch.device, track: Track
 ) -> np.ndarray:
-    """What the classifier in `folder` says of N texts: logits float32 [N, K], columns in the order of `labels`.
+    """What the classifier in `folder` says of N questions: logits float32 [N, K], columns in the order of `labels`.
 
     The teacher reads with its own tokenizer. Raises `ModelError` where it has other classes.
     """
@@ -130,12 +133,14 @@ def teacher_logits(
         )
     order = [names.index(label) for label in labels]
     tokenizer = load_tokenizer(folder)
-    tokens = encode(tokenizer, texts, positions_of(read_config(folder)))
-    found = np.zeros((len(texts), len(labels)), dtype=np.float32)
-    batches = list(by_length(np.array([len(row) for row in tokens]), BatchSize(samples=_TEXTS_AT_ONCE)))
+    config = read_config(folder)
+    encoded = encode_asked(tokenizer, *spellable(asked), positions_of(config))
+    typed = knows_two_segments(config) and len(encoded.second) > 0
+    read = Examples.from_rows(encoded.rows, columns={SECOND: encoded.second} if typed else {})
+    found = np.zeros((len(asked), len(labels)), dtype=np.float32)
+    batches = list(by_length(read.lengths, BatchSize(samples=_TEXTS_AT_ONCE)))
     for indices in track(batches, "asking the teacher"):
-        ids, mask = pad([tokens[index] for index in indices], pad_id(tokenizer))
-        logits = teacher(input_ids=to_device(ids, device), attention_mask=to_device(mask, device)).logits
+        logits = forward(teacher, read.batch(indices, pad_id(tokenizer))).logits
         found[indices] = logits.float().cpu().numpy()[:, order]
     return found
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from danlu.core.errors import ModelError
 from danlu.core.lazy import need
 from danlu.learning.batching import Batch, Examples
+from danlu.learning.hidden import MASK_NAMES, mask_token, special_ids
 from danlu.learning.objectives.base import Facts, Objective, Outcome, Rows, device_of, to_device
 from danlu.learning.objectives.config import MaskedObjective
 from danlu.learning.text import encode_whole, end_id, start_id
@@ -24,7 +25,9 @@ from danlu.learning.text import encode_whole, end_id, start_id
 HIDDEN, REPLACED = 0.8, 0.1
 
 WORDS = "words"
-_MASK_NAMES = ("[MASK]", "<mask>")
+
+#: Where BERT and RoBERTa, and who is built like them, keep the head that turns vectors into logits, one by one.
+_HEADS = ("cls", "lm_head")
 
 #: Validation hides the same tokens of a batch each time, so that scores can be compared.
 _VALIDATION_SEED = 1
@@ -42,9 +45,9 @@ def make(config: MaskedObjective, facts: Facts) -> Objective:
         generator = None if model.training else torch.Generator().manual_seed(_VALIDATION_SEED)
         ids, chosen = tokens.hide(batch, targets_of(batch, tokens, config.share), generator)
         device = device_of(model)
-        logits = model(input_ids=ids.to(device), attention_mask=to_device(batch.mask, device)).logits
         truth = torch.from_numpy(batch.ids)[chosen].to(device)
-        loss = F.cross_entropy(logits[chosen.to(device)].float(), truth)
+        logits = foreseen(model, ids.to(device), to_device(batch.mask, device), chosen.to(device))
+        loss = F.cross_entropy(logits.float(), truth)
         return Outcome(loss=loss, weight=float(len(truth)), predicted=torch.empty(0, dtype=torch.int64))
 
     return Objective(
@@ -58,21 +61,33 @@ def make(config: MaskedObjective, facts: Facts) -> Objective:
     )
 
 
+def foreseen(model: Any, ids: torch.Tensor, mask: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """Logits [M, V] at the places that are `chosen` [B, T] alone: the head, mostly half of the work, sees no others."""
+    head = next((getattr(model, name) for name in _HEADS if hasattr(model, name)), None)
+    if head is None or getattr(model, "_compiled_call_impl", None) is not None:
+        whole: torch.Tensor = model(input_ids=ids, attention_mask=mask).logits
+        return whole[chosen]
+    narrowing = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][chosen], *inputs[1:]))
+    try:
+        logits: torch.Tensor = model(input_ids=ids, attention_mask=mask).logits
+    finally:
+        narrowing.remove()
+    return logits
+
+
 class _Tokens:
     """The special tokens of an encoder, and what may stand in the place of a word."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        mask = next((tokenizer.token_to_id(name) for name in _MASK_NAMES if tokenizer.token_to_id(name)), None)
-        begin, end = start_id(tokenizer), end_id(tokenizer)
+        mask, begin, end = mask_token(tokenizer), start_id(tokenizer), end_id(tokenizer)
         if mask is None or begin is None or end is None:
             raise ModelError(
-                f"The model's tokenizer has no token to hide words with ({' or '.join(_MASK_NAMES)}), or none for the "
+                f"The model's tokenizer has no token to hide words with ({' or '.join(MASK_NAMES)}), or none for the "
                 "beginning and end of a text. Masked training needs an encoder, such as BERT or ModernBERT."
             )
-        self.mask, self.begin, self.end = mask, begin, end
-        added = tokenizer.get_added_tokens_decoder()
-        self.special = np.array(sorted(number for number, token in added.items() if token.special))
+        self.mask, self.begin, self.end = mask[1], begin, end
+        self.special = special_ids(tokenizer)
         self.ordinary = torch.from_numpy(np.setdiff1d(np.arange(tokenizer.get_vocab_size()), self.special))
 
     def hide(

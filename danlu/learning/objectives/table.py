@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 
+from danlu.learning.asking import BESIDE
 from danlu.learning.objectives.base import Facts, Objective
-from danlu.learning.objectives.config import AnyObjectiveConfig
+from danlu.learning.objectives.config import ObjectiveConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +30,28 @@ class Kind:
     group: int = 1
 
 
+#: The texts of a question.
+_TEXTS = ("text", "pair")
+
 KINDS: dict[str, Kind] = {
-    "classes": Kind(make="danlu.learning.objectives.classes:make", columns=("text", "label"), head="classifier"),
-    "labels": Kind(make="danlu.learning.objectives.labels:make", columns=("text", "labels"), head="tagger"),
-    "value": Kind(make="danlu.learning.objectives.value:make", columns=("text", "value"), head="regressor"),
+    "classes": Kind(
+        make="danlu.learning.objectives.classes:make",
+        columns=("text", "label", *BESIDE),
+        head="classifier",
+        texts=_TEXTS,
+    ),
+    "labels": Kind(
+        make="danlu.learning.objectives.labels:make", columns=("text", "labels", *BESIDE), head="tagger", texts=_TEXTS
+    ),
+    "value": Kind(
+        make="danlu.learning.objectives.value:make", columns=("text", "value", *BESIDE), head="regressor", texts=_TEXTS
+    ),
+    "multitask": Kind(
+        make="danlu.learning.objectives.multitask:make",
+        columns=("text", "targets", *BESIDE),
+        head="heads",
+        texts=_TEXTS,
+    ),
     "causal": Kind(
         make="danlu.learning.objectives.causal:make",
         columns=("text", "turns"),
@@ -46,7 +65,10 @@ KINDS: dict[str, Kind] = {
         group=2,
     ),
     "distill_classes": Kind(
-        make="danlu.learning.objectives.distill:make_classes", columns=("text", "label"), head="classifier"
+        make="danlu.learning.objectives.distill:make_classes",
+        columns=("text", "label", *BESIDE),
+        head="classifier",
+        texts=_TEXTS,
     ),
     "distill_causal": Kind(
         make="danlu.learning.objectives.distill:make_causal",
@@ -65,7 +87,7 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def make_objective(config: AnyObjectiveConfig, facts: Facts) -> Objective:
+def make_objective(config: ObjectiveConfig, facts: Facts) -> Objective:
     """The objective that a section of the recipe asks for."""
     module, _, name = KINDS[config.kind].make.partition(":")
     objective: Objective = getattr(importlib.import_module(module), name)(config, facts)

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from danlu.learning import chunked
 from danlu.learning.adapters.config import LoraMethod
@@ -270,3 +271,83 @@ def test_small_batches_are_taken_whole() -> None:
 def test_a_loss_that_is_made_once_is_worth_it_sooner() -> None:
     assert chunked.worth(2_048, 8_000, once=True)
     assert not chunked.worth(512, 2_000, once=True)
+
+
+class Made(TorchDispatchMode):
+    """Names of the operations inside that make something of the table's size anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        answer = function(*args, **(kwargs or {}))
+        if isinstance(answer, torch.Tensor) and not answer.is_sparse and not answer._is_view():
+            whole = answer.numel() >= VOCABULARY * WIDTH
+            if whole and not any(answer is one for one in args):
+                self.names.append(str(function))
+        return answer
+
+
+def test_a_shared_table_has_one_gradient(in_chunks: Callable[[int], None]) -> None:
+    """What the embedding adds to that of the output layer is added in place: nothing of its size is made for it."""
+    in_chunks(5)
+    model = llama(tied=True)
+    table = model.model.embed_tokens.weight
+    loss = outcome(model, batch()).loss
+    with Made() as made:
+        loss.backward()
+    assert not [name for name in made.names if "embedding" in name or "add" in name], made.names
+    assert model.model.embed_tokens.weight is table is model.lm_head.weight
+    assert isinstance(table, nn.Parameter)
+    assert not model.model.embed_tokens.sparse
+    in_chunks(0)
+    with Made() as plain:
+        gradients(model, outcome(model, batch()).loss)
+    assert any("embedding" in name for name in plain.names), "the test sees what autograd does by itself"
+
+
+def test_what_a_broken_backward_pass_left_is_forgotten(in_chunks: Callable[[int], None]) -> None:
+    in_chunks(5)
+    model = llama(tied=True)
+    expected = gradients(model, outcome(model, batch()).loss)
+    chunked._ROWS[model].append(torch.ones(VOCABULARY, WIDTH).to_sparse(1))
+    for name, one in gradients(model, outcome(model, batch()).loss).items():
+        assert torch.equal(one, expected[name]), name
+
+
+def test_gradients_of_pieces_add_up_in_a_shared_table(in_chunks: Callable[[int], None]) -> None:
+    in_chunks(5)
+    model = llama(tied=True)
+    once = gradients(model, outcome(model, batch()).loss)
+    model.zero_grad()
+    for _ in range(2):
+        outcome(model, batch()).loss.backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, 2 * once[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("numbers", [1, 7 * WIDTH, 1 << 21])
+def test_a_product_is_added_in_parts(monkeypatch: pytest.MonkeyPatch, numbers: int) -> None:
+    monkeypatch.setattr(chunked, "_PRODUCT_NUMBERS", numbers)
+    torch.manual_seed(2)
+    left, right = torch.randn(VOCABULARY, 9).bfloat16(), torch.randn(9, WIDTH).bfloat16()
+    total = torch.ones(VOCABULARY, WIDTH)
+    chunked._add_product(total, left, right)
+    torch.testing.assert_close(total, 1 + (left @ right).float(), rtol=0.02, atol=0.02)
+
+
+def test_large_gradients_have_pages_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunked, "_OWN_PAGES", 1)
+    weight = torch.randn(VOCABULARY, WIDTH)
+    zeros = chunked._zeros_like(weight)
+    assert zeros.shape == weight.shape
+    assert zeros.dtype == weight.dtype
+    assert not zeros.any()
+    assert zeros.add_(1).sum() == weight.numel()
+
+
+def test_a_chunk_is_small_beside_its_output_layer() -> None:
+    assert chunked.chunk_logits(262_144, 64) == 1 << 22
+    assert chunked.chunk_logits(262_144, 128) == 1 << 23
+    assert chunked.chunk_logits(151_936, 1_024) == 1 << 24, "a quarter of the layer would be more than ever pays"

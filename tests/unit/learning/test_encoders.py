@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from accelerate.state import AcceleratorState
 
 from danlu.core.errors import Interrupted, ModelError
 from danlu.learning import scratch
 from danlu.learning.models import start_from_base
 from danlu.learning.objectives.base import Facts
-from danlu.learning.objectives.config import AnyObjectiveConfig, ContrastiveObjective, MaskedObjective
+from danlu.learning.objectives.config import ContrastiveObjective, MaskedObjective, ObjectiveConfig
 from danlu.learning.objectives.contrastive import mrr_at_10, same_texts
-from danlu.learning.objectives.masked import _Tokens, targets_of, word_numbers
+from danlu.learning.objectives.masked import _Tokens, foreseen, targets_of, word_numbers
 from danlu.learning.objectives.table import KINDS, make_objective
 from danlu.learning.optimizers.config import AdamWOptimizer
 from danlu.learning.optimizers.table import make_optimizer
@@ -37,7 +38,7 @@ TEXTS = [
 PAIRS = [f"room {number} holds what you look for" for number, _ in enumerate(TEXTS)]
 ROWS: dict[str, Any] = {"text": TEXTS, "pair": PAIRS}
 TOKENIZER = scratch.train_tokenizer([*TEXTS, *TEXTS, *PAIRS], scratch.ENCODER, 400)
-CONFIGS: dict[str, AnyObjectiveConfig] = {"masked": MaskedObjective(), "contrastive": ContrastiveObjective()}
+CONFIGS: dict[str, ObjectiveConfig] = {"masked": MaskedObjective(), "contrastive": ContrastiveObjective()}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -147,6 +148,34 @@ def test_15_percent_of_the_words_are_foreseen_and_80_10_10_of_them_hidden_replac
     special = torch.isin(ids, torch.tensor([TOKENIZER.token_to_id(name) for name in ("[CLS]", "[SEP]", "[PAD]")]))
     assert not (changed & special).any()
     assert outcome.loss.item() == pytest.approx(np.log(TOKENIZER.get_vocab_size()), rel=1e-5)
+
+
+def test_the_head_alone_is_spared_the_other_places() -> None:
+    """BERT and RoBERTa by their heads, DistilBERT, whose head is built otherwise, whole."""
+    sizes = {"vocab_size": 50, "max_position_embeddings": 20, "pad_token_id": 0}
+    bert = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    distil = {"dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 32}
+    torch.manual_seed(3)
+    ids = torch.randint(1, 50, (3, 9))
+    mask = torch.ones_like(ids)
+    mask[1, 5:] = 0
+    chosen = (torch.rand(ids.shape) < 0.3) & (mask == 1)
+    for model in (
+        transformers.BertForMaskedLM(transformers.BertConfig(**sizes, **bert)),
+        transformers.RobertaForMaskedLM(transformers.RobertaConfig(**sizes, **bert)),
+        transformers.DistilBertForMaskedLM(transformers.DistilBertConfig(**sizes, **distil)),
+    ):
+        model.eval()
+        seen: list[int] = []
+        model.get_output_embeddings().register_forward_pre_hook(
+            lambda _, given, seen=seen: seen.append(given[0].shape[0])
+        )
+        whole = model(input_ids=ids, attention_mask=mask).logits
+        logits = foreseen(model, ids, mask, chosen)
+        torch.testing.assert_close(logits, whole[chosen])
+        assert model(input_ids=ids, attention_mask=mask).logits.shape == whole.shape, "the model is left as it was"
+        if not isinstance(model, transformers.DistilBertForMaskedLM):
+            assert seen[1] == int(chosen.sum())
 
 
 def test_the_noise_is_the_loops_in_training_and_fixed_in_validation() -> None:

@@ -19,7 +19,7 @@ from danlu.learning.objectives.base import Objective, Outcome
 from danlu.learning.optimizers.config import SGDOptimizer
 from danlu.learning.optimizers.table import make_optimizer
 from danlu.learning.regularizers.weights import Regularizer
-from danlu.learning.step import make_accelerator, train_step
+from danlu.learning.step import make_accelerator, prepared, train_step
 
 ROWS = [[1, 2, 3, 4, 5, 6, 7], [2, 4], [3, 1, 2], [7, 6, 5, 4], [1, 1], [2, 3, 5, 7, 1], [4, 4, 6], [5, 2]]
 STEPS = 4
@@ -68,7 +68,7 @@ def learn(groups: list[list[int]]) -> dict[str, Any]:
     accelerator = make_accelerator("float32")
     model = Bigram()
     optimizer = make_optimizer(model, SGDOptimizer(momentum=0.9))
-    wrapped = accelerator.prepare(model)
+    wrapped = prepared(accelerator, model)
     examples = Examples.from_rows(ROWS)
     batches = [examples.batch(np.array(rows), 0) for rows in groups]
     results = [

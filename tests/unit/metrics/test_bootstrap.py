@@ -8,13 +8,21 @@ from danlu.metrics.scores import classification
 
 
 def test_every_resample_draws_as_many_rows_as_there_are() -> None:
-    blocks = list(weights(300, 2_500, seed=1))
+    blocks = list(weights(300, 7_500, seed=1))
     assert len(blocks) > 1
     drawn = np.concatenate(blocks, axis=1)
-    assert drawn.shape == (300, 2_500)
+    assert drawn.shape == (300, 7_500)
     assert (drawn.sum(axis=0) == 300).all()
     # A row is left out of a resample with probability (1 - 1/300)^300.
     assert (drawn == 0).mean() == pytest.approx((1 - 1 / 300) ** 300, abs=0.002)
+
+
+def test_how_many_are_made_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = np.concatenate(list(weights(40, 30, seed=3)), axis=1)
+    monkeypatch.setattr("danlu.metrics.bootstrap._WEIGHTS_AT_ONCE", 100)
+    apart = list(weights(40, 30, seed=3))
+    assert len(apart) == 15
+    assert (np.concatenate(apart, axis=1) == together).all()
 
 
 def test_sums_weigh_each_row_by_how_often_it_was_drawn() -> None:

@@ -13,6 +13,7 @@ from danlu.metrics.bootstrap import weights
 from danlu.metrics.multilabel import (
     TagBaseline,
     _average_precisions,
+    _rankings,
     compare_taggers,
     multilabel,
 )
@@ -64,7 +65,7 @@ def test_values_equal_scikit_learn() -> None:
 def test_average_precision_under_weights_is_that_of_the_rows_repeated() -> None:
     probabilities, truth = answers(80)
     drawn = next(weights(80, 3, seed=2))
-    found = _average_precisions(probabilities.astype(np.float64), truth, drawn)
+    found = _average_precisions(_rankings(probabilities.astype(np.float64), truth), truth.shape[1], drawn)
     for resample in range(3):
         rows = np.repeat(np.arange(80), drawn[:, resample].astype(int))
         for label in range(3):

@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn import metrics
 
 from danlu.metrics.bootstrap import weights
-from danlu.metrics.regression import ValueBaseline, _spearman, compare_regressors, regression
+from danlu.metrics.regression import ValueBaseline, _Ranked, _spearman, compare_regressors, regression
 
 
 def numbers(rows: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +36,7 @@ def test_values_equal_scikit_learn_and_scipy() -> None:
 def test_a_weighted_rank_correlation_is_that_of_the_rows_repeated() -> None:
     answers, truth = numbers(60)
     drawn = next(weights(60, 4, seed=3))
-    found = _spearman(answers, truth, drawn)
+    found = _spearman([_Ranked.of(answers), _Ranked.of(truth)], drawn)
     for resample in range(4):
         rows = np.repeat(np.arange(60), drawn[:, resample].astype(int))
         assert found[resample] == pytest.approx(stats.spearmanr(truth[rows], answers[rows]).statistic)

@@ -401,7 +401,7 @@ def test_pieces_an_adversary_and_an_optimizer_change_the_plan(tmp_path: Path, mo
     assert [note for note in hard["notes"] if "2 forward and backward passes" in note]
 
 
-@pytest.mark.parametrize(("epochs", "said"), [(4.0, False), (5.0, True)])
+@pytest.mark.parametrize(("epochs", "said"), [(5.0, False), (6.0, True)])
 def test_early_stopping_is_told_where_it_can_end_the_training_sooner(
     epochs: float, said: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -409,6 +409,22 @@ def test_early_stopping_is_told_where_it_can_end_the_training_sooner(
     plan, _ = planned(tmp_path, monkeypatch, train=train)
     assert plan["validations"] == epochs
     assert any("Early stopping may end" in note for note in plan["notes"]) is said
+
+
+def test_rows_that_a_teacher_will_answer_count_and_its_cost_is_said_to_be_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_labels, _ = planned(tmp_path / "a", monkeypatch)
+    teacher = {"endpoint": {"base_url": "http://localhost:1/v1", "model": "big"}, "labels": ["good", "bad"]}
+    without, _ = planned(tmp_path / "b", monkeypatch, data={"teacher": teacher, "label": None})
+    assert without["rows"] == with_labels["rows"]
+    assert any("data.teacher.max_usd caps the money" in note for note in without["notes"])
+
+
+def test_an_encoder_by_hidden_words_is_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, _ = planned(tmp_path, monkeypatch, task="fill")
+    assert plan["stages"]["train"]["seconds"]["value"] > 0
+    assert plan["stages"]["train"]["memory_bytes"]["value"] > 0
 
 
 def test_texts_that_are_too_long_are_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

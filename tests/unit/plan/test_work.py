@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -13,6 +14,7 @@ from transformers import BertConfig, BertForSequenceClassification, LlamaConfig,
 from danlu.core.machine import this_machine
 from danlu.learning.adapters.config import DoraMethod, FreezeMethod, FullMethod, LoraMethod, MethodConfig, QloraMethod
 from danlu.learning.adapters.table import adapt
+from danlu.learning.batching import BatchSize, Order
 from danlu.learning.optimizers.config import (
     AdafactorOptimizer,
     AdamOptimizer,
@@ -31,6 +33,7 @@ from danlu.plan.cost import Total, seconds_on
 from danlu.plan.interval import Interval, add, largest
 from danlu.plan.predict import seconds_of_training
 from danlu.plan.shape import Shape, from_config
+from danlu.plan.tokens import _pieces
 from danlu.plan.trained import Trained, trained_by
 from danlu.plan.work import ADAMW_BYTES_MOVED, Batches, Memory, forward_flops, training, training_memory
 
@@ -325,6 +328,20 @@ def test_pieces_cost_memory_of_one_and_no_further_update() -> None:
     assert taken.optimizer_bytes - whole.optimizer_bytes == 12 * 1_000_000 * 7, "seven gradients are added"
     assert memory(batches=pieces).activations == pytest.approx(memory().activations / 4)
     assert memory(batches=pieces).gradients == memory().gradients
+
+
+def test_processes_divide_each_batch_and_hold_the_rest_each() -> None:
+    """Two with half the batch: the activations of one, and everything else twice."""
+    lengths = np.full(12, 32)
+    order = Order(lengths, size=BatchSize(samples=8), samples=12, seed=1)
+    whole = _pieces(lengths, order, 1, None, packed=False)
+    halves = _pieces(lengths, order, 1, None, packed=False, processes=2)
+    assert (whole.count, halves.count) == (2, 4)
+    assert halves.tokens == whole.tokens
+    assert halves.widest == whole.widest / 2
+    one, two = memory(batches=whole), memory(batches=halves).times(2)
+    assert two.activations == pytest.approx(one.activations)
+    assert two.total - two.activations == pytest.approx(2 * (one.total - one.activations))
 
 
 def test_an_adversary_passes_again_and_goes_down_to_the_embeddings() -> None:

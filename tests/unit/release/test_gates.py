@@ -112,6 +112,7 @@ def test_a_model_without_a_network_need_not_beat_the_baseline_but_may_not_be_wor
     assert defaults("classify", "onnx") == DEFAULTS["classify"]
     assert "not_worse(baseline)" in defaults("classify", "classic")
     assert "beats(baseline)" not in defaults("classify", "classic")
+    assert "beats(baseline)" in defaults("classify", "classic", base="base://minilm")  # the encoder has to be earned
 
 
 def test_beats_without_a_comparison_fails_and_says_why() -> None:

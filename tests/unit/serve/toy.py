@@ -18,6 +18,7 @@ import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from danlu.core.artifact import RECORD, Artifact, write_json
+from danlu.core.asked import TEXT_ALONE, Asked, Question, Takes, as_asked
 from danlu.core.errors import UserError
 from danlu.core.store import Workspace
 from danlu.engines.base import Ending, Form, TextScore
@@ -40,15 +41,20 @@ class WordEngine:
         self._words = json.loads((folder / "words.json").read_text(encoding="utf-8"))
         self._seconds = float(self._words.get("seconds", 0.0))
 
-    def predict(self, texts: Sequence[str]) -> np.ndarray:
+    def predict(self, asked: Sequence[Question]) -> np.ndarray:
+        """By the words of all texts of a question, and by the numbers beside them."""
         if self.closed:
             raise RuntimeError("a closed engine was asked")
-        self.calls.append(len(texts))
+        self.calls.append(len(asked))
         time.sleep(self._seconds)
-        weights = self._words["weights"]
-        logits = np.array([sum(weights.get(word, 0.0) for word in text.lower().split()) for text in texts])
+        logits = np.array([self._logit(as_asked(question)) for question in asked])
         good = 1.0 / (1.0 + np.exp(-logits))
         return np.stack([1.0 - good, good], axis=1).astype(np.float32)
+
+    def _logit(self, asked: Asked) -> float:
+        weights = self._words["weights"]
+        cells = [cell for cell in (asked.columns or {}).values() if isinstance(cell, float)]
+        return sum(cells) + sum(weights.get(word, 0.0) for text in asked.texts for word in text.lower().split())
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """The weights of a text's words for each dimension, brought to length 1."""
@@ -113,7 +119,14 @@ def install() -> None:
     ENGINES["words"] = "tests.unit.serve.toy:WordEngine"
 
 
-def write_form(folder: Path, words: dict[str, Any], *, task: str = "classify", batch_invariant: bool = True) -> None:
+def write_form(
+    folder: Path,
+    words: dict[str, Any],
+    *,
+    task: str = "classify",
+    batch_invariant: bool = True,
+    takes: Takes = TEXT_ALONE,
+) -> None:
     """A form for `WordEngine`."""
     folder.mkdir(parents=True)
     write_json(folder / "words.json", words)
@@ -129,7 +142,7 @@ def write_form(folder: Path, words: dict[str, Any], *, task: str = "classify", b
         "pooling": "mean" if task == "embed" else None,
         "dimensions": len(next(iter(words["vectors"].values()))) if task == "embed" else None,
     }
-    write_json(folder / "form.json", form)
+    write_json(folder / "form.json", form | {"takes": takes.as_json()})
     vocabulary = sorted({"[UNK]", *str(words.get("text", "")).split()})
     tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(vocabulary)}, "[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()

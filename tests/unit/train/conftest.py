@@ -82,6 +82,7 @@ def attempt(tmp_path: Path, corpora: dict[str, Path]) -> Attempt:
         ctx.limits.deadline = deadline
         if stop_after is not None:
             _press_ctrl_c_after(ctx, stop_after)
+        AcceleratorState._reset_state(reset_partial_state=True)
         config = TrainStage.model_validate({"task": task, "model": model or MODEL, "train": SETTINGS | settings})
         run(ctx, config)
         return ctx

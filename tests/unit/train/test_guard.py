@@ -12,11 +12,13 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import danlu.train.loop as loop
 import danlu.train.stage as stage
 from danlu.core.errors import Interrupted, ModelError, UserError
 from danlu.learning.batching import Batch
+from danlu.learning.objectives.base import Scored
 from danlu.learning.step import StepResult, lacks_memory, make_accelerator
 from danlu.train import guard
 from danlu.train.config import TrainConfig
@@ -137,6 +139,7 @@ def killed_at(attempt: Attempt, monkeypatch: pytest.MonkeyPatch, name: str, aske
 
     with monkeypatch.context() as patch:
         patch.setattr(TrainingState, "save", save)
+        patch.setattr(loop, "_secure", lambda _: None)
         with pytest.raises(KeyboardInterrupt):
             attempt(name, "classify", stop_after=asked, **settings)
 
@@ -213,8 +216,66 @@ def test_too_many_losses_that_are_no_numbers_end_the_run(attempt: Attempt, monke
         return dataclasses.replace(take(), loss=float("nan"))
 
     monkeypatch.setattr(loop, "train_step", Injected(trouble))
-    with pytest.raises(UserError, match=r"not a number at step 3 of 24.*after 2 times.*learning_rate"):
+    with pytest.raises(UserError, match=r"not a number at step 3 of 24.*after 2 times.*no model.*learning_rate"):
         attempt("run", "classify", guard={"max_skips": 2})
+
+
+def test_a_run_that_gives_up_ends_with_its_best_model_and_says_so(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first epoch is whole; in the second no loss is a number."""
+    updates: list[int] = []
+
+    def trouble(model: Any, batches: Any, take: Callable[[], StepResult]) -> StepResult:
+        del model, batches
+        updates.append(len(updates))
+        result = take()
+        return result if len(updates) <= 14 else dataclasses.replace(result, loss=float("nan"))
+
+    settings = {"guard": {"max_skips": 2}}
+    monkeypatch.setattr(loop, "train_step", Injected(trouble))
+    ctx = attempt("run", "classify", **settings)
+    told = facts(ctx.out)
+    kept = told["best"]["step"]
+    assert told["gave_up"]["kept"] == kept
+    assert kept in (6, 12)
+    assert "not a number at step" in told["gave_up"]["why"]
+    assert told["stopped_early"]
+    (said,) = (text for text in ctx.emit.texts("warn") if "gave up" in text)  # type: ignore[attr-defined]
+    assert f"of step {kept} " in said and "learning_rate" in said
+    # It is the model that a run without trouble has after as many steps, and what lies in last is sound too.
+    monkeypatch.setattr(loop, "train_step", PLAIN)
+    validate = loop._validate
+
+    def seen(run: Any) -> None:
+        validate(run)
+        if run.progress.step == kept:
+            run.training.model.save_pretrained(ctx.state / "calm")
+
+    monkeypatch.setattr(loop, "_validate", seen)
+    attempt("calm", "classify", **settings)
+    ours, calm = weights(ctx.out / "model.safetensors"), weights(ctx.state / "calm" / "model.safetensors")
+    words = "bert.embeddings.word_embeddings.weight"  # in another order while training goes on
+    assert ours.keys() == calm.keys()
+    assert [name for name in ours if ours[name] != calm[name]] in ([], [words])
+    assert weights(ctx.out / "last" / "model.safetensors") == weights(ctx.out / "model.safetensors")
+
+
+def weights(path: Path) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in load_file(path).items()}
+
+
+def test_patience_begins_once_a_score_has_beaten_the_first(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([0.3, 0.3, 0.3, 0.3, 0.3, 0.8, 0.7, 0.7, 0.9])
+
+    def scored(*_: Any) -> Scored:
+        return Scored(loss=1.0, score=next(scores))
+
+    monkeypatch.setattr(loop, "score", scored)
+    told = facts(attempt("run", "classify", epochs=9.0, validations_per_epoch=1, early_stopping=2).out)
+    assert [row["validation_score"] for row in told["history"]] == [0.3] * 5 + [0.8, 0.7, 0.7]
+    assert told["best"]["value"] == 0.8
+    assert told["stopped_early"]
 
 
 def test_a_spike_goes_back_before_the_update_that_led_to_it(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:

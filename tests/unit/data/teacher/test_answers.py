@@ -1,0 +1,178 @@
+"""Rows that have no answer get a teacher's: asked once, masked, counted, and within the cap."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from pydantic import ValidationError
+
+from danlu.core.errors import BudgetReached, DataError, UserError
+from danlu.data.clean import run
+from danlu.data.config import CleanStage
+from danlu.recipe import Recipe
+from tests.support import make_context
+from tests.unit.data.test_stage import PARTS, card_of, distinct, make, rows_of, write
+from tests.unit.engines.chat_server import ChatServer, chat_server
+
+
+def answer(body: dict[str, Any]) -> tuple[str, str]:
+    """Labels by a rule, questions by an echo."""
+    asked = body["messages"][0]["content"]
+    if "labels" not in asked:
+        return f"About {asked.split()[-1]} write to anna@example.com", "stop"
+    if "odd" in asked:
+        return "I would say it is rather good.", "stop"
+    if "long" in asked:
+        return "good", "length"
+    return ("“Good”." if "nice" in asked else "bad"), "stop"
+
+
+@pytest.fixture
+def server() -> Iterator[ChatServer]:
+    with chat_server(answer) as running:
+        yield running
+
+
+def section(server: ChatServer, **more: Any) -> dict[str, Any]:
+    return {"endpoint": {"base_url": server.url, "model": "big"}, "labels": ["good", "bad"], **more}
+
+
+def cleaned(folder: Path, task: str, rows: list[dict[str, str]], **data: Any) -> tuple[list[dict[str, Any]], Any, Any]:
+    """The rows that stay, `clean.json`, and the context."""
+    path = folder / "rows.jsonl"
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    ctx = make_context(folder, stage="clean", resources={"data.sources[0].path": path})
+    source = {"path": str(path), "licence": "CC0-1.0"}
+    config = CleanStage.model_validate({"task": task, "data": {"sources": [source], **data}})
+    run(ctx, config)
+    found = [row for file in sorted((ctx.out / "texts").glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
+    return found, json.loads((ctx.out / "clean.json").read_text(encoding="utf-8")), ctx
+
+
+def texts(count: int) -> list[dict[str, str]]:
+    """Every third row has a label of its own."""
+    moods = ("nice", "poor")
+    rows = [{"text": f"a {moods[number % 2]} thing, number {number}"} for number in range(count)]
+    return [row | {"label": "mine"} if number % 3 == 0 else row for number, row in enumerate(rows)]
+
+
+def test_labels_come_from_the_teacher_where_a_row_has_none(server: ChatServer, tmp_path: Path) -> None:
+    rows = [*texts(30), {"text": "an odd thing", "label": " "}, {"text": "a long thing"}]
+    price = {"prompt": 1.0, "completion": 2.0}
+    found, card, ctx = cleaned(tmp_path, "classify", rows, teacher=section(server, price=price))
+    assert len(server.requests) == 22
+    assert "good, bad" in server.text_of(0) and server.requests[0]["temperature"] == 0.0
+    labels = {row["text"]: row["label"] for row in found}
+    assert len(labels) == 30
+    for number, row in enumerate(rows[:30]):
+        given = "good" if "nice" in row["text"] else "bad"
+        assert labels[row["text"]] == ("mine" if number % 3 == 0 else given)
+    told = card["teacher"]
+    assert (told["rows"], told["answered"], told["model"]) == (22, 20, "big")
+    assert told["dropped"] == {"cut_off": 1, "no_such_label": 1}
+    assert told["answers"] == {"bad": 10, "good": 10}
+    asked = sum(len(body["messages"][0]["content"].split()) for body in server.requests)
+    assert told["prompt_tokens"] == asked
+    assert told["usd"] == pytest.approx((asked + 2 * told["completion_tokens"]) / 1e6, abs=1e-6)
+    assert card["funnel"][-1] == {"step": "teacher", "rows_in": 32, "rows_out": 30, "dropped": told["dropped"]}
+    said = " ".join(ctx.emit.texts("warn"))
+    assert "data.teacher.licence is empty" in said and "2 of 22 rows" in said
+
+
+def test_answers_are_paid_for_once_and_the_card_says_the_same_again(server: ChatServer, tmp_path: Path) -> None:
+    first, card, _ = cleaned(tmp_path, "classify", texts(30), teacher=section(server, licence="MIT"))
+    asked = len(server.requests)
+    again, card_again, ctx = cleaned(tmp_path, "classify", texts(30), teacher=section(server, licence="MIT"))
+    assert len(server.requests) == asked
+    assert (again, card_again) == (first, card)
+    assert "licence" not in " ".join(ctx.emit.texts("warn"))
+
+
+def test_the_cap_ends_the_run_and_keeps_what_came(server: ChatServer, tmp_path: Path) -> None:
+    price = {"prompt": 1000.0, "completion": 1000.0}
+    asked = {"endpoint": {"base_url": server.url, "model": "big", "concurrency": 1, "max_tokens": 8}}
+    with pytest.raises(BudgetReached, match=r"data\.teacher\.max_usd"):
+        cleaned(tmp_path, "classify", texts(30), teacher=section(server, price=price, max_usd=0.5) | asked)
+    paid = len(server.requests)
+    assert 0 < paid < 20
+    found, _, _ = cleaned(tmp_path, "classify", texts(30), teacher=section(server, price=price, max_usd=50.0) | asked)
+    assert len(found) == 30
+    assert len(server.requests) == 20, "what was paid for is not asked again"
+
+
+def test_a_question_becomes_a_conversation_whose_answer_is_masked(server: ChatServer, tmp_path: Path) -> None:
+    rows = [{"text": f"What about parcel {number}?"} for number in range(20)]
+    talk = {"messages": [{"role": "user", "content": "Open?"}, {"role": "assistant", "content": "From nine."}]}
+    teacher = section(server, labels=[], prompt="Answer shortly: {text}")
+    found, card, _ = cleaned(tmp_path, "generate", [*rows, talk], label=None, teacher=teacher)  # type: ignore[list-item]
+    assert len(server.requests) == 20 and server.text_of(0).startswith("Answer shortly: What")
+    asked = next(row for row in found if row["parts"][0] == "What about parcel 7?")
+    assert asked["parts"] == ["What about parcel 7?", "About 7? write to [EMAIL]"]
+    assert asked["roles"] == ["user", "assistant"] and asked["learn"] == [False, True]
+    assert asked["text"] == "\n".join(asked["parts"])
+    assert card["masked"]["email"] == 20
+    assert next(row for row in found if row["parts"][0] == "Open?")["parts"][1] == "From nine."
+
+
+def test_personal_data_that_is_not_masked_is_not_sent(server: ChatServer, tmp_path: Path) -> None:
+    rows = [{"text": f"nice, call bob{number}@example.com"} for number in range(20)]
+    with pytest.raises(DataError, match=r"unmasked personal data \(email\).*data\.teacher\.send_unmasked: true"):
+        cleaned(tmp_path / "1", "classify", rows, mask=[], teacher=section(server))
+    assert not server.requests
+    found, _, _ = cleaned(tmp_path / "2", "classify", rows, teacher=section(server))
+    assert len(found) == 20 and "[EMAIL]" in server.text_of(0)
+    cleaned(tmp_path / "3", "classify", rows, mask=[], teacher=section(server, send_unmasked=True))
+    assert "bob" in server.text_of(len(server.requests) - 1)
+
+
+def test_held_out_rows_are_those_that_people_answered(server: ChatServer, tmp_path: Path) -> None:
+    rows = [row if number % 3 else {"text": row["text"]} for number, row in enumerate(distinct(200))]
+    ctx = make(tmp_path / "mixed", [write(tmp_path / "rows.jsonl", rows)], teacher=section(server, licence="MIT"))
+    given = {row["text"] for row in rows if "label" in row}
+    held_out = [row for part in PARTS[1:] for row in rows_of(ctx.out, part)]
+    assert held_out and {row["text"] for row in held_out} <= given
+    assert any(row["text"] not in given for row in rows_of(ctx.out, "train"))
+    card = card_of(ctx.out)
+    dropped = {step["step"]: step["dropped"] for step in card["funnel"]}["taught"]["taught"]
+    assert 5 <= dropped <= 40
+    assert sum(part["rows"] for part in card["splits"].values()) == 200 - dropped
+    readme = (ctx.out / "README.md").read_text(encoding="utf-8")
+    assert "67 of 67 rows that had no answer got one of `big`" in readme and "Terms of its answers: MIT" in readme
+    assert not [row for row in rows_of(ctx.out, "rejected") if row["text"]]
+
+
+def test_where_all_rows_are_the_teachers_the_card_says_what_scores_mean(server: ChatServer, tmp_path: Path) -> None:
+    rows = [{"text": row["text"]} for row in distinct(60)]
+    rows[0] = {"text": "a nice lamp for once"}
+    ctx = make(tmp_path / "all", [write(tmp_path / "rows.jsonl", rows)], label=None, teacher=section(server))
+    assert sum(part["rows"] for part in card_of(ctx.out)["splits"].values()) == 60
+    assert any("imitates its teacher" in warning for warning in card_of(ctx.out)["warnings"])
+
+
+def test_what_a_recipe_may_ask(server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def recipe(task: str, teacher: dict[str, Any], **data: Any) -> Recipe:
+        sources = [{"path": "a.jsonl", "licence": "MIT"}]
+        scratch = {"scratch": {"layers": 1, "width": 32, "heads": 2, "vocabulary": 400}}
+        sections = {"sources": sources, "label": None, "teacher": teacher, **data}
+        return Recipe.model_validate({"name": "a", "task": task, "data": sections, "model": scratch})
+
+    assert recipe("classify", section(server)).data.teacher is not None
+    for task, teacher, said in (
+        ("regress", section(server), "data.teacher is for classify"),
+        ("classify", section(server, labels=[]), "data.teacher needs labels"),
+        ("classify", section(server, labels=["a", "A "]), "all different"),
+        ("classify", section(server, prompt="no text"), "prompt lacks"),
+        ("classify", section(server, max_usd=1.0), "no price was given"),
+    ):
+        with pytest.raises(ValidationError, match=said):
+            recipe(task, teacher)
+    keyed = section(server) | {"endpoint": {"base_url": server.url, "model": "big", "api_key_env": "NO_SUCH_KEY"}}
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    with pytest.raises(UserError, match=r"NO_SUCH_KEY, which data\.teacher\.endpoint\.api_key_env names, is not set"):
+        cleaned(tmp_path, "classify", texts(30), teacher=keyed)
