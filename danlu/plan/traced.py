@@ -39,6 +39,13 @@ WORTH_BYTES, WORTH_SECONDS = 2e9, 300.0
 #: Libraries whose code is run in a trace.
 _LIBRARIES = ("torch", "transformers", "accelerate", "peft", "tokenizers", "numpy")
 _PATIENCE = 0.05
+#: What a trace does not follow: the reason, and whether a job has it.
+_UNTRACED: dict[str, Callable[[Job], bool]] = {
+    "the objective asks a second model, which a trace does not follow": lambda job: bool(job.models),
+    "cells beside the texts are no part of a traced model": lambda job: job.config.data.columns is not None,
+    "what several targets need is not traced": lambda job: job.config.task == "multitask",
+    "a trace is of one process (train.processes)": lambda job: job.config.train.processes > 1,
+}
 #: What a process that reports nothing is told to be.
 _SILENT = "the process that traces ended without an answer"
 
@@ -70,8 +77,9 @@ def ask(
     With `variants` other methods are traced, on all examples of the widest step and on one of them, as on an
     accelerator; the answer's `variants` are for `danlu.plan.options`.
     """
-    if job.models:
-        return Answer(found=None, why="the objective asks a second model, which a trace does not follow")
+    for why, met in _UNTRACED.items():
+        if met(job):
+            return Answer(found=None, why=why)
     with tempfile.TemporaryDirectory(prefix="danlu-trace-") as name:
         folder = Path(name)
         _write(job, plan, base, folder, variants=variants)
