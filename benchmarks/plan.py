@@ -290,6 +290,7 @@ def _measure(folder: Path, steps: tuple[float, ...]) -> dict[str, Any]:
     from torch.profiler import ProfilerActivity, profile
 
     from danlu.core.machine import peak_resident_bytes
+    from danlu.learning import chunked
     from danlu.learning.adapters.table import adapt
     from danlu.learning.assembly import ready_to_train
     from danlu.learning.fast import fast_attention
@@ -306,6 +307,8 @@ def _measure(folder: Path, steps: tuple[float, ...]) -> dict[str, Any]:
     import numpy as np
     from tokenizers import Tokenizer
 
+    # What takes pages of its own is not seen by the profiler.
+    chunked._OWN_PAGES = sys.maxsize
     request = read_request(folder)
     train, batches = request.train, dict(zip(SHARES, request.typical, strict=True))
     aim = aim_of(request.task, train.objective)  # type: ignore[arg-type]

@@ -84,10 +84,12 @@ def draw_options(screen: Console, rows: Sequence[dict[str, Any]], advice: Sequen
         how = f"micro-batch {row['micro_batch']}" + (", checkpointing" if row["checkpointing"] else "")
         how += "\n[dim]state spread over all[/]" if row["sharded"] else ""
         how += "\n[dim]interpolated[/]" if row["interpolated"] else ""
+        how += f"\n[yellow]needs {escape(row['needs'])}[/]" if row["needs"] else ""
         price = row["price"]
         cost = "[dim]no price known,\ngive yours[/]"
         if price is not None:
-            cost = f"{within({'value': row['usd']}, 'usd')[0]}\n[dim]{escape(price['provider'])}, {price['date']}[/]"
+            seller = escape(f"{price['provider']} {price['kind']}, {price['date']}")
+            cost = f"{within({'value': row['usd']}, 'usd')[0]}\n[dim]{seller}[/]"
         made.add_row(place, how, needs, span(row["seconds"], "seconds"), cost)
     screen.print(made)
     screen.print("[dim]None of these was measured; the shares of the peak that are assumed are in docs/plan.md.[/]")

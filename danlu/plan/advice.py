@@ -47,7 +47,7 @@ def answer(
             f"{_place(row)} ({_told(row, cny_per_usd)})."
         ]
     if found["quickest_of_all"] is None:
-        return [f"By no method does this training fit on any of them, 8 together included. {_smaller(table)}"]
+        return [f"By no method does this training fit on anything that Danlu runs on. {_smaller(table)}"]
     told = []
     if deadline is not None:
         told.append(_within(found["cheapest"], found["quickest_of_all"], deadline, cny_per_usd))
@@ -88,8 +88,12 @@ def _for_money(row: dict[str, Any] | None, cheapest: dict[str, Any] | None, budg
 
 def _smaller(table: Sequence[dict[str, Any]]) -> str:
     """How far the nearest row is off."""
-    nearest = min(table, key=lambda row: row["memory_bytes"] / row["capacity_bytes"])
-    return f"The nearest is {_place(nearest)}, which {nearest['why']}: lower model.max_length, or take a smaller model."
+    spread = [row for row in table if row["fits"] and row["needs"]]
+    if spread:
+        row = min(spread, key=lambda row: row["count"])
+        return f"{_place(row)} would hold it, but needs {row['needs']}. Or lower model.max_length."
+    row = min(table, key=lambda row: row["memory_bytes"] / row["capacity_bytes"])
+    return f"The nearest is {_place(row)}, which {row['why']}. Lower model.max_length, or take a smaller model."
 
 
 def _place(row: dict[str, Any]) -> str:

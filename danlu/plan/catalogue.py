@@ -48,7 +48,8 @@ class Price:
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
     """One row. `memory`: bytes; `bandwidth`: bytes/s; `peak`: dense bfloat16 operations/s; `watts`: power limit, None
-    where no source says it. `prices`: none where no source with a day was found.
+    where no source says it. `prices`: none where no source with a day was found. `needs`: what Danlu lacks to run
+    there; empty where it runs.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Gpu:
     facts: str
     confidence: str
     prices: tuple[Price, ...] = ()
+    needs: str = ""
 
     @property
     def on_demand(self) -> Price | None:
@@ -112,6 +114,7 @@ def _gpu(row: dict[str, Any]) -> Gpu:
         watts=None if row.get("watts") is None else float(row["watts"]),
         facts=facts["source"],
         confidence=facts["confidence"],
+        needs=row.get("needs", ""),
         prices=tuple(_price(price) for price in row.get("prices", ())),
     )
 

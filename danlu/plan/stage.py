@@ -24,6 +24,7 @@ from danlu.plan.config import PlanStage
 from danlu.plan.corpus import expected, read_sides
 from danlu.plan.cost import Total, elsewhere, total_here, watts_here
 from danlu.plan.history import history, machine_key
+from danlu.plan.interval import add
 from danlu.plan.learned import sentences, with_history
 from danlu.plan.notes import notes
 from danlu.plan.predict import StageCost, predict_stages, seconds_of_training
@@ -129,7 +130,7 @@ def _options(ctx: Context, job: Job, plan: Training, costs: dict[str, StageCost]
         batch=len(step),
         steps=plan.steps,
         share=min(1.0, plan.pieces.tokens / max(1, plan.steps) / widest),
-        others=sum(cost.seconds.value for stage, cost in costs.items() if stage != "train"),
+        others=add(cost.seconds for stage, cost in costs.items() if stage != "train"),
         cny_per_usd=job.config.plan.cny_per_usd,
         chosen=(settings.method.kind, settings.checkpointing, settings.micro_batch or len(step)),
     )

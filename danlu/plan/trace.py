@@ -9,6 +9,7 @@ Shapes: B examples in a batch, T tokens of the longest one.
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from danlu.core.errors import DanluError
 from danlu.core.machine import resident_bytes
-from danlu.learning import scratch
+from danlu.learning import chunked, scratch
 from danlu.learning.adapters.table import METHODS, adapt
 from danlu.learning.assembly import ready_to_train
 from danlu.learning.batching import Batch
@@ -128,7 +129,7 @@ def trace(request: Request) -> Traced:
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     fake_from_meta(model, mode)
     watch = Watch()
-    with mode, watch:
+    with _from_the_allocator(), mode, watch:
         return _steps(request, objective, model, watch, parameters, base_bytes)
 
 
@@ -161,7 +162,7 @@ def traced_step(
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     fake_from_meta(model, mode)
     watch = Watch()
-    with mode, watch:
+    with _from_the_allocator(), mode, watch:
         ready, optimizer, accelerator, _held = _ready(request, model, watch)
         found: list[dict[str, Any]] = []
         with fast_attention(model) if short else contextlib.nullcontext(), _gradients_marked(model, watch):
@@ -289,6 +290,16 @@ def _step(
 def _weights(model: Any) -> Iterator[torch.Tensor]:
     yield from model.parameters()
     yield from model.buffers()
+
+
+@contextlib.contextmanager
+def _from_the_allocator() -> Iterator[None]:
+    """Inside, no gradient takes pages of its own from the kernel, which would be real: as many bytes are seen."""
+    before, chunked._OWN_PAGES = chunked._OWN_PAGES, sys.maxsize
+    try:
+        yield
+    finally:
+        chunked._OWN_PAGES = before
 
 
 def _gradients(model: Any) -> None:

@@ -11,6 +11,7 @@ import pytest
 from danlu.core.errors import UserError
 from danlu.plan.advice import answer, duration, money
 from danlu.plan.catalogue import Gpu, Price, find, read_catalogue
+from danlu.plan.interval import Interval
 from danlu.plan.options import Variant, choose, rows, variants_of
 
 GB = 1_000_000_000
@@ -57,7 +58,7 @@ def table(*variants: Variant, gpus: list[Gpu]) -> list[dict[str, Any]]:
         batch=16,
         steps=1_000,
         share=1.0,
-        others=60.0,
+        others=Interval(value=60.0, low=30.0, high=120.0),
         cny_per_usd=7.0,
         chosen=("full", False, 16),
     )
@@ -81,6 +82,8 @@ def test_a_state_that_one_cannot_hold_is_spread_and_what_does_not_fit_says_what_
     assert eight["fits"]
     assert eight["sharded"]
     assert "8 accelerators" in eight["changes"]
+    [told] = answer(found, method="full", deadline=None, budget=None, cny_per_usd=7.0)
+    assert "would hold it, but needs FSDP" in told
 
 
 def test_more_of_them_are_quicker_and_dearer() -> None:
