@@ -9,8 +9,8 @@ starts. Compared are
     allocator   the most bytes that torch's allocator had given out at once (torch.profiler), against the traced peak
     resident    the process's peak, with MALLOC_MMAP_THRESHOLD_=65536, against the traced peak and what the tracing
                 process held before it made a model
-    time        CPU seconds of a step: cold, from this machine's rates (calibrated in the measuring process), and after
-                a pilot of 5 steps, for 2 further steps
+    time        CPU seconds of a step: cold, by the plan's formula and this machine's rates (calibrated in the
+                measuring process), and after a pilot of 5 steps, for 2 further ones; without --memory
     accelerate  what `accelerate estimate-memory` says of the same model: a batch of 1, whatever is trained
 
 and how long `danlu.plan.trace_worker` takes, started as `danlu plan` starts it, for models of 1 and 8 billion
@@ -20,6 +20,7 @@ parameters, which are not trained here.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import resource
@@ -95,6 +96,8 @@ LARGE: list[tuple[str, str, int, int, dict[str, Any]]] = [
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "CUDA_VISIBLE_DEVICES": ""}
 #: Lengths of the steps, as shares of the longest: one to warm up, five of a pilot, two that it foresees.
 STEPS = (1.0, 0.75, 0.5, 1.0, 0.5, 0.75, 1.0, 0.5)
+#: Where memory alone is asked for: the optimizer's state is there from the second step on.
+MEMORY_STEPS = (1.0, 1.0)
 WARM, PILOT = 1, 6
 SHARES = (1.0, 0.75, 0.5)
 
@@ -104,7 +107,7 @@ def main() -> None:
     options = _options()
     if any(os.environ.get(name) != value for name, value in ENVIRONMENT.items()):  # read when a process begins
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ENVIRONMENT)
-    started, steps = time.time(), STEPS[:2] if options.memory else STEPS
+    started, steps = time.time(), MEMORY_STEPS if options.memory else STEPS
     if options.measure:
         print(json.dumps(_measure(options.measure, steps)))
         return
@@ -226,6 +229,7 @@ def _compared(
         _write(folder, name, precision, rows, length, train)
         found = _worker(folder)
         measured = _measured(folder, memory=steps != STEPS)
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     row = {
         "name": name,
         "precision": precision,
@@ -244,7 +248,7 @@ def _compared(
         "passes": found["passes"],
         "update": found["update"],
     }
-    row["time"] = _timed(row) if steps == STEPS else None
+    row["time"] = _timed(row, config) if steps == STEPS else None
     errors = {
         what: row[what]["predicted"] / row[what]["actual"] - 1 for what in ("allocator", "resident", "accelerate")
     }
@@ -255,19 +259,39 @@ def _compared(
     return row
 
 
-def _timed(row: dict[str, Any]) -> dict[str, float]:
+def _timed(row: dict[str, Any], config: dict[str, Any]) -> dict[str, float]:
     """How far off the seconds of the steps after the pilot are, cold and after it."""
-    from danlu.plan.calibrate import Rates
-    from danlu.plan.traced import seconds_of
-
-    rates = Rates(**row["rates"])
-    by_share = dict(zip(SHARES, row["passes"], strict=True))
-    foreseen = [seconds_of([by_share[share], row["update"]], rates) for share in STEPS]
+    foreseen = [_foreseen(row, config, share) for share in STEPS]
     factor = statistics.median(
         actual / expected for actual, expected in zip(row["times"][WARM:PILOT], foreseen[WARM:PILOT], strict=True)
     )
     actual, cold = sum(row["times"][PILOT:]), sum(foreseen[PILOT:])
     return {"seconds": actual, "cold": cold / actual - 1, "pilot": factor * cold / actual - 1, "factor": factor}
+
+
+def _foreseen(row: dict[str, Any], config: dict[str, Any], share: float) -> float:
+    """Seconds of one step as the plan has them: its formula, with the operations that the trace counted."""
+    from danlu.learning.optimizers.table import MAKERS
+    from danlu.plan.calibrate import Rates
+    from danlu.plan.config import TrainConfig
+    from danlu.plan.predict import seconds_of_training
+    from danlu.plan.shape import from_config
+    from danlu.plan.trained import trained_by
+    from danlu.plan.work import Batches, training
+
+    settings, generates = TrainConfig.model_validate(row["train"]), not row["name"].startswith("bert")
+    shape = from_config(config)
+    work = training(
+        shape,
+        trained_by(settings.method, shape, row["parameters"], generates=generates),
+        Batches.of([row["rows"]], [round(share * row["length"])]),
+        generates=generates,
+        mixed=row["precision"] != "float32",
+        checkpointing=settings.checkpointing,
+        moved=MAKERS[settings.optimizer.kind].moved(settings.optimizer),
+    )
+    counted = sum(row["passes"][SHARES.index(share)]["flops"].values())
+    return seconds_of_training(dataclasses.replace(work, flops=counted), Rates(**row["rates"]))
 
 
 def _large(name: str, precision: str, rows: int, length: int, train: dict[str, Any]) -> dict[str, Any]:

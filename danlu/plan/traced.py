@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +27,6 @@ from danlu.core.artifact import write_json
 from danlu.core.store import write_json_atomically
 from danlu.learning.batching import Batch
 from danlu.learning.text import pad_id
-from danlu.plan.calibrate import Rates
 from danlu.plan.config import PlanConfig
 from danlu.plan.tokens import widest_validation
 from danlu.plan.trace_worker import ALONE, ANSWER, REQUEST, TOKENIZER, save_batch
@@ -189,28 +188,6 @@ def _run(folder: Path, limit: float, check: Callable[[], None]) -> dict[str, Any
     path = folder / ANSWER
     answer: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"untraceable": _SILENT}
     return answer
-
-
-#: Seconds of a step as factors on this machine's rates: of products over theirs, of bytes over the stream's rate, and
-#: seconds of each operation. Fitted by benchmarks/plan.py.
-PRODUCT_FACTOR, BYTES_FACTOR, CALL_SECONDS = 1.0, 1.0, 1.0e-5
-
-
-def seconds_of(tallies: Sequence[dict[str, Any]], rates: Rates) -> float:
-    """Seconds that the work of `tallies` (as `Tally.as_json` has it) takes at these rates."""
-    products, moved, calls = features(tallies, rates)
-    return PRODUCT_FACTOR * products + BYTES_FACTOR * moved + CALL_SECONDS * calls
-
-
-def features(tallies: Sequence[dict[str, Any]], rates: Rates) -> tuple[float, float, float]:
-    """Seconds of products and of bytes at the measured rates, and the number of operations."""
-    products = sum(
-        operations / (rates.gemm32 if kind == "float32" else rates.gemm)
-        for tally in tallies
-        for kind, operations in tally["flops"].items()
-    )
-    moved = sum(tally["bytes"] for tally in tallies) / rates.stream
-    return products, moved, float(sum(tally["calls"] for tally in tallies))
 
 
 def worth(settings: PlanConfig, plan: Training, seconds: float) -> bool:
