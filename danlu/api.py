@@ -300,10 +300,16 @@ def plan(
     workspace: str | Path = DEFAULT_WORKSPACE,
     observer: Observer | None = None,
     wait_seconds: float = 0.0,
+    options: bool = False,
 ) -> Artifact:
-    """Predict what a recipe needs and costs on this machine; nothing is trained."""
+    """Predict what a recipe needs and costs on this machine; nothing is trained.
+
+    `options`: as with `plan.options: true`, compare accelerators, methods and micro-batches too.
+    """
     path = Path(recipe)
     parsed = load_recipe(path)
+    if options:
+        parsed = parsed.model_copy(update={"plan": parsed.plan.model_copy(update={"options": True})})
     store = Workspace(Path(workspace))
     with store.lock(wait_seconds) as lock:
         runner = Runner(
