@@ -104,7 +104,7 @@ def main() -> None:
         return
     started = time.time()
     rows = [_compared(*one) for one in CONFIGURATIONS if not options.only or one[0] in options.only]
-    large = [] if options.only else [_large(*one) for one in LARGE]
+    large = [_large(*one) for one in LARGE] if not options.only or "large" in options.only else []
     from danlu.core.machine import library_versions, this_machine
 
     report = {
@@ -121,7 +121,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", default=[], help="names of shapes to run, by default all")
+    parser.add_argument("--only", nargs="*", default=[], help="names of shapes to run, and large; by default all")
     parser.add_argument("--json", help="write all rows to this file")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -4,6 +4,8 @@ import danlu
 result = danlu.run("recipe.yaml")
 model = danlu.load(result.name)
 model.predict(["..."])
+
+A model that is asked two texts, or told columns, takes `danlu.Asked(text="...", pair="...", columns={...})`.
 """
 
 from __future__ import annotations
@@ -12,12 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from danlu.api import load, plan, run
+    from danlu.core.asked import Asked
     from danlu.recipe import Recipe
 
 __version__ = "0.1.0"
-__all__ = ["Recipe", "__version__", "load", "plan", "run"]
+__all__ = ["Asked", "Recipe", "__version__", "load", "plan", "run"]
 
-_WHERE = {"run": "danlu.api", "plan": "danlu.api", "load": "danlu.api", "Recipe": "danlu.recipe"}
+_WHERE = {
+    "run": "danlu.api",
+    "plan": "danlu.api",
+    "load": "danlu.api",
+    "Asked": "danlu.core.asked",
+    "Recipe": "danlu.recipe",
+}
 
 
 def __getattr__(name: str) -> Any:

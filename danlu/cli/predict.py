@@ -135,7 +135,7 @@ def _predict(
     engine: Engine, _prompts: Prompts, asked: list[Question], as_json: bool, _generation: dict[str, Any]
 ) -> None:
     from danlu.cli import predict_asked
-    from danlu.engines.answers import ANSWERS
+    from danlu.engines.answers import ANSWERS, with_probability
     from danlu.report.numbers import one_line
 
     answer = ANSWERS[engine.form.task]
@@ -143,9 +143,9 @@ def _predict(
     # A text of nothing but white space has no answer, and keeps its line.
     told = [answer.told(next(answers), engine.form) if text_of(one).strip() else None for one in asked]
     if as_json:
-        whole = [dict.fromkeys(answer.fields) if one is None else one for one in told]
-        rows = zip(asked, whole, strict=True)
-        print_json([{**predict_asked.as_json(question), **_with_probability(one)} for question, one in rows])
+        whole = [answer.nothing(engine.form) if one is None else one for one in told]
+        rows = zip(asked, (with_probability(one, engine.form) for one in whole), strict=True)
+        print_json([{**predict_asked.as_json(question), **one} for question, one in rows])
         return
     words = [None if one is None else [one_line(cell) for cell in answer.words(one)] for one in told]
     widths = [max(map(len, column)) for column in zip(*(cells for cells in words if cells is not None), strict=True)]
@@ -155,14 +155,6 @@ def _predict(
             continue
         shown = predict_asked.as_words(question)
         click.echo("  ".join([*(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)), shown]))
-
-
-def _with_probability(told: dict[str, Any]) -> dict[str, Any]:
-    """An answer, and of a single label how sure the model is."""
-    if "label" not in told:
-        return told
-    probability = None if told["label"] is None else told["probabilities"][told["label"]]
-    return {"label": told["label"], "probability": probability, **told}
 
 
 def _generate(engine: Engine, prompts: Prompts, texts: list[str], as_json: bool, generation: dict[str, Any]) -> None:
@@ -228,7 +220,7 @@ def _fill(engine: Engine, _prompts: Prompts, texts: list[str], as_json: bool, _g
 
 
 #: Tasks whose models may be asked more than a text.
-_ANSWERING = ("classify", "tag", "regress")
+_ANSWERING = ("classify", "tag", "regress", "multitask")
 
 _BY_TASK: dict[str, Callable[[Any, Prompts, list[Any], bool, dict[str, Any]], None]] = {
     **dict.fromkeys(_ANSWERING, _predict),

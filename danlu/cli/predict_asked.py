@@ -24,7 +24,7 @@ def beside(texts: Sequence[str], pairs: Sequence[str], cells: Sequence[str], tak
     """
     if pairs and len(pairs) != len(texts):
         raise UserError(f"{len(texts)} texts and {len(pairs)} pairs came; give --pair once for each text, in order.")
-    columns = dict(_cell(written, takes) for written in cells) if cells or takes.columns else None
+    columns = dict(_cell(written, takes) for written in cells) if cells else None
     return [question(text, pairs[row] if pairs else None, columns) for row, text in enumerate(texts)]
 
 

@@ -90,7 +90,14 @@ def _of_source(path: Path, source: SourceConfig, index: int, recipe: Recipe) -> 
             yield here, error
             return
     wanted = {"text": TEXT_COLUMN if opened.format in TEXT_FORMATS else recipe.data.text}
-    if TASKS[recipe.task].target is not None and source.label is None and recipe.data.label is not None:
+    targets = {name: target.column or name for name, target in recipe.data.targets.items()}
+    # One of several sources may have the targets that another lacks.
+    if columns and (len(recipe.data.sources) == 1 or not any(column in columns for column in targets.values())):
+        for name, column in targets.items():
+            if column not in columns:
+                yield ("data", "targets", name), _no_column(first.name, f"targets.{name}", column, columns)
+    several = TASKS[recipe.task].several
+    if TASKS[recipe.task].target is not None and not several and source.label is None and recipe.data.label is not None:
         wanted["label"] = recipe.data.label
     pair = recipe.data.pair_of(recipe.task)
     if pair is not None:

@@ -22,6 +22,7 @@ from danlu.report.numbers import (
     within,
 )
 from danlu.report.sentences import NOT_COMPARABLE, gate_sentence, standing, training_notes
+from danlu.report.targets import score_name
 from danlu.report.words import Language, stage_name, words
 
 _COLOURS = {
@@ -136,7 +137,7 @@ def _scores(screen: Console, summary: dict[str, Any], said: Words, language: Lan
     every = ((baseline or {}).get("all_rows") or {}).get("scores") or {}
     for name, score in evidence["scores"].items():
         theirs, best = (None, None) if name in NOT_COMPARABLE else (same.get(name), every.get(name))
-        made.add_row(said.get(name, name), interval(score), interval(theirs), number((best or {}).get("value")))
+        made.add_row(score_name(name, said), interval(score), interval(theirs), number((best or {}).get("value")))
     on = said["scores_on"].format(rows=count(evidence["rows"]))
     screen.print(f"\n[bold]{said['scores']}[/] [dim]{on}[/]", made, sep="\n")
     if every:

@@ -18,7 +18,7 @@ from danlu.compare.notes import Note, note
 from danlu.core.errors import UserError
 from danlu.core.tasks import TASKS
 from danlu.engines.table import load
-from danlu.engines.texts import check_asked
+from danlu.engines.texts import refused
 from danlu.evaluate.rows import Part
 from danlu.metrics.paired import compare_classifiers
 from danlu.metrics.scores import classification
@@ -82,7 +82,9 @@ class ClassifyJudge:
         notes = self._notes[entrant.name]
         engine = load(entrant.folder, setting.ctx.threads)
         questions = setting.rows.asked
-        check_asked(questions, engine.form.takes)
+        wrong = refused(questions[:1], engine.form.takes)
+        if wrong is not None:
+            raise UserError(f"{entrant.name} cannot answer the run's rows. {wrong.why}")
         engine.predict(questions[:1])  # what a library sets up at its first call is no part of an answer
         blocks, used = answered(
             setting.ctx, entrant.name, engine.predict, questions, _ROWS_AT_ONCE, setting.rates.watts_per_core

@@ -51,13 +51,15 @@ def corpus_of(run: Mapping[str, Any], workspace: Workspace) -> Artifact:
 
 
 def write_rows(run: Mapping[str, Any], workspace: Workspace, config: CompareConfig, path: Path) -> int:
-    """Write the rows that a competitor is to answer as CSV: `id` and `text` (and `pair`), no labels. Returns how many.
+    """Write the rows that a competitor is to answer as CSV: `id`, `text` and what stands beside it, no labels.
 
-    The texts are masked as the corpus is. The file begins with a byte order mark, without which Excel takes UTF-8
-    for something else.
+    Returns how many. The texts are masked as the corpus is. The file begins with a byte order mark, without which Excel
+    takes UTF-8 for something else.
     """
     part = part_of(corpus_of(run, workspace), config.part).first(config.rows)
-    columns = {"id": part.ids, "text": part.texts} | ({"pair": part.pairs} if part.pairs else {})
+    columns: dict[str, Any] = {"id": part.ids, "text": part.texts} | ({"pair": part.pairs} if part.pairs else {})
+    for name in sorted({name for row in part.cells for name in row}):
+        columns[name] = [row.get(name) for row in part.cells]
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)

@@ -16,7 +16,7 @@ from danlu.core.artifact import MEMBERS, write_json
 from danlu.core.asked import TEXT_ALONE, Takes
 from danlu.core.errors import ModelError
 from danlu.core.tasks import TaskName
-from danlu.engines.base import FORM, Form
+from danlu.engines.base import FORM, Form, FormHead
 from danlu.engines.onnx_engine import MODEL
 from danlu.learning.asking import COLUMNS
 from danlu.learning.classic import files as classic_files
@@ -38,7 +38,7 @@ class Source:
 
     `members`: the checkpoints of an ensemble, whose answers are averaged; then there is no model of its own.
     `pooling` and `dimensions` are those of an embedding model's vectors, None for other tasks; `temperature` is that of
-    a classifier's answers, `takes` what it is asked.
+    a classifier's answers, `takes` what it is asked. `heads` are the targets of a multitask model.
     """
 
     folder: Path
@@ -51,6 +51,7 @@ class Source:
     pooling: str | None = None
     dimensions: int | None = None
     temperature: float = 1.0
+    heads: tuple[FormHead, ...] = ()
     members: tuple[Source, ...] = ()
     takes: Takes = TEXT_ALONE
 
@@ -174,6 +175,7 @@ def write_form(name: FormName, source: Source, folder: Path) -> Form:
         pooling=source.pooling,
         dimensions=source.dimensions,
         temperature=source.temperature,
+        heads=source.heads,
         takes=source.takes,
     )
     write_json(folder / FORM, form.as_json())

@@ -128,6 +128,7 @@ _CALLS: dict[TaskName, Callable[[Any, Takes], dict[str, Any]]] = {
     "classify": _classifier_call,
     "tag": _classifier_call,
     "regress": _classifier_call,
+    "multitask": _classifier_call,
     "generate": _generator_call,
     "embed": _embedder_call,
     "fill": _classifier_call,

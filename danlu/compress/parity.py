@@ -48,10 +48,14 @@ def _foreseen(reference: np.ndarray, other: np.ndarray, form: Form) -> tuple[np.
 def _predicted(reference: np.ndarray, other: np.ndarray, form: Form) -> tuple[np.ndarray, np.ndarray]:
     """Of rows of what `predict` answers: the largest absolute difference, and whether another answer is given.
 
-    Of probabilities, or of numbers in standard deviations of the training rows'.
+    Of probabilities, or of numbers in standard deviations of the training rows'; with several targets the largest of
+    them all, and whether any is answered otherwise.
     """
-    unit = 1.0 if form.scale is None else form.scale.std
-    return np.abs(reference - other).max(axis=1) / unit, ANSWERS[form.task].differs(reference, other, form)
+    apart = [
+        np.abs(reference[:, here] - other[:, here]).max(axis=1) / (1.0 if part.scale is None else part.scale.std)
+        for _, here, part in form.parts
+    ]
+    return np.max(apart, axis=0), ANSWERS[form.task].differs(reference, other, form)
 
 
 def _tokens(reference: np.ndarray, other: np.ndarray, form: Form) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from danlu.compress import chosen
 from danlu.compress.config import CompressStage
 from danlu.compress.forms import Source, write_form
 from danlu.compress.parity import COMPARED, answers, parity
@@ -18,15 +19,13 @@ from danlu.core.artifact import MEMBERS, write_json
 from danlu.core.asked import read_takes
 from danlu.core.context import Context
 from danlu.core.tasks import TASKS
-from danlu.engines.base import Engine, Form
+from danlu.engines.base import Engine, Form, read_heads
 from danlu.engines.ensemble_engine import EnsembleEngine
 from danlu.engines.sampling import at_temperature
 from danlu.engines.table import load, open_form
 from danlu.learning.asking import beside, questions
 from danlu.learning.corpus import read_part
 from danlu.learning.scale import Scale
-from danlu.metrics.temperature import FEWEST_MISTAKES, FEWEST_ROWS, fit_temperature
-from danlu.metrics.thresholds import choose_thresholds, indicators
 
 _TRAINING = "training.json"
 
@@ -47,12 +46,10 @@ def run(ctx: Context, config: CompressStage) -> None:
     with ctx.progress("exporting and comparing forms", total=1 + 2 * len(config.compress.forms), unit="steps") as bar:
         reference_engine = _opened(source, ctx.threads)
         reference = answers(reference_engine, texts)
-        if config.compress.calibrate:
-            source = replace(source, temperature=_temperature(ctx, reference_engine, rows, reference))
-            reference = at_temperature(reference, source.temperature)
-        if config.task == "tag":
-            source = replace(source, thresholds=_thresholds(reference_engine, rows, reference))
+        source = _choose(ctx, config, source, reference_engine, rows, reference)
         reference_engine.close()
+        if config.compress.calibrate:
+            reference = _at_temperature(reference, _as_form(source))
         bar.advance(1)
         for name in config.compress.forms:
             folder = ctx.out / "forms" / name
@@ -90,6 +87,7 @@ def _source(folder: Path, scratch: Path, config: CompressStage) -> Source:
         pooling=about.get("pooling"),
         dimensions=about.get("dimensions"),
         takes=read_takes(about.get("takes")),
+        heads=read_heads(about.get("heads") or ()),
         members=tuple(_source(folder / MEMBERS / one, scratch / MEMBERS / one, config) for one in members),
     )
 
@@ -101,37 +99,29 @@ def _opened(source: Source, threads: int) -> Engine:
     return open_form(source.folder, _as_form(source), threads)
 
 
-def _temperature(ctx: Context, engine: Engine, rows: dict[str, Any], known: np.ndarray) -> float:
-    """The temperature that suits the checkpoint's answers to validation rows; `known` are those to the first ones.
-
-    All forms have that of the checkpoint, so that parity and evaluation see what else a form changes. Test rows take no
-    part: whether it helps is for evaluate to say.
-    """
+def _choose(
+    ctx: Context, config: CompressStage, source: Source, engine: Engine, rows: dict[str, Any], known: np.ndarray
+) -> Source:
+    """`source` with what its answers go by, chosen on validation rows; `known` are the answers to the first of them."""
+    calibrate = config.compress.calibrate
+    if not (calibrate or source.heads or config.task == "tag"):
+        return source
     rest = questions(rows)[len(known) : _MOST_ROWS_TO_CHOOSE]
-    probabilities = np.concatenate([known, answers(engine, rest)]) if rest else known
-    labels = list(engine.form.labels or ())
-    places = [labels.index(label) if label in labels else -1 for label in rows["label"][: len(probabilities)]]
-    truth = np.array(places, dtype=np.int64)
-    found = fit_temperature(probabilities[truth >= 0], truth[truth >= 0])
-    if found == 1.0:
-        ctx.warn(
-            f"compress.calibrate needs {FEWEST_ROWS} validation rows and {FEWEST_MISTAKES} mistakes among them; there "
-            f"are fewer in {int((truth >= 0).sum()):,} rows, so the probabilities stay as they are."
-        )
-    else:
-        ctx.say(f"temperature {found:.3g}: the model was {'surer' if found > 1 else 'less sure'} than it should be")
-    return found
+    found = np.concatenate([known, answers(engine, rest)]) if rest else known
+    labels = source.labels or ()
+    if source.heads:
+        targets = rows["targets"][: len(found)]
+        return replace(source, heads=chosen.for_heads(ctx, source.heads, found, targets, calibrate=calibrate))
+    if config.task == "tag":
+        return replace(source, thresholds=chosen.thresholds(found, labels, rows["labels"][: len(found)]))
+    return replace(source, temperature=chosen.temperature(ctx, found, labels, rows["label"][: len(found)]))
 
 
-def _thresholds(engine: Engine, rows: dict[str, Any], known: np.ndarray) -> tuple[float, ...]:
-    """From which probability each label holds, chosen on validation rows; `known` are the answers to the first ones.
-
-    All forms have those of the checkpoint, so that parity and evaluation see what they change in its decisions.
-    """
-    rest = questions(rows)[len(known) : _MOST_ROWS_TO_CHOOSE]
-    probabilities = np.concatenate([known, answers(engine, rest)]) if rest else known
-    truth = indicators(rows["labels"][: len(probabilities)], engine.form.labels or ())
-    return tuple(choose_thresholds(probabilities, truth).tolist())
+def _at_temperature(reference: np.ndarray, form: Form) -> np.ndarray:
+    """The checkpoint's answers at the temperature of each target; only those of classes have one."""
+    return np.concatenate(
+        [at_temperature(reference[:, here], part.temperature) for _, here, part in form.parts], axis=1
+    )
 
 
 def _as_form(source: Source) -> Form:
@@ -150,5 +140,7 @@ def _as_form(source: Source) -> Form:
         scale=source.scale,
         pooling=source.pooling,
         dimensions=source.dimensions,
+        temperature=source.temperature,
+        heads=source.heads,
         takes=source.takes,
     )

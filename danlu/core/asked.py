@@ -124,8 +124,8 @@ class Takes:
                 f"may be left out or null: {listed}."
             )
             return Refused(part="columns", why=why)
-        wrong = next((why for name, cell in cells.items() if (why := self._wrong_cell(name, cell))), None)
-        return None if wrong is None else Refused(part="columns", why=wrong)
+        wrong = [found for found in (self._wrong_cell(name, cell) for name, cell in cells.items()) if found is not None]
+        return Refused(part="columns", why=wrong[0]) if wrong else None
 
     def _wrong_cell(self, name: str, cell: Cell) -> str | None:
         if name not in self.columns:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-TaskName = Literal["classify", "tag", "regress", "generate", "embed", "fill"]
+TaskName = Literal["classify", "tag", "regress", "multitask", "generate", "embed", "fill"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +14,8 @@ class Task:
 
     `columns` are the corpus columns beside the common ones that a row of this task must have.
     `target` is the one among them that holds what a text is to be answered with, None where that is the text itself.
-    `named` says whether answers are names from a list, the corpus's labels.
+    `named` says whether answers are names from a list, the corpus's labels. `several` says whether a row has several
+    answers, each a target of its own (`danlu.core.heads`).
     `quality` is the score that picks the best checkpoint, from the validation part.
     `higher_is_better` says which way `quality` goes.
     `endpoint` is where the released model answers.
@@ -28,6 +29,7 @@ class Task:
     baseline: str
     target: str | None = None
     named: bool = False
+    several: bool = False
 
 
 CLASSIFY = Task(
@@ -62,6 +64,18 @@ REGRESS = Task(
     target="value",
 )
 
+MULTITASK = Task(
+    name="multitask",
+    columns=("text", "targets"),
+    quality="quality",
+    higher_is_better=True,
+    endpoint="/v1/predict",
+    baseline="TF-IDF + a linear model for each target",
+    target="targets",
+    named=True,
+    several=True,
+)
+
 GENERATE = Task(
     name="generate",
     columns=("text",),
@@ -89,4 +103,4 @@ FILL = Task(
     baseline="how frequent each token is",
 )
 
-TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFY, TAG, REGRESS, GENERATE, EMBED, FILL)}
+TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFY, TAG, REGRESS, MULTITASK, GENERATE, EMBED, FILL)}

@@ -61,6 +61,7 @@ class Card:
     task: str
     language: str = ""
     labels: list[str] = field(default_factory=list)
+    heads: list[dict[str, Any]] | None = None
     funnel: Funnel = field(default_factory=Funnel)
     splits: dict[str, dict[str, Any]] = field(default_factory=dict)
     masked: dict[str, int] = field(default_factory=dict)
@@ -78,6 +79,7 @@ class Card:
     identity_key: dict[str, Any] | None = None
     teacher: dict[str, Any] = field(default_factory=dict)
     columns: dict[str, list[str]] | None = None
+    cells: dict[str, Any] = field(default_factory=dict)
     naive: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
 
@@ -87,7 +89,8 @@ class Card:
 
 
 def _plain(card: Card | CleanCard) -> dict[str, Any]:
-    return vars(card) | {"funnel": card.funnel.steps}
+    values = {name: value for name, value in vars(card).items() if name != "heads" or value is not None}
+    return values | {"funnel": card.funnel.steps}
 
 
 def sentence(card: Mapping[str, Any]) -> str:
@@ -168,6 +171,7 @@ _TASKS = {
     "classify": "text-classification",
     "tag": "text-classification",
     "regress": "text-classification",  # the hub's name for a number a text too
+    "multitask": "text-classification",
     "generate": "text-generation",
     "embed": "sentence-similarity",
     "fill": "fill-mask",
@@ -190,6 +194,8 @@ def readme(card: dict[str, Any]) -> str:
         sections.append(_teacher(card["teacher"]))
     if mix_told(card):
         sections.append(f"## Mix of sources in training\n\n{_cell(mix_told(card))}.")
+    if card.get("cells"):
+        sections.append(_beside(card["cells"]))
     sections += [_privacy(card), _duplicates(card)]
     if card["naive"]:
         sections.append(_naive(card["naive"]))
@@ -280,6 +286,9 @@ def _parts(card: dict[str, Any]) -> str:
     for name in ("mean", "std", "least", "median", "most"):
         told = [f"{part['values'].get(name, math.nan):g}" for part in parts.values() if "values" in part]
         rows += [[f"value, {name}", *told]] if told else []
+    for head in card.get("heads") or []:
+        told = [f"{part['targets'].get(head['name'], {}).get('rows', 0):,}" for part in parts.values()]
+        rows.append([f"rows with the target `{head['name']}`", *told])
     shown = card["labels"][:50]
     rows += [[f"label `{label}`", *[f"{p['labels'].get(label, 0):,}" for p in parts.values()]] for label in shown]
     if added_rows(card):
@@ -293,6 +302,25 @@ def _parts(card: dict[str, Any]) -> str:
         f"{'is stratified by label and ' if card['labels'] else ''}keeps near duplicates together. Rows of validation "
         f"and test that are also in train, equal or nearly so, counted anew from the written texts: "
         f"{card['leaked_rows']:,}."
+    )
+
+
+def _beside(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """What stands in the columns beside the texts (`danlu.data.columns.summary`)."""
+    lines = []
+    for name, column in found.items():
+        numbers = column.get("numbers")
+        if numbers is None:
+            most = ", ".join(f"{value} {rows:,}" for value, rows in column["most"].items())
+            held = f"{column['values']:,} values" + (f": {most}" if most else "")
+        else:
+            held = ", ".join(f"{what} {value:g}" for what, value in numbers.items()) or "nothing"
+        lines.append([_cell(name), f"{column['missing']:,}", _cell(held)])
+    return (
+        "## Beside the texts\n\n"
+        + _table(["column", "missing", "in the training rows"], lines)
+        + "\n\nThese cells are "
+        "as the files have them: they are not masked."
     )
 
 

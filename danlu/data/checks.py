@@ -10,6 +10,7 @@ import numpy as np
 from danlu.core.errors import DataError
 from danlu.data.card import Funnel
 from danlu.data.config import CorpusConfig
+from danlu.data.heads.counted import check_targets
 from danlu.data.keys import Flags, Keys
 from danlu.data.told import shape_of, told
 from danlu.metrics.leaks import folded
@@ -140,6 +141,7 @@ CHECKS: dict[str, Callable[[Mapping[str, int], CorpusConfig], list[str]]] = {
     "classify": check_classes,
     "tag": check_tags,
     "regress": check_values,
+    "multitask": lambda counts, config: check_targets(counts, config, CHECKS),
     "generate": _nothing,
     "embed": _nothing,
     "fill": _nothing,

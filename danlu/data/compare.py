@@ -23,6 +23,7 @@ from danlu.core.store import Workspace
 from danlu.data.split import PARTS
 from danlu.data.tables import Buckets, batches
 from danlu.data.targets import COLUMNS, answer_told
+from danlu.sources.targets import TARGETS
 
 #: About so many rows of each corpus are in memory at once.
 _ROWS_AT_ONCE = 50_000
@@ -119,6 +120,9 @@ def _deal_out(corpus: Artifact, folder: Path, shards: int, side: int, found: Dif
                     _add(found.counts.setdefault(name, {}), table[name], side)
             if "labels" in table.column_names:
                 _add(found.counts.setdefault("label", {}), pc.list_flatten(table["labels"]), side)
+            if "targets" in table.column_names:
+                names = [name for kept in table["targets"].to_pylist() for name in TARGETS["multitask"].names(kept)]
+                _add(found.counts.setdefault("label", {}), pa.chunked_array([names], pa.string()), side)
             table = pa.table(
                 [
                     table[name] if name in table.column_names else pa.nulls(table.num_rows, kind)

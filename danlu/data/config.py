@@ -13,6 +13,7 @@ from danlu.data.augment.config import AugmentConfig
 from danlu.data.balance.config import BalanceConfig
 from danlu.data.columns.config import ColumnsConfig
 from danlu.data.filters.config import FiltersConfig, NormaliseConfig, OutlierFilter
+from danlu.data.heads.config import Targets
 from danlu.data.labels.config import LabelsConfig
 from danlu.data.licences import listed, refused
 from danlu.data.mask.config import MaskConfig, MaskSection
@@ -203,6 +204,10 @@ class CleanConfig(Config):
     unlabelled: Literal["drop", "keep"] = Field(
         "drop",
         description="Rows without a label: drop leaves them out; keep, for tag, learns that none of the labels fits.",
+    )
+    targets: Targets = Field(
+        default_factory=dict,
+        description="For multitask: what a text is to be answered with, each target by its name.",
     )
     language: Literal["auto", "zh", "en"] = Field("auto", description="Main language of the texts.")
     subject: str | None = Field(

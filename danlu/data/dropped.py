@@ -69,7 +69,10 @@ def drop_copies(config: CorpusConfig, keys: Keys, clusters: Integers, card: Card
     reasons = np.zeros(len(keys.place), dtype=np.int8)
     cluster = clusters[keys.text]
     if answered:
-        _drop(reasons, without_conflicts(keys, config.label_conflicts), LABEL_CONFLICT, card)
+        stays = without_conflicts(keys, config.label_conflicts)
+        # Of several targets nothing may be left that equal texts agree on.
+        said = np.array([bool(one) for one in keys.labels], dtype=bool)[keys.label]
+        _drop(reasons, stays & said, LABEL_CONFLICT, card)
     same = keys.text * max(1, len(keys.labels)) + keys.label
     _drop(reasons, chosen_rows(keys, reasons == 0, same, config.duplicates.keep), EXACT_DUPLICATE, card)
     exact = int((reasons == REASON_NAMES.index(EXACT_DUPLICATE)).sum())

@@ -7,13 +7,16 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from danlu.core.errors import DataError
+from danlu.core.tasks import TASKS
 from danlu.data.card import Funnel
 from danlu.data.checks import CHECKS, LEAST_ROWS, check_rows
 from danlu.data.config import DataConfig
+from danlu.data.heads.settled import kept_of
 from danlu.data.keys import EXACT_DUPLICATE, LABEL_CONFLICT
 from danlu.data.labels.config import merged
 from danlu.data.rows import BROKEN, Columns, Unusable, columns_for, joined, read_label, read_text
@@ -97,10 +100,11 @@ def outlook(config: DataConfig, paths: Sequence[Path], *, task: str) -> list[str
     funnel.step("clean", lost)
     if whole:
         check_rows(funnel.rows, funnel)
-    kept = [(label, count) for labels in votes.values() for label, count in _KEPT[config.label_conflicts](labels)]
+    keep = partial(kept_of, policy=config.label_conflicts) if TASKS[task].several else _KEPT[config.label_conflicts]
+    kept = [(label, count) for labels in votes.values() for label, count in keep(labels)]
     funnel.step("labels", Counter({LABEL_CONFLICT: funnel.rows - sum(count for _, count in kept)}))
     funnel.step("exact_duplicates", Counter({EXACT_DUPLICATE: funnel.rows - len(kept)}))
-    torn = sum(len(labels) > 1 for labels in votes.values())
+    torn = sum(len(labels) > 1 for labels in votes.values()) if not TASKS[task].several else 0
     told = list(_torn(torn, len(votes))) if config.label_conflicts == "drop" else []
     if (not kept and not whole) or config.labels.decisions is not None:
         return told  # what people decided is not known here, and changes labels
@@ -175,5 +179,9 @@ def _answer(values: Mapping[str, Any], source: SourceConfig, columns: Columns, c
     target = TARGETS.get(columns.task)
     if target is None:
         return ""
-    cell = source.label if source.label is not None else values[columns.label or ""]
+    cell: Any = source.label
+    if columns.reading.heads:
+        cell = values
+    elif cell is None:
+        cell = values[columns.label or ""]
     return target.renamed(read_label(cell, columns)[1], lambda name: merged(name, config.labels))

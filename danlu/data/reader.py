@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from danlu.core.errors import DataError
+from danlu.core.heads import targets_in
 from danlu.core.tasks import TASKS
+from danlu.data.heads.reading import check_found, labels_among, lacking
 from danlu.data.licences import remark
 from danlu.data.rows import BROKEN, Columns, Unusable, joined, read_beside, read_label, read_others, read_text
 from danlu.data.tables import BATCH_CHARACTERS, BATCH_ROWS, RAW, Files, Rejects
@@ -114,6 +116,8 @@ class Labels:
 
     def __init__(self) -> None:
         self.raw: Counter[str] = Counter()
+        #: Of several targets, how many rows have each.
+        self.targets: Counter[str] = Counter()
 
     def add(self, spellings: Sequence[str]) -> None:
         # A column of texts that was taken for that of the label is not to be held in memory.
@@ -169,6 +173,7 @@ def read_sources(
         _check_bad(tallies, examples, max_bad_rows)
         if not tally.rows:
             raise DataError(f"{source.name} has no rows of data (only headers, or blank lines).")
+    check_found(columns.reading.heads, labels.targets)
     return tallies, labels
 
 
@@ -248,7 +253,7 @@ class _Reading:
             whole.warnings.append(
                 f"{file.name} is neither UTF-8 nor GBK and was read as Latin-1: look whether its accents are right."
             )
-        for column in self._wanted(self._opened.columns):
+        for column in (*self._wanted(self._opened.columns), *lacking(columns.reading.heads, self._opened.columns)):
             if self._opened.columns and column not in self._opened.columns:
                 raise missing_column(file.name, column, self._opened)
 
@@ -257,7 +262,7 @@ class _Reading:
         shaped = self._columns.shapes and may_have_shape(known)
         pair = () if self._columns.pair is None else (self._columns.pair,)
         text = () if shaped and self._columns.text not in known else (self._columns.text, *pair)
-        label = () if self._label is None or self._columns.unanswered else (self._label,)
+        label: tuple[str, ...] = () if self._label is None or self._columns.unanswered else (self._label,)
         beside = self._columns.beside
         cells = () if beside is None else (*beside.numeric, *beside.categorical)
         return (*text, *label, *cells, *self._columns.others.values())
@@ -332,6 +337,11 @@ class _Reading:
 
     def _read_label(self, values: Mapping[str, Any]) -> str | None:
         """What a record is to be answered with, as it is kept: what its column says, or what the whole source has."""
+        if self._columns.reading.heads:
+            spellings, kept = read_label(values, self._columns)
+            self._labels.add(labels_among(spellings, self._columns.reading.heads))
+            self._labels.targets.update(targets_in([kept])[0].keys())
+            return kept
         if self._label is not None and (self._label in values or not self._columns.unanswered):
             spellings, kept = read_label(values[self._label], self._columns)
             if TASKS[self._columns.task].named:

@@ -14,7 +14,7 @@ from danlu.data.told import shape_of, told_speaker
 from danlu.sources.cells import read_cells
 from danlu.sources.records import Row
 from danlu.sources.shapes import DEFAULT_SPEAKERS, Misshapen, Speakers, first_exchange, recognise
-from danlu.sources.targets import TARGETS, Reading
+from danlu.sources.targets import TARGETS, Reading, reading_of
 from danlu.sources.values import as_text
 
 NO_TEXT = "no_text"
@@ -65,9 +65,9 @@ def columns_for(task: str, data: CleanConfig, key: IdentityKey | None = None) ->
         text=data.text,
         pair=data.pair_of(task),
         beside=data.columns,
-        label=data.label if TASKS[task].target is not None else None,
+        label=data.label if TASKS[task].target is not None and not data.targets else None,
         task=task,
-        reading=Reading(separator=data.label_separator, keep_unlabelled=data.unlabelled == "keep"),
+        reading=reading_of(data),
         subject=data.subject,
         conversation=data.conversation,
         time=data.time,
@@ -164,7 +164,10 @@ def _cell(values: Mapping[str, Any], column: str) -> str:
 
 
 def read_label(cell: Any, columns: Columns) -> tuple[list[str], str]:
-    """The labels of a cell of the label column, as the file has them and as they are kept. Raises `Unusable`."""
+    """The labels of a cell of the label column, as the file has them and as they are kept. Raises `Unusable`.
+
+    With several targets `cell` is the whole record.
+    """
     target = TARGETS[columns.task]
     try:
         spellings = target.spellings(cell, columns.reading)
@@ -172,7 +175,8 @@ def read_label(cell: Any, columns: Columns) -> tuple[list[str], str]:
     except ValueError as error:
         text = as_text(cell)
         built = "" if text is None else f"; what is there is built like {shape_of(text)}"
-        raise Unusable(BROKEN, f"column {columns.label!r} {error}{built}") from None
+        where = "" if columns.label is None else f"{columns.label!r} "
+        raise Unusable(BROKEN, f"column {where}{error}{built}") from None
     if not kept and not columns.unanswered:
         raise Unusable(NO_LABEL)
     return spellings, kept

@@ -18,10 +18,12 @@ from danlu.core.tasks import TASKS
 from danlu.data.additions import add_rows
 from danlu.data.card import Card, Funnel, readme, sentence
 from danlu.data.checks import check_answers, check_rows
+from danlu.data.columns.summary import summarise, warnings
 from danlu.data.config import CorpusConfig, DataStage
 from danlu.data.dropped import drop_bridges, drop_copies, drop_leaks, drop_outliers, drop_taught, leave_out, mix
 from danlu.data.duplicates import read_links
 from danlu.data.earlier import SIDES, Earlier, compared, read_earlier, write_sides
+from danlu.data.heads.settled import settled
 from danlu.data.keys import Integers, Keys, Links, read_keys
 from danlu.data.labels.config import merged
 from danlu.data.labels.decisions import apply_decisions, read_decisions
@@ -51,6 +53,9 @@ def run(ctx: Context, config: DataStage) -> None:
     keys = read_keys(texts, data.time or "time", mended if task.named and mended.needed else None)
     card.relabelled = mended.counts
     card.warnings += keys.warnings
+    if task.several:
+        keys, disputes = settled(keys, data.label_conflicts)
+        card.warnings += disputes
     links = read_links(found / "links.parquet")
     clusters = components(links.pairs, keys.texts)
     reasons = drop_copies(data, keys, clusters, card, answered=task.target is not None)
@@ -74,6 +79,9 @@ def run(ctx: Context, config: DataStage) -> None:
     rows = Rows(task=config.task, reason=reasons, part=parts, fold=sides.fold, group=sides.group, keys=keys)
     count_rows(keys, rows, card, stratum)
     write_corpus(ctx, config, scratch, rows, card)
+    if card.columns is not None:
+        card.cells = summarise(ctx.out / "train", card.columns)
+        card.warnings += warnings(card.cells)
     _add(ctx, config, scratch, card, repeats)
     _look_for_references(ctx, data, card)
     with ctx.progress("counting leaks", None, "texts") as bar:

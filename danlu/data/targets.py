@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from danlu.core.heads import targets_in
 from danlu.core.tasks import TASKS
 from danlu.sources.targets import TARGETS
 
 #: Every column that holds a target, with its type: a corpus has that of its task.
-COLUMNS = {"label": pa.string(), "labels": pa.list_(pa.string()), "value": pa.float64()}
+COLUMNS = {"label": pa.string(), "labels": pa.list_(pa.string()), "value": pa.float64(), "targets": pa.string()}
 
 
 def columns(task: str, kept: Sequence[str]) -> dict[str, pa.Array]:
@@ -33,10 +34,16 @@ def answer_told(row: Mapping[str, Any]) -> str:
 
     The columns that its corpus does without may be missing.
     """
-    label, labels, value = (row.get(name) for name in COLUMNS)
+    label, labels, value, targets = (row.get(name) for name in COLUMNS)
+    if targets is not None:
+        return "; ".join(f"{name}: {_told(value)}" for name, value in targets_in([targets])[0].items())
     if labels is not None:
         return ", ".join(labels)
     return f"{value:g}" if value is not None else label or ""
+
+
+def _told(value: Any) -> str:
+    return value if isinstance(value, str) else ", ".join(value) if isinstance(value, list) else f"{value:g}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,12 +16,14 @@ from danlu.data.columns import cells
 from danlu.data.columns.cells import BESIDE
 from danlu.data.config import DataStage
 from danlu.data.dropped import REASON_NAMES, STEP_OF, Reasons
+from danlu.data.heads.counted import count_targets
 from danlu.data.keys import Integers, Keys
 from danlu.data.pairs import columns_of, is_paired
 from danlu.data.split import PARTS
 from danlu.data.tables import CORPUS, SHARD_BYTES, Rejects, SortedPart, as_rejected, batches
 from danlu.data.targets import COLUMNS, Stratum, columns
 from danlu.data.times import NO_TIME
+from danlu.sources.targets import heads_in
 
 #: Columns that a task's corpus may have beside those that it must have.
 _MAY_HAVE = {"generate": {"turns", "rejected"}}
@@ -146,6 +148,12 @@ def count_rows(keys: Keys, rows: Rows, card: Card, stratum: Stratum) -> None:
         }
         if TASKS[rows.task].target == "value":
             card.splits[name]["values"] = spread([float(keys.labels[one]) for one in keys.label[inside].tolist()])
+        if TASKS[rows.task].several:
+            counts = np.bincount(keys.label[inside], minlength=len(keys.labels)).tolist()
+            card.splits[name]["targets"] = count_targets(dict(zip(keys.labels, counts, strict=True)), spread)
+    if TASKS[rows.task].several:
+        there = np.unique(keys.label[rows.part >= 0])
+        card.heads = [head.as_json() for head in heads_in([keys.labels[number] for number in there.tolist()])]
     lengths = keys.characters[rows.part >= 0]
     card.lengths = {f"p{share}": int(np.percentile(lengths, share, method="higher")) for share in (50, 95, 99)}
     card.lengths["max"] = int(lengths.max())

@@ -1,6 +1,6 @@
 """What a model that answers texts says, by task: from logits to numbers, from numbers to what people and programs read.
 
-Shapes: B texts, K columns of an answer: one for each label; one for regress.
+Shapes: B texts, K columns of an answer: one for each label; one for regress; for multitask those of all targets.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Answer:
     """How models of one task answer.
 
     `probabilities(logits, form)`: what `Engine.predict` gives, float32 [B, K], from logits [B, K]. `told(row, form)`:
-    one row of it as JSON, which has the keys `fields`. `words(told)`: that for a person, in cells. `differs(ours,
-    theirs, form)`: for which texts two forms answer differently, bool [B].
+    one row of it as JSON; `nothing(form)` is that for a text without an answer. `words(told)`: that for a person, in
+    cells. `differs(ours, theirs, form)`: for which texts two forms answer differently, bool [B].
     """
 
-    fields: tuple[str, ...]
+    nothing: Callable[[Form], dict[str, Any]]
     probabilities: Callable[[np.ndarray, Form], np.ndarray]
     told: Callable[[np.ndarray, Form], dict[str, Any]]
     words: Callable[[dict[str, Any]], list[str]]
@@ -77,16 +77,26 @@ def _apart(ours: np.ndarray, theirs: np.ndarray, form: Form) -> np.ndarray:
     return apart
 
 
+#: What one answer has that those of other tasks have not.
+_MARKS: dict[str, TaskName] = {"label": "classify", "labels": "tag", "value": "regress"}
+
+
+def words_of(told: dict[str, Any]) -> list[str]:
+    """One answer for a person, in cells, by what it holds."""
+    task = next(task for mark, task in _MARKS.items() if mark in told)
+    return ANSWERS[task].words(told)
+
+
 ANSWERS: dict[TaskName, Answer] = {
     "classify": Answer(
-        fields=("label", "probabilities"),
+        nothing=lambda _: {"label": None, "probabilities": None},
         probabilities=lambda logits, form: at_temperature(softmax(logits), form.temperature),
         told=_label,
         words=lambda told: [told["label"], f"{told['probabilities'][told['label']]:7.2%}"],
         differs=lambda ours, theirs, _: ours.argmax(axis=1) != theirs.argmax(axis=1),
     ),
     "tag": Answer(
-        fields=("labels", "probabilities"),
+        nothing=lambda _: {"labels": None, "probabilities": None},
         probabilities=lambda logits, _: sigmoid(logits),
         told=_labels,
         words=lambda told: [
@@ -95,10 +105,31 @@ ANSWERS: dict[TaskName, Answer] = {
         differs=lambda ours, theirs, form: (held(ours, form) != held(theirs, form)).any(axis=1),
     ),
     "regress": Answer(
-        fields=("value",),
+        nothing=lambda _: {"value": None},
         probabilities=_restored,
         told=_value,
         words=lambda told: [f"{told['value']:.4g}"],
         differs=_apart,
     ),
+    "multitask": Answer(
+        nothing=lambda form: {name: ANSWERS[part.task].nothing(part) for name, _, part in form.parts},
+        probabilities=lambda logits, form: np.concatenate(
+            [ANSWERS[part.task].probabilities(logits[:, here], part) for _, here, part in form.parts], axis=1
+        ),
+        told=lambda row, form: {name: ANSWERS[part.task].told(row[here], part) for name, here, part in form.parts},
+        words=lambda told: [f"{name}: {' '.join(words_of(one)).strip()}" for name, one in told.items()],
+        differs=lambda ours, theirs, form: np.any(
+            [ANSWERS[part.task].differs(ours[:, here], theirs[:, here], part) for _, here, part in form.parts], axis=0
+        ),
+    ),
 }
+
+
+def with_probability(told: dict[str, Any], form: Form) -> dict[str, Any]:
+    """An answer, and of a single label how sure the model is."""
+    if form.heads:
+        return {name: with_probability(told[name], part) for name, _, part in form.parts}
+    if "label" not in told:
+        return told
+    probability = None if told["label"] is None else told["probabilities"][told["label"]]
+    return {"label": told["label"], "probability": probability, **told}

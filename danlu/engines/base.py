@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Generator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from danlu.core.asked import TEXT_ALONE, Question, Takes, read_takes
 from danlu.core.errors import ModelError
+from danlu.core.heads import Head, columns
 from danlu.core.tasks import TASKS, TaskName
 from danlu.learning.scale import Scale
 
@@ -24,6 +25,48 @@ if TYPE_CHECKING:
     from danlu.engines.filling import Filled, HiddenScore
 
 FORM = "form.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormHead(Head):
+    """One target of several in a form: what `Form` says of a model that has it alone."""
+
+    thresholds: tuple[float, ...] | None = None
+    scale: Scale | None = None
+    temperature: float = 1.0
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The fields of a form that are this target's own."""
+        return {
+            "labels": self.labels or None,
+            "thresholds": self.thresholds,
+            "scale": self.scale,
+            "temperature": self.temperature,
+        }
+
+
+def read_heads(values: Sequence[Mapping[str, Any]]) -> tuple[FormHead, ...]:
+    """The heads that `FormHead.as_json` wrote, or a checkpoint's; raises `KeyError`, `TypeError` or `ValueError`."""
+    return tuple(
+        FormHead(
+            name=str(value["name"]),
+            task=value["task"],
+            labels=tuple(value["labels"]),
+            thresholds=_numbers(value.get("thresholds")),
+            scale=_scale(value.get("scale")),
+            temperature=float(value.get("temperature", 1.0)),
+        )
+        for value in values
+    )
+
+
+def _numbers(values: Sequence[float] | None) -> tuple[float, ...] | None:
+    return tuple(map(float, values)) if values is not None else None
+
+
+def _scale(value: Mapping[str, Any] | None) -> Scale | None:
+    return Scale(mean=float(value["mean"]), std=float(value["std"])) if value is not None else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +82,7 @@ class Form:
     (embed), which has length 1 and `dimensions` numbers; None for other tasks. `temperature`: what the logits of a
     classifier are divided by before they become probabilities (`danlu.engines.sampling.at_temperature`).
     `takes`: what a question to it holds beside a text.
+    `heads`: for multitask, the targets in the order of the outputs, whose names `labels` then are.
     """
 
     name: str
@@ -55,7 +99,21 @@ class Form:
     pooling: str | None = None
     dimensions: int | None = None
     temperature: float = 1.0
+    heads: tuple[FormHead, ...] = ()
     takes: Takes = TEXT_ALONE
+
+    @property
+    def parts(self) -> list[tuple[str, slice, Form]]:
+        """Each target by its name: its columns of what `predict` gives, and the form as a model of that target alone.
+
+        A form with one answer is its own only part, without a name.
+        """
+        if not self.heads:
+            return [("", slice(0, self.answers), self)]
+        return [
+            (head.name, here, replace(self, task=head.task, heads=(), **head.facts))
+            for head, here in zip(self.heads, columns(self.heads), strict=True)
+        ]
 
     @property
     def answers(self) -> int:
@@ -68,8 +126,9 @@ class Form:
         values["form"] = values.pop("name")
         values["labels"] = list(self.labels) if self.labels is not None else None
         values["end_ids"] = list(self.end_ids)
-        for name in ("thresholds", "scale"):
-            if values[name] is None:
+        values["heads"] = [head.as_json() for head in self.heads]
+        for name in ("thresholds", "scale", "heads"):
+            if not values[name]:
                 del values[name]
         values["takes"] = self.takes.as_json()
         if self.takes.text_alone:
@@ -82,7 +141,7 @@ def read_form(folder: Path) -> Form:
     path = folder / FORM
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        labels, thresholds, scale = values["labels"], values.get("thresholds"), values.get("scale")
+        labels = values["labels"]
         form = Form(
             name=str(values["form"]),
             engine=str(values["engine"]),
@@ -93,11 +152,12 @@ def read_form(folder: Path) -> Form:
             precision=str(values["precision"]),
             bytes=int(values["bytes"]),
             end_ids=tuple(values.get("end_ids", ())),
-            thresholds=tuple(map(float, thresholds)) if thresholds is not None else None,
-            scale=Scale(mean=float(scale["mean"]), std=float(scale["std"])) if scale is not None else None,
+            thresholds=_numbers(values.get("thresholds")),
+            scale=_scale(values.get("scale")),
             pooling=values.get("pooling"),
             dimensions=values.get("dimensions"),
             temperature=float(values.get("temperature", 1.0)),
+            heads=read_heads(values.get("heads", ())),
             takes=read_takes(values.get("takes")),
         )
     except OSError as error:
@@ -110,12 +170,20 @@ def read_form(folder: Path) -> Form:
     if form.task not in TASKS:
         raise ModelError(f"{path} is for the task {form.task!r}; this version knows {', '.join(TASKS)}.")
     lacking = [name for name in _NEEDS.get(form.task, ()) if not getattr(form, name)]
+    if not lacking and form.heads:
+        lacking = [
+            f"{name} of the target {target}"
+            for target, _, part in form.parts
+            for name in _NEEDS[part.task]
+            if not getattr(part, name)
+        ]
     if lacking:
         raise ModelError(
             f"{path} has no {lacking[0]}, which a model for {form.task} needs. Export the model again with `danlu run`."
         )
-    if not (form.temperature > 0 and math.isfinite(form.temperature)):
-        raise ModelError(f"{path} has the temperature {form.temperature}; it must be above 0. Export the model again.")
+    for temperature in (form.temperature, *(head.temperature for head in form.heads)):
+        if not (temperature > 0 and math.isfinite(temperature)):
+            raise ModelError(f"{path} has the temperature {temperature}; it must be above 0. Export the model again.")
     return form
 
 
@@ -124,6 +192,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "classify": ("labels",),
     "tag": ("labels", "thresholds"),
     "regress": ("scale",),
+    "multitask": ("labels", "heads"),
     "embed": ("pooling", "dimensions"),
 }
 
@@ -168,9 +237,10 @@ class Engine(Protocol):
     form: Form
 
     def predict(self, asked: Sequence[Question]) -> np.ndarray:
-        """What the form answers to each of N questions, float32 [N, K] (classify, tag, regress).
+        """What the form answers to each of N questions, float32 [N, K] (classify, tag, regress, multitask).
 
-        Columns are the probabilities of `form.labels`, or the one number of regress, in the user's unit.
+        Columns are the probabilities of `form.labels`, or the one number of regress, in the user's unit; for multitask
+        those of each target in turn (`Form.parts`).
         Probabilities of classify sum to 1; for tag each label has one of its own.
         Texts are cut at `form.max_length` tokens; an empty text is answered like any other. A form that is not
         batch invariant answers one text at a time inside. Raises `UserError` for a question that does not hold what

@@ -14,6 +14,7 @@ from danlu.core.errors import ModelError, UserError
 from danlu.core.tasks import TASKS
 from danlu.engines.base import Engine, Form, read_form
 from danlu.engines.sampling import at_temperature
+from danlu.engines.table import open_form
 
 
 class EnsembleEngine:
@@ -23,8 +24,6 @@ class EnsembleEngine:
     """
 
     def __init__(self, folder: Path, form: Form, threads: int = 0) -> None:
-        from danlu.engines.table import open_form
-
         self.form = form
         self._members: list[Engine] = []
         for member in member_folders(folder):
@@ -68,6 +67,6 @@ def member_folders(folder: Path) -> list[Path]:
 
 
 def _fitting(member: Form, form: Form, folder: Path) -> Form:
-    if (member.task, member.labels) != (form.task, form.labels):
+    if (member.task, member.labels, member.takes) != (form.task, form.labels, form.takes):
         raise ModelError(f"The member in {folder} answers something else than its ensemble. Export it again.")
     return member

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from danlu.core.context import Context
-from danlu.engines.base import read_form
+from danlu.engines.base import Form
 from danlu.engines.sampling import at_temperature
 from danlu.evaluate.ask import ask, cut
 from danlu.evaluate.config import EvaluateConfig
@@ -36,6 +36,8 @@ class ClassifyEvidence:
         self._test = test
         self._labels = sorted({*labels, *test.labels})
         self._truth = np.array([self._labels.index(label) for label in test.labels], dtype=np.int64)
+        #: That of the forms, which all have the same; known once one was asked.
+        self._temperature = 1.0
 
     def evidence(self, probabilities: np.ndarray) -> dict[str, Any]:
         """The evidence about the form that answered all test rows with `probabilities` [N, K]."""
@@ -45,8 +47,7 @@ class ClassifyEvidence:
 
     def _calibrated(self, probabilities: np.ndarray) -> dict[str, Any]:
         """The temperature of the form that answered, and what its calibration error would be without it."""
-        export = self._ctx.inputs["compress"]
-        temperature = read_form(export / "forms" / str(export.json("export.json")["ship"])).temperature
+        temperature = self._temperature
         if temperature == 1.0:
             return {"temperature": 1.0, "ece_without": None}
         without = self._scored(at_temperature(probabilities, 1.0 / temperature))["scores"]["ece"]
@@ -93,9 +94,12 @@ class ClassifyEvidence:
 
         Raises `UserError` when the model answers with something that is no number.
         """
-        test = self._test.first(rows)
-        found, form = ask(self._ctx, folder, test.asked)
-        answers = np.zeros((len(test), len(self._labels)))
+        return self.taken(*ask(self._ctx, folder, self._test.first(rows).asked))
+
+    def taken(self, found: np.ndarray, form: Form) -> np.ndarray:
+        """What `form` said of the first rows, as this evidence has its columns."""
+        self._temperature = form.temperature
+        answers = np.zeros((len(found), len(self._labels)))
         answers[:, [self._labels.index(label) for label in form.labels or ()]] = found
         return answers
 
@@ -111,7 +115,7 @@ class ClassifyEvidence:
         return [
             {
                 "id": self._test.ids[place],
-                "text": cut(self._test.texts[place]),
+                "text": cut(self._test.told(place)),
                 "label": self._test.labels[place],
                 "predicted": self._labels[predicted[place]],
                 "confidence": float(confidence[place]),

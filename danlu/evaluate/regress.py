@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from danlu.core.context import Context
+from danlu.engines.base import Form
 from danlu.evaluate.ask import ask, cut
 from danlu.evaluate.config import EvaluateConfig
 from danlu.evaluate.rows import Part
@@ -84,7 +85,12 @@ class RegressEvidence:
 
         Raises `UserError` when the model answers with something that is no number.
         """
-        return ask(self._ctx, folder, self._test.first(rows).asked)[0][:, 0]
+        return self.taken(*ask(self._ctx, folder, self._test.first(rows).asked))
+
+    def taken(self, found: np.ndarray, form: Form) -> np.ndarray:
+        """What `form` said of the first rows, as this evidence has it."""
+        del form
+        return found[:, 0]
 
     def _scored(self, answers: np.ndarray) -> dict[str, Any]:
         return regression(answers, self._truth[: len(answers)], self._config.resamples, self._config.seed)
@@ -96,7 +102,7 @@ class RegressEvidence:
         return [
             {
                 "id": self._test.ids[place],
-                "text": cut(self._test.texts[place]),
+                "text": cut(self._test.told(place)),
                 "label": f"{self._truth[place]:.4g}",
                 "predicted": f"{answers[place]:.4g}",
                 "confidence": None,

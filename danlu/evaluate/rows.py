@@ -54,10 +54,17 @@ class Part:
         """Whether more than a text is asked."""
         return bool(self.pairs or self.cells)
 
+    def told(self, place: int) -> str:
+        """All that the row at `place` asks, for people: its text, and what stands beside it."""
+        cells = [f"{name}: {cell}" for name, cell in (self.cells[place] if self.cells else {}).items()]
+        return " | ".join([self.texts[place], *(self.pairs[place : place + 1]), *([", ".join(cells)] if cells else [])])
+
     @property
     def asked(self) -> list[Question]:
         """What a model for classify, tag or regress is asked: the texts, with what stands beside them."""
-        pairs, cells = self.pairs or [None] * len(self), self.cells or [None] * len(self)
+        nothing: list[None] = [None] * len(self)
+        pairs: Sequence[str | None] = self.pairs or nothing
+        cells: Sequence[dict[str, Cell] | None] = self.cells or nothing
         return [question(*row) for row in zip(self.texts, pairs, cells, strict=True)]
 
     def first(self, rows: int | None) -> Part:

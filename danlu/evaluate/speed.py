@@ -120,6 +120,7 @@ _MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
     "classify": _classify,
     "tag": _classify,
     "regress": _classify,
+    "multitask": _classify,
     "generate": _generate,
     "embed": _embed,
     "fill": _fill,

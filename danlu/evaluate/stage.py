@@ -23,6 +23,7 @@ _EVIDENCE = {
     "classify": "danlu.evaluate.classify:ClassifyEvidence",
     "tag": "danlu.evaluate.tag:TagEvidence",
     "regress": "danlu.evaluate.regress:RegressEvidence",
+    "multitask": "danlu.evaluate.multitask:MultitaskEvidence",
     "generate": "danlu.evaluate.generate:GenerateEvidence",
     "embed": "danlu.evaluate.embed:EmbedEvidence",
     "fill": "danlu.evaluate.fill:FillEvidence",
@@ -95,12 +96,15 @@ def _tell(ctx: Context, evidence: dict[str, Any]) -> None:
     ctx.say(f"{primary} {_spoken(evidence['scores'][primary])} on {evidence['rows']:,} test texts")
     baseline = evidence["baseline"]
     if baseline is not None:
-        metric, comparison = baseline["comparison"]["metric"], baseline["comparison"]
-        clearly = "clearly different" if comparison["significant"] else "may be chance"
-        ctx.say(
-            f"{baseline['name']} from {baseline['rows']:,} rows: {metric} {_spoken(baseline['scores'][metric])}; "
-            f"model less baseline {_spoken(comparison['difference'])}, {clearly}"
-        )
+        by_target = baseline["comparison"].get("targets") or {"": baseline["comparison"]}
+        for target, comparison in by_target.items():
+            metric = ".".join(filter(None, (target, comparison["metric"])))
+            clearly = "clearly different" if comparison["significant"] else "may be chance"
+            ctx.say(
+                f"{comparison.get('name', baseline['name'])} from {comparison.get('trained_rows', baseline['rows']):,} "
+                f"rows: {metric} {_spoken(baseline['scores'][metric])}; "
+                f"model less baseline {_spoken(comparison['difference'])}, {clearly}"
+            )
     if evidence["leaked_rows"]:
         ctx.warn(
             f"{evidence['leaked_rows']:,} validation or test rows are also in training: the scores say too much. "

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from danlu.core.context import Context
+from danlu.engines.base import Form
 from danlu.evaluate.ask import ask, cut
 from danlu.evaluate.config import EvaluateConfig
 from danlu.evaluate.rows import Part, read_part
@@ -34,6 +35,8 @@ class TagEvidence:
         self._truth = indicators(test.labels, self._labels)
         #: Those of the forms, which all have the same; known once one was asked.
         self._thresholds = np.full(len(self._labels), np.nan)
+        #: The rows on which thresholds are chosen, where they are not those of the corpus.
+        self.validation: Part | None = None
 
     def evidence(self, probabilities: np.ndarray) -> dict[str, Any]:
         """The evidence about the form that answered all test rows with `probabilities` [N, K]."""
@@ -66,7 +69,9 @@ class TagEvidence:
         return {"name": NAME, "rows_rule": rule, **from_seen, "all_rows": from_all}
 
     def _baseline_from(self, train: Part, probabilities: np.ndarray) -> dict[str, Any]:
-        validation = read_part(self._ctx.inputs["data"], "validation")
+        validation = self.validation
+        if validation is None:
+            validation = read_part(self._ctx.inputs["data"], "validation")
         with self._ctx.progress("fitting the baseline", total=len(train), unit="rows") as bar:
             model = TagBaseline().fit(train.asked, train.labels, self._labels)
             tried = model.probabilities(validation.asked)
@@ -86,7 +91,10 @@ class TagEvidence:
 
         Raises `UserError` when the model answers with something that is no number.
         """
-        found, form = ask(self._ctx, folder, self._test.first(rows).asked)
+        return self.taken(*ask(self._ctx, folder, self._test.first(rows).asked))
+
+    def taken(self, found: np.ndarray, form: Form) -> np.ndarray:
+        """What `form` said of the first rows, as this evidence has its columns."""
         columns = [(form.labels or ()).index(label) for label in self._labels]
         self._thresholds = np.array(form.thresholds, dtype=np.float32)[columns]
         return found[:, columns]
@@ -109,7 +117,7 @@ class TagEvidence:
         return [
             {
                 "id": self._test.ids[place],
-                "text": cut(self._test.texts[place]),
+                "text": cut(self._test.told(place)),
                 "label": ", ".join(self._test.labels[place]) or "–",
                 "predicted": ", ".join(self._named(decided[place])) or "–",
                 "confidence": float(confidence[place]),

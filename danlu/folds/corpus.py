@@ -21,6 +21,10 @@ _ADDED = "operation"
 _DEALT = ("train", "validation")
 
 
+#: What later stages ask of a corpus's card.
+_KEPT = ("labels", "heads", "language", "duplicates", "columns")
+
+
 def count_folds(corpus: Artifact) -> int:
     """How many folds the corpus has. Raises `DataError` where it has none."""
     highest = -1
@@ -59,7 +63,7 @@ def write_fold(corpus: Artifact, fold: int, folder: Path) -> dict[str, int]:
             )
         (folder / part).mkdir(parents=True)
         parquet.write_table(rows, folder / part / "part-00000.parquet", compression="zstd")
-    write_json(folder / "card.json", {key: card.get(key) for key in ("labels", "language", "duplicates", "columns")})
+    write_json(folder / "card.json", {key: card.get(key) for key in _KEPT})
     return {part: rows.num_rows for part, rows in parts.items()}
 
 

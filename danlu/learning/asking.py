@@ -96,8 +96,9 @@ def questions(rows: Mapping[str, Sequence[Any]]) -> list[Question]:
     A column that the corpus does not have is empty or not there; a text that stands alone is a plain string.
     """
     texts: Sequence[str] = rows["text"]
-    pairs = rows.get("pair") or [None] * len(texts)
-    cells = cells_of(rows) or [None] * len(texts)
+    nothing: list[None] = [None] * len(texts)
+    pairs: Sequence[str | None] = rows.get("pair") or nothing
+    cells: Sequence[dict[str, Cell] | None] = cells_of(rows) or nothing
     return [question(text, pair, beside) for text, pair, beside in zip(texts, pairs, cells, strict=True)]
 
 

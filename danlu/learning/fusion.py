@@ -43,15 +43,14 @@ class FusionHead(nn.Module):
 
     def __init__(self, codes: Codes, width: int, outputs: int) -> None:
         super().__init__()
-        self.places = nn.ModuleList(
-            nn.Embedding(column.size, min(_WIDEST, (column.size + 1) // 2)) for column in codes.categorical
-        )
-        beside = 2 * len(codes.numeric) + sum(place.embedding_dim for place in self.places)
+        places = [nn.Embedding(column.size, min(_WIDEST, (column.size + 1) // 2)) for column in codes.categorical]
+        beside = 2 * len(codes.numeric) + sum(place.embedding_dim for place in places)
+        self.places = nn.ModuleList(places)
         self.dropout = nn.Dropout(_DROPOUT)
         self.hidden = nn.Linear(width + beside, _HIDDEN)
         self.answer = nn.Linear(_HIDDEN, outputs)
         with torch.no_grad():
-            for place in self.places:
+            for place in places:
                 place.weight[UNKNOWN].zero_()
 
     def forward(

@@ -140,6 +140,7 @@ LOADERS = {
     "classifier": "AutoModelForSequenceClassification",
     "tagger": "AutoModelForSequenceClassification",
     "regressor": "AutoModelForSequenceClassification",
+    "heads": "AutoModelForSequenceClassification",
     "causal": "AutoModelForCausalLM",
     "masked": "AutoModelForMaskedLM",
     "encoder": "AutoModel",

@@ -68,6 +68,7 @@ VOCABULARIES: dict[str, Vocabulary] = {
     "classifier": ENCODER,
     "tagger": ENCODER,
     "regressor": ENCODER,
+    "heads": ENCODER,
     "causal": DECODER,
     "masked": ENCODER,
     "encoder": ENCODER,
@@ -176,6 +177,13 @@ def make_regressor(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) ->
     return BertForSequenceClassification(_bert(shape, tokenizer, **head_settings("regressor", ())))
 
 
+def make_heads(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) -> Any:
+    """A BERT-shaped model with the outputs `labels` of several heads, with random weights; seed torch first."""
+    from transformers import BertForSequenceClassification
+
+    return BertForSequenceClassification(_bert(shape, tokenizer, **head_settings("heads", labels)))
+
+
 def make_masked(shape: Shape, tokenizer: Tokenizer, labels: Sequence[str]) -> Any:
     """A BERT-shaped model that foresees hidden tokens, with random weights; `labels` are none of its business."""
     from transformers import BertForMaskedLM
@@ -236,6 +244,7 @@ MAKERS = {
     "classifier": make_classifier,
     "tagger": make_tagger,
     "regressor": make_regressor,
+    "heads": make_heads,
     "causal": make_generator,
     "masked": make_masked,
     "encoder": make_encoder,

@@ -29,8 +29,8 @@ _UNIT = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3400-\u9fff\uf900-\ufaf
 class BesideFeatures:
     """What the questions hold beside the n-grams of their first text; all hold the same parts. Deterministic.
 
-    Cells are coded as the model's are, by the rows the baseline learns from (`danlu.core.columns`): numbers standardised
-    with an indicator for a missing one, a category as one feature for each place.
+    Cells are coded as the model's are, by the rows the baseline learns from (`danlu.core.columns`): numbers
+    standardised, with an indicator for a missing one; a category as one feature for each place.
     """
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from danlu.compress.config import CompressConfig
-from danlu.core.config import Config, NotFingerprinted
+from danlu.core.config import Config, NotFingerprinted, OptionalResource
 from danlu.core.energy import WATTS_PER_CORE
 from danlu.core.tasks import TaskName
 from danlu.data.augment.config import AugmentConfig, Selection
@@ -94,6 +94,19 @@ class PlanConfig(Config):
     )
     trace_seconds: float = Field(
         120.0, gt=0.0, description="Longest time that a trace may take, in seconds; the formula stands in for it then."
+    )
+    options: bool = Field(
+        False,
+        description="Trace further methods and sizes too, and compare all accelerators of the catalogue, 1 to 8 of "
+        "them; up to two minutes. danlu plan asks for it with --options.",
+    )
+    prices: OptionalResource = Field(
+        None,
+        description="A YAML file with your own prices of an accelerator and hour, such as 'RTX 4090: {cny: 1.98}' or "
+        "'A10: 0.75' (USD), in place of the catalogue's; empty takes those.",
+    )
+    cny_per_usd: float = Field(
+        7.1, gt=0.0, description="CNY for one USD, to compare prices; an assumption, give the rate of the day."
     )
 
 

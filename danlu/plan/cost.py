@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from danlu.core.energy import JOULES_PER_KWH, WATTS_PER_GB
-from danlu.plan.catalogue import Gpu
+from danlu.plan.catalogue import Gpu, Price
 from danlu.plan.config import BudgetConfig
 from danlu.plan.interval import Interval, add, largest
 from danlu.plan.predict import MEMORY_SPREAD, StageCost
@@ -80,11 +80,15 @@ def _energy(seconds: Interval, watts: float, spread: tuple[float, float]) -> Int
     return stretched.times(watts / JOULES_PER_KWH)
 
 
-def elsewhere(job: Job, plan: Training, costs: dict[str, StageCost], gpu: Gpu, *, watts: float) -> dict[str, Any]:
+def elsewhere(
+    job: Job, plan: Training, costs: dict[str, StageCost], gpu: Gpu, price: Price, *, watts: float
+) -> dict[str, Any]:
     """The run on one rented GPU: training there, the other stages as long and at as many `watts` as here.
 
-    Time, money, energy and CO2 are of all stages. Not measured.
+    Time, money, energy and CO2 are of all stages. Not measured. The GPU's power must be known.
     """
+    assert gpu.watts is not None
+    usd_per_hour = price.in_usd(job.config.plan.cny_per_usd)
     value = sum(seconds_on(gpu, work) for work in (plan.work, plan.before, plan.beside, plan.scoring))
     training = Interval.around(value, *ELSEWHERE_SPREAD)
     others = add(cost.seconds for stage, cost in costs.items() if stage != "train")
@@ -98,15 +102,15 @@ def elsewhere(job: Job, plan: Training, costs: dict[str, StageCost], gpu: Gpu, *
         "fits": memory.high <= gpu.memory,
         "training_seconds": training.as_json(),
         "seconds": seconds.as_json(),
-        "usd": seconds.times(gpu.price / 3600).as_json(),
+        "usd": seconds.times(usd_per_hour / 3600).as_json(),
         "kwh": kwh.as_json(),
         "kg_co2": kwh.times(job.config.budget.carbon_intensity).as_json(),
-        "price_usd_per_hour": gpu.price,
-        "seller": gpu.seller,
-        "source": gpu.source,
+        "price_usd_per_hour": usd_per_hour,
+        "seller": f"{price.provider} ({price.kind})",
+        "source": price.source,
         "facts": gpu.facts,
-        "date": gpu.date,
-        "confidence": gpu.confidence,
+        "date": price.date,
+        "confidence": price.confidence,
         "measured": False,
         "note": f"not measured here: {GPU_EFFICIENCY:.0%} of the peak and {GPU_BANDWIDTH_SHARE:.0%} of the bandwidth "
         "are assumed",

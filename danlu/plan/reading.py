@@ -34,7 +34,7 @@ from danlu.sources.shapes import (
     may_have_shape,
     recognise,
 )
-from danlu.sources.targets import TARGETS, Reading, kept_or_nothing
+from danlu.sources.targets import TARGETS, kept_or_nothing, reading_of
 from danlu.sources.values import as_text
 
 #: About so many bytes of one source are looked at; the rest is counted by proportion.
@@ -274,7 +274,7 @@ class _Reader:
         self._pair = config.pair_of(self._task or "embed") if "pair" in columns else None
         shaped = self._task is None and (self._pair is not None or "turns" in columns)
         self._speakers = Speakers(names=config.speakers, learn=frozenset(config.learn)) if shaped else None
-        self._reading = Reading(separator=config.label_separator, keep_unlabelled=config.unlabelled == "keep")
+        self._reading = reading_of(config)
         self.first_bad = ""
 
     def rows(self, opened: Opened, name: str) -> Iterator[Found]:
@@ -358,7 +358,7 @@ class _Reader:
         """What a row is to be answered with, as it is kept until the corpus is written; None where it is of no use."""
         if self._task is None:
             return ""
-        cell: Any = self._source.label
+        cell: Any = values if self._reading.heads else self._source.label
         if cell is None:
             column = self._config.label
             if column is None or column not in values:

@@ -74,6 +74,7 @@ HEADS: dict[str, Head] = {
     "classifier": Head(classes=True, pooler=True),
     "tagger": Head(classes=True, pooler=True),
     "regressor": Head(value=True, pooler=True),
+    "heads": Head(classes=True, pooler=True),
     "causal": Head(tokens=True, decoder=True),
     "masked": Head(tokens=True, transform=True),
     "encoder": Head(),

@@ -17,7 +17,7 @@ from danlu.learning.models import check_base
 from danlu.learning.objectives.config import aim_of, check_pieces
 from danlu.learning.objectives.table import KINDS
 from danlu.learning.step import choose_precision
-from danlu.plan import calibrate, classic, traced
+from danlu.plan import calibrate, classic, options, traced
 from danlu.plan.beyond import beyond
 from danlu.plan.catalogue import read_catalogue
 from danlu.plan.config import PlanStage
@@ -71,6 +71,8 @@ def run(ctx: Context, config: PlanStage) -> None:
     total = total_here(costs, threads=ctx.threads, memory_bytes=ctx.machine.memory_bytes, budget=config.budget)
     content = _content(ctx, job, plan, rates, costs, total) | {"trace": answer, "learned": known}
     content["notes"] += sentences(known)
+    if config.plan.options:
+        content["options"] = _options(ctx, job, plan, costs)
     write_json(ctx.out / "resolved.json", resolve(ctx, job, plan))
     write_json(ctx.out / "plan.json", content)
     for sentence in content["beyond"]:
@@ -100,6 +102,35 @@ def _traced(ctx: Context, job: Job, plan: Training, rates: calibrate.Rates) -> t
         ctx.warn(f"The training step could not be traced: {answer.why}. The plan's memory is from a formula.")
         return plan, {"method": "formula", "why": answer.why}
     return traced.with_trace(plan, answer.found), {"method": "traced"}
+
+
+def _options(ctx: Context, job: Job, plan: Training, costs: dict[str, StageCost]) -> list[dict[str, Any]]:
+    """The table of what else would do; empty where the step cannot be traced."""
+    ctx.say("Tracing the step by other methods, for the table of options")
+    answer = traced.ask(
+        job,
+        plan,
+        base=ctx.resources.get("model.base"),
+        cache=None if ctx.origin is None else ctx.origin.workspace / "cache" / "traces",
+        limit=job.config.plan.trace_seconds,
+        check=ctx.check,
+        variants=True,
+    )
+    if answer.found is None:
+        ctx.warn(f"There is no table of options: the step could not be traced, since {answer.why}.")
+        return []
+    settings, step = job.config.train, plan.places.step
+    widest = len(step) * int(job.tokens.lengths[step].max()) * job.tokens.group
+    return options.rows(
+        options.variants_of(answer.found["variants"]),
+        read_catalogue(own=ctx.resources.get("plan.prices")),
+        batch=len(step),
+        steps=plan.steps,
+        share=min(1.0, plan.pieces.tokens / max(1, plan.steps) / widest),
+        others=sum(cost.seconds.value for stage, cost in costs.items() if stage != "train"),
+        cny_per_usd=job.config.plan.cny_per_usd,
+        chosen=(settings.method.kind, settings.checkpointing, settings.micro_batch or len(step)),
+    )
 
 
 def _with_history(
@@ -183,7 +214,11 @@ def _content(
 ) -> dict[str, Any]:
     memory = plan.memory
     watts = watts_here(ctx.threads, ctx.machine.memory_bytes, job.config.budget.watts_per_core)
-    rented = [elsewhere(job, plan, costs, gpu, watts=watts) for gpu in read_catalogue()]
+    rented = [
+        elsewhere(job, plan, costs, gpu, gpu.on_demand, watts=watts)
+        for gpu in read_catalogue(own=ctx.resources.get("plan.prices"))
+        if gpu.on_demand is not None and gpu.watts is not None
+    ]
     return {
         "beyond": beyond(ctx.machine, total, rented),
         "rows": job.look.rows,

@@ -32,6 +32,7 @@ from danlu.plan.config import PlanStage
 from danlu.plan.corpus import Corpus
 from danlu.plan.reading import Found, Look
 from danlu.plan.work import Batches
+from danlu.sources.targets import heads_in
 
 #: Enough examples to know how batches come out; more are counted by proportion.
 _MOST_DRAWN = 200_000
@@ -125,6 +126,7 @@ def count(
             tokenizer=tokenizer,
             labels=labels,
             targets=targets,
+            heads=heads_in(rows.get("targets", ())),
             chat=_chat(source, tokenizer, rows),
             folders=folders or {},
             warn=told.append,
@@ -193,6 +195,7 @@ def columns_of(rows: Sequence[Found], kind: Kind) -> Rows:
         # Where the column is not there the data stage says so.
         "labels": [row.target or [] for row in rows],
         "value": [row.target or 0.0 for row in rows],
+        "targets": [row.target or "" for row in rows],
         "turns": [row.turns for row in rows],
         "rejected": [row.rejected for row in rows],
     }
@@ -298,12 +301,14 @@ class Course:
 class Places:
     """Examples of the sample [B] that make one piece of a step each: the `widest`, a `middle` and a `narrow` one.
 
-    `several`: a step has more than one piece.
+    `step`: all examples of the step that has the widest piece, the longest last. `several`: a step has more than one
+    piece.
     """
 
     widest: np.ndarray
     middle: np.ndarray
     narrow: np.ndarray
+    step: np.ndarray
     several: bool
 
 
@@ -344,6 +349,7 @@ def training_course(config: PlanStage, tokens: Tokens) -> Course:
             widest=drawn[places.widest],
             middle=drawn[places.middle],
             narrow=drawn[places.narrow],
+            step=drawn[places.step],
             several=places.several,
         ),
     )
@@ -396,8 +402,13 @@ def _pieces(
         return order.batch(step)[process::processes][at : at + length]
 
     widest, middle, narrow = map(examples, chosen)
+    together = order.batch(where[chosen[0]][0])
     return Batches.of(sizes, longest), Places(
-        widest=widest, middle=middle, narrow=narrow, several=len(where) > order.steps * processes
+        step=together[np.argsort(lengths[together], kind="stable")],
+        widest=widest,
+        middle=middle,
+        narrow=narrow,
+        several=len(where) > order.steps * processes,
     )
 
 

@@ -9,7 +9,7 @@ Shapes: B examples in a batch, T tokens of the longest one.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,20 @@ def trace(request: Request) -> Traced:
 
     Raises `Untraceable` where that is not possible, and the errors that training itself would raise.
     """
+    objective, model, parameters = prepared(request)
+    # Before the first fake tensor: what makes those is loaded by a trace alone.
+    base_bytes = resident_bytes()
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    fake_from_meta(model, mode)
+    watch = Watch()
+    with mode, watch:
+        return _steps(request, objective, model, watch, parameters, base_bytes)
+
+
+def prepared(
+    request: Request, *, change: Callable[[torch.nn.Module], None] = lambda _: None
+) -> tuple[Objective, Any, int]:
+    """The objective, the model on the device meta after `change` and its method, and its parameters before that."""
     aim = aim_of(request.task, request.train.objective)  # type: ignore[arg-type]
     kind = KINDS[aim.kind]
     method = METHODS[request.train.method.kind]
@@ -134,18 +148,37 @@ def trace(request: Request) -> Traced:
     objective = make_objective(
         aim, Facts(tokenizer=tokenizer, labels=request.labels, targets=request.targets, class_weights=weights)
     )
-    model, parameters = _model(request, kind, tokenizer)
-    # Before the first fake tensor: what makes those is loaded by a trace alone.
-    base_bytes = resident_bytes()
+    return objective, *_model(request, kind, tokenizer, change)
+
+
+def traced_step(
+    request: Request, objective: Objective, model: Any, batches: Sequence[Batch], *, short: bool
+) -> tuple[dict[str, Any], ...]:
+    """For each of `batches` the peak and the work of a step on it alone, then the work of the update.
+
+    `short`: attention takes the quick path of a CPU.
+    """
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     fake_from_meta(model, mode)
     watch = Watch()
     with mode, watch:
-        return _steps(request, objective, model, watch, parameters, base_bytes)
+        ready, optimizer, accelerator = _ready(request, model, watch)
+        found: list[dict[str, Any]] = []
+        with fast_attention(model) if short else contextlib.nullcontext(), _gradients_marked(model, watch):
+            for batch in batches:
+                watch.reset()
+                _step(request, accelerator, ready, optimizer, objective, [batch])
+                found.append({"total": watch.peak, "parts": watch.parts, "tally": watch.tally.as_json()})
+        update = _update(model, optimizer, request.train, watch).as_json()
+    for one in found:  # the step's own update is told apart
+        one["tally"]["bytes"] -= update["bytes"]
+        one["tally"]["calls"] -= update["calls"]
+    return (*found, update)
 
 
-def _model(request: Request, kind: Kind, tokenizer: Tokenizer) -> tuple[Any, int]:
-    """The model on the device meta, prepared for `train.method`, and its parameters before that."""
+def _model(
+    request: Request, kind: Kind, tokenizer: Tokenizer, change: Callable[[torch.nn.Module], None]
+) -> tuple[Any, int]:
     with torch.device("meta"):
         if request.base is not None:
             model = like_base(request.base, kind.head, request.labels)
@@ -160,6 +193,7 @@ def _model(request: Request, kind: Kind, tokenizer: Tokenizer) -> tuple[Any, int
             )
             sized: Any = _Sized(tokenizer, request.vocabulary)
             model = scratch.MAKERS[kind.head](shape, sized, request.labels)
+        change(model)
         adapted = adapt(model, request.train.method)
     return model, adapted.total
 
@@ -182,37 +216,10 @@ def _steps(
     request: Request, objective: Objective, model: Any, watch: Watch, parameters: int, base_bytes: int
 ) -> Traced:
     train = request.train
-    watch.mark(_weights(model), WEIGHTS)
-    optimizer, _ = ready_to_train(
-        model,
-        used=lambda: np.arange(request.used),
-        pad_id=0,
-        regularize=train.regularize,
-        optimizer=train.optimizer,
-        checkpointing=train.checkpointing,
-        compiled=False,
-    )
-    watch.mark(_weights(model), WEIGHTS)
-    accelerator = Accelerator(mixed_precision=MIXED_PRECISION[request.precision], cpu=True, device_placement=False)
-    ready = accelerator.prepare(model)
-    ready.train()
-    _hold_state(model, optimizer, watch)
+    ready, optimizer, accelerator = _ready(request, model, watch)
     with fast_attention(model), _gradients_marked(model, watch):
         watch.reset()
-
-        def step(batches: Sequence[Batch]) -> None:
-            train_step(
-                accelerator,
-                ready,
-                optimizer,
-                objective,
-                batches,
-                rate=train.learning_rate,
-                clip=train.guard.clip,
-                regularizer=Regularizer.of(train.regularize),
-            )
-
-        step(request.pieces)
+        _step(request, accelerator, ready, optimizer, objective, request.pieces)
         found = Traced(
             parameters=parameters,
             trainable=sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
@@ -231,6 +238,48 @@ def _steps(
         if request.validation is not None:
             _validate(request, objective, ready, watch, found)
     return found
+
+
+def _ready(request: Request, model: Any, watch: Watch) -> tuple[Any, torch.optim.Optimizer, Accelerator]:
+    """The model as the loop has it before its second step, its optimizer, and what wraps it."""
+    train = request.train
+    watch.mark(_weights(model), WEIGHTS)
+    optimizer, _ = ready_to_train(
+        model,
+        used=lambda: np.arange(request.used),
+        pad_id=0,
+        regularize=train.regularize,
+        optimizer=train.optimizer,
+        checkpointing=train.checkpointing,
+        compiled=False,
+    )
+    watch.mark(_weights(model), WEIGHTS)
+    accelerator = Accelerator(mixed_precision=MIXED_PRECISION[request.precision], cpu=True, device_placement=False)
+    ready = accelerator.prepare(model)
+    ready.train()
+    _hold_state(model, optimizer, watch)
+    return ready, optimizer, accelerator
+
+
+def _step(
+    request: Request,
+    accelerator: Accelerator,
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    objective: Objective,
+    batches: Sequence[Batch],
+) -> None:
+    train = request.train
+    train_step(
+        accelerator,
+        model,
+        optimizer,
+        objective,
+        batches,
+        rate=train.learning_rate,
+        clip=train.guard.clip,
+        regularizer=Regularizer.of(train.regularize),
+    )
 
 
 def _weights(model: Any) -> Iterator[torch.Tensor]:

@@ -20,8 +20,11 @@ from danlu.core.errors import DanluError, first_line
 from danlu.learning.batching import Batch
 from danlu.plan.config import PlanStage
 from danlu.plan.trace import Request, trace
+from danlu.plan.trace_variants import trace_variants
 
 REQUEST, TOKENIZER, ANSWER = "request.json", "tokenizer.json", "answer.json"
+#: A batch of one example: where it is there, other methods are traced instead (`danlu.plan.trace_variants`).
+ALONE = "alone.npz"
 
 #: What a training process loads beside what a trace loads.
 _LOADED_BY_TRAINING = ("danlu.learning.corpus", "danlu.learning.adapters.merge", "safetensors.torch")
@@ -77,8 +80,13 @@ def main(folder: Path) -> int:
     torch.set_num_threads(1)
     for name in _LOADED_BY_TRAINING:
         importlib.import_module(name)
+    answer: dict[str, Any]
     try:
-        answer = trace(read_request(folder)).as_json()
+        request, alone = read_request(folder), folder / ALONE
+        if alone.exists():
+            answer = {"variants": trace_variants(request, load_batch(alone))}
+        else:
+            answer = trace(request).as_json()
     except DanluError as error:
         answer = {"untraceable": str(error)}
     except Exception as error:  # whatever a model's code does that fake tensors cannot: the formula stands in

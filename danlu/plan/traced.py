@@ -30,7 +30,7 @@ from danlu.learning.text import pad_id
 from danlu.plan.calibrate import Rates
 from danlu.plan.config import PlanConfig
 from danlu.plan.tokens import widest_validation
-from danlu.plan.trace_worker import ANSWER, REQUEST, TOKENIZER, save_batch
+from danlu.plan.trace_worker import ALONE, ANSWER, REQUEST, TOKENIZER, save_batch
 from danlu.plan.training import FRAMEWORK_BYTES, Job, Training
 from danlu.plan.work import Memory
 
@@ -56,14 +56,25 @@ class Answer:
 
 
 def ask(
-    job: Job, plan: Training, *, base: Path | None, cache: Path | None, limit: float, check: Callable[[], None]
+    job: Job,
+    plan: Training,
+    *,
+    base: Path | None,
+    cache: Path | None,
+    limit: float,
+    check: Callable[[], None],
+    variants: bool = False,
 ) -> Answer:
-    """Trace the widest step of `job`; `limit`: seconds that it may take. `check` is called meanwhile."""
+    """Trace the widest step of `job`; `limit`: seconds that it may take. `check` is called meanwhile.
+
+    With `variants` other methods are traced, on all examples of the widest step and on one of them, as on an
+    accelerator; the answer's `variants` are for `danlu.plan.options`.
+    """
     if job.models:
         return Answer(found=None, why="the objective asks a second model, which a trace does not follow")
     with tempfile.TemporaryDirectory(prefix="danlu-trace-") as name:
         folder = Path(name)
-        _write(job, plan, base, folder)
+        _write(job, plan, base, folder, variants=variants)
         kept = None if cache is None else cache / f"{_key(folder, base)}.json"
         if kept is not None and kept.exists():
             return Answer(found=json.loads(kept.read_text(encoding="utf-8")))
@@ -78,7 +89,7 @@ def ask(
         return Answer(found=answer, seconds=seconds)
 
 
-def _write(job: Job, plan: Training, base: Path | None, folder: Path) -> None:
+def _write(job: Job, plan: Training, base: Path | None, folder: Path, *, variants: bool) -> None:
     made, places = job.tokens.made, plan.places
     assert made is not None
     made.tokenizer.save(str(folder / TOKENIZER))
@@ -99,6 +110,11 @@ def _write(job: Job, plan: Training, base: Path | None, folder: Path) -> None:
     def batch(places: np.ndarray) -> Batch:
         return made.examples.packed(places) if plan.packed else made.examples.batch(places, pad_id(made.tokenizer))
 
+    if variants:
+        whole = places.step
+        save_batch(batch(whole), folder / "piece-0.npz")
+        save_batch(batch(whole[-1:]), folder / ALONE)
+        return
     # The gradient of a further piece is added to that of the first.
     for number in range(2 if places.several else 1):
         save_batch(batch(places.widest), folder / f"piece-{number}.npz")

@@ -100,8 +100,8 @@ class Job(Amounts):
 
     @property
     def texts(self) -> int:
-        """Texts of a row that an engine reads one by one."""
-        return len(self._kind.texts)
+        """Texts of a row that an engine reads one by one; those of a question are read together."""
+        return min(len(self._kind.texts), self._kind.group)
 
     @property
     def _kind(self) -> Kind:

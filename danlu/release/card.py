@@ -13,6 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from danlu.core.asked import read_takes
 from danlu.core.bases import base_of
 
 Json = Mapping[str, Any]
@@ -21,6 +22,7 @@ _PIPELINES = {
     "classify": "text-classification",
     "tag": "text-classification",
     "regress": "text-classification",  # the hub's name for a number a text too
+    "multitask": "text-classification",
     "generate": "text-generation",
     "embed": "sentence-similarity",
     "fill": "fill-mask",
@@ -31,6 +33,7 @@ _PURPOSES = {
     "classify": "Give it a text; it answers with one of {labels} and a probability for each.",
     "tag": "Give it a text; it answers with any number of {labels} and a probability for each.",
     "regress": "Give it a text; it answers with a number, in the unit of its training data.",
+    "multitask": "Give it a text; it answers with each of its targets, those of {labels}.",
     "generate": "Give it the beginning of a text; it continues it.",
     "embed": "Give it a text; it answers with a vector of length 1. The product of two vectors is their cosine: the "
     "larger, the more the texts belong together. Search with it by comparing a query with all texts.",
@@ -44,6 +47,7 @@ _TASK_LIMITS = {
     "tag": "Its thresholds were chosen for the largest F1 on validation rows; where a label missed costs more than one "
     "too many, or less, go by the probabilities.",
     "regress": "It answers any text with a number, also one that is unlike those it was tested on.",
+    "multitask": "It answers every target of any text, also where one of them makes no sense for it.",
     "generate": "It writes what is likely, not what is true. Nothing filters what it writes.",
     "embed": "It finds the nearest text, also where none belongs to the query. A larger collection than the test pool "
     "has more texts to mistake for the right one, so expect lower scores there.",
@@ -52,6 +56,7 @@ _TASK_LIMITS = {
 
 #: Metrics of a card, best first: name here -> (type on the hub, name for people).
 _METRICS = {
+    "quality": ("quality", "Quality, mean over the targets"),
     "accuracy": ("accuracy", "Accuracy"),
     "macro_f1": ("f1", "Macro F1"),
     "weighted_f1": ("f1", "Weighted F1"),
@@ -115,7 +120,7 @@ def model_card(
         f"---\n{front}---",
         f"# {release['name']}",
         _verdict(release),
-        "## What it is for\n\n" + _purpose(release, summary, card),
+        "## What it is for\n\n" + _purpose(release, summary, card, checkpoint),
         "## Scores\n\n" + _scores(release, evidence),
         "## Baseline\n\n" + _baseline(evidence),
         "## Gates\n\n" + _gates(release),
@@ -145,8 +150,9 @@ def _front_matter(release: Json, card: Json, checkpoint: Json) -> str:
     else:
         tags.append("trained-from-scratch")
     front |= {"library_name": _LIBRARIES.get(form, form), "pipeline_tag": _PIPELINES[task], "tags": tags}
-    scores = {name: release["scores"][name] for name in _METRICS if _value(release["scores"].get(name)) is not None}
-    front["metrics"] = list(dict.fromkeys(_METRICS[name][0] for name in scores))
+    metrics = _metrics_of(release["scores"])
+    scores = {name: release["scores"][name] for name in metrics if _value(release["scores"].get(name)) is not None}
+    front["metrics"] = list(dict.fromkeys(metrics[name][0] for name in scores))
     front["model-index"] = [
         {
             "name": release["name"],
@@ -155,7 +161,7 @@ def _front_matter(release: Json, card: Json, checkpoint: Json) -> str:
                     "task": {"type": _PIPELINES[task]},
                     "dataset": {"name": f"{release['name']} (held-out test part)", "type": "private", "split": "test"},
                     "metrics": [
-                        {"type": _METRICS[name][0], "name": _METRICS[name][1], "value": round(score["value"], 6)}
+                        {"type": metrics[name][0], "name": metrics[name][1], "value": round(score["value"], 6)}
                         for name, score in scores.items()
                     ],
                 }
@@ -188,6 +194,17 @@ def base_model(base: str | None) -> str | None:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or None
 
 
+def _metrics_of(scores: Json) -> dict[str, tuple[str, str]]:
+    """The metrics of a card as `_METRICS` has them, with those of each target under its name."""
+    found = dict(_METRICS)
+    for name in scores:
+        target, dot, metric = name.rpartition(".")
+        if dot and metric in _METRICS:
+            kind, title = _METRICS[metric]
+            found[name] = (kind, f"{target}: {title}")
+    return found
+
+
 def _verdict(release: Json) -> str:
     failed = [gate["expression"] for gate in release["gates"] if not gate["passed"]]
     if release["verdict"] == "undecided":
@@ -201,15 +218,18 @@ def _verdict(release: Json) -> str:
     return f"**Released.** All {len(release['gates'])} gates passed on the form that is served."
 
 
-def _purpose(release: Json, summary: str, card: Json) -> str:
+def _purpose(release: Json, summary: str, card: Json, checkpoint: Json) -> str:
     purpose = _PURPOSES[release["task"]].format(labels=_code(release.get("labels") or []))
     language = _LANGUAGES.get(card.get("language", ""), "")
     about = f" It was trained and tested on {language} texts." if language else ""
-    return "\n\n".join(part for part in (summary.strip(), purpose + about) if part)
+    takes = read_takes(checkpoint.get("takes"))
+    asked = "" if takes.text_alone else f" It is asked {takes.words()}."
+    return "\n\n".join(part for part in (summary.strip(), purpose + asked + about) if part)
 
 
 def _scores(release: Json, evidence: Json) -> str:
-    rows = [[_METRICS[name][1], *_interval(release["scores"].get(name))] for name in _METRICS]
+    metrics = _metrics_of(release["scores"])
+    rows = [[_cell(title), *_interval(release["scores"].get(name))] for name, (_, title) in metrics.items()]
     lines = [
         f"On {evidence['rows']:,} test rows that training never saw, through the engine that serves."
         + _searched(evidence),
@@ -243,21 +263,32 @@ def _baseline(evidence: Json) -> str:
     if not baseline:
         return "No baseline was scored (`evaluate.baseline` is off)."
     compared = baseline.get("comparison") or {}
-    metric = compared.get("metric") or evidence["primary"]
+    by_target = compared.get("targets") or {"": compared}
+    return "\n\n".join(part for target, one in by_target.items() for part in _against(evidence, baseline, one, target))
+
+
+def _against(evidence: Json, baseline: Json, compared: Json, target: str) -> list[str]:
+    """The table of one comparison, and what it comes to; `target` is empty where there is only one."""
+    metric = ".".join(filter(None, (target, compared.get("metric") or evidence["primary"])))
     rows = [
         ["this model", "", *_interval(evidence["scores"].get(metric))],
-        [_cell(baseline["name"]), _count(baseline.get("rows")), *_interval(baseline["scores"].get(metric))],
+        [
+            _cell(compared.get("name") or baseline["name"]),
+            _count(compared.get("trained_rows") or baseline.get("rows")),
+            *_interval(baseline["scores"].get(metric)),
+        ],
     ]
     everything = baseline.get("all_rows")
     if everything:
+        of_all = ((everything.get("comparison") or {}).get("targets") or {}).get(target) or {}
         rows.append(
             [
-                f"{_cell(baseline['name'])}, all training rows",
-                _count(everything.get("rows")),
+                f"{_cell(compared.get('name') or baseline['name'])}, all training rows",
+                _count(of_all.get("trained_rows") or everything.get("rows")),
                 *_interval(everything["scores"].get(metric)),
             ]
         )
-    title = _METRICS.get(metric, (metric, metric))[1]
+    title = _metrics_of(evidence["scores"]).get(metric, (metric, metric))[1]
     lines = [_table(["model", "trained on rows", title, "95 % interval"], rows)]
     if compared:
         value, interval = _interval(compared.get("difference"))
@@ -267,7 +298,7 @@ def _baseline(evidence: Json) -> str:
         lines.append(
             f"Paired difference (model - baseline): {value} ({interval}), {compared['test']}{p_value}: {sure}."
         )
-    return "\n\n".join(lines)
+    return lines
 
 
 def _gates(release: Json) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from danlu.core.errors import DanluError
+from danlu.core.heads import heads_of, outputs_of
 
 _FROM_SPEED = ("p50_ms", "p95_ms", "throughput_per_second", "tokens_per_second", "first_token_ms")
 
@@ -42,6 +43,11 @@ def gather(
     facts |= {name: speed.get(name) for name in _FROM_SPEED}
     per_class = evidence.get("per_class") or {}
     facts |= {"worst_class_f1": _worst(per_class, "f1"), "worst_class_recall": _worst(per_class, "recall")}
+    for head in evidence.get("heads") or ():
+        outputs = outputs_of(heads_of([head]))
+        own = {name: found for name, found in per_class.items() if name in outputs}
+        facts |= {f"{head['name']}.rows": head["rows"]}
+        facts |= {f"{head['name']}.worst_class_{metric}": _worst(own, metric) for metric in ("f1", "recall")}
     baseline = evidence.get("baseline") or {}
     comparison = baseline.get("comparison")
     facts["comparisons"] = {"baseline": {**comparison, "name": baseline.get("name")}} if comparison else {}

@@ -4,6 +4,7 @@ macro_f1 >= 0.70            a fact against a number
 macro_f1.low >= 0.65        the low (or high) end of its 95 % interval instead of the point estimate
 beats(baseline)             better than the baseline, and significantly so in the paired test
 not_worse(baseline)         not significantly worse than the baseline
+mood.macro_f1 >= 0.70       of several targets the fact of one, by its name; beats(baseline) then asks it of each
 beats(champion)             the same against the version that is live; passes while none is
 not_worse(champion, 0.005)  worse by less than 0.005 beyond doubt: the whole interval of the difference lies above that
 
@@ -58,6 +59,11 @@ FACTS: dict[str, Fact] = {
     "rmse": Fact(meaning="root of the mean squared error, in the unit of the data (regress)", interval=True),
     "r2": Fact(meaning="share of the variance that is explained; may be below 0 (regress)", interval=True),
     "spearman": Fact(meaning="rank correlation, from -1 to 1 (regress)", interval=True),
+    "quality": Fact(
+        meaning="of several targets the mean of macro F1 (classify), average precision (tag) and 1 less the mean "
+        "absolute error in standard deviations of the training rows (regress)",
+        interval=True,
+    ),
     "worst_class_f1": _score("lowest F1 of any label"),
     "worst_class_recall": _score("lowest recall of any label"),
     "perplexity": Fact(meaning="perplexity per token on the test rows", interval=True),
@@ -90,6 +96,7 @@ DEFAULTS: dict[str, tuple[str, ...]] = {
     "classify": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
     "tag": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
     "regress": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
+    "multitask": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
     "generate": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
     "embed": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
     "fill": ("beats(baseline)", "parity <= 0.01", "leaked_rows == 0"),
@@ -128,8 +135,10 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
 #: The end of an interval that a sign asks for on the safe side.
 _BOUNDS = {">=": "low", ">": "low", "<=": "high", "<": "high"}
 
+_ENDS = ("value", "low", "high")
+
 _LONGEST = 200
-_COMPARISON = re.compile(r"(?P<name>[A-Za-z_]\w*)(?:\.(?P<end>\w+))?\s*(?P<sign>[<>=!]=|[<>])\s*(?P<number>\S+)", re.A)
+_COMPARISON = re.compile(r"(?P<name>[A-Za-z_]\w*(?:\.\w+){0,2})\s*(?P<sign>[<>=!]=|[<>])\s*(?P<number>\S+)", re.A)
 _CALL = re.compile(r"(?P<name>[A-Za-z_]\w*)\s*\((?P<arguments>[^()]*)\)", re.A)
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.A)
 _EXAMPLES = "write for instance 'macro_f1 >= 0.70', 'macro_f1.low >= 0.65', 'parity <= 0.01' or 'beats(baseline)'"
@@ -188,7 +197,7 @@ class Comparison:
 
     def _further(self, facts: Facts) -> int | None:
         """How many more test rows a bound lacks whose estimate would pass; only of what the test rows measure."""
-        value, rows = facts[self.fact], facts.get("rows")
+        value, rows = facts[self.fact], facts.get(of_target(self.fact)[0] + "rows", facts.get("rows"))
         if self.end != _BOUNDS.get(self.sign) or "rows" in value or not isinstance(rows, int):
             return None
         estimate, _ = _observe(facts, self.fact, "value")
@@ -347,12 +356,48 @@ def _without(found: _Paired, other: str) -> Found:
 
 _RIVALS = frozenset(_WHERE)
 
+
+def _on_each(evaluate: Callable[..., Found]) -> Callable[..., Found]:
+    """`evaluate`, asked of each target where the model has several: it holds where it holds of every one.
+
+    No correction for their number is due: to pass wrongly, a model that is not better on some target would have to be
+    taken for better on that very one (the intersection-union test; Berger 1982, Technometrics 24, 295-300).
+    """
+
+    def found(facts: Facts, other: str, *more: float) -> Found:
+        comparison = facts.get("comparisons", {}).get(other)
+        targets = comparison.get("targets") if isinstance(comparison, Mapping) else None
+        if not targets:
+            return evaluate(facts, other, *more)
+        results = {
+            name: evaluate({**facts, "comparisons": {other: {"name": comparison.get("name"), **one}}}, other, *more)
+            for name, one in targets.items()
+        }
+        failed = {name: result for name, result in results.items() if not result[0]}
+        reason = "; ".join(f"{name}: {result[2]}" for name, result in (failed or results).items())
+        observed, _ = _observe({"difference": comparison.get("difference")}, "difference", "value")
+        further = [result[3] for result in failed.values()]
+        wanted = [rows for rows in further if rows is not None]
+        return not failed, observed, reason, max(wanted) if wanted and len(wanted) == len(further) else None
+
+    return found
+
+
 FUNCTIONS: dict[str, Function] = {
-    "beats": Function(example="beats(baseline)", arguments=(_RIVALS,), evaluate=beats),
+    "beats": Function(example="beats(baseline)", arguments=(_RIVALS,), evaluate=_on_each(beats)),
     "not_worse": Function(
-        example="not_worse(champion, 0.005)", arguments=(_RIVALS, "number"), evaluate=not_worse, optional=1
+        example="not_worse(champion, 0.005)", arguments=(_RIVALS, "number"), evaluate=_on_each(not_worse), optional=1
     ),
 }
+
+
+def fact_of(text: str) -> tuple[str, str] | None:
+    """The target, empty for none, and the fact that a gate asks for; None for one that is more than a comparison."""
+    gate = parse(text)
+    if not isinstance(gate, Comparison):
+        return None
+    target, fact = of_target(gate.fact)
+    return target.removesuffix("."), fact
 
 
 def asks_for(text: str, name: str) -> bool:
@@ -395,11 +440,21 @@ def evaluate(gate: Gate, facts: Facts) -> GateResult:
     return gate.evaluate(facts)
 
 
+def of_target(fact: str) -> tuple[str, str]:
+    """A fact as what names its target, up to the dot and empty for none, and the fact itself."""
+    target, dot, name = fact.rpartition(".")
+    return target + dot, name
+
+
 def _parse_comparison(expression: str, found: re.Match[str]) -> Comparison:
-    name, end, sign = found["name"], found["end"] or "value", found["sign"]
+    whole, end, sign = found["name"], "value", found["sign"]
+    first, dot, last = whole.rpartition(".")
+    if dot and (last in _ENDS or "." in first or (first in FACTS and last not in FACTS)):
+        whole, end = first, last
+    target, name = of_target(whole)
     if name not in FACTS:
         raise ValueError(f"the gate {expression!r} asks for {name!r}, which is not known.{_nearest(name, FACTS)}")
-    if end not in {"value", "low", "high"}:
+    if end not in _ENDS:
         raise ValueError(f"the gate {expression!r} asks for {name}.{end}; there are {name}.low and {name}.high")
     if end != "value" and not FACTS[name].interval:
         raise ValueError(f"the gate {expression!r} asks for {name}.{end}, but {name} has no interval; write {name!r}")
@@ -409,7 +464,7 @@ def _parse_comparison(expression: str, found: re.Match[str]) -> Comparison:
     if FACTS[name].share and not 0.0 <= number <= 1.0:
         hint = f"; did you mean {number / 100:g}?" if 1.0 < number <= 100.0 else ""
         raise ValueError(f"the gate {expression!r} compares with {number:g}, but {name} lies between 0 and 1{hint}")
-    return Comparison(expression=expression, fact=name, end=end, sign=sign, number=number)
+    return Comparison(expression=expression, fact=target + name, end=end, sign=sign, number=number)
 
 
 def _parse_call(expression: str, name: str, arguments: str) -> Call:

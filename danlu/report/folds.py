@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from danlu.report.numbers import count, form_of
+from danlu.report.targets import score_name
 from danlu.report.words import words
 
 
@@ -16,7 +17,7 @@ def folds_sentence(numbers: dict[str, Any]) -> dict[str, str] | None:
         return None
     metric, runs = folds["primary"], len(folds["folds"])
     mean, low, high, deviation = (form_of(metric)(seen[key]) for key in ("mean", "low", "high", "deviation"))
-    said = {language: words(language).get(metric, metric) for language in ("en", "zh")}
+    said = {language: score_name(metric, words(language)) for language in ("en", "zh")}
     sentence = {
         "en": f"Over {count(runs)} folds {said['en']} is {mean} on average, from {low} to {high} (standard deviation "
         f"{deviation}).",

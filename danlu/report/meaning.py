@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from danlu.report.advice import is_cheap
 from danlu.report.decisions import abstention_sentence, calibration_hint, costs_sentence
-from danlu.report.numbers import count, form_of, milliseconds, number, one_line, percent, size
-from danlu.report.sentences import HEADLINES, LOWER_IS_BETTER, Numbers, Sentence
+from danlu.report.numbers import LOWER_IS_BETTER, count, form_of, milliseconds, number, one_line, percent, size
+from danlu.report.sentences import HEADLINES, Numbers, Sentence
+from danlu.report.targets import targets_point
 
 #: Expected calibration error up to which a stated confidence may be taken at its word.
 _CALIBRATED = 0.05
@@ -17,6 +18,7 @@ _CALIBRATED = 0.05
 def meaning(numbers: Numbers) -> list[Sentence]:
     """What the verdict means for the people who will use the model, a point each."""
     points = (
+        targets_point,
         _expect,
         _tags,
         _off,

@@ -30,6 +30,11 @@ SHARES = frozenset(
     )
 )
 
+#: Scores of which less is better.
+LOWER_IS_BETTER = frozenset(
+    {"masked_perplexity", "perplexity", "bits_per_character", "log_loss", "ece", "hamming_loss", "mae", "rmse"}
+)
+
 _SIZES = ("B", "KB", "MB", "GB", "TB")
 
 
@@ -60,9 +65,14 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:,.{max(0, digits - 1 - magnitude)}f}".replace("-", MINUS)
 
 
+def base_of(metric: str) -> str:
+    """A score without the name of the target that it is of."""
+    return metric.rpartition(".")[2]
+
+
 def form_of(metric: str) -> Callable[[float | None], str]:
     """How a score is told: a share in per cent, another one as a plain number."""
-    return percent if metric in SHARES else number
+    return percent if base_of(metric) in SHARES else number
 
 
 def size(value: float | None) -> str:

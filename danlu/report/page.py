@@ -17,7 +17,6 @@ from danlu.report.meaning import meaning
 from danlu.report.plots import PLOTS
 from danlu.report.sentences import (
     HEADLINES,
-    LOWER_IS_BETTER,
     NOT_COMPARABLE,
     gate_sentence,
     is_leak,
@@ -25,6 +24,7 @@ from danlu.report.sentences import (
     standing,
     training_notes,
 )
+from danlu.report.targets import score_name
 from danlu.report.words import words
 
 _TEXT_CHARACTERS = 400
@@ -67,7 +67,7 @@ def page(summary: dict[str, Any], language: str = "en") -> str:
             study=_study(summary, said),
             fold_rows=fold_rows(summary),
             slice_rows=slice_rows(summary),
-            form_metrics=_form_metrics(summary),
+            form_metrics=[(metric, score_name(metric, said)) for metric in _form_metrics(summary)],
             dropped=_dropped(summary),
             notes=training_notes(summary, said),
             places=_places(summary, said),
@@ -162,8 +162,8 @@ def _score_rows(summary: dict[str, Any], said: dict[str, str]) -> list[dict[str,
     return [
         {
             "metric": metric,
-            "name": said.get(metric, metric),
-            "lower": metric in LOWER_IS_BETTER,
+            "name": score_name(metric, said),
+            "lower": show.base_of(metric) in show.LOWER_IS_BETTER,
             "model": score,
             "same": None if metric in NOT_COMPARABLE else (baseline.get("scores") or {}).get(metric),
             "all": None
@@ -179,12 +179,19 @@ def _comparison(summary: dict[str, Any], said: dict[str, str]) -> str | None:
     if not baseline or not baseline.get("comparison"):
         return None
     comparison = baseline["comparison"]
+    by_target = comparison.get("targets") or {"": comparison}
+    return " ".join(
+        _compared(one.get("name") or baseline["name"], target, one, said) for target, one in by_target.items()
+    )
+
+
+def _compared(name: str, target: str, comparison: dict[str, Any], said: dict[str, str]) -> str:
     difference, metric = comparison["difference"], comparison["metric"]
     form = _points if metric in show.SHARES else show.number
     ends = _ends(difference, form, f" {said['to']} ")
     return said["comparison"].format(
-        name=baseline["name"],
-        metric=said.get(metric, metric),
+        name=name,
+        metric=score_name(f"{target}.{metric}" if target else metric, said),
         difference=f"{form(difference['value'])}{f' ({ends})' if ends else ''}",
         test=said.get(f"test_{comparison['test']}", comparison["test"]),
         p=_p_value(comparison["p_value"]),

@@ -24,9 +24,13 @@ from danlu.report.drawing import (
     short,
     width_of,
 )
-from danlu.report.numbers import count, duration
+from danlu.report.numbers import base_of, count, duration
+from danlu.report.targets import score_name
 
 _MOST_LABELS = 16
+
+#: Scores of each of several targets that are drawn; those of all would be a plot that nobody reads.
+_PLOTTED_OF_TARGETS = ("macro_f1", "average_precision")
 
 
 def funnel(numbers: dict[str, Any], words: Words) -> Plot | None:
@@ -198,7 +202,10 @@ def scores(numbers: dict[str, Any], words: Words) -> Plot | None:
             "D",
         ),
     )
-    metrics = [name for name in words["plotted_scores"].split() if name in evidence["scores"]]
+    plotted = words["plotted_scores"].split()
+    metrics = [name for name in plotted if name in evidence["scores"]]
+    # Of several targets those that are told of each, by their names.
+    metrics += [name for name in evidence["scores"] if "." in name and base_of(name) in _PLOTTED_OF_TARGETS]
     if not metrics:
         return None
     with drawing("scores", words["plot_scores"], 0.5 + 0.52 * len(metrics)) as canvas:
@@ -224,7 +231,7 @@ def scores(numbers: dict[str, Any], words: Words) -> Plot | None:
         axes.xaxis.set_major_locator(need("matplotlib.ticker").MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
         if evidence["primary"] != "perplexity":
             axes.xaxis.set_major_formatter(lambda value, _: as_share(value))
-        label_rows(canvas, [words.get(metric, metric) for metric in metrics])
+        label_rows(canvas, [score_name(metric, words) for metric in metrics])
     shown_rivals = [mark for mark, values, _, _ in rivals if any(_has_value(values.get(metric)) for metric in metrics)]
     return Plot(svg=canvas.svg, legend=tuple(shown_rivals))
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from danlu.report.advice import is_cheap, never_said
 from danlu.report.decisions import compared_with, no_measure
-from danlu.report.numbers import count, moment, number, percent
+from danlu.report.numbers import LOWER_IS_BETTER, count, moment, number, percent
+from danlu.report.targets import against_targets, quality_of_targets
 from danlu.report.words import stage_name, words
 
 Sentence = dict[str, str]
@@ -22,6 +23,7 @@ HEADLINES = {
     "classify": "accuracy",
     "tag": "macro_f1",
     "regress": "mae",
+    "multitask": "quality",
     "generate": "bits_per_character",
     "embed": "recall_at_1",
     "fill": "masked_accuracy",
@@ -180,6 +182,9 @@ _BY_VERDICT = {"ship": _ship, "refused": _refused, "undecided": _undecided, "sto
 def _quality(numbers: Numbers) -> Sentence:
     """How good the model is, as the second half of "the model ..."."""
     scores = (numbers["evidence"] or {}).get("scores") or {}
+    several = quality_of_targets(numbers)
+    if several is not None:
+        return several
     if "accuracy" in scores:
         share = percent(scores["accuracy"]["value"])
         return {"en": f"gets {share} of unseen texts right", "zh": f"在没见过的文本上答对 {share}"}
@@ -215,6 +220,9 @@ def _against_baseline(numbers: Numbers) -> Sentence:
     comparison = (baseline or {}).get("comparison")
     if not baseline or not comparison:
         return {"en": "", "zh": ""}
+    several = against_targets(numbers)
+    if several is not None:
+        return several
     if is_cheap(numbers) and not comparison["significant"]:
         return {"en": ", as the baseline does, and is as cheap", "zh": "，和基线相当，也一样便宜"}
     shown = _baseline_shown(numbers)
@@ -253,11 +261,6 @@ _NAMED = {"macro_f1": "macro F1", "mrr_at_10": "MRR@10"}
 #: Scores of a model and its baseline that count in different units: the baseline's tokens are characters.
 NOT_COMPARABLE = frozenset({"perplexity"})
 
-#: Scores of which less is better.
-LOWER_IS_BETTER = frozenset(
-    {"masked_perplexity", "perplexity", "bits_per_character", "log_loss", "ece", "hamming_loss", "mae", "rmse"}
-)
-
 
 def is_better(numbers: Numbers) -> bool | None:
     """Whether the model's point estimate beats the baseline's on the compared metric; None where unknown."""
@@ -265,6 +268,9 @@ def is_better(numbers: Numbers) -> bool | None:
     if not baseline or not evidence or not baseline.get("comparison"):
         return None
     metric = baseline["comparison"]["metric"]
+    if baseline["comparison"].get("targets"):
+        gain = baseline["comparison"]["difference"]["value"]
+        return None if gain is None else bool(gain > 0.0)
     ours = (evidence["scores"].get(metric) or {}).get("value")
     theirs = (baseline["scores"].get(metric) or {}).get("value")
     if ours is None or theirs is None:

@@ -38,6 +38,7 @@ _EVIDENCE_KEYS = (
     "primary",
     "scores",
     "per_class",
+    "heads",
     "confusion",
     "calibration",
     "abstention",
@@ -54,6 +55,7 @@ _EVIDENCE_KEYS = (
 #: The order in which people read them; the files are sorted by the alphabet.
 _PARTS = ("train", "validation", "test")
 _SCORES = (
+    "quality",
     "accuracy",
     "micro_f1",
     "macro_f1",

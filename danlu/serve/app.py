@@ -135,11 +135,13 @@ def _add_answers(app: FastAPI, live: Live, config: ServeConfig, keys: Keys | Non
         | forms.TagAnswer
         | forms.ValueAnswer
         | forms.FillAnswer
-        | forms.PredictAnswers,
+        | forms.PredictAnswers
+        | forms.TargetsAnswer,
         **common,
     )
     async def predict(body: forms.PredictRequest) -> Response:
-        """One `text` is answered with its label, labels, value or hidden words; several `texts` with `predictions`.
+        """One `text` is answered with its label, labels, value or hidden words, or with each of its targets by its
+        name; several `texts` with `predictions`.
 
         What a model is asked beside a text, a second one (`pair`) or `columns`, is listed at /v1/models.
         """

@@ -129,13 +129,40 @@ class FillAnswer(FillPrediction, _About):
     """The answer to `text`, of a model for fill."""
 
 
+class TargetsAnswer(_About):
+    """The answer to `text`, of a model for multitask: beside these, each of its targets by its name."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "shop",
+                    "version": 1,
+                    "mood": {"label": "good", "probabilities": {"bad": 0.1, "good": 0.9}},
+                    "stars": {"value": 4.5},
+                }
+            ]
+        },
+    )
+
+    __pydantic_extra__: dict[str, Prediction | TagPrediction | ValuePrediction]
+
+
 class PredictAnswers(BaseModel):
     """The answer to `texts`."""
 
     model: str = Field(description="Name of the model.")
     version: int = Field(description="Version of the model that answered; the same for all texts of a request.")
-    predictions: list[Prediction | TagPrediction | ValuePrediction | FillPrediction] = Field(
-        description="One prediction for each text, in the order they came."
+    predictions: list[
+        Prediction
+        | TagPrediction
+        | ValuePrediction
+        | FillPrediction
+        | dict[str, Prediction | TagPrediction | ValuePrediction]
+    ] = Field(
+        description="One prediction for each text, in the order they came; of a model for multitask each of its "
+        "targets by its name."
     )
 
 

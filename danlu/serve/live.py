@@ -201,7 +201,8 @@ def _load_warm(load: Load, folder: Path) -> Engine:
 def _warm_predict(engine: Engine) -> None:
     rows = engine.predict([engine.form.takes.example(_WARM_UP_TEXT)])
     expected = (1, engine.form.answers)
-    if rows.shape != expected or not np.isfinite(rows).all() or not _IS_ANSWER[engine.form.task](rows):
+    sensible = rows.shape == expected and bool(np.isfinite(rows).all())
+    if not sensible or not all(_IS_ANSWER[part.task](rows[:, here]) for _, here, part in engine.form.parts):
         raise ModelError(f"The model's first answer makes no sense: {rows.tolist()}, {expected} expected.")
 
 
@@ -232,7 +233,7 @@ def _warm_fill(engine: Engine) -> None:
 
 
 _WARM_UPS: dict[str, Callable[[Engine], None]] = {
-    **dict.fromkeys(_IS_ANSWER, _warm_predict),
+    **dict.fromkeys((*_IS_ANSWER, "multitask"), _warm_predict),
     "generate": _warm_generate,
     "embed": _warm_embed,
     "fill": _warm_fill,

@@ -1,28 +1,56 @@
 """What a text is to be answered with, by task: how a cell is read, and how it is kept until the corpus is written.
 
 It is kept as one string, equal for equal answers: the label; for tag the labels as a JSON list, sorted, each once; for
-regress the number as Python spells it. The plan and the data stage both read cells by it.
+regress the number as Python spells it; for multitask all of these by target, as a JSON object. The plan and the data
+stage both read cells by it.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from danlu.core.heads import BETWEEN, HEAD_TASKS, Head, HeadTask, named, targets_in
 from danlu.sources.values import as_text
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How the cells are read: what stands between the labels of one cell, and whether a row may have none."""
+    """How the cells are read: what stands between the labels of one cell, and whether a row may have none.
+
+    `heads`: for multitask, how the cells of each target are read.
+    """
 
     separator: str | None = None
     keep_unlabelled: bool = False
+    heads: Mapping[str, HeadReading] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadReading:
+    """One of several targets: the kind of answer it is, its column, and how the cells there are read."""
+
+    task: HeadTask
+    column: str
+    reading: Reading
+
+
+def reading_of(data: Any) -> Reading:
+    """How the cells are read by a recipe's data section, as the rooms know it that have one."""
+    heads = {
+        name: HeadReading(
+            task=target.task,
+            column=target.column or name,
+            reading=Reading(separator=target.separator, keep_unlabelled=target.empty == "none"),
+        )
+        for name, target in sorted(data.targets.items())
+    }
+    return Reading(separator=data.label_separator, keep_unlabelled=data.unlabelled == "keep", heads=heads)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +139,82 @@ def _number(spellings: Sequence[str], reading: Reading) -> str:
     return repr(value)
 
 
+def _by_target(cell: Any, reading: Reading) -> list[str]:
+    """The spellings of all targets of a record, `cell`, each under its target's name. A column may be missing."""
+    found = []
+    for name, head in reading.heads.items():
+        if head.column not in cell:
+            continue
+        try:
+            spellings = TARGETS[head.task].spellings(cell[head.column], head.reading)
+        except ValueError as error:
+            raise ValueError(f"{head.column!r} {error}") from None
+        # A target that is there without a label is not one that is not there.
+        found += [named(name, spelling) for spelling in spellings or [""]]
+    return found
+
+
+def _targets(spellings: Sequence[str], reading: Reading) -> str:
+    by_name: dict[str, list[str]] = {}
+    for spelling in spellings:
+        name, _, label = spelling.partition(BETWEEN)
+        by_name.setdefault(name, []).append(label)
+    found = {}
+    for name, labels in by_name.items():
+        head = reading.heads[name]
+        target = TARGETS[head.task]
+        try:
+            there = [label for label in labels if label.strip()]
+            kept = target.kept(there if head.task == "tag" else there or [""], head.reading)
+        except ValueError as error:
+            raise ValueError(f"{head.column!r} {error}") from None
+        if kept:
+            found[name] = target.values(kept)
+    return told_targets(found)
+
+
+def told_targets(found: Mapping[str, Any]) -> str:
+    """Targets by name as they are kept; empty where there are none."""
+    return json.dumps(found, ensure_ascii=False, sort_keys=True) if found else ""
+
+
+def task_of(value: Any) -> HeadTask:
+    """The task of a target with this value: a label, labels or a number."""
+    return HEAD_TASKS[(str, list, float).index(type(value))]
+
+
+def heads_in(kept: Sequence[str]) -> tuple[Head, ...]:
+    """The targets that any of these answers has, by name, with the labels that they have there."""
+    labels: dict[str, set[str]] = {}
+    tasks = {}
+    for row in targets_in(kept):
+        for name, value in row.items():
+            tasks[name] = task_of(value)
+            found = labels.setdefault(name, set())
+            found.update({"classify": [value], "tag": value, "regress": ()}[tasks[name]])
+    return tuple(Head(name=name, task=tasks[name], labels=tuple(sorted(labels[name]))) for name in sorted(tasks))
+
+
+def _names_of_targets(kept: str) -> tuple[str, ...]:
+    found = json.loads(kept) if kept else {}
+    return tuple(
+        named(name, label)
+        for name, value in found.items()
+        if not isinstance(value, float)
+        for label in ([value] if isinstance(value, str) else value)
+    )
+
+
+def _renamed_targets(kept: str, name: Callable[[str], str]) -> str:
+    found = json.loads(kept) if kept else {}
+    for target, value in found.items():
+        if isinstance(value, str):
+            found[target] = name(value)
+        elif isinstance(value, list):
+            found[target] = sorted({name(label) for label in value})
+    return told_targets(found)
+
+
 TARGETS: dict[str, Target] = {
     "classify": Target(
         spellings=_text,
@@ -132,6 +236,13 @@ TARGETS: dict[str, Target] = {
         names=lambda _: (),
         renamed=lambda kept, _: kept,
         values=float,
+    ),
+    "multitask": Target(
+        spellings=_by_target,
+        kept=_targets,
+        names=_names_of_targets,
+        renamed=_renamed_targets,
+        values=lambda kept: kept,
     ),
 }
 

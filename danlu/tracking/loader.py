@@ -9,7 +9,7 @@ from typing import Any
 from danlu.core.asked import Question, Takes, question
 from danlu.core.errors import UserError
 from danlu.core.machine import this_machine
-from danlu.engines.answers import ANSWERS
+from danlu.engines.answers import ANSWERS, with_probability
 from danlu.engines.base import Engine
 from danlu.engines.prompt import Prompts
 from danlu.engines.table import load
@@ -26,8 +26,9 @@ class Model:
         """For texts (a list, an array, or a table whose first column or column `text` holds them).
 
         Classify: a list of `{"label", "probability", "probabilities"}`; tag: `{"labels", "probabilities"}`; regress:
-        `{"value"}`. A model that is asked more than a text takes a table with the columns `text`, `pair` and those that
-        it is told. Generate: a list of texts; `params` are those of `danlu.engines.base.Engine.generate`.
+        `{"value"}`; multitask: of these one for each target, by its name. A model that is asked more than a text takes
+        a table with the columns `text`, `pair` and those that it is told. Generate: a list of texts; `params` are
+        those of `danlu.engines.base.Engine.generate`.
         """
         texts = _texts(model_input)
         form = self._engine.form
@@ -37,8 +38,7 @@ class Model:
             asked = [self._prompts.of([{"role": "user", "content": text}]) for text in texts]
             return ["".join(self._engine.generate(prompt, **settings)) for prompt in asked]
         questions = _questions(model_input, texts, form.takes)
-        told = [answer.told(row, form) for row in self._engine.predict(questions)]
-        return [one | {"probability": one["probabilities"][one["label"]]} if "label" in one else one for one in told]
+        return [with_probability(answer.told(row, form), form) for row in self._engine.predict(questions)]
 
 
 def _texts(given: Any) -> list[str]:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from danlu.core.artifact import LOGS, write_json
+from danlu.core.asked import Takes
 from danlu.core.bases import told_base
+from danlu.core.columns import Codes
 from danlu.core.context import Context
 from danlu.core.errors import DataError
 from danlu.core.machine import peak_resident_bytes
 from danlu.core.tasks import TASKS
+from danlu.learning.asking import CATEGORIES, NUMBERS, cells_of
 from danlu.learning.batching import pack_rows
 from danlu.learning.classic.base import Fitting, Matrix, Rows
+from danlu.learning.classic.beside import Cells
 from danlu.learning.classic.config import Classic, WordsFeatures, encoder_of, smote_of
 from danlu.learning.classic.features import Features, Vectors
 from danlu.learning.classic.smote import with_new_rows
@@ -42,6 +46,8 @@ class _Made:
     scale: Scale | None
     texts: dict[str, list[str]]
     targets: dict[str, np.ndarray]
+    codes: Codes | None
+    cells: dict[str, Cells]
     base: str | None = None
     max_length: int | None = None
     frozen: int = 0
@@ -55,11 +61,12 @@ def run(ctx: Context, config: TrainStage) -> None:
     made = _read(ctx, config)
     started = time.perf_counter()
     features, matrices = _features(ctx, config, classic, made)
-    parts = {
+    plain = {
         name: Rows(features=matrices[name], targets=made.targets[name], weights=_weights(config, made, name))
         for name in made.texts
     }
-    learned = _with_new_rows(ctx, config, classic, made, parts["train"])
+    learned = _with_new_rows(ctx, config, classic, made, plain["train"])
+    parts = {name: _whole(rows, made.cells.get(name)) for name, rows in plain.items()}
     ctx.say(f"Fitting {classic.kind} on {learned.features.shape[0]:,} rows.")
     with ctx.progress("fitting", total=None, unit="texts"):
         model = TextModel.fit(
@@ -69,6 +76,7 @@ def run(ctx: Context, config: TrainStage) -> None:
             labels=made.labels,
             features=features,
             config=classic,
+            codes=made.codes,
             how=Fitting(seed=config.train.seed, threads=ctx.threads, check=ctx.check, warn=_once(ctx.warn)),
         )
     seconds = time.perf_counter() - started
@@ -99,7 +107,8 @@ def _read(ctx: Context, config: TrainStage) -> _Made:
     target = task.target
     assert target is not None
     labels: list[str] = corpus.json("card.json").get("labels") or [] if task.named else []
-    parts = {name: read_part(corpus.folder, name, ["text", target]) for name in ("train", "validation")}
+    columns = ["text", target, NUMBERS, CATEGORIES]
+    parts = {name: read_part(corpus.folder, name, columns) for name in ("train", "validation")}
     for name, rows in parts.items():
         told = rows[target] if task.named else []
         named = {label for one in told for label in ([one] if isinstance(one, str) else one)}
@@ -107,11 +116,17 @@ def _read(ctx: Context, config: TrainStage) -> _Made:
         if unknown:
             raise DataError(f"The {name} part has the label {unknown[0]!r}, which the corpus's card does not list.")
     scale = Scale.of(parts["train"][target]) if config.task == "regress" else None
+    told_columns = corpus.json("card.json").get("columns")
+    codes = None
+    if told_columns:
+        codes = Codes.of(cells_of(parts["train"]), told_columns["numeric"], told_columns["categorical"])
     return _Made(
         labels=labels,
         scale=scale,
         texts={name: rows["text"] for name, rows in parts.items()},
         targets={name: _TARGETS[config.task](rows[target], labels, scale) for name, rows in parts.items()},
+        codes=codes,
+        cells={} if codes is None else {name: Cells.of(codes, cells_of(rows)) for name, rows in parts.items()},
     )
 
 
@@ -155,15 +170,20 @@ def _weights(config: TrainStage, made: _Made, name: str) -> np.ndarray | None:
     return found
 
 
+def _whole(rows: Rows, cells: Cells | None) -> Rows:
+    """The rows with the features of their cells behind those of their texts."""
+    return rows if cells is None else replace(rows, features=cells.behind(rows.features))
+
+
 def _with_new_rows(ctx: Context, config: TrainStage, classic: Classic, made: _Made, rows: Rows) -> Rows:
     """The training rows, with new ones for small classes where the recipe asks for them; no other part gets any."""
-    smote = smote_of(classic)
+    smote, cells = smote_of(classic), made.cells.get("train")
     if smote is None:
-        return rows
-    found, made.made_rows = with_new_rows(rows, made.labels, smote, config.train.seed)
+        return _whole(rows, cells)
+    found, cells, made.made_rows = with_new_rows(rows, made.labels, smote, config.train.seed, cells)
     told = ", ".join(f"{label} {of['rows']:,} + {of['new']:,}" for label, of in made.made_rows.items())
     ctx.say(f"SMOTE: new rows for small classes: {told}." if told else "SMOTE: no class is smaller than it should be.")
-    return found
+    return _whole(found, cells)
 
 
 def _facts(config: TrainStage, model: TextModel, made: _Made) -> dict[str, Any]:
@@ -182,6 +202,11 @@ def _facts(config: TrainStage, model: TextModel, made: _Made) -> dict[str, Any]:
     }
     if made.scale is not None:
         facts["scale"] = asdict(made.scale)
+    if made.codes is not None:
+        numeric, categorical = (
+            [column.name for column in kind] for kind in (made.codes.numeric, made.codes.categorical)
+        )
+        facts["takes"] = Takes(numeric=tuple(numeric), categorical=tuple(categorical)).as_json()
     if smote_of(config.model.classic) is not None:
         facts["made_rows"] = made.made_rows
     return facts

@@ -14,6 +14,7 @@ import numpy as np
 
 from danlu.core.artifact import LOGS, MEMBERS, link_tree, write_json
 from danlu.core.context import Context
+from danlu.core.errors import DataError
 from danlu.core.machine import peak_resident_bytes
 from danlu.learning.batching import pack_rows
 from danlu.learning.corpus import Part
@@ -47,8 +48,17 @@ _FILES = ("danlu.json", "training.json")
 
 
 def _facts(members: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the later stages ask of the checkpoint; a value that is the same for all members is told as theirs."""
+    """What the later stages ask of the checkpoint; a value that is the same for all members is told as theirs.
+
+    Raises `DataError` where they do not answer the same.
+    """
     first = members[0]
+    for key in ("labels", "takes"):
+        if any(member.get(key) != first.get(key) for member in members):
+            raise DataError(
+                f"The models of the folds have different {key}, so their answers cannot be averaged. Bring more rows, "
+                "deal them out into fewer folds (data.split.folds), or leave out folds.release: ensemble."
+            )
     scales = [member["scale"] for member in members if member.get("scale")]
     # Each member answers in the user's unit; the ensemble's own scale says what counts as a difference.
     scale = {"scale": {key: float(np.mean([each[key] for each in scales])) for key in scales[0]}} if scales else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from danlu.core.bases import told_base
 from danlu.core.columns import Codes
 from danlu.core.context import Context
 from danlu.core.errors import DataError, ModelError
+from danlu.core.heads import Head, heads_of, outputs_of
 from danlu.core.lazy import load_attribute
 from danlu.core.machine import peak_resident_bytes
 from danlu.core.store import write_atomically, write_json_atomically
@@ -48,11 +49,13 @@ from danlu.learning.models import (
 from danlu.learning.objectives.base import Facts, Objective
 from danlu.learning.objectives.classes import balanced_weights
 from danlu.learning.objectives.config import aim_of
+from danlu.learning.objectives.multitask import weights_of_heads
 from danlu.learning.objectives.table import KINDS, Kind, make_objective
 from danlu.learning.processes import first_alone, joined
 from danlu.learning.regularizers.weights import Regularizer
 from danlu.learning.step import choose_precision, make_accelerator, precision_of
 from danlu.learning.text import TOKENIZER_FILE, auto_length, load_tokenizer, pad_id
+from danlu.sources.targets import TARGETS
 from danlu.train import guard
 from danlu.train.config import ScratchConfig, TrainConfig, TrainStage
 from danlu.train.lineage import licence_of, lineage
@@ -110,7 +113,9 @@ def _work(ctx: Context, config: TrainStage) -> None:
     aim = aim_of(config.task, config.train.objective)
     kind = KINDS[aim.kind]
     target = TASKS[config.task].target
+    heads = heads_of(corpus.json("card.json").get("heads"))
     labels: list[str] = corpus.json("card.json").get("labels") or [] if TASKS[config.task].named else []
+    labels = outputs_of(heads) or labels
     parts = {name: _part(corpus.folder, name, kind, labels, config) for name in ("train", "validation")}
     base = ctx.resources.get("model.base")
     if base is not None:
@@ -125,8 +130,9 @@ def _work(ctx: Context, config: TrainStage) -> None:
         targets=parts["train"].column(target) if target is not None else (),
         two_segments=base is None or knows_two_segments(read_config(base)),
         codes=_codes(corpus, parts["train"]),
-        class_weights=_class_weights(config.train, parts["train"], labels),
+        class_weights=_class_weights(config.train, parts["train"], labels, heads),
         chat=chat,
+        heads=heads,
         folders=folders,
         warn=_warner(ctx),
     )
@@ -165,7 +171,10 @@ def _part(folder: Path, name: str, kind: Kind, labels: list[str], config: TrainS
     """What the objective reads of a part; of the validation part a sample where it is large."""
     part = Part.of(folder, name, kind.columns)
     told = part.column(TASKS[config.task].target or "") if labels else []
-    named = {label for one in told for label in ([one] if isinstance(one, str) else one)}
+    if TASKS[config.task].several:
+        named = {name for one in told for name in TARGETS[config.task].names(one)}
+    else:
+        named = {label for one in told for label in ([one] if isinstance(one, str) else one)}
     unknown = sorted(map(str, named - set(labels)))
     if unknown:
         raise DataError(f"The {name} part has the label {unknown[0]!r}, which the corpus's card does not list.")
@@ -319,9 +328,11 @@ def _assemble(
     return training, vocabulary
 
 
-def _class_weights(settings: TrainConfig, part: Part, labels: list[str]) -> torch.Tensor | None:
+def _class_weights(settings: TrainConfig, part: Part, labels: list[str], heads: Sequence[Head]) -> torch.Tensor | None:
     if settings.class_weights == "none" or not labels:
         return None
+    if heads:
+        return weights_of_heads(heads, part.column("targets"))
     numbers = {label: index for index, label in enumerate(labels)}
     return balanced_weights(np.array([numbers[label] for label in part.column("label")]), len(labels))
 

@@ -74,20 +74,23 @@ def test_from_rows_to_answers(kind: str, tmp_path: Path) -> None:
 
 
 def test_new_rows_over_a_frozen_encoder(tmp_path: Path) -> None:
-    """The rare class gets new rows in training, and what is served is what was evaluated."""
+    """With columns beside the text: the rare class gets new rows in training, and what is served was evaluated."""
     encoder(tmp_path / "encoder")
     sections = tiny_recipe(tmp_path, rows=400)
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text("utf-8").splitlines()]
+    for number, row in enumerate(rows):
+        row |= {"amount": number % 7 + 5 * (row["label"] == "bad"), "channel": ("app", "shop", "")[number % 3]}
     kept = [row for number, row in enumerate(rows) if row["label"] == "good" or number % 4 == 0]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
     features = {"kind": "embeddings", "base": "./encoder"}
     sections |= {"model": {"classic": {"kind": "logistic", "features": features, "smote": {"neighbours": 3}}}}
     sections |= {"train": {}, "release": {"gates": ["macro_f1 >= 0.6", "leaked_rows == 0", "parity == 0"]}}
+    sections["data"]["columns"] = {"numeric": ["amount"], "categorical": ["channel"]}
     del sections["compress"]
     walked = walk_here(tmp_path, sections)
     assert walked.output.returncode == 0, walked.output.stderr + walked.output.stdout
     told = shown(walked)
-    assert told["model"]["architecture"] == "Frozen embeddings + logistic regression"
+    assert told["model"]["architecture"] == "Frozen embeddings and columns + logistic regression"
     made = told["model"]["made_rows"]["bad"]
     page = (tmp_path / ".danlu" / "runs" / walked.name / "report.html").read_text("utf-8")
     assert f"small classes: bad {made['rows']} + {made['new']}." in page
@@ -95,8 +98,13 @@ def test_new_rows_over_a_frozen_encoder(tmp_path: Path) -> None:
     assert f"SMOTE made vectors between training rows of small classes: bad {made['new']:,} beside" in card
     known = evaluated(walked)
     texts = list(known)[:5]
+    beside = {row["text"]: {"amount": row["amount"], "channel": row["channel"] or None} for row in kept}
     with serving(walked) as client:
-        answers = client.post("/v1/predict", json={"texts": texts}).json()["predictions"]
+        question = {"texts": texts, "columns": [beside[text] for text in texts]}
+        answers = client.post("/v1/predict", json=question).json()["predictions"]
+        refused = client.post("/v1/predict", json={"text": texts[0]})
+    assert refused.status_code == 400
+    assert "no columns came" in refused.text
     for text, answer in zip(texts, answers, strict=True):
         assert answer["label"] == known[text]["predicted"]
         assert list(answer["probabilities"].values()) == pytest.approx(known[text]["probabilities"], abs=1e-5)

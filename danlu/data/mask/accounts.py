@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from danlu.data.mask.spans import Span
 from danlu.data.mask.view import View, holds
@@ -38,22 +38,26 @@ _SAID = re.compile(r"号|ID|[:：=]|搜", re.IGNORECASE)
 _NO_WORD = re.compile(r"[0-9_-]")
 
 
-def find_qq(view: View) -> Iterator[Span]:
+def find_qq(view: View) -> Iterable[Span]:
     """QQ numbers, which only the word before them gives away."""
     low = view.low
-    if "qq" in low or "扣扣" in low or "企鹅" in low:
-        for match in _QQ.finditer(view.plain):
-            yield Span(*match.span("value"), "qq", match["value"])
+    if "qq" in low or (not low.isascii() and ("扣扣" in low or "企鹅" in low)):
+        return [Span(*match.span("value"), "qq", match["value"]) for match in _QQ.finditer(view.plain)]
+    return ()
 
 
-_WECHAT_WORDS = ("wechat", "信", "we chat", "we-chat", "weixin", "vx", "wx")
+#: Parts of the words before a name, each of which few texts hold.
+_WECHAT_PARTS = ("vx", "wx", "chat", "weixin")
 
 
-def find_wechat(view: View) -> Iterator[Span]:
+def find_wechat(view: View) -> Iterable[Span]:
     """微信 names, which only the word before them gives away."""
     low = view.low
-    if holds(low, _WECHAT_WORDS):
-        for match in _WECHAT.finditer(view.plain):
-            # A plain word after "wechat" is no name, unless something says that one follows.
-            if _NO_WORD.search(match["value"]) or _SAID.search(match["said"]) or not match["said"].isascii():
-                yield Span(*match.span("value"), "wechat", match["value"].lower())
+    return _wechat(view.plain) if holds(low, _WECHAT_PARTS) or (not low.isascii() and "信" in low) else ()
+
+
+def _wechat(plain: str) -> Iterator[Span]:
+    for match in _WECHAT.finditer(plain):
+        # A plain word after "wechat" is no name, unless something says that one follows.
+        if _NO_WORD.search(match["value"]) or _SAID.search(match["said"]) or not match["said"].isascii():
+            yield Span(*match.span("value"), "wechat", match["value"].lower())

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from danlu.data.mask.lexicons import CITIES, PROVINCES
 from danlu.data.mask.spans import Span
-from danlu.data.mask.view import View
+from danlu.data.mask.view import View, holds
 
 _NUMBER = r"(?:[0-9]{1,5}|[零〇一二三四五六七八九十百两]{1,5}|[甲乙丙丁A-Za-z])"
 _HAN = "\u4e00-\u9fff"
@@ -169,16 +169,23 @@ _STREET_LOW = re.compile(
     r"(?:street|avenue|road|boulevard|crescent|terrace)\b"
 )
 _BOX = re.compile(r"\b(?:P[.]?[ ]?O[.]?|Post Office)[ ]?Box[ ][0-9]{1,6}\b", re.IGNORECASE)
-_STREET_HINT = re.compile(r"[0-9][A-Za-z]?,?[ ][A-Za-z0-9]")
+#: Cheap looks: a number and how a name may begin behind it, or one of the words that a name in small letters ends with.
+_STREET_HINT = re.compile(r"[0-9][A-Za-z]?,?[ ](?:[A-Z0-9]|of |the |de |la )")
+_STREET_WORDS = ("street", "avenue", "road", "boulevard", "crescent", "terrace")
 
 
-def find_english(view: View) -> Iterator[Span]:
+def find_english(view: View) -> list[Span]:
     """English street addresses and post office boxes."""
     plain = view.plain
+    patterns = []
     if _STREET_HINT.search(plain):
-        for pattern in (_STREET, _STREET_LOW):
-            for match in pattern.finditer(plain):
-                yield Span(match.start(), match.end(), "address", " ".join(match[0].lower().split()))
-    if "ox " in plain:
-        for match in _BOX.finditer(plain):
-            yield Span(match.start(), match.end(), "address", " ".join(match[0].lower().split()))
+        patterns.append(_STREET)
+    if holds(plain, _STREET_WORDS):
+        patterns.append(_STREET_LOW)
+    if "ox " in view.low:
+        patterns.append(_BOX)
+    return [
+        Span(match.start(), match.end(), "address", " ".join(match[0].lower().split()))
+        for pattern in patterns
+        for match in pattern.finditer(plain)
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from danlu.data.mask.lexicons import words
 from danlu.data.mask.spans import Span
@@ -31,13 +31,10 @@ _PREFIXES = (
     r"eyJ[A-Za-z0-9_-]{8,}[.]eyJ[A-Za-z0-9_-]{4,}[.][A-Za-z0-9_-]{8,}",
 )
 _KNOWN = re.compile(rf"(?<![A-Za-z0-9_])(?<![A-Za-z0-9_]-)(?:{'|'.join(_PREFIXES)})")
-_KNOWN_PARTS = tuple(
-    words(
-        "AKIA ASIA ABIA ACCA ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- xox AIza sk- k_live_ k_test_ hf_ npm_ "
-        "pypi- SG. LTAI "
-        "AKID eyJ"
-    )
-)  # fmt: skip
+#: Cheap looks for parts of those: some need a sign that few texts have, and the others share what is rare.
+_WITH_UNDERSCORE = tuple(words("ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ k_live_ k_test_ hf_ npm_"))
+_WITH_DASH = tuple(words("glpat- xox sk- pypi-"))
+_OTHERS = tuple(words("IA ACCA AI KID SG. eyJ"))
 _KEY_BEGINS = re.compile(r"-----BEGIN (?P<what>[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?)-----")
 
 _SAID = r"(?P<quote>[\"'“”‘’`]?)(?:[ ]{0,3}(?:[:=：]{1,2}|=>|->|是|为|is\b|was\b)[ ]{0,3}|[ ]{1,2})[\"'“”‘’`]?"
@@ -54,25 +51,36 @@ _PASSWORD = re.compile(
     r"(?P<value>[A-Za-z0-9!#$%&*+./<=>?@^_~|\\-]{4,64})",
     re.IGNORECASE,
 )
-#: Cheap looks before the two expressions above.
+#: Cheap looks before the two expressions above: parts of words, and what of those with it counts.
+_PARTS = ("pass", "pin", "key", "token", "secret", "pwd", "bearer")
 _WORDS = (" key", "_key", "-key", "ikey", "skey", "pkey", "token", "secret", "bearer", "钥", "令牌")
 _PASSWORD_WORDS = (
     *("password", "passwd", "passcode", "passphrase", "pass word", "pwd", "密码", "口令"),
     *("pin:", "pin is", "pin code", "pin =", "pin was"),
 )
+_HAN_WORDS = ("钥", "令牌", "密码", "口令")
 _LOWEST_ENTROPY = 3.0
 
 
-def find_known(view: View) -> Iterator[Span]:
+def find_known(view: View) -> Iterable[Span]:
     """Keys that begin as their issuers say."""
     plain = view.plain
-    if holds(plain, _KNOWN_PARTS):
-        for match in _KNOWN.finditer(plain):
-            yield Span(match.start(), match.end(), "secret", match[0])
+    if (
+        ("_" in plain and holds(plain, _WITH_UNDERSCORE))
+        or ("-" in plain and holds(plain, _WITH_DASH))
+        or holds(plain, _OTHERS)
+    ):
+        return [Span(match.start(), match.end(), "secret", match[0]) for match in _KNOWN.finditer(plain)]
+    return ()
 
 
-def find_said(view: View) -> Iterator[Span]:
+def find_said(view: View) -> Iterable[Span]:
     """Private key blocks, and keys, tokens and passwords that the words before them announce."""
+    low = view.low
+    return _said(view) if holds(low, _PARTS) or (not low.isascii() and holds(low, _HAN_WORDS)) else ()
+
+
+def _said(view: View) -> Iterator[Span]:
     plain = view.plain
     if "PRIVATE KEY" in plain:
         yield from _private_keys(plain)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from danlu.data.mask.spans import Span
 from danlu.data.mask.view import View
@@ -25,43 +25,50 @@ _VERSION_BEFORE = re.compile(
 )
 
 
-def find_emails(view: View) -> Iterator[Span]:
+#: An @ with something around it: most texts with one mention someone, and a look at its neighbours saves the rest.
+_AT = re.compile(r"@(?<=[^ \n@]@)[A-Za-z0-9]")
+#: Two colons with at most a group of an address between them.
+_TWO_COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:")
+
+
+def find_emails(view: View) -> Iterable[Span]:
     """E-mail addresses, and `user:password` in URLs."""
-    plain = view.plain
-    if "@" not in plain:
-        return
+    return _emails(view.plain) if "@" in view.plain else ()
+
+
+def _emails(plain: str) -> Iterator[Span]:
     done = 0
     if "://" in plain:
         for match in _URL.finditer(plain):
             yield Span(*match.span("value"), "url_credentials", match["value"])
             # What stands before the @ and the host behind it are no e-mail address.
             done = match.end()
-    # Most texts with an @ mention someone: a look at its neighbours saves the rest.
-    place = plain.find("@", max(done, 1))
-    while place > 0 and not (plain[place - 1] not in " \n@" and plain[place + 1 : place + 2].isalnum()):
-        place = plain.find("@", place + 1)
-    if place > 0:
+    if _AT.search(plain, done):
         for match in _EMAIL.finditer(plain, done):
             yield Span(match.start(), match.end(), "email", match[0].lower())
 
 
-def find_ipv4(view: View) -> Iterator[Span]:
+def find_ipv4(view: View) -> Iterable[Span]:
     """Addresses of IP version 4; not those that belong to nobody (loopback, unspecified)."""
-    plain = view.plain
-    if plain.count(".") >= 3:
-        for match in _IPV4.finditer(plain):
-            if not _VERSION_BEFORE.search(plain[max(0, match.start() - 12) : match.start()]):
-                yield from _machine(match)
+    return _machines_4(view.plain) if view.plain.count(".") >= 3 else ()
 
 
-def find_ipv6(view: View) -> Iterator[Span]:
+def _machines_4(plain: str) -> Iterator[Span]:
+    for match in _IPV4.finditer(plain):
+        if not _VERSION_BEFORE.search(plain[max(0, match.start() - 12) : match.start()]):
+            yield from _machine(match)
+
+
+def find_ipv6(view: View) -> Iterable[Span]:
     """Addresses of IP version 6, likewise."""
-    plain = view.plain
-    if plain.count(":") >= 2:
-        for match in _IPV6.finditer(plain):
-            # Two groups around :: are more often a name in C++ than an address.
-            if match[0].count(":") >= 3 or any(sign.isdigit() for sign in match[0]):
-                yield from _machine(match)
+    return _machines_6(view.plain) if ":" in view.plain and _TWO_COLONS.search(view.plain) else ()
+
+
+def _machines_6(plain: str) -> Iterator[Span]:
+    for match in _IPV6.finditer(plain):
+        # Two groups around :: are more often a name in C++ than an address.
+        if match[0].count(":") >= 3 or any(sign.isdigit() for sign in match[0]):
+            yield from _machine(match)
 
 
 def _machine(match: re.Match[str]) -> Iterator[Span]:

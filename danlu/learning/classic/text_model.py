@@ -13,24 +13,41 @@ from typing import Any, Self
 
 import numpy as np
 
+from danlu.core.artifact import write_json
+from danlu.core.asked import Cell
+from danlu.core.columns import Codes
 from danlu.core.errors import DataError, ModelError
 from danlu.core.tasks import TaskName
+from danlu.learning.asking import load_codes
 from danlu.learning.classic.base import Aim, Fitting, Learned, Matrix, Rows
+from danlu.learning.classic.beside import Cells, width
 from danlu.learning.classic.config import Classic, WordsFeatures
 from danlu.learning.classic.features import Embed, Features, Ngrams, Vectors
-from danlu.learning.classic.files import FILES, MODEL
+from danlu.learning.classic.files import COLUMNS, FILES, MODEL
 from danlu.learning.classic.models import KINDS
 
 
 class TextModel:
-    """Answers texts with probabilities over `labels`, or with a standardised number where there are none."""
+    """Answers texts with probabilities over `labels`, or with a standardised number where there are none.
 
-    def __init__(self, kind: str, aim: Aim, labels: Sequence[str], features: Features, learned: Learned) -> None:
+    `codes` are those of the columns that it is told beside a text, if any.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        aim: Aim,
+        labels: Sequence[str],
+        features: Features,
+        learned: Learned,
+        codes: Codes | None = None,
+    ) -> None:
         self.kind = kind
         self.aim = aim
         self.labels = tuple(labels)
         self._features = features
         self._learned = learned
+        self._codes = codes
 
     @classmethod
     def fit(
@@ -43,8 +60,9 @@ class TextModel:
         features: Features,
         config: Classic,
         how: Fitting,
+        codes: Codes | None = None,
     ) -> Self:
-        """Learn from rows whose `features` were made already.
+        """Learn from rows whose `features` were made already, those of their cells by `codes` behind them.
 
         The same rows, settings and seed give the same model. Raises `DataError` where the training rows have one answer
         alone, and what `how.check` raises.
@@ -52,40 +70,47 @@ class TextModel:
         _refuse_one_answer(rows.targets, task, labels)
         aim = Aim(task=task, columns=len(labels) if labels else 1)
         how.check()
-        return cls(config.kind, aim, labels, features, KINDS[config.kind].fit(rows, validation, aim, config, how))
+        learned = KINDS[config.kind].fit(rows, validation, aim, config, how)
+        return cls(config.kind, aim, labels, features, learned, codes)
 
     @property
     def name(self) -> str:
         """What it is, for people."""
-        return named(self._features.name, self.kind, self.aim.task)
+        beside = " and columns" if self._codes is not None else ""
+        return named(f"{self._features.name}{beside}", self.kind, self.aim.task)
 
     @property
     def features(self) -> str:
         """How many features of which kind it reads, for people."""
-        return f"{self._features.count:,} {self._features.unit}"
+        beside = f", {width(self._codes):,} of columns" if self._codes is not None else ""
+        return f"{self._features.count:,} {self._features.unit}{beside}"
 
     @property
     def parameters(self) -> int:
         """How many numbers it has learned over them."""
         return self._learned.parameters
 
-    def answers(self, texts: Sequence[str]) -> np.ndarray:
+    def answers(self, texts: Sequence[str], cells: Sequence[Mapping[str, Cell]] = ()) -> np.ndarray:
         """Float32 [N, K], columns as in `labels`; each text is answered by itself.
 
-        Probabilities, which sum to 1 for classify, or the standardised number of regress.
+        `cells` are what stands beside each text, for a model that is told columns. Probabilities, which sum to 1 for
+        classify, or the standardised number of regress.
         """
         if not texts:
             return np.zeros((0, self.aim.columns), dtype=np.float32)
-        return self.answers_to(self._features.of(texts))
+        features = self._features.of(texts)
+        return self.answers_to(features if self._codes is None else Cells.of(self._codes, cells).behind(features))
 
     def answers_to(self, features: Matrix) -> np.ndarray:
-        """`answers` where the features [N, F] of the texts are known."""
+        """`answers` where all features [N, F] are known, those of the cells among them."""
         return self._learned.answers(features).astype(np.float32)
 
     def save(self, folder: Path) -> None:
         """Write it into `folder`, as JSON, numbers and text; the same model gives the same bytes."""
         self._features.save(folder)
         self._learned.save(folder)
+        if self._codes is not None:
+            write_json(folder / COLUMNS, self._codes.as_json())
         written = {name: _hash(folder / name) for name in FILES[1:] if (folder / name).is_file()}
         about = {"kind": self.kind, "task": self.aim.task, "labels": list(self.labels), "sha256": written}
         (folder / MODEL).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
@@ -106,7 +131,8 @@ class TextModel:
             aim = Aim(task=about.get("task", "classify"), columns=len(about["labels"]) or 1)
             learned = KINDS[about["kind"]].model.load(folder, aim, threads)
             features = Ngrams.load(folder) if embed is None else Vectors(embed, dimensions)
-            return cls(about["kind"], aim, about["labels"], features, learned)
+            codes = load_codes(folder) if COLUMNS in about["sha256"] else None
+            return cls(about["kind"], aim, about["labels"], features, learned, codes)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(
                 f"There is no readable model in {folder} ({error!r}). Make it again with `danlu run`."

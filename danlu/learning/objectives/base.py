@@ -16,9 +16,11 @@ import torch
 from tokenizers import Tokenizer
 
 from danlu.core.columns import Codes
+from danlu.core.heads import Head
 from danlu.learning.asking import CATEGORIES, NUMBERS, SECOND, token_types
 from danlu.learning.batching import Batch, Examples, TokenRow
 from danlu.learning.chat import Chat
+from danlu.learning.scale import Scale
 
 #: Columns of a corpus part by name, each a list with one value a row.
 Rows = Mapping[str, Sequence[Any]]
@@ -35,8 +37,9 @@ class Facts:
     `two_segments`: the model has vectors of its own for the tokens of a second text.
     `codes`: how the cells beside a text are coded, None where there are none.
     `class_weights` [K] multiply the loss of each class's examples, or None. `chat`: how conversations are written, or
-    None where there are none. `folders`: the model folders that the objective's section names, by field. `warn` tells
-    people what they should know of their rows.
+    None where there are none. `heads`: the targets of a multitask model, in the order of its outputs; `class_weights`
+    then are those of all outputs. `folders`: the model folders that the objective's section names, by field. `warn`
+    tells people what they should know of their rows.
     """
 
     tokenizer: Tokenizer
@@ -46,6 +49,7 @@ class Facts:
     codes: Codes | None = None
     class_weights: torch.Tensor | None = None
     chat: Chat | None = None
+    heads: Sequence[Head] = ()
     folders: Mapping[str, Path] = field(default_factory=dict)
     warn: Callable[[str], None] = warnings.warn
 
@@ -55,12 +59,32 @@ class Outcome:
     """What a model made of one batch. `loss`: mean over `weight` targets, a float32 scalar that carries gradients.
 
     `predicted`: class numbers [B] for classify, probabilities [B, K] for tag, standardised numbers [B] for regress,
-    vectors [B, 2, D] for embed, empty for generate.
+    all of these side by side for multitask, vectors [B, 2, D] for embed, empty for generate.
     """
 
     loss: torch.Tensor
     weight: float
     predicted: torch.Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadLoss:
+    """What a linear head learns from texts that have an answer: alone, or beside other heads over the same encoder.
+
+    `truth(answers)`: the answers of N rows as numbers, [N] or [N, K]. `loss(logits, truth)`: of the outputs [B, K] and
+    the truth of B rows, the mean over the rows. `predicted(logits)`: what the outputs say, as `Outcome.predicted`.
+    `quality(truth, predicted)`: how good that is over a whole part, 1 at best. `scale`: the unit of numbers.
+    """
+
+    truth: Callable[[Sequence[Any]], np.ndarray]
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    predicted: Callable[[torch.Tensor], torch.Tensor]
+    quality: Callable[[np.ndarray, np.ndarray], float]
+    scale: Scale | None = None
+
+    def outcome(self, logits: torch.Tensor, truth: torch.Tensor) -> Outcome:
+        """What a model with this head alone made of a batch."""
+        return Outcome(loss=self.loss(logits, truth), weight=float(len(truth)), predicted=self.predicted(logits))
 
 
 @dataclass(frozen=True, kw_only=True)

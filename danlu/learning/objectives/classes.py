@@ -10,30 +10,28 @@ from torch.nn import functional as F
 
 from danlu.learning.batching import Batch, Examples
 from danlu.learning.objectives import questions
-from danlu.learning.objectives.base import Facts, Objective, Outcome, Rows, forward, to_device
+from danlu.learning.objectives.base import Facts, HeadLoss, Objective, Outcome, Rows, forward, to_device
 from danlu.learning.objectives.config import ClassesObjective
 
 
 def make(config: ClassesObjective, facts: Facts) -> Objective:
     """The objective for the classes in `facts.labels`."""
-    numbers = {label: index for index, label in enumerate(facts.labels)}
+    head = head_loss(config, facts)
 
     def lengths(rows: Rows) -> list[int]:
         return questions.lengths(facts, rows)
 
     def examples(rows: Rows, max_length: int) -> Examples:
-        labels = np.array([numbers[label] for label in rows["label"]], dtype=np.int64)
-        return questions.examples(facts, rows, max_length, labels)
+        return questions.examples(facts, rows, max_length, head.truth(rows["label"]))
 
     def outcome(model: Any, batch: Batch) -> Outcome:
         logits = forward(model, batch).logits.float()
         labels = to_device(batch.columns["labels"], logits.device)
-        losses = label_losses(logits, labels, facts.class_weights, config.label_smoothing)
-        return Outcome(loss=losses.mean(), weight=float(len(batch)), predicted=logits.argmax(dim=-1))
+        return head.outcome(logits, labels)
 
     def score(loss: float, truth: np.ndarray, predicted: np.ndarray) -> float:
         del loss
-        return macro_f1(truth, predicted, len(facts.labels))
+        return head.quality(truth, predicted)
 
     return Objective(
         lengths=lengths,
@@ -43,6 +41,21 @@ def make(config: ClassesObjective, facts: Facts) -> Objective:
         score=score,
         metric="macro_f1",
         higher_is_better=True,
+    )
+
+
+def head_loss(config: ClassesObjective, facts: Facts) -> HeadLoss:
+    """What a head learns for the classes in `facts.labels`."""
+    numbers = {label: index for index, label in enumerate(facts.labels)}
+
+    def loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return label_losses(logits, labels, facts.class_weights, config.label_smoothing).mean()
+
+    return HeadLoss(
+        truth=lambda answers: np.array([numbers[label] for label in answers], dtype=np.int64),
+        loss=loss,
+        predicted=lambda logits: logits.argmax(dim=-1),
+        quality=lambda truth, predicted: macro_f1(truth, predicted, len(facts.labels)),
     )
 
 

@@ -76,6 +76,28 @@ class ValueObjective(Config):
     )
 
 
+HeadObjective = Annotated[ClassesObjective | LabelsObjective | ValueObjective, Field(discriminator="kind")]
+
+
+class MultitaskObjective(Config):
+    """Several targets over one encoder: the weighted sum of what each of them learns by itself."""
+
+    task: ClassVar[TaskName] = "multitask"
+    cost: ClassVar[Cost] = Cost(values_of_classes=True)
+
+    kind: Literal["multitask"] = Field("multitask", description="Several targets over one encoder.")
+    weights: dict[str, Annotated[float, Field(gt=0.0)]] = Field(
+        default_factory=dict,
+        description="How much each target's loss counts, by its name; 1 where none is given. Losses are in nats, or "
+        "for numbers in squared standard deviations.",
+    )
+    targets: dict[str, HeadObjective] = Field(
+        default_factory=dict,
+        description="How a target learns where it is not by default, by its name: the objective of its own task, such "
+        "as {kind: value, loss: huber}.",
+    )
+
+
 class CausalObjective(Config):
     """Each next token: of plain texts all of them, of conversations those of the turns that are to be learned."""
 
@@ -204,6 +226,7 @@ ObjectiveConfig = Annotated[
     ClassesObjective
     | LabelsObjective
     | ValueObjective
+    | MultitaskObjective
     | CausalObjective
     | PreferenceObjective
     | DistillClassesObjective
@@ -218,6 +241,7 @@ DEFAULTS: dict[TaskName, ObjectiveConfig] = {
     "classify": ClassesObjective(),
     "tag": LabelsObjective(),
     "regress": ValueObjective(),
+    "multitask": MultitaskObjective(),
     "generate": CausalObjective(),
     "embed": ContrastiveObjective(),
     "fill": MaskedObjective(),

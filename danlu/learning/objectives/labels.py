@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from danlu.learning.batching import Batch, Examples
 from danlu.learning.objectives import questions
-from danlu.learning.objectives.base import Facts, Objective, Outcome, Rows, forward, to_device
+from danlu.learning.objectives.base import Facts, HeadLoss, Objective, Outcome, Rows, forward, to_device
 from danlu.learning.objectives.config import LabelsObjective
 
 #: A label's rows count at most so many times as much as the others; rarer ones would make single steps too large.
@@ -23,31 +23,45 @@ _LARGEST_WEIGHT = 100.0
 
 def make(config: LabelsObjective, facts: Facts) -> Objective:
     """The objective for the labels in `facts.labels`; `facts.targets` are the labels of each training row."""
-    weights = None
-    if config.positive_weights == "balanced":
-        weights = positive_weights(indicators(facts.targets, facts.labels))
+    head = head_loss(config, facts)
 
     def lengths(rows: Rows) -> list[int]:
         return questions.lengths(facts, rows)
 
     def examples(rows: Rows, max_length: int) -> Examples:
-        return questions.examples(facts, rows, max_length, indicators(rows["labels"], facts.labels))
+        return questions.examples(facts, rows, max_length, head.truth(rows["labels"]))
 
     def outcome(model: Any, batch: Batch) -> Outcome:
         logits = forward(model, batch).logits.float()
         truth = to_device(batch.columns["labels"], logits.device)
-        scale = None if weights is None else weights.to(logits.device)
-        loss = F.binary_cross_entropy_with_logits(logits, truth, pos_weight=scale)
-        return Outcome(loss=loss, weight=float(len(batch)), predicted=torch.sigmoid(logits))
+        return head.outcome(logits, truth)
 
     return Objective(
         lengths=lengths,
         examples=examples,
         weight=lambda batch: float(len(batch)),
         outcome=outcome,
-        score=lambda _loss, truth, predicted: average_precision(truth, predicted),
+        score=lambda _loss, truth, predicted: head.quality(truth, predicted),
         metric="average_precision",
         higher_is_better=True,
+    )
+
+
+def head_loss(config: LabelsObjective, facts: Facts) -> HeadLoss:
+    """What a head learns for the labels in `facts.labels`; `facts.targets` are the labels of each training row."""
+    weights = None
+    if config.positive_weights == "balanced":
+        weights = positive_weights(indicators(facts.targets, facts.labels))
+
+    def loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        scale = None if weights is None else weights.to(logits.device)
+        return F.binary_cross_entropy_with_logits(logits, truth, pos_weight=scale)
+
+    return HeadLoss(
+        truth=lambda answers: indicators(answers, facts.labels),
+        loss=loss,
+        predicted=torch.sigmoid,
+        quality=average_precision,
     )
 
 

@@ -46,6 +46,12 @@ KINDS: dict[str, Kind] = {
     "value": Kind(
         make="danlu.learning.objectives.value:make", columns=("text", "value", *BESIDE), head="regressor", texts=_TEXTS
     ),
+    "multitask": Kind(
+        make="danlu.learning.objectives.multitask:make",
+        columns=("text", "targets", *BESIDE),
+        head="heads",
+        texts=_TEXTS,
+    ),
     "causal": Kind(
         make="danlu.learning.objectives.causal:make",
         columns=("text", "turns"),

@@ -17,25 +17,26 @@ from danlu.core.artifact import write_json
 from danlu.learning.batching import Batch, Examples
 from danlu.learning.models import CONFIG, read_config
 from danlu.learning.objectives import questions
-from danlu.learning.objectives.base import Facts, Objective, Outcome, Rows, forward, to_device
+from danlu.learning.objectives.base import Facts, HeadLoss, Objective, Outcome, Rows, forward, to_device
 from danlu.learning.objectives.config import ValueObjective
 from danlu.learning.scale import Scale
 
 
 def make(config: ValueObjective, facts: Facts) -> Objective:
     """The objective for numbers that are standardised as the training rows' are: `facts.targets`."""
-    scale = Scale.of(facts.targets)
+    head = head_loss(config, facts)
+    scale = head.scale
+    assert scale is not None
 
     def lengths(rows: Rows) -> list[int]:
         return questions.lengths(facts, rows)
 
     def examples(rows: Rows, max_length: int) -> Examples:
-        return questions.examples(facts, rows, max_length, scale.standardised(rows["value"]))
+        return questions.examples(facts, rows, max_length, head.truth(rows["value"]))
 
     def outcome(model: Any, batch: Batch) -> Outcome:
-        answers = forward(model, batch).logits.float()[:, 0]
-        truth = to_device(batch.columns["labels"], answers.device)
-        return Outcome(loss=_loss(config, answers, truth), weight=float(len(batch)), predicted=answers)
+        logits = forward(model, batch).logits.float()
+        return head.outcome(logits, to_device(batch.columns["labels"], logits.device))
 
     def score(loss: float, truth: np.ndarray, predicted: np.ndarray) -> float:
         del loss
@@ -56,6 +57,23 @@ def make(config: ValueObjective, facts: Facts) -> Objective:
         metric="mae",
         higher_is_better=False,
         publish=publish,
+    )
+
+
+def head_loss(config: ValueObjective, facts: Facts) -> HeadLoss:
+    """What a head learns for numbers that are standardised as the training rows' are: `facts.targets`.
+
+    Its quality is 1 less the mean absolute error in standard deviations of the training rows: 1 where every number is
+    right, near 0 for answers that are a standard deviation off, and below for worse ones.
+    """
+    scale = Scale.of(facts.targets)
+
+    return HeadLoss(
+        truth=scale.standardised,
+        loss=lambda logits, truth: _loss(config, logits[:, 0], truth),
+        predicted=lambda logits: logits[:, 0],
+        quality=lambda truth, predicted: 1.0 - float(np.abs(predicted.astype(np.float64) - truth).mean()),
+        scale=scale,
     )
 
 

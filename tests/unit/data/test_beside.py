@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.unit.data.test_pairs import pairs, sentence
 from tests.unit.data.test_stage import PARTS, card_of, make, rows_of, write
 
 COLUMNS = {"numeric": ["amount", "age"], "categorical": ["channel"]}
-TARGETS = {
+TARGETS: dict[str, tuple[str, Callable[[int], Any]]] = {
     "classify": ("label", lambda n: ["good", "bad"][n % 2]),
     "tag": ("labels", lambda n: [["good"], ["good", "late"], ["bad"]][n % 3]),
     "regress": ("value", lambda n: float(n % 5)),
@@ -164,3 +165,24 @@ def test_cells_are_read_as_files_have_them() -> None:
 def test_columns_that_make_no_sense_are_refused(columns: dict[str, Any], more: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         DataConfig.model_validate({"sources": [{"path": "a.csv", "licence": "CC0-1.0"}], "columns": columns, **more})
+
+
+def test_the_card_tells_what_stands_beside_the_texts(tmp_path: Path) -> None:
+    rows = [row | {"who": f"customer {n}", "empty": None} for n, row in enumerate(told(80))]
+    rows[0]["amount"] = None
+    columns = {"numeric": ["amount", "empty"], "categorical": ["channel", "who"]}
+    ctx = make(tmp_path, [write(tmp_path / "rows.jsonl", rows)], columns=columns)
+    card = card_of(ctx.out)
+    train = rows_of(ctx.out, "train")
+    assert card["columns"] == columns
+    assert card["cells"]["amount"]["rows"] == len(train)
+    amounts = [dict(row["numbers"])["amount"] for row in train if row["numbers"]]
+    assert card["cells"]["amount"]["numbers"]["most"] == max(amounts)
+    assert sum(card["cells"]["channel"]["most"].values()) == len(train)
+    assert card["cells"]["who"]["most"] == {}  # a value of one row is nobody's to see
+    told_of = " ".join(card["warnings"])
+    assert "the column 'empty', so it can teach nothing" in told_of
+    assert "'who' has" in told_of
+    page = (ctx.out / "README.md").read_text(encoding="utf-8")
+    assert "## Beside the texts" in page
+    assert "customer 7" not in page

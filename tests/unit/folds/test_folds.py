@@ -32,6 +32,9 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     parquet.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path)
 
 
+_CARD = {"labels": ["a", "b"], "heads": [{"name": "mood"}], "naive": 1, "duplicates": {"threshold": 0.8}}
+
+
 def corpus(folder: Path, *, folds: int | None = 3, validation: int = 6, said_in: str = "text") -> Artifact:
     """Rows whose ids say part and fold; the test part is in no fold."""
     for part, rows in (("train", 12), ("validation", validation), ("test", 4)):
@@ -43,7 +46,7 @@ def corpus(folder: Path, *, folds: int | None = 3, validation: int = 6, said_in:
         (folder / part).mkdir(parents=True)
         write_rows(folder / part / "part-0.parquet", written[:5])  # a part may be several files
         write_rows(folder / part / "part-5.parquet", written[5:])
-    (folder / "card.json").write_text(json.dumps({"labels": ["a", "b"], "naive": 1, "duplicates": {"threshold": 0.8}}))
+    (folder / "card.json").write_text(json.dumps(_CARD))
     return as_artifact(folder, "data")
 
 
@@ -70,6 +73,7 @@ def test_each_row_is_held_out_once_and_then_nowhere_else(tmp_path: Path) -> None
     assert not set(held_out) & set(everything["test"]), "the corpus's own test rows stay untouched"
     card = json.loads((tmp_path / "0" / "card.json").read_text(encoding="utf-8"))
     assert card["labels"] == ["a", "b"] and "naive" not in card
+    assert card["heads"] == [{"name": "mood"}], "of several targets the later stages ask"
 
 
 def add(whole: Artifact, *rows: tuple[str, int, str, str]) -> None:

@@ -12,10 +12,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from danlu.core.asked import Asked, Takes
+from danlu.core.tasks import TaskName
 from danlu.learning import scratch
 from danlu.learning.asking import SECOND, encode_asked, knows_two_segments, questions, spellable, token_types
 from danlu.learning.objectives.base import Facts, forward
-from danlu.learning.objectives.config import DEFAULTS, ClassesObjective
+from danlu.learning.objectives.config import DEFAULTS, ClassesObjective, DistillClassesObjective
 from danlu.learning.objectives.table import KINDS, make_objective
 from danlu.learning.optimizers.config import AdamWOptimizer
 from danlu.learning.optimizers.table import make_optimizer
@@ -105,7 +106,7 @@ def test_training_reads_a_pair_as_transformers_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("task", ["classify", "tag", "regress"])
-def test_a_model_learns_32_pairs_by_heart_where_only_both_texts_tell(task: str) -> None:
+def test_a_model_learns_32_pairs_by_heart_where_only_the_second_text_tells(task: TaskName) -> None:
     aim = DEFAULTS[task]
     target = {"classify": "label", "tag": "labels", "regress": "value"}[task]
     labels = {"classify": ["other", "same"], "tag": ["same"], "regress": []}[task]
@@ -139,3 +140,21 @@ def test_what_a_model_takes_is_checked_in_plain_words() -> None:
         refused = takes.refused(asked)
         assert refused is not None
         assert told in refused.why
+
+
+def test_a_teacher_reads_both_texts_too(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    teacher = scratch.make_classifier(SHAPE, TOKENIZER, ["same", "other"]).eval()
+    with torch.no_grad():
+        teacher.classifier.weight.mul_(20.0)
+    tokenizer = dressed(tmp_path)
+    teacher.save_pretrained(tmp_path)
+    config = DistillClassesObjective(teacher="folder")
+    facts = Facts(tokenizer=TOKENIZER, labels=["other", "same"], two_segments=True, folders={"teacher": tmp_path})
+    objective = make_objective(config, facts)
+    examples = objective.examples(PAIRS, 64)
+    assert objective.prepare is not None
+    found = objective.prepare(teacher, PAIRS, examples, lambda batches, _: batches)["teacher"]
+    with torch.no_grad():
+        expected = teacher(**tokenizer(PAIRS["text"], PAIRS["pair"], return_tensors="pt", padding=True)).logits
+    assert np.abs(found - expected.numpy()[:, ::-1]).max() < 1e-5

@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModel
 
-from danlu.core.asked import Asked
+from danlu.core.asked import Asked, Cell
 from danlu.core.columns import MISSING, UNKNOWN, Codes, place, read_codes
 from danlu.core.errors import ModelError
+from danlu.core.tasks import TaskName
 from danlu.learning import scratch
 from danlu.learning.adapters.config import FreezeMethod
 from danlu.learning.adapters.part import freeze
@@ -50,7 +51,7 @@ def fused(labels: list[str], codes: Codes = CODES) -> FusionModel:
 
 
 def test_numbers_are_standardised_by_the_training_rows_and_a_missing_one_is_their_mean() -> None:
-    rows = [{"a": 1.0}, {"a": 3.0}, {"a": None}, {}]
+    rows: list[dict[str, Cell]] = [{"a": 1.0}, {"a": 3.0}, {"a": None}, {}]
     codes = Codes.of(rows, ["a", "b"], [])
     assert (codes.numeric[0].mean, codes.numeric[0].std) == (2.0, 1.0)
     assert codes.numbers({"a": 4.0}) == [2.0, 0.0, 0.0, 1.0]
@@ -67,7 +68,7 @@ def test_a_category_of_one_row_is_no_value_of_the_model_and_unknown_is_not_missi
 
 
 def test_codes_do_not_depend_on_the_order_of_rows_and_come_back_from_json() -> None:
-    rows = [{"a": 0.1 * n, "c": "xy"[n % 2]} for n in range(50)]
+    rows: list[dict[str, Cell]] = [{"a": 0.1 * n, "c": "xy"[n % 2]} for n in range(50)]
     codes = Codes.of(rows, ["a"], ["c"])
     assert codes == Codes.of(rows[::-1], ["a"], ["c"]) == read_codes(codes.as_json())
 
@@ -145,7 +146,7 @@ SHAPE_VOCABULARY = TOKENIZER.get_vocab_size()
 
 
 @pytest.mark.parametrize("task", ["classify", "tag", "regress"])
-def test_a_model_learns_32_rows_by_heart_where_only_the_columns_tell(task: str) -> None:
+def test_a_model_learns_32_rows_by_heart_where_only_the_columns_tell(task: TaskName) -> None:
     aim = DEFAULTS[task]
     target = {"classify": "label", "tag": "labels", "regress": "value"}[task]
     labels = {"classify": ["no", "yes"], "tag": ["yes"], "regress": []}[task]

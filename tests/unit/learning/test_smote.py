@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from danlu.core.columns import Codes
 from danlu.core.errors import DataError
 from danlu.learning.classic.base import Rows
+from danlu.learning.classic.beside import Cells
 from danlu.learning.classic.config import SmoteConfig
 from danlu.learning.classic.smote import wanted, with_new_rows
 
@@ -23,7 +25,7 @@ def rows(few: int = 12) -> Rows:
 
 def test_the_rows_stay_and_new_ones_lie_between_neighbours_of_their_class() -> None:
     given = rows()
-    found, made = with_new_rows(given, LABELS, SmoteConfig(neighbours=3), seed=1)
+    found, _, made = with_new_rows(given, LABELS, SmoteConfig(neighbours=3), seed=1)
     assert made == {"few": {"rows": 12, "new": 48}}
     np.testing.assert_array_equal(found.features[:72], given.features)
     np.testing.assert_array_equal(found.targets, [*given.targets, *[1] * 48])
@@ -41,7 +43,8 @@ def test_the_rows_stay_and_new_ones_lie_between_neighbours_of_their_class() -> N
 
 
 def test_the_seed_decides() -> None:
-    first, again, other = (with_new_rows(rows(), LABELS, SmoteConfig(), seed)[0].features for seed in (1, 1, 2))
+    made = (with_new_rows(rows(), LABELS, SmoteConfig(), seed)[0].features for seed in (1, 1, 2))
+    first, again, other = map(np.asarray, made)
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -56,9 +59,37 @@ def test_sizes(target: Any, sizes: list[int]) -> None:
 
 def test_classes_that_are_large_enough_get_nothing() -> None:
     given = rows(60)
-    assert with_new_rows(given, LABELS, SmoteConfig(), seed=1) == (given, {})
+    assert with_new_rows(given, LABELS, SmoteConfig(), seed=1) == (given, None, {})
 
 
 def test_a_class_without_so_many_neighbours_is_refused() -> None:
     with pytest.raises(DataError, match=r"needs 6 training rows; too few have: 'few' \(5\)"):
         with_new_rows(rows(5), LABELS, SmoteConfig(), seed=1)
+
+
+def test_cells_beside_the_vectors_stay_what_cells_can_be() -> None:
+    """SMOTE-NC: numbers between those of neighbours, categories and missing numbers as most neighbours have them."""
+    given, draw = rows(), np.random.default_rng(2)
+    table: list[dict[str, Any]] = [
+        {"amount": None if draw.random() < 0.3 else float(draw.normal()), "channel": ("app", "shop")[draw.integers(2)]}
+        for _ in given.targets
+    ]
+    for row in table[60:]:
+        row["channel"] = "phone"
+    codes = Codes.of(table, ["amount"], ["channel"])
+    cells = Cells.of(codes, table)
+    found, evened, made = with_new_rows(given, LABELS, SmoteConfig(neighbours=3), 1, cells)
+    assert made == {"few": {"rows": 12, "new": 48}}
+    assert evened is not None
+    assert found.features.shape == (120, 5)
+    np.testing.assert_array_equal(evened.numbers[:72], cells.numbers)
+    np.testing.assert_array_equal(evened.places[:72], cells.places)
+    assert (evened.places[72:] == cells.places[60]).all()  # every row of the class is on the phone
+    missing = evened.numbers[72:, 1]
+    assert set(missing.tolist()) <= {0.0, 1.0}
+    assert (evened.numbers[72:, 0][missing == 1.0] == 0.0).all()
+    known = evened.numbers[72:, 0][missing == 0.0]
+    assert cells.numbers[60:, 0].min() <= known.min() <= known.max() <= cells.numbers[60:, 0].max()
+    whole = evened.behind(found.features)
+    assert whole.shape == (120, 5 + 2 + codes.categorical[0].size)
+    np.testing.assert_array_equal(whole[:, 7:].sum(axis=1), 1.0)

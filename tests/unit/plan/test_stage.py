@@ -230,8 +230,12 @@ def test_a_plan_is_complete_and_the_same_every_time(tmp_path: Path, monkeypatch:
     others = plan["total"]["kwh"]["value"] * (
         1 - plan["stages"]["train"]["seconds"]["value"] / plan["total"]["seconds"]["value"]
     )
-    for gpu, row in zip(plan["elsewhere"], read_catalogue(), strict=True):
-        training = gpu["training_seconds"]["value"] * row.watts / 3.6e6
+    known = {gpu.name: gpu for gpu in read_catalogue()}
+    assert {gpu["name"] for gpu in plan["elsewhere"]} >= {"NVIDIA A10", "NVIDIA H200"}
+    for gpu in plan["elsewhere"]:
+        watts = known[gpu["name"]].watts
+        assert watts is not None
+        training = gpu["training_seconds"]["value"] * watts / 3.6e6
         assert gpu["kwh"]["value"] == pytest.approx(training + others, rel=1e-3), "energy is of all stages"
     assert sum(stage["seconds"]["value"] for stage in plan["stages"].values()) == pytest.approx(
         plan["total"]["seconds"]["value"], rel=1e-4
@@ -405,6 +409,22 @@ def test_early_stopping_is_told_where_it_can_end_the_training_sooner(
     plan, _ = planned(tmp_path, monkeypatch, train=train)
     assert plan["validations"] == epochs
     assert any("Early stopping may end" in note for note in plan["notes"]) is said
+
+
+def test_rows_that_a_teacher_will_answer_count_and_its_cost_is_said_to_be_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_labels, _ = planned(tmp_path / "a", monkeypatch)
+    teacher = {"endpoint": {"base_url": "http://localhost:1/v1", "model": "big"}, "labels": ["good", "bad"]}
+    without, _ = planned(tmp_path / "b", monkeypatch, data={"teacher": teacher, "label": None})
+    assert without["rows"] == with_labels["rows"]
+    assert any("data.teacher.max_usd caps the money" in note for note in without["notes"])
+
+
+def test_an_encoder_by_hidden_words_is_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, _ = planned(tmp_path, monkeypatch, task="fill")
+    assert plan["stages"]["train"]["seconds"]["value"] > 0
+    assert plan["stages"]["train"]["memory_bytes"]["value"] > 0
 
 
 def test_texts_that_are_too_long_are_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,14 @@ def test_it_is_not_said_of_a_model_that_had_ceased_to_learn(tmp_path: Path, chan
     assert "still learning" not in advice(found)
 
 
+def test_a_training_that_gave_up_is_told_loudly(tmp_path: Path) -> None:
+    row = {"kind": "gave_up", "step": 150, "kept": 120, "why": "The loss has leapt to 9.1 at step 151 of 200"}
+    found = changed(tmp_path, {"training.json": lambda training: training.update(gave_up=row, stopped_early=True)})
+    assert "Training gave up before its end, and the model is that of step 120. The loss has leapt" in advice(found)
+    assert "第 120 步" in shown(found, "zh")
+    assert found["doubt"]["en"] == "its training gave up before its end"
+
+
 def one_answer(evidence: dict[str, Any]) -> None:
     evidence["confusion"]["matrix"] = [[0, 0, sum(row)] for row in evidence["confusion"]["matrix"]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ from tests.unit.train.conftest import Attempt
 TEXTS = [row["text"] for row in tiny_rows(20, seed=9)]
 
 
+MADE: dict[str, Callable[[int], list[dict[str, Any]]]] = {
+    "classify": lambda count: [dict(row) for row in tiny_rows(count)],
+    "tag": lambda count: [{"text": row["text"], "labels": row["label"]} for row in tiny_tagged(count)],
+    "regress": lambda count: [{"text": row["text"], "value": row["label"]} for row in tiny_rated(count)],
+}
+
+
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small encoder with random weights: the mean over its tokens still tells which words a text has."""
@@ -41,11 +49,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def corpus(folder: Path, task: str, rows: int = 96, held_out: int = 24, *, bad: int | None = None) -> Path:
     """A Corpus folder; `bad`: how many of the training rows of classify are labelled so."""
-    made: list[dict[str, Any]] = {
-        "classify": lambda: [dict(row) for row in tiny_rows(rows + held_out)],
-        "tag": lambda: [{"text": row["text"], "labels": row["label"]} for row in tiny_tagged(rows + held_out)],
-        "regress": lambda: [{"text": row["text"], "value": row["label"]} for row in tiny_rated(rows + held_out)],
-    }[task]()
+    made = MADE[task](rows + held_out)
     train, validation = made[:rows], made[rows:]
     if bad is not None:
         rare = [row for row in train if row["label"] == "bad"][:bad]
@@ -130,7 +134,7 @@ def test_the_first_token_is_another_vector(attempt: Attempt, encoder: Path, tmp_
         model = section(features={"kind": "embeddings", "base": "encoder", "pooling": pooling})
         ctx = attempt(pooling, "classify", model=model, resources=over(encoder), corpus=data)
         found.append(opened(ctx, "classify").predict(TEXTS))
-    assert not np.allclose(*found)
+    assert not np.allclose(found[0], found[1])
 
 
 def test_a_killed_run_goes_on_behind_the_last_portion(
@@ -173,7 +177,7 @@ def test_new_rows_are_made_of_training_rows_and_go_nowhere_else(
     seen: dict[str, Rows] = {}
     plain = TextModel.fit.__func__  # type: ignore[attr-defined]
 
-    def fit(kind: type[TextModel], train: Rows, validation: Rows, **more: Any) -> TextModel:
+    def fit(kind: type[TextModel], /, train: Rows, validation: Rows, **more: Any) -> TextModel:
         seen.update(train=train, validation=validation)
         made: TextModel = plain(kind, train, validation, **more)
         return made
@@ -186,7 +190,7 @@ def test_new_rows_are_made_of_training_rows_and_go_nowhere_else(
     held_out = parquet.read_table(data / "validation").column("label").to_pylist()
     assert [["bad", "good"][place] for place in seen["validation"].targets] == held_out
     # None of the new rows lies on a row of the validation part.
-    made = seen["train"].features[len(rows) :]
+    made = np.asarray(seen["train"].features)[len(rows) :]
     apart = np.linalg.norm(made[:, None] - np.asarray(seen["validation"].features)[None], axis=2)
     assert apart.min() > 1e-4
     told = json.loads((ctx.out / "training.json").read_text())

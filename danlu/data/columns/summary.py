@@ -1,0 +1,56 @@
+"""What stands in the columns beside the texts of the training rows, for the card and for warnings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from danlu.data.checks import spread
+from danlu.data.columns.cells import BESIDE
+from danlu.data.tables import batches
+
+#: Values of a category that the card lists, the most frequent.
+_SHOWN = 10
+
+
+def summarise(train: Path, columns: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+    """Of each column in the folder `train`: `rows`, `missing`, and `numbers` (a spread) or `values` and `most` of them.
+
+    `columns` are the names under `numeric` and `categorical`. Values are listed without those of one row alone.
+    """
+    numbers: dict[str, list[float]] = {name: [] for name in columns["numeric"]}
+    words: dict[str, Counter[str]] = {name: Counter() for name in columns["categorical"]}
+    rows = 0
+    for batch in batches(train, list(BESIDE)):
+        rows += batch.num_rows
+        for row in batch.to_pylist():
+            for name, number in row["numbers"] or ():
+                numbers[name].append(number)
+            for name, word in row["categories"] or ():
+                words[name][word] += 1
+    found: dict[str, dict[str, Any]] = {
+        name: {"rows": rows, "missing": rows - len(values), "numbers": spread(values)}
+        for name, values in numbers.items()
+    }
+    for name, counts in words.items():
+        ranked = sorted((one for one in counts.items() if one[1] > 1), key=lambda one: (-one[1], one[0]))
+        found[name] = {"rows": rows, "missing": rows - counts.total(), "values": len(counts)}
+        found[name]["most"] = dict(ranked[:_SHOWN])
+    return found
+
+
+def warnings(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What people should know of their columns: one that says nothing, and one that is no category."""
+    told = []
+    for name, column in found.items():
+        known = column["rows"] - column["missing"]
+        if not known:
+            told.append(f"No training row has anything in the column {name!r}, so it can teach nothing.")
+        elif "values" in column and column["values"] * 2 > known and column["values"] > _SHOWN:
+            told.append(
+                f"The column {name!r} has {column['values']:,} different values in {known:,} training rows: that is no "
+                "category. A value of a single row counts as unknown. Is it a number, or somebody's name?"
+            )
+    return told
