@@ -17,7 +17,7 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import LCSseq
 from sacrebleu.metrics import BLEU, CHRF
 
-from danlu.metrics.bootstrap import Floats, Score, ratio, resampled_sums, score, weights
+from danlu.metrics.bootstrap import Floats, Score, resampled_sums, score
 from danlu.metrics.proportions import with_ends
 
 #: A word, or a single Han character: Chinese has no spaces, and a segmenter's choices would be scored with the answer.

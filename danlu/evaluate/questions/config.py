@@ -23,7 +23,9 @@ class QuestionsConfig(Config):
     question: str = Field("question", min_length=1, description="Name of the column with the question.")
     reference: str = Field("reference", min_length=1, description="Name of the column with a right answer.")
     must_say: str = Field(
-        "must_say", min_length=1, description="Name of the column with the phrases that an answer must hold, all of them."
+        "must_say",
+        min_length=1,
+        description="Name of the column with the phrases that an answer must hold, all of them.",
     )
     must_not_say: str = Field(
         "must_not_say", min_length=1, description="Name of the column with phrases of which an answer may hold none."

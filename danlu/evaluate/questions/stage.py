@@ -167,8 +167,8 @@ def _tell(ctx: Context, found: dict[str, Any]) -> None:
     ctx.say(f"{found['questions']:,} questions: {'; '.join(parts)}")
     if found["seen_questions"]:
         ctx.warn(
-            f"{found['seen_questions']:,} of the questions are in the training data word for word: that the model knows "
-            "their answers says little. Take them out of one of the two."
+            f"{found['seen_questions']:,} of the questions are in the training data word for word: that the model "
+            "knows their answers says little. Take them out of one of the two."
         )
     if found["cut"]:
         ctx.warn(
