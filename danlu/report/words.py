@@ -336,7 +336,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "category": ("category", "类别"),
     "all_questions": ("all", "全部"),
     "question": ("question", "问题"),
-    "answer": ("answer", "回答"),
+    "its_answer": ("answer", "回答"),
     "broken_answers": ("Answers that break a rule", "违反规则的回答"),
     "lacks": ("lacks", "缺少"),
     "says": ("must not say", "不该说"),
