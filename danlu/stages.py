@@ -12,6 +12,7 @@ from danlu.core.plugins import installed
 from danlu.core.stage import Stage, in_order
 from danlu.data.config import CleanStage, DataStage, DuplicatesStage
 from danlu.evaluate.config import ChampionStage, EvaluateStage, SpeedStage
+from danlu.evaluate.questions.config import QuestionsStage
 from danlu.folds.config import FoldsStage
 from danlu.plan.config import PlanStage
 from danlu.release.config import ReleaseStage
@@ -144,6 +145,18 @@ STAGES: tuple[Stage, ...] = in_order(
             example="danlu.examples:TUNED",
         ),
         Stage(
+            name="questions",
+            config=QuestionsStage,
+            run="danlu.evaluate.questions.stage:run",
+            reads=("data", "compress"),
+            writes="Answers",
+            version=1,
+            numeric=True,
+            libraries=("torch", "tokenizers", "onnxruntime", "numpy", "rapidfuzz", "sacrebleu", "openpyxl"),
+            when="questions",
+            example="danlu.examples:ASKED",
+        ),
+        Stage(
             name="folds",
             config=FoldsStage,
             run="danlu.folds.stage:run",
@@ -172,7 +185,7 @@ STAGES: tuple[Stage, ...] = in_order(
             config=ReleaseStage,
             run="danlu.release.stage:run",
             reads=("data", "train", "compress", "evaluate", "speed"),
-            may_read=("champion",),
+            may_read=("champion", "questions"),
             writes="Release",
             version=12,
             example="danlu.examples:EXAMPLE",
