@@ -102,6 +102,7 @@ def test_what_only_looks_like_it(text: str) -> None:
         ("1600 Pennsylvania Ave NW, Washington, DC 20500", "[ADDRESS]"),
         ("Apt 4, 12 High St", "[ADDRESS]"),
         ("write to P.O. Box 1234", "write to [ADDRESS]"),
+        ("WRITE TO P.O. BOX 1234", "WRITE TO [ADDRESS]"),
         ("我叫王小明，电话", "我叫[PERSON]，电话"),
         ("张伟和李秀英来了", "[PERSON]和[PERSON]来了"),
         ("欧阳建国先生", "[PERSON]先生"),
