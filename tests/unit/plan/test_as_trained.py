@@ -20,6 +20,7 @@ import torch
 from accelerate.state import AcceleratorState
 
 from danlu.core.tasks import TASKS
+from danlu.data.config import CleanConfig
 from danlu.learning import scratch
 from danlu.learning.chat import TEMPLATE_FILE
 from danlu.learning.objectives.config import aim_of
@@ -33,7 +34,7 @@ from danlu.plan.tokens import count
 from danlu.plan.training import Job, Training, plan_training
 from danlu.plan.work import Work
 from danlu.recipe import Recipe
-from danlu.sources.targets import TARGETS, Reading
+from danlu.sources.targets import TARGETS, Reading, heads_in, reading_of
 from danlu.train.config import TrainStage
 from danlu.train.stage import run
 from tests.support import as_artifact, make_context
@@ -58,6 +59,9 @@ def records(task: str) -> list[dict[str, Any]]:
         return [{"text": words(row, 1 + row % 13), "label": some[row % 5]} for row in range(ROWS)]
     if task == "regress":
         return [{"text": words(row, 1 + row % 13), "label": str(row % 5 - 1.5)} for row in range(ROWS)]
+    if task == "targets":
+        cells = [{"mood": NAMES[row % 2], "stars": "" if row % 3 else str(row % 5)} for row in range(ROWS)]
+        return [{"text": words(row, 1 + row % 13)} | cells[row] for row in range(ROWS)]
     if task == "pairs":
         return [{"text": words(row, 1 + row % 13), "pair": words(row + 4, 1 + row % 7)} for row in range(ROWS)]
     made: list[dict[str, Any]] = []
@@ -78,7 +82,7 @@ def records(task: str) -> list[dict[str, Any]]:
 def as_corpus(record: dict[str, Any], task: str) -> dict[str, Any]:
     """A row as the data stage would write it."""
     if "text" in record:
-        return {"label": None, "turns": None, "rejected": None, "pair": None} | answered(record, task)
+        return {"label": None, "turns": None, "rejected": None} | answered(record, task)
     listed = record.get("messages") or [*record["prompt"], *record["chosen"]]
     turns = [{"role": turn["role"], "text": turn["content"], "learn": turn["role"] == "assistant"} for turn in listed]
     text = "\n".join(turn["text"] for turn in turns)
@@ -91,8 +95,17 @@ def answered(record: dict[str, Any], task: str) -> dict[str, Any]:
     if about.target is None or target is None:
         return record
     reading = Reading(separator="|", keep_unlabelled=True)
-    kept = target.kept(target.spellings(record["label"], reading), reading)
+    cell: Any = record if about.several else record["label"]
+    reading = reading_of(CleanConfig.model_validate(TARGETED)) if about.several else reading
+    kept = target.kept(target.spellings(cell, reading), reading)
     return {"text": record["text"], about.target: target.values(kept)}
+
+
+#: The data section of a recipe with two targets.
+TARGETED: dict[str, Any] = {
+    "sources": [{"path": "rows.jsonl"}],
+    "targets": {"mood": {"task": "classify"}, "stars": {"task": "regress"}},
+}
 
 
 def as_pair(record: dict[str, Any]) -> dict[str, Any]:
@@ -110,7 +123,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Path
     sizes = {"base": (2, 32), "teacher": (3, 48)}
     return {
         head: {name: write_model(root / head / name, head, *size) for name, size in sizes.items()}
-        for head in ("classifier", "tagger", "regressor", "causal", "encoder")
+        for head in ("classifier", "tagger", "regressor", "heads", "causal", "encoder")
     }
 
 
@@ -186,11 +199,12 @@ def passed(job: Job, works: list[Work], width: int) -> float:
 
 
 #: Tasks by the kind of records; all others are for models that generate or, as pairs, for those that embed.
-TASK_OF = {"classify": "classify", "tag": "tag", "regress": "regress", "pairs": "embed"}
+TASK_OF = {"classify": "classify", "tag": "tag", "regress": "regress", "targets": "multitask", "pairs": "embed"}
 HEADS = {
     "classify": "classifier",
     "tag": "tagger",
     "regress": "regressor",
+    "multitask": "heads",
     "generate": "causal",
     "embed": "encoder",
 }
@@ -212,6 +226,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "numbers": ("regress", {}),
     "numbers, by tokens": ("regress", {"objective": {"kind": "value", "loss": "huber"}, "batching": {"tokens": 64}}),
+    "targets": ("targets", {}),
+    "targets, in pieces": ("targets", {"micro_batch": 3}),
     "texts and talks": ("mixed", {}),
     "talks": ("talks", {"objective": {"kind": "causal", "learn": "all"}, "micro_batch": 2}),
     "packed": ("mixed", {"batching": {"packing": True}}),
@@ -249,7 +265,12 @@ def test_the_plan_is_what_training_does(
         (tmp_path / "corpus" / part).mkdir(parents=True)
         table = pa.Table.from_pylist([as_pair(row) if task == "embed" else as_corpus(row, task) for row in rows])
         parquet.write_table(table, tmp_path / "corpus" / part / "part-0.parquet")
-    (tmp_path / "corpus" / "card.json").write_text(json.dumps({"labels": NAMES if TASKS[task].named else None}))
+    card: dict[str, Any] = {"labels": NAMES if TASKS[task].named else None}
+    if TASKS[task].several:
+        heads = heads_in([as_corpus(row, task)["targets"] for row in rows])
+        card |= {"labels": [name for head in heads if head.labels for name in head.outputs]}
+        card |= {"heads": [head.as_json() for head in heads]}
+    (tmp_path / "corpus" / "card.json").write_text(json.dumps(card))
     head = HEADS[task]
     asked = {"base", "teacher"} if "teacher" in str(changes.get("objective")) else {"base"}
     folders = {name: path for name, path in models[head].items() if name in asked}
@@ -260,6 +281,8 @@ def test_the_plan_is_what_training_does(
         "label": None if TASKS[task].target is None else "label",
         "unlabelled": "keep" if task == "tag" else "drop",
     }
+    if TASKS[task].several:
+        data = TARGETED | {"min_characters": 1}
     job, plan = planned({"name": "a", "task": task, "data": data, "model": model, "train": train}, source, folders)
 
     resources = {("model.base" if name == "base" else f"train.objective.{name}"): at for name, at in folders.items()}
