@@ -1,26 +1,29 @@
 """The plan's memory and time against what a training step takes, configuration by configuration.
 
-    python benchmarks/plan.py [--only NAME ...] [--json FILE]
+    python benchmarks/plan.py [--memory] [--only NAME ...] [--json FILE]
 
-Every configuration is predicted by a trace without weights (`danlu.plan.trace_worker`, a process of its own, as `danlu
-plan` starts it), and then trained for real in a fresh process: 9 times the step that `danlu run` takes, on one
-thread, with random weights. Compared are
+Every configuration is predicted by a trace without weights, and then trained for real: 8 times the step that `danlu
+run` takes, on one thread, with random weights. Both happen in fresh processes: the first is the one that `danlu plan`
+starts. Compared are
 
     allocator   the most bytes that torch's allocator had given out at once (torch.profiler), against the traced peak
     resident    the process's peak, with MALLOC_MMAP_THRESHOLD_=65536, against the traced peak and what the tracing
                 process held before it made a model
-    time        CPU seconds of a step: cold, from this machine's rates (calibrated in the measuring process), and after
-                a pilot of 5 steps, for 3 further steps
+    time        CPU seconds of a step: cold, by the plan's formula and this machine's rates (calibrated in the
+                measuring process), and after a pilot of 5 steps, for 2 further ones; without --memory
     accelerate  what `accelerate estimate-memory` says of the same model: a batch of 1, whatever is trained
 
-and how long a trace takes for models of 1 and 8 billion parameters, which are not trained here.
+and how long `danlu.plan.trace_worker` takes, started as `danlu plan` starts it, for models of 1 and 8 billion
+parameters, which are not trained here.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -90,8 +93,11 @@ LARGE: list[tuple[str, str, int, int, dict[str, Any]]] = [
     ("llama-8b", "bfloat16", 1, 512, {}),
     ("llama-8b", "bfloat16", 1, 512, LORA | AGAIN),
 ]
-#: Lengths of the steps, as shares of the longest: one to warm up, five of a pilot, three that it foresees.
-STEPS = (1.0, 0.75, 0.5, 1.0, 0.5, 0.75, 0.75, 1.0, 0.5)
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "CUDA_VISIBLE_DEVICES": ""}
+#: Lengths of the steps, as shares of the longest: one to warm up, five of a pilot, two that it foresees.
+STEPS = (1.0, 0.75, 0.5, 1.0, 0.5, 0.75, 1.0, 0.5)
+#: Where memory alone is asked for: the optimizer's state is there from the second step on.
+MEMORY_STEPS = (1.0, 1.0)
 WARM, PILOT = 1, 6
 SHARES = (1.0, 0.75, 0.5)
 
@@ -99,11 +105,18 @@ SHARES = (1.0, 0.75, 0.5)
 def main() -> None:
     """Predict and measure every configuration; print a row each, and the medians last."""
     options = _options()
+    if any(os.environ.get(name) != value for name, value in ENVIRONMENT.items()):  # read when a process begins
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ENVIRONMENT)
+    started, steps = time.time(), MEMORY_STEPS if options.memory else STEPS
     if options.measure:
-        print(json.dumps(_measure(options.measure)))
+        print(json.dumps(_measure(options.measure, steps)))
         return
-    started = time.time()
-    rows = [_compared(*one) for one in CONFIGURATIONS if not options.only or one[0] in options.only]
+    rows: list[dict[str, Any]] = []
+    for one in CONFIGURATIONS:
+        if not options.only or one[0] in options.only:
+            rows.append(_compared(*one, steps))
+            if options.json:  # what is done is not lost
+                Path(options.json).write_text(json.dumps({"rows": rows}), encoding="utf-8")
     large = [_large(*one) for one in LARGE] if not options.only or "large" in options.only else []
     from danlu.core.machine import library_versions, this_machine
 
@@ -122,8 +135,11 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[], help="names of shapes to run, and large; by default all")
-    parser.add_argument("--json", help="write all rows to this file")
+    parser.add_argument(
+        "--memory", action="store_true", help="two steps each, and no times: for a machine that is busy"
+    )
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--json", help="write all rows to this file")
     return parser.parse_args()
 
 
@@ -183,27 +199,21 @@ def _write(folder: Path, name: str, precision: str, rows: int, length: int, trai
         save_batch(batch(share), folder / f"typical-{number}.npz")
 
 
-def _child(*arguments: str, **environment: str) -> tuple[str, float]:
-    """Run this Python with `arguments` on one thread; what it printed last, and the seconds it took."""
-    started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""} | environment,
-    )
+def _measured(folder: Path, *, memory: bool) -> dict[str, Any]:
+    """What this script measures in a process of its own."""
+    arguments = [sys.executable, __file__, "--measure", str(folder), *(["--memory"] if memory else [])]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
-    return (done.stdout.strip().splitlines() or [""])[-1], time.monotonic() - started
+    answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return answer
 
 
-def _traced(folder: Path) -> dict[str, Any]:
-    import resource
-
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    _, seconds = _child("-m", "danlu.plan.trace_worker", str(folder))
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+def _worker(folder: Path) -> dict[str, Any]:
+    """A trace as `danlu plan` asks for it, libraries and all."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    subprocess.run([sys.executable, "-m", "danlu.plan.trace_worker", str(folder)], check=True, capture_output=True)
+    seconds, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     answer: dict[str, Any] = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
     if "untraceable" in answer:
         sys.exit(f"not traced: {answer['untraceable']}")
@@ -211,13 +221,15 @@ def _traced(folder: Path) -> dict[str, Any]:
     return answer | {"seconds": seconds, "cpu_seconds": cpu}
 
 
-def _compared(name: str, precision: str, rows: int, length: int, train: dict[str, Any]) -> dict[str, Any]:
+def _compared(
+    name: str, precision: str, rows: int, length: int, train: dict[str, Any], steps: tuple[float, ...]
+) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         _write(folder, name, precision, rows, length, train)
-        found = _traced(folder)
-        told, _ = _child(__file__, "--measure", str(folder), MALLOC_MMAP_THRESHOLD_="65536")
-    measured = json.loads(told)
+        found = _worker(folder)
+        measured = _measured(folder, memory=steps != STEPS)
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     row = {
         "name": name,
         "precision": precision,
@@ -236,24 +248,20 @@ def _compared(name: str, precision: str, rows: int, length: int, train: dict[str
         "passes": found["passes"],
         "update": found["update"],
     }
-    row["time"] = _timed(row)
+    row["time"] = _timed(row, config) if steps == STEPS else None
     errors = {
         what: row[what]["predicted"] / row[what]["actual"] - 1 for what in ("allocator", "resident", "accelerate")
     }
     shown = "  ".join(f"{what} {error:+.1%}" for what, error in errors.items())
-    cold, pilot = (row["time"][key] for key in ("cold", "pilot"))
-    print(f"{name} {precision} {rows}x{length} {train}: {shown}  cold {cold:+.1%}  pilot {pilot:+.1%}", flush=True)
+    if row["time"] is not None:
+        shown += "".join(f"  {key} {row['time'][key]:+.1%}" for key in ("cold", "pilot"))
+    print(f"{name} {precision} {rows}x{length} {train}: {shown}", flush=True)
     return row
 
 
-def _timed(row: dict[str, Any]) -> dict[str, float]:
+def _timed(row: dict[str, Any], config: dict[str, Any]) -> dict[str, float]:
     """How far off the seconds of the steps after the pilot are, cold and after it."""
-    from danlu.plan.calibrate import Rates
-    from danlu.plan.traced import seconds_of
-
-    rates = Rates(**row["rates"])
-    by_share = dict(zip(SHARES, row["passes"], strict=True))
-    foreseen = [seconds_of([by_share[share], row["update"]], rates) for share in STEPS]
+    foreseen = [_foreseen(row, config, share) for share in STEPS]
     factor = statistics.median(
         actual / expected for actual, expected in zip(row["times"][WARM:PILOT], foreseen[WARM:PILOT], strict=True)
     )
@@ -261,10 +269,35 @@ def _timed(row: dict[str, Any]) -> dict[str, float]:
     return {"seconds": actual, "cold": cold / actual - 1, "pilot": factor * cold / actual - 1, "factor": factor}
 
 
+def _foreseen(row: dict[str, Any], config: dict[str, Any], share: float) -> float:
+    """Seconds of one step as the plan has them: its formula, with the operations that the trace counted."""
+    from danlu.learning.optimizers.table import MAKERS
+    from danlu.plan.calibrate import Rates
+    from danlu.plan.config import TrainConfig
+    from danlu.plan.predict import seconds_of_training
+    from danlu.plan.shape import from_config
+    from danlu.plan.trained import trained_by
+    from danlu.plan.work import Batches, training
+
+    settings, generates = TrainConfig.model_validate(row["train"]), not row["name"].startswith("bert")
+    shape = from_config(config)
+    work = training(
+        shape,
+        trained_by(settings.method, shape, row["parameters"], generates=generates),
+        Batches.of([row["rows"]], [round(share * row["length"])]),
+        generates=generates,
+        mixed=row["precision"] != "float32",
+        checkpointing=settings.checkpointing,
+        moved=MAKERS[settings.optimizer.kind].moved(settings.optimizer),
+    )
+    counted = sum(row["passes"][SHARES.index(share)]["flops"].values())
+    return seconds_of_training(dataclasses.replace(work, flops=counted), Rates(**row["rates"]))
+
+
 def _large(name: str, precision: str, rows: int, length: int, train: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         _write(Path(place), name, precision, rows, length, train)
-        found = _traced(Path(place))
+        found = _worker(Path(place))
     total = found["step"]["total"]
     seconds, cpu = found["seconds"], found["cpu_seconds"]
     print(
@@ -274,13 +307,14 @@ def _large(name: str, precision: str, rows: int, length: int, train: dict[str, A
     return {"name": name, "train": train, "bytes": total, "trace_seconds": seconds, "trace_cpu_seconds": cpu}
 
 
-def _measure(folder: Path) -> dict[str, Any]:
+def _measure(folder: Path, steps: tuple[float, ...]) -> dict[str, Any]:
     """Train for real what `folder` asks for; bytes, and CPU seconds of each step."""
     import torch
     from accelerate.commands.estimate import calculate_maximum_sizes, estimate_training_usage
     from torch.profiler import ProfilerActivity, profile
 
     from danlu.core.machine import peak_resident_bytes
+    from danlu.learning import chunked
     from danlu.learning.adapters.table import adapt
     from danlu.learning.assembly import ready_to_train
     from danlu.learning.fast import fast_attention
@@ -297,6 +331,8 @@ def _measure(folder: Path) -> dict[str, Any]:
     import numpy as np
     from tokenizers import Tokenizer
 
+    # What takes pages of its own is not seen by the profiler.
+    chunked._OWN_PAGES = sys.maxsize
     request = read_request(folder)
     train, batches = request.train, dict(zip(SHARES, request.typical, strict=True))
     aim = aim_of(request.task, train.objective)  # type: ignore[arg-type]
@@ -324,7 +360,7 @@ def _measure(folder: Path) -> dict[str, Any]:
         return time.process_time() - begun
 
     with fast_attention(model):
-        times = [step(share) for share in STEPS]
+        times = [step(share) for share in steps]
         resident = peak_resident_bytes()
         state = [value for held in optimizer.state.values() for value in held.values() if torch.is_tensor(value)]
         wide = [] if vocabulary.numbers is None else [vocabulary._wide.weight]
@@ -335,21 +371,23 @@ def _measure(folder: Path) -> dict[str, Any]:
     events = [event for event in watched.profiler.kineto_results.events() if event.name() == "[memory]"]
     given = np.cumsum([event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())])
     config = model.config.get_text_config()
-    rates = measure(
-        precision=request.precision,
-        tokens=request.pieces[0].ids.size,
-        width=config.hidden_size,
-        inner=config.intermediate_size,
-        threads=1,
-        check=lambda: None,
-    )
+    rates = None
+    if steps == STEPS:
+        rates = measure(
+            precision=request.precision,
+            tokens=request.pieces[0].ids.size,
+            width=config.hidden_size,
+            inner=config.intermediate_size,
+            threads=1,
+            check=lambda: None,
+        )
     usage = estimate_training_usage(sizes, request.precision)
     return {
         "allocated": int(there + given.max()),
         "resident": resident,
         "accelerate": max(usage.values()),
         "times": times,
-        "rates": vars(rates),
+        "rates": None if rates is None else vars(rates),
     }
 
 
@@ -359,7 +397,8 @@ def _print_medians(rows: list[dict[str, Any]], large: list[dict[str, Any]]) -> N
         what: [abs(row[what]["predicted"] / row[what]["actual"] - 1) for row in rows]
         for what in ("allocator", "resident", "accelerate")
     }
-    errors |= {f"time {what}": [abs(row["time"][what]) for row in rows] for what in ("cold", "pilot")}
+    if all(row["time"] is not None for row in rows):
+        errors |= {f"time {what}": [abs(row["time"][what]) for row in rows] for what in ("cold", "pilot")}
     for what, found in errors.items():
         print(f"{what:12}  median error {statistics.median(found):.1%}  worst {max(found):.1%}")
     for of, found in (("rows", rows), ("large", large)):

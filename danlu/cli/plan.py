@@ -19,10 +19,21 @@ _HISTORY = "history"
 
 @click.command()
 @click.argument("recipe", metavar="RECIPE|history", type=click.Path(path_type=Path))
+@click.option("--options", is_flag=True, help="Compare accelerators, methods and micro-batches too (two minutes).")
+@click.option("--budget", metavar="MONEY", help="Say what is fastest for so much, such as 200cny; implies --options.")
+@click.option("--deadline", metavar="TIME", help="Say what is cheapest in so long, such as 6h; implies --options.")
 @workspace_option
 @json_option
 @click.option("--quiet", is_flag=True, help="Show no progress.")
-def plan(recipe: Path, workspace: Path, as_json: bool, quiet: bool) -> None:
+def plan(
+    recipe: Path,
+    options: bool,
+    budget: str | None,
+    deadline: str | None,
+    workspace: Path,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Nothing is trained. Every figure comes with an interval; the report of the run sets it beside what came.
 
     Looks at the data, the model and this machine; names a few GPUs for comparison. With the word history in place of a
@@ -35,6 +46,7 @@ def plan(recipe: Path, workspace: Path, as_json: bool, quiet: bool) -> None:
     from danlu.cli.display import display
     from danlu.cli.recipe_check import problems, remarks
     from danlu.core.errors import RecipeError
+    from danlu.plan.advice import answer, duration, money
     from danlu.plan.budget import check_budget
     from danlu.recipe import load_recipe
 
@@ -42,15 +54,25 @@ def plan(recipe: Path, workspace: Path, as_json: bool, quiet: bool) -> None:
     told = problems(recipe, parsed)
     if told:
         raise RecipeError("\n".join(told))
+    rate = parsed.plan.cny_per_usd
+    asked = {
+        "deadline": None if deadline is None else duration(deadline),
+        "budget": None if budget is None else money(budget, rate),
+    }
+    options = options or any(value is not None for value in asked.values())
     with display(console(stderr=True), quiet=quiet) as shown:
-        planned = api.plan(recipe, workspace=workspace, observer=shown).json("plan.json")
+        planned = api.plan(recipe, workspace=workspace, observer=shown, options=options).json("plan.json")
+    table = planned.get("options") or []
+    advice = answer(table, method=parsed.train.method.kind, cny_per_usd=rate, **asked) if table else []
     warnings = [*remarks(recipe, parsed), *_outlook(parsed, recipe, workspace), *check_budget(planned, parsed.budget)]
     if as_json:
-        print_json({**planned, "warnings": warnings})
+        print_json({**planned, "warnings": warnings, "advice": advice})
         return
-    from danlu.cli.plan_tables import draw_plan
+    from danlu.cli.plan_tables import draw_options, draw_plan
 
     draw_plan(console(), planned, warnings)
+    if table:
+        draw_options(console(), table, advice, method=parsed.train.method.kind)
     click.echo(f"Next: danlu run {shlex.quote(str(recipe))}")
 
 

@@ -65,6 +65,39 @@ def draw_plan(screen: Console, plan: dict[str, Any], warnings: list[str]) -> Non
         screen.print(f"[yellow]! {escape(warning)}[/]")
 
 
+def draw_options(screen: Console, rows: Sequence[dict[str, Any]], advice: Sequence[str], *, method: str) -> None:
+    """Print for each accelerator how few hold the training by `method`, or why none do; `advice` last."""
+    title = f"Where else, by method {method}"
+    made = table("accelerator", "how", "memory", "time", "money", numbers=3, title=title)
+    for name in dict.fromkeys(row["gpu"] for row in rows):
+        own = [row for row in rows if row["gpu"] == name and row["method"] == method]
+        if not own:
+            continue
+        row = next((row for row in own if row["fits"]), own[-1])
+        many = f"{row['count']} x " if row["count"] > 1 else ""
+        capacity = within({"value": row["capacity_bytes"]}, "bytes")[0]
+        place = f"{many}{escape(name.removeprefix('NVIDIA '))}\n[dim]{capacity} each[/]"
+        needs = within({"value": row["memory_bytes"]}, "bytes")[0]
+        if not row["fits"]:
+            made.add_row(place, f"[red]{escape(row['why'])}[/]", needs, "", "")
+            continue
+        how = f"micro-batch {row['micro_batch']}" + (", checkpointing" if row["checkpointing"] else "")
+        how += "\n[dim]state spread over all[/]" if row["sharded"] else ""
+        how += "\n[dim]interpolated[/]" if row["interpolated"] else ""
+        how += f"\n[yellow]needs {escape(row['needs'])}[/]" if row["needs"] else ""
+        price = row["price"]
+        cost = "[dim]no price known,\ngive yours[/]"
+        if price is not None:
+            seller = escape(f"{price['provider']} {price['kind']}, {price['date']}")
+            cost = f"{within({'value': row['usd']}, 'usd')[0]}\n[dim]{seller}[/]"
+        made.add_row(place, how, needs, span(row["seconds"], "seconds"), cost)
+    screen.print(made)
+    screen.print("[dim]None of these was measured; the shares of the peak that are assumed are in docs/plan.md.[/]")
+    for sentence in advice:
+        screen.print(f"[bold]→ {escape(sentence)}[/]")
+    screen.print()
+
+
 def draw_history(screen: Console, tried: Sequence[Tried], rows: Sequence[dict[str, Any]]) -> None:
     """Print every prediction beside what came, newest last, and how far off each stage's were."""
     if not tried:

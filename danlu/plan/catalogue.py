@@ -48,7 +48,8 @@ class Price:
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
     """One row. `memory`: bytes; `bandwidth`: bytes/s; `peak`: dense bfloat16 operations/s; `watts`: power limit, None
-    where no source says it. `prices`: none where no source with a day was found.
+    where no source says it. `prices`: none where no source with a day was found. `needs`: what Danlu lacks to run
+    there; empty where it runs.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Gpu:
     facts: str
     confidence: str
     prices: tuple[Price, ...] = ()
+    needs: str = ""
 
     @property
     def on_demand(self) -> Price | None:
@@ -81,13 +83,13 @@ def read_catalogue(path: Path = CATALOGUE, own: Path | None = None) -> list[Gpu]
 
 
 def find(known: Sequence[Gpu], name: str, *, where: str) -> Gpu:
-    """The accelerator that `name` means: its name, or a part of it that no other has.
+    """The accelerator that `name` means: its name, or words of it that no other has.
 
     Raises `UserError` with the nearest names.
     """
     wanted = name.casefold()
     exact = [gpu for gpu in known if gpu.name.casefold() == wanted]
-    found = exact or [gpu for gpu in known if wanted in gpu.name.casefold()]
+    found = exact or [gpu for gpu in known if f" {wanted} " in f" {gpu.name.casefold()} "]
     if len(found) == 1:
         return found[0]
     if found:
@@ -112,6 +114,7 @@ def _gpu(row: dict[str, Any]) -> Gpu:
         watts=None if row.get("watts") is None else float(row["watts"]),
         facts=facts["source"],
         confidence=facts["confidence"],
+        needs=row.get("needs", ""),
         prices=tuple(_price(price) for price in row.get("prices", ())),
     )
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from danlu.plan.catalogue import Gpu
+from danlu.plan.interval import Interval, add
 
 #: CUDA context, libraries' workspaces and kernels; an assumption.
 CONTEXT_BYTES = 1.0e9
@@ -29,6 +30,9 @@ SCALING = 0.9
 #: How far a prediction may be off, as factors.
 SPREAD = (0.4, 3.0)
 COUNTS = (1, 2, 4, 8)
+
+#: What a row with its state spread over all needs beside hardware.
+_SPREAD_STATE = "FSDP, which Danlu does not do yet"
 
 #: Methods from the one that changes the recipe least to the one that changes it most, seen from a full fine-tune.
 METHODS = ("full", "freeze", "lora", "qlora")
@@ -77,7 +81,7 @@ def rows(
     batch: int,
     steps: int,
     share: float,
-    others: float,
+    others: Interval,
     cny_per_usd: float,
     chosen: tuple[str, bool, int],
 ) -> list[dict[str, Any]]:
@@ -173,14 +177,13 @@ def _seconds(gpu: Gpu, flops: float, moved: float, calls: float) -> float:
 
 
 def _priced(
-    way: dict[str, Any], gpu: Gpu, count: int, others: float, cny_per_usd: float, chosen: tuple[str, bool, int]
+    way: dict[str, Any], gpu: Gpu, count: int, others: Interval, cny_per_usd: float, chosen: tuple[str, bool, int]
 ) -> dict[str, Any]:
     """A row of the table: the way, its whole time, and the lowest price that one can rent so many for."""
     offers = [price for price in gpu.prices if price.least <= count]
     price = min(offers, key=lambda price: price.in_usd(cny_per_usd), default=None)
-    seconds = way["training"] + others
-    low, high = SPREAD
-    usd = None if price is None else count * price.in_usd(cny_per_usd) * seconds / 3600
+    seconds = add([Interval.around(way["training"], *SPREAD), others])
+    usd = None if price is None else count * price.in_usd(cny_per_usd) * seconds.value / 3600
     lacking = way["memory"] - gpu.memory
     return {
         "gpu": gpu.name,
@@ -194,9 +197,10 @@ def _priced(
         "capacity_bytes": gpu.memory,
         "fits": way["fits"],
         "why": "" if way["fits"] else f"lacks {lacking / 1e9:.1f} GB even with one example at a time",
-        "seconds": {"value": seconds, "low": others + low * way["training"], "high": others + high * way["training"]},
+        "seconds": seconds.as_json(),
         "usd": usd,
         "price": None if price is None else vars(price),
+        "needs": gpu.needs or (_SPREAD_STATE if way["sharded"] else ""),
         "changes": _changes(way, count, chosen),
         "measured": False,
     }
@@ -222,10 +226,11 @@ def choose(
 ) -> dict[str, Any]:
     """The rows that answer a question: `cheapest` within `deadline` seconds, `fastest` within `budget` USD.
 
-    Both look at `method` alone, since another one is another model, and at the predicted value. Where no row of it
+    Both look at `method` alone, since another one is another model, at the predicted value, and at what Danlu runs on.
+    Where no row of it
     fits, `instead` is the fitting row with the fewest changes. None where there is no such row.
     """
-    fitting = [row for row in table if row["fits"]]
+    fitting = [row for row in table if row["fits"] and not row["needs"]]
     own = [row for row in fitting if row["method"] == method]
     timely = [row for row in own if deadline is None or row["seconds"]["value"] <= deadline]
     priced = [row for row in timely if row["usd"] is not None]

@@ -24,10 +24,11 @@ from danlu.plan.config import PlanStage
 from danlu.plan.corpus import expected, read_sides
 from danlu.plan.cost import Total, elsewhere, total_here, watts_here
 from danlu.plan.history import history, machine_key
+from danlu.plan.interval import add
 from danlu.plan.learned import sentences, with_history
 from danlu.plan.notes import notes
 from danlu.plan.predict import StageCost, predict_stages, seconds_of_training
-from danlu.plan.reading import Look, look
+from danlu.plan.reading import Look, look, rows_of
 from danlu.plan.shape import HEADS, Head, from_scratch, of_base, parameters
 from danlu.plan.tokens import count
 from danlu.plan.training import Asked, Job, Training, plan_training
@@ -101,7 +102,9 @@ def _traced(ctx: Context, job: Job, plan: Training, rates: calibrate.Rates) -> t
     if answer.found is None:
         ctx.warn(f"The training step could not be traced: {answer.why}. The plan's memory is from a formula.")
         return plan, {"method": "formula", "why": answer.why}
-    return traced.with_trace(plan, answer.found), {"method": "traced"}
+    known = traced.with_trace(job, plan, answer.found)
+    # Against the formula's: what is learned at targets alone is scored there alone.
+    return known, {"method": "traced", "operations": round(known.work.flops / plan.work.flops, 4)}
 
 
 def _options(ctx: Context, job: Job, plan: Training, costs: dict[str, StageCost]) -> list[dict[str, Any]]:
@@ -127,7 +130,7 @@ def _options(ctx: Context, job: Job, plan: Training, costs: dict[str, StageCost]
         batch=len(step),
         steps=plan.steps,
         share=min(1.0, plan.pieces.tokens / max(1, plan.steps) / widest),
-        others=sum(cost.seconds.value for stage, cost in costs.items() if stage != "train"),
+        others=add(cost.seconds for stage, cost in costs.items() if stage != "train"),
         cny_per_usd=job.config.plan.cny_per_usd,
         chosen=(settings.method.kind, settings.checkpointing, settings.micro_batch or len(step)),
     )
@@ -191,6 +194,7 @@ def _job(ctx: Context, config: PlanStage) -> Job:
         models={name: _asked(folder) for name, folder in folders.items()},
         precision=choose_precision(config.train.precision, ctx.machine),
         threads=ctx.threads,
+        questions=0 if config.questions is None else rows_of(ctx.resources["questions.path"], config.questions.format),
     )
 
 

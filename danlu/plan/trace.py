@@ -9,6 +9,7 @@ Shapes: B examples in a batch, T tokens of the longest one.
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +23,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from danlu.core.errors import DanluError
 from danlu.core.machine import resident_bytes
-from danlu.learning import scratch
+from danlu.learning import chunked, scratch
 from danlu.learning.adapters.table import METHODS, adapt
 from danlu.learning.assembly import ready_to_train
 from danlu.learning.batching import Batch
-from danlu.learning.fast import fast_attention
+from danlu.learning.fast import NarrowVocabulary, fast_attention
 from danlu.learning.models import like_base
 from danlu.learning.objectives.base import Facts, Objective
 from danlu.learning.objectives.config import aim_of
@@ -128,7 +129,7 @@ def trace(request: Request) -> Traced:
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     fake_from_meta(model, mode)
     watch = Watch()
-    with mode, watch:
+    with _from_the_allocator(), mode, watch:
         return _steps(request, objective, model, watch, parameters, base_bytes)
 
 
@@ -161,8 +162,8 @@ def traced_step(
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     fake_from_meta(model, mode)
     watch = Watch()
-    with mode, watch:
-        ready, optimizer, accelerator = _ready(request, model, watch)
+    with _from_the_allocator(), mode, watch:
+        ready, optimizer, accelerator, _held = _ready(request, model, watch)
         found: list[dict[str, Any]] = []
         with fast_attention(model) if short else contextlib.nullcontext(), _gradients_marked(model, watch):
             for batch in batches:
@@ -216,7 +217,7 @@ def _steps(
     request: Request, objective: Objective, model: Any, watch: Watch, parameters: int, base_bytes: int
 ) -> Traced:
     train = request.train
-    ready, optimizer, accelerator = _ready(request, model, watch)
+    ready, optimizer, accelerator, _held = _ready(request, model, watch)
     with fast_attention(model), _gradients_marked(model, watch):
         watch.reset()
         _step(request, accelerator, ready, optimizer, objective, request.pieces)
@@ -240,11 +241,15 @@ def _steps(
     return found
 
 
-def _ready(request: Request, model: Any, watch: Watch) -> tuple[Any, torch.optim.Optimizer, Accelerator]:
-    """The model as the loop has it before its second step, its optimizer, and what wraps it."""
+def _ready(
+    request: Request, model: Any, watch: Watch
+) -> tuple[Any, torch.optim.Optimizer, Accelerator, NarrowVocabulary]:
+    """The model as the loop has it before its second step, its optimizer, what wraps it, and what holds the embedding
+    of which it trains a part: that must live as long.
+    """
     train = request.train
     watch.mark(_weights(model), WEIGHTS)
-    optimizer, _ = ready_to_train(
+    optimizer, vocabulary = ready_to_train(
         model,
         used=lambda: np.arange(request.used),
         pad_id=0,
@@ -258,7 +263,7 @@ def _ready(request: Request, model: Any, watch: Watch) -> tuple[Any, torch.optim
     ready = accelerator.prepare(model)
     ready.train()
     _hold_state(model, optimizer, watch)
-    return ready, optimizer, accelerator
+    return ready, optimizer, accelerator, vocabulary
 
 
 def _step(
@@ -285,6 +290,16 @@ def _step(
 def _weights(model: Any) -> Iterator[torch.Tensor]:
     yield from model.parameters()
     yield from model.buffers()
+
+
+@contextlib.contextmanager
+def _from_the_allocator() -> Iterator[None]:
+    """Inside, no gradient takes pages of its own from the kernel, which would be real: as many bytes are seen."""
+    before, chunked._OWN_PAGES = chunked._OWN_PAGES, sys.maxsize
+    try:
+        yield
+    finally:
+        chunked._OWN_PAGES = before
 
 
 def _gradients(model: Any) -> None:

@@ -101,7 +101,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func in _BY_MASK:
             args = (args[0], _as_places(args[1]), *args[2:])
         answer = func(*args, **kwargs)
-        outputs = [leaf for leaf in tree_leaves(answer) if isinstance(leaf, FakeTensor)]
+        outputs = [part for leaf in tree_leaves(answer) if isinstance(leaf, FakeTensor) for part in _blocks(leaf)]
         self._count(func, args, kwargs, inputs, outputs, answer)
         part = self._part(func, inputs)
         for tensor in outputs:
@@ -142,7 +142,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func.is_view or not outputs:
             return
         moved = sum(tensor.untyped_storage().nbytes() if _is_dense(tensor) else _size(tensor) for tensor in outputs)
-        moved += sum(_size(tensor) for tensor in inputs)
+        moved += sum(_size(part) for tensor in inputs for part in _blocks(tensor))
         self.tally.calls += 1
         flops = _FLOPS.get(func._overloadpacket) or flop_registry.get(func._overloadpacket)
         if flops is None:
@@ -177,6 +177,11 @@ def _inside(func: Any, inputs: list[torch.Tensor], outputs: list[FakeTensor]) ->
 
 #: Sums that may be asked for in another kind of number.
 _REDUCING = {_aten.sum.dim_IntList, _aten.sum.default, _aten.mean.dim, _aten.mean.default}
+
+
+def _blocks(tensor: Any) -> list[Any]:
+    """The tensors that hold the numbers of `tensor`: itself, or places and values of a sparse one."""
+    return [tensor] if tensor.layout is torch.strided else [tensor._indices(), tensor._values()]
 
 
 def _size(tensor: torch.Tensor) -> int:

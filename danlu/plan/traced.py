@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -27,18 +27,24 @@ from danlu.core.artifact import write_json
 from danlu.core.store import write_json_atomically
 from danlu.learning.batching import Batch
 from danlu.learning.text import pad_id
-from danlu.plan.calibrate import Rates
 from danlu.plan.config import PlanConfig
 from danlu.plan.tokens import widest_validation
 from danlu.plan.trace_worker import ALONE, ANSWER, REQUEST, TOKENIZER, save_batch
 from danlu.plan.training import FRAMEWORK_BYTES, Job, Training
-from danlu.plan.work import Memory
+from danlu.plan.work import Batches, Memory, Work, training
 
 #: From so many bytes at the formula's peak, or seconds of its training, a trace is worth its seconds.
 WORTH_BYTES, WORTH_SECONDS = 2e9, 300.0
 #: Libraries whose code is run in a trace.
 _LIBRARIES = ("torch", "transformers", "accelerate", "peft", "tokenizers", "numpy")
 _PATIENCE = 0.05
+#: What a trace does not follow: the reason, and whether a job has it.
+_UNTRACED: dict[str, Callable[[Job], bool]] = {
+    "the objective asks a second model, which a trace does not follow": lambda job: bool(job.models),
+    "cells beside the texts are no part of a traced model": lambda job: job.config.data.columns is not None,
+    "what several targets need is not traced": lambda job: job.config.task == "multitask",
+    "a trace is of one process (train.processes)": lambda job: job.config.train.processes > 1,
+}
 #: What a process that reports nothing is told to be.
 _SILENT = "the process that traces ended without an answer"
 
@@ -70,8 +76,9 @@ def ask(
     With `variants` other methods are traced, on all examples of the widest step and on one of them, as on an
     accelerator; the answer's `variants` are for `danlu.plan.options`.
     """
-    if job.models:
-        return Answer(found=None, why="the objective asks a second model, which a trace does not follow")
+    for why, met in _UNTRACED.items():
+        if met(job):
+            return Answer(found=None, why=why)
     with tempfile.TemporaryDirectory(prefix="danlu-trace-") as name:
         folder = Path(name)
         _write(job, plan, base, folder, variants=variants)
@@ -183,28 +190,6 @@ def _run(folder: Path, limit: float, check: Callable[[], None]) -> dict[str, Any
     return answer
 
 
-#: Seconds of a step as factors on this machine's rates: of products over theirs, of bytes over the stream's rate, and
-#: seconds of each operation. Fitted by benchmarks/plan.py.
-PRODUCT_FACTOR, BYTES_FACTOR, CALL_SECONDS = 1.0, 1.0, 1.0e-5
-
-
-def seconds_of(tallies: Sequence[dict[str, Any]], rates: Rates) -> float:
-    """Seconds that the work of `tallies` (as `Tally.as_json` has it) takes at these rates."""
-    products, moved, calls = features(tallies, rates)
-    return PRODUCT_FACTOR * products + BYTES_FACTOR * moved + CALL_SECONDS * calls
-
-
-def features(tallies: Sequence[dict[str, Any]], rates: Rates) -> tuple[float, float, float]:
-    """Seconds of products and of bytes at the measured rates, and the number of operations."""
-    products = sum(
-        operations / (rates.gemm32 if kind == "float32" else rates.gemm)
-        for tally in tallies
-        for kind, operations in tally["flops"].items()
-    )
-    moved = sum(tally["bytes"] for tally in tallies) / rates.stream
-    return products, moved, float(sum(tally["calls"] for tally in tallies))
-
-
 def worth(settings: PlanConfig, plan: Training, seconds: float) -> bool:
     """Whether a trace is asked for, or pays: `seconds` of training and its memory as the formula has them."""
     if settings.trace != "auto":
@@ -212,8 +197,9 @@ def worth(settings: PlanConfig, plan: Training, seconds: float) -> bool:
     return plan.memory.total >= WORTH_BYTES or seconds >= WORTH_SECONDS
 
 
-def with_trace(plan: Training, found: dict[str, Any]) -> Training:
-    """`plan` with the peak by part as a trace has it, beside what libraries, texts and kernels hold.
+def with_trace(job: Job, plan: Training, found: dict[str, Any]) -> Training:
+    """`plan` with the peak by part as a trace has it, beside what libraries, texts and kernels hold, and its work with
+    the operations that were counted.
 
     What is read before the first step is known to the formula alone, and stays where it is larger.
     """
@@ -223,4 +209,37 @@ def with_trace(plan: Training, found: dict[str, Any]) -> Training:
     framework = plan.memory.framework - FRAMEWORK_BYTES + found["base_bytes"]
     traced = Memory(**{name: float(size) for name, size in highest["parts"].items()}, framework=framework)
     before = plan.memory.gradients == 0.0 and plan.memory.teacher > 0.0
-    return replace(plan, memory=plan.memory if before and plan.memory.total > traced.total else traced, traced=True)
+    return replace(
+        plan,
+        memory=plan.memory if before and plan.memory.total > traced.total else traced,
+        work=_as_counted(job, plan, found),
+        traced=True,
+    )
+
+
+def _as_counted(job: Job, plan: Training, found: dict[str, Any]) -> Work:
+    """The work of all steps, with as many operations as the trace counted in a step of middling width.
+
+    Operations that are fewer than the formula's are taken to be output values that were not made: of a conversation
+    only the answers are scored.
+    """
+    middle = found["passes"][1]
+    shape, batch = job.shape, Batches.of([middle["rows"]], [middle["length"]])
+    formula = training(
+        shape,
+        job.trained,
+        batch,
+        generates=job.generates,
+        mixed=job.mixed,
+        checkpointing=job.config.train.checkpointing,
+    ).flops
+    counted = sum(middle["flops"].values())
+    if not counted or not formula:
+        return plan.work
+    made = 1.0
+    if job.generates:
+        of_output = (
+            2.0 * shape.vocabulary * shape.width * batch.tokens * (1.0 + job.trained.passed + job.trained.learned)
+        )
+        made = min(1.0, max(0.0, 1.0 - (formula - counted) / of_output))
+    return replace(plan.work, flops=plan.work.flops * counted / formula, logits=plan.work.logits * made)

@@ -17,9 +17,10 @@ from torch.profiler import ProfilerActivity, profile
 
 from danlu.core.context import Origin
 from danlu.examples import tiny_recipe
+from danlu.learning import chunked
 from danlu.learning.adapters.table import adapt
 from danlu.learning.assembly import ready_to_train
-from danlu.learning.batching import Examples
+from danlu.learning.batching import NO_TARGET, Batch, Examples
 from danlu.learning.fast import fast_attention
 from danlu.learning.models import like_base
 from danlu.learning.objectives.base import Facts
@@ -84,6 +85,12 @@ def request_of(folder: Path, kind: str, precision: str = "float32", **train: Any
         validation=examples.batch(np.arange(2 * ROWS), 0),
         typical=[examples.batch(np.arange(ROWS), 0)],
     )
+
+
+@pytest.fixture(autouse=True)
+def _no_pages_beside_the_allocator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes pages of its own is not seen by the profiler."""
+    monkeypatch.setattr(chunked, "_OWN_PAGES", 1 << 60)
 
 
 def allocated(request: Request) -> int:
@@ -211,6 +218,7 @@ def test_a_plan_is_traced_when_it_is_asked_to_and_the_answer_is_kept(
     parts = content["training_memory_bytes"]
     assert parts["weights"] == pytest.approx(formula["training_memory_bytes"]["weights"], rel=0.1)
     assert parts["temporary"] > 0
+    assert content["trace"]["operations"] == pytest.approx(1.0, abs=0.1)
     assert len(list((tmp_path / "cache" / "traces").iterdir())) == 1
     monkeypatch.setattr(traced, "_run", lambda *_: pytest.fail("traced a second time"))
     again, _ = planned(tmp_path, trace="always")
@@ -228,3 +236,17 @@ def test_a_small_run_is_planned_by_the_formula(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(calibrate, "measure", lambda **_: RATES)
     monkeypatch.setattr(traced, "ask", lambda *_, **__: pytest.fail("traced a tiny run"))
     assert planned(tmp_path)[0]["trace"]["method"] == "formula"
+
+
+def test_output_values_that_are_not_made_are_not_counted(tmp_path: Path) -> None:
+    """A batch of which one token in eight is a target, in chunks: most of the output layer's work falls away."""
+    request = request_of(tmp_path, "generate")
+    whole = sum(trace(request).passes[0].tally.flops.values())
+    AcceleratorState._reset_state(reset_partial_state=True)
+    [batch] = request.typical
+    # Enough places that training makes the loss in chunks.
+    wide = {name: np.repeat(getattr(batch, name), 5, axis=0) for name in ("ids", "mask", "targets")}
+    wide["targets"][:, : 7 * LENGTH // 8] = NO_TARGET
+    some = Batch(**wide, size=5 * len(batch))
+    counted = sum(trace(dataclasses.replace(request, typical=[some])).passes[0].tally.flops.values())
+    assert counted < 0.5 * 5 * whole
