@@ -89,11 +89,15 @@ def pad(rows: list[list[int]], pad_id: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _first_known(tokenizer: Tokenizer, names: Sequence[str]) -> int | None:
-    for name in names:
-        number = tokenizer.token_to_id(name)
-        if number is not None:
-            return int(number)
-    return None
+    """The first of `names` that is a special token; where none is, the first that is a token at all.
+
+    Gemma's vocabulary has the HTML tags <s> and </s> as words, beside <bos> and <eos>.
+    """
+    known = [int(number) for name in names if (number := tokenizer.token_to_id(name)) is not None]
+    if len(known) < 2:
+        return next(iter(known), None)
+    special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    return next((number for number in known if number in special), known[0])
 
 
 def pad_id(tokenizer: Tokenizer) -> int:

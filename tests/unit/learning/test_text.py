@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer
 
 from danlu.core.errors import ModelError
@@ -79,3 +80,13 @@ def test_a_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelError, match="not a tokenizer file"):
         load_tokenizer(tmp_path)
+
+
+def test_a_word_that_is_spelt_like_an_end_token_is_none() -> None:
+    """As in Gemma, whose vocabulary has HTML's <s> and </s> beside its <bos> and <eos>."""
+    words = {"<s>": 0, "</s>": 1, "<bos>": 2, "<eos>": 3, "hello": 4}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="hello"))
+    assert (start_id(tokenizer), end_id(tokenizer)) == (0, 1), "where nothing is special the first name counts"
+    tokenizer.add_special_tokens(["<bos>", "<eos>"])
+    tokenizer.add_tokens(["<s>", "</s>"])
+    assert (start_id(tokenizer), end_id(tokenizer)) == (2, 3)
