@@ -28,14 +28,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from data_peers import THRESHOLD, plain_shingles
 from data_texts import COLLECTIONS, composed, planted
-from peers import MIB, cache_folder, environment, in_turns, peak_bytes
+from peers import MIB, cache_folder, environment, in_turns
 
 PEERS = {
     "datasketch": ("datasketch==2.0.0",),
@@ -52,15 +51,10 @@ NEAR_GOALS = {"datasketch": 6.0, "datatrove": 15.0}
 CLEAN_GOALS = {"polars": 0.6}
 RECALL_GOAL = 0.985
 
-BUDGET_MIB = 64
-
 
 def main() -> None:
     """Make the documents, run the contenders in turns, and print a table of ratios last."""
     options = _options()
-    if options.contender:
-        _be_a_contender(options.contender, options.work)
-        return
     from danlu.core.machine import library_versions, this_machine
 
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
@@ -95,8 +89,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, help="runs of each contender (default 3, quick 1)")
     cache = cache_folder()
     parser.add_argument("--cache", type=Path, default=cache, help=f"where peers are installed (default {cache})")
-    parser.add_argument("--contender", choices=sorted(CONTENDERS), help=argparse.SUPPRESS)
-    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.documents = options.documents or (16_000 if options.quick else 200_000)
     options.natural = options.natural or (6_000 if options.quick else 1_000_000)
@@ -112,7 +104,7 @@ def _run(name: str, work: Path, pythons: dict[str, Path | None]) -> dict[str, An
             return None
         command = [str(python), str(HERE / "data_peers.py"), name, str(work)]
     else:
-        command = [sys.executable, __file__, "--contender", name, "--work", str(work)]
+        command = [sys.executable, str(HERE / "data_danlu.py"), name, str(work)]
     environment = os.environ | ONE_THREAD | {"DO_NOT_TRACK": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -325,138 +317,6 @@ def _row(name: str, row: dict[str, Any]) -> str:
         f"{row['documents_per_second']:,.0f} | {shown} | {below} | "
         f"{row['danlu_faster_by_seconds']:.2f}x ({low:.2f} to {high:.2f}) | {by_cpu:.2f}x | {goal}"
     )
-
-
-def _be_a_contender(name: str, work: Path) -> None:
-    prepared = CONTENDERS[name](work)
-    before = peak_bytes()
-    started, cpu = time.perf_counter(), time.process_time()
-    result = prepared()
-    times = {"seconds": time.perf_counter() - started, "cpu_seconds": time.process_time() - cpu}
-    values = {**times, "peak_bytes": peak_bytes(), "before_bytes": before, **result()}
-    (work / f"{name}.json").write_text(json.dumps(values), encoding="utf-8")
-
-
-#: What to run, and then what to tell of it that is not part of the work.
-Work = Callable[[], Callable[[], dict[str, Any]]]
-
-
-def _danlu(work: Path, budget_bytes: int | None = None) -> Work:
-    import numpy as np
-    import pyarrow.parquet as parquet
-
-    from danlu.data import near
-    from danlu.data.config import NearConfig
-    from danlu.data.keys import links_among
-    from danlu.data.tables import batches
-
-    folder = work / "documents"
-    count = parquet.ParquetFile(folder / "part.parquet").metadata.num_rows
-
-    def stream() -> Iterator[tuple[int, Any]]:
-        start = 0
-        for batch in batches(folder, ["text"]):
-            yield start, batch.column(0)
-            start += batch.num_rows
-
-    def run() -> Callable[[], dict[str, Any]]:
-        config = NearConfig(threshold=THRESHOLD)
-        places, scratch = np.arange(count), work / "scratch"
-        found = links_among(stream, places, config, lambda _: None, budget_bytes=budget_bytes, scratch=scratch)
-        clusters = near.components(found.pairs, count)
-        return lambda: {
-            "clusters": clusters.tolist(),
-            "pairs": found.pairs.tolist(),
-            "compared": found.compared,
-            "truncated": found.truncated,
-            "spilled": scratch.exists(),
-        }
-
-    return run
-
-
-def _danlu_clean(work: Path) -> Work:
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from danlu.data.config import DataConfig
-    from danlu.data.keys import first_rows, read_keys
-    from danlu.data.steps import Cleaner, clean
-    from danlu.data.tables import CLEAN, Writer, batches
-
-    config = DataConfig.model_validate({"sources": [{"path": "unused"}], "mask": []})
-
-    def run() -> Callable[[], dict[str, Any]]:
-        with Writer(work / "clean" / "part.parquet", CLEAN) as writer:
-            for table in clean(work / "raw", Cleaner(config, {})):
-                writer.write(table.filter(pc.equal(table["reason"], "")).select(CLEAN.names))
-        keys = read_keys(work / "clean")
-        kept = first_rows(keys, np.ones(len(keys.place), dtype=bool), keys.text)
-        start = 0
-        with Writer(work / "kept" / "part.parquet", CLEAN) as writer:
-            for batch in batches(work / "clean"):
-                writer.write(batch.filter(pa.array(kept[start : start + batch.num_rows])))
-                start += batch.num_rows
-        return lambda: {"rows": int(kept.sum())}
-
-    return run
-
-
-def _danlu_stage(work: Path) -> Work:
-    from danlu.core.artifact import Artifact, Record
-    from danlu.core.context import Context
-    from danlu.core.machine import this_machine
-    from danlu.data import clean, duplicates, stage
-    from danlu.data.config import CleanStage, DataStage, DuplicatesStage
-
-    source = work / "raw.parquet"
-    folder = Path(tempfile.mkdtemp(dir=work))
-    name = "data.sources[0].path"
-    seconds: dict[str, float] = {}
-    inputs: dict[str, Artifact] = {}
-    configs: dict[str, Any] = {
-        "clean": CleanStage.model_validate({"task": "generate", "data": {"sources": [{"path": str(source)}]}}),
-        "duplicates": DuplicatesStage.model_validate({"data": {}}),
-        "data": DataStage.model_validate({"task": "generate", "data": {}}),
-    }
-
-    def walk(which: str, run: Callable[[Context, Any], None]) -> None:
-        started = time.perf_counter()
-        out, state = folder / which, folder / f"{which}-state"
-        out.mkdir()
-        state.mkdir()
-        context = Context(
-            stage=which,
-            fingerprint="",
-            out=out,
-            state=state,
-            inputs=dict(inputs),
-            resources={name: source},
-            digests={name: "0" * 64},
-            threads=1,
-            machine=this_machine(),
-            emit=lambda _: None,
-        )
-        run(context, configs[which])
-        inputs[which] = Artifact(out, Record.model_construct(stage=which))
-        seconds[which] = round(time.perf_counter() - started, 2)
-
-    def run() -> Callable[[], dict[str, Any]]:
-        walk("clean", clean.run)
-        walk("duplicates", duplicates.run)
-        walk("data", stage.run)
-        return lambda: {"seconds": seconds}
-
-    return run
-
-
-CONTENDERS: dict[str, Callable[[Path], Work]] = {
-    "danlu": _danlu,
-    "danlu-spilled": lambda work: _danlu(work, BUDGET_MIB * MIB),
-    "danlu-clean": _danlu_clean,
-    "danlu-stage": _danlu_stage,
-}
 
 
 PARTS: dict[str, Callable[[Path, argparse.Namespace, dict[str, Path | None]], Any]] = {

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from danlu.core.artifact import Artifact
+from danlu.core.artifact import RECORD, Artifact, Record
 from danlu.core.errors import DanluError, UserError
 from danlu.core.fingerprint import digest
 from danlu.core.machine import this_machine
@@ -25,6 +25,7 @@ from danlu.stages import stages_of
 if TYPE_CHECKING:
     from danlu.compare.config import CompareConfig
     from danlu.engines.base import Engine
+    from danlu.release.registry import Version
     from danlu.report.words import Language
     from danlu.tracking.project import Projected
 
@@ -211,11 +212,42 @@ def _settle(runner: Runner, store: Workspace, recipe: Recipe) -> tuple[Verdict, 
     registry = Registry(store, recipe.name)
     version = registry.register(artifact)
     was_champion = version.number in {move["to"] for move in registry.history()}
-    first = registry.champion() is None
+    live = registry.champion()
     # Asked of the registry, not of this run, so that a crash in between changes nothing; a rollback is not undone.
-    if (recipe.release.promote == "always" and not was_champion) or (recipe.release.promote == "first" and first):
-        registry.promote(version.number)
+    wanted = {"always": not was_champion, "first": live is None}
+    if wanted.get(recipe.release.promote, False):
+        overtaken = _overtaken(runner, artifact, live)
+        if overtaken is None:
+            registry.promote(version.number)
+        else:
+            runner.observer({"type": "warn", "stage": "release", "text": f"Version {version.number} {overtaken}"})
     return "ship", version.number
+
+
+def _overtaken(runner: Runner, release: Artifact, live: Version | None) -> str | None:
+    """Why a release must not go live although it passed: what is live now is not what it was compared with. Else None.
+
+    Another run, or a person, may have promoted a version since. One that is the same model takes nothing away.
+    """
+    champion = runner.artifacts.get("champion")
+    if champion is None or live is None:
+        return None
+    compared = champion.json("champion.json")["version"]
+    try:
+        same = _form_of(Record.model_validate_json((live.folder / RECORD).read_bytes())) == _form_of(release.record)
+    except OSError:  # its files are gone
+        same = False
+    if same or (compared is not None and compared["number"] == live.number):
+        return None
+    with_what = "no other version" if compared is None else f"version {compared['number']}"
+    return (
+        f"passed, but is not live: it was compared with {with_what}, and meanwhile version {live.number} has gone "
+        "live. Run again to compare it with that one, or put it live yourself: danlu promote"
+    )
+
+
+def _form_of(release: Record) -> dict[str, str]:
+    return {entry.path: entry.sha256 for entry in release.files if entry.path.startswith("form/")}
 
 
 def write_report(name: str, *, workspace: str | Path = DEFAULT_WORKSPACE, language: str = "en") -> Path:

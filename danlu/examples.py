@@ -151,3 +151,18 @@ def tuned_recipe(folder: Path) -> dict[str, Any]:
 
 
 TUNED = Example(prepare=tuned_recipe)
+
+
+def asked_recipe(folder: Path) -> dict[str, Any]:
+    """`tiny_recipe` of a language model with two questions of its own."""
+    sections = tiny_recipe(folder, "generate")
+    asked = [
+        {"question": "the small", "reference": "the small cat", "category": "animals"},
+        {"question": "the large", "must_say": "dog", "must_not_say": "refund|guarantee"},
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in asked)
+    (folder / "questions.jsonl").write_text(lines, encoding="utf-8")
+    return sections | {"questions": {"path": "questions.jsonl", "max_new_tokens": 4, "resamples": 100}}
+
+
+ASKED = Example(prepare=asked_recipe)

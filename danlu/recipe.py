@@ -22,6 +22,7 @@ from danlu.core.urls import refuse_secret
 from danlu.data.augment.config import AugmentConfig
 from danlu.data.config import DataConfig
 from danlu.evaluate.config import ChampionConfig, EvaluateConfig, SpeedConfig
+from danlu.evaluate.questions.config import QuestionsConfig
 from danlu.folds.config import FoldsConfig, check_folds
 from danlu.learning.classic.config import check_classic
 from danlu.plan.config import BudgetConfig, PlanConfig
@@ -86,6 +87,11 @@ class Recipe(Config):
         None,
         description="A comparison with the version that is live, on the same test rows; made where a gate names the "
         "champion. Empty is none.",
+    )
+    questions: QuestionsConfig | None = Field(
+        None,
+        description="Your own questions, a file or a section: what the released form answers is held against a "
+        "reference, or against phrases that an answer must, or must not, hold. For generate. Empty is none.",
     )
     speed: SpeedConfig = Field(SpeedConfig(), description="How speed is measured.")
     release: ReleaseConfig = Field(ReleaseConfig(), description="What must be true before the model may go live.")
@@ -172,6 +178,12 @@ class Recipe(Config):
         for name, is_asked in asked.items():
             if is_asked and self.task != "classify":
                 raise ValueError(f"{name} is of a classifier's answers; the task is {self.task}")
+        return self
+
+    @model_validator(mode="after")
+    def _questions_are_answered_in_words(self) -> Recipe:
+        if self.questions is not None and self.task != "generate":
+            raise ValueError(f"questions are answered by a language model; the task is {self.task}. Leave them out")
         return self
 
     @model_validator(mode="after")

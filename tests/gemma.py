@@ -36,10 +36,13 @@ def gemma(cache: Path) -> Path:
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     packed = Path(assemble(beside / "model.gguf", overwrite=True))
-    model: Any = AutoModelForCausalLM.from_pretrained(beside, gguf_file=packed.name)
-    # The weights are plain numbers now; the config still says that they are packed.
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
+    packed_model: Any = AutoModelForCausalLM.from_pretrained(beside, gguf_file=packed.name)
+    # The weights are plain numbers now, in a model that still takes itself for a packed one and cannot be saved.
+    config = packed_model.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    model: Any = AutoModelForCausalLM.from_config(config)
+    model.load_state_dict(packed_model.state_dict())
     model.bfloat16().save_pretrained(beside)
     _tokenizer(packed).save(str(beside / "tokenizer.json"))
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<bos>", "eos_token": "<eos>"}

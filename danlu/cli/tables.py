@@ -142,6 +142,8 @@ def _scores(screen: Console, summary: dict[str, Any], said: Words, language: Lan
     screen.print(f"\n[bold]{said['scores']}[/] [dim]{on}[/]", made, sep="\n")
     if every:
         screen.print(f"[dim]{said['all_rows_note']}[/]")
+    if summary["questions_sentence"]:
+        say(screen, summary["questions_sentence"][language])
     if summary["folds_sentence"]:
         say(screen, summary["folds_sentence"][language])
     for key in ("champion_sentence", "abstention_sentence", "slices_sentence"):

@@ -16,7 +16,17 @@ def _default_forms() -> list[FormName]:
     return ["torch", "onnx"]
 
 
-class CompressConfig(Config):
+class CalibrateConfig(Config):
+    """What of it decides the answers of a model, whatever its form."""
+
+    calibrate: bool = Field(
+        False,
+        description="Fit a temperature on the validation rows, by which a classifier's logits are divided in every "
+        "form, so that a stated probability is as often right as it says. Labels stay what they are.",
+    )
+
+
+class CompressConfig(CalibrateConfig):
     """Which forms of the model to make, and which one is served."""
 
     forms: list[FormName] = Field(
@@ -28,12 +38,6 @@ class CompressConfig(Config):
     ship: FormName = Field("onnx", description="The form that is evaluated for release and served; one of forms.")
     parity_rows: int = Field(
         1_000, ge=1, description="Held-out texts (validation part) on which every form is compared with the checkpoint."
-    )
-
-    calibrate: bool = Field(
-        False,
-        description="Fit a temperature on the validation rows, by which a classifier's logits are divided in every "
-        "form, so that a stated probability is as often right as it says. Labels stay what they are.",
     )
 
     @model_validator(mode="after")

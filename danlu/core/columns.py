@@ -9,10 +9,11 @@ person's alone is in no model.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from danlu.core.asked import Cell
@@ -53,6 +54,14 @@ class Categorical:
         """How many places there are."""
         return _KNOWN_FROM + len(self.values)
 
+    @functools.cached_property
+    def _places(self) -> dict[str, int]:
+        return {value: number for number, value in enumerate(self.values, _KNOWN_FROM)}
+
+    def place(self, cell: Cell) -> int:
+        """The place of a value: that in the list, `UNKNOWN` or `MISSING`."""
+        return MISSING if cell is None else self._places.get(str(cell), UNKNOWN)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Codes:
@@ -75,29 +84,14 @@ class Codes:
 
     def categories(self, cells: Mapping[str, Cell]) -> list[int]:
         """Of each categorical column the place of the value, [C]."""
-        return [place(column, cells.get(column.name)) for column in self.categorical]
+        return [column.place(cells.get(column.name)) for column in self.categorical]
 
     def as_json(self) -> dict[str, Any]:
         """As `columns.json` has it, beside the weights; `read_codes` reads it."""
         return {
-            "numeric": [vars_of(column) for column in self.numeric],
+            "numeric": [asdict(column) for column in self.numeric],
             "categorical": [{"name": column.name, "values": list(column.values)} for column in self.categorical],
         }
-
-
-def vars_of(column: Numeric) -> dict[str, Any]:
-    """A numeric column as JSON."""
-    return {"name": column.name, "mean": column.mean, "std": column.std}
-
-
-def place(column: Categorical, cell: Cell) -> int:
-    """The place of a value: that in the list, `UNKNOWN` or `MISSING`."""
-    if cell is None:
-        return MISSING
-    try:
-        return _KNOWN_FROM + column.values.index(str(cell))
-    except ValueError:
-        return UNKNOWN
 
 
 def read_codes(values: Mapping[str, Any]) -> Codes:

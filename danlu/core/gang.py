@@ -35,8 +35,8 @@ from danlu.core.worker import end_with_parent
 
 #: How long the first process waits for the others to end after it has, and to say why after it failed.
 _LAST_WORDS_SECONDS = 5.0
-#: How long it may go on, waiting for one that is no more, before it is ended too.
-_GRACE_SECONDS = 60.0
+#: How long it may go on without one that is no more before it is ended too: it may wait where no exception comes.
+_GRACE_SECONDS = 15.0
 _POLL_SECONDS = 0.2
 
 

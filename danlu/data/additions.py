@@ -32,7 +32,7 @@ from danlu.data.balance.rows import oversample
 from danlu.data.leaks import portions, texts_in
 from danlu.data.split import PARTS
 from danlu.data.steps import content_of
-from danlu.data.tables import BATCH_ROWS, SortedPart, Writer, batches
+from danlu.data.tables import BATCH_ROWS, SortedPart, Writer, batches, file_batches
 from danlu.data.targets import answer_told
 from danlu.metrics.leaks import HeldOut
 
@@ -147,7 +147,7 @@ def _rows(folders: Iterable[Path], names: list[str] | None = None) -> Iterator[d
     for folder in folders:
         for path in sorted(folder.glob("*.parquet")):
             known = names and [name for name in names if name in pq.read_schema(path).names]
-            for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH_ROWS, columns=known):
+            for batch in file_batches(path, known):
                 yield from (dict.fromkeys(names or ()) | row for row in batch.to_pylist())
 
 
@@ -260,7 +260,7 @@ def _keep(made: Path, wanted: Flags, schema: pa.Schema) -> None:
     before, after = made / "rows.parquet", made / "kept.parquet"
     start = 0
     with Writer(after, schema) as writer:
-        for batch in pq.ParquetFile(before).iter_batches(batch_size=BATCH_ROWS):
+        for batch in file_batches(before):
             writer.write(batch.filter(pa.array(wanted[start : start + batch.num_rows])))
             start += batch.num_rows
     before.unlink()

@@ -321,7 +321,9 @@ class CorpusConfig(Config):
     )
     labels: LabelsConfig = Field(LabelsConfig(), description="Spellings that are one class, and what people decided.")
     label_conflicts: Literal["drop", "majority", "keep"] = Field(
-        "drop", description="What to do with equal texts that carry different labels."
+        "drop",
+        description="What to do with equal texts that carry different labels. Of different numbers (task regress) "
+        "their mean is kept, once, unless this is keep.",
     )
     duplicates: DuplicatesConfig = Field(DuplicatesConfig(), description="Which rows count as the same text.")
     time: str | None = Field(

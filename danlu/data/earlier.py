@@ -1,7 +1,8 @@
 """What a corpus leaves for one that extends it: on which side each row is, without a word of its text.
 
 `sides.parquet` has a row for each content, subject and conversation that the corpus, or one that it extends itself,
-has put on a side. A later corpus reads it by `data.extends`, and moves none of them.
+has put on a side; of a pair also a hash of either text. A later corpus reads it by `data.extends`, and moves none of
+them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pyarrow.parquet as parquet
 
 from danlu.core.errors import DataError
 from danlu.data.keys import Hashes, Integers, Keys, hashes_of
+from danlu.data.pairs import PairTexts
 from danlu.data.sides import NONE
 from danlu.data.split import Assignment, Pinned
 
@@ -28,9 +30,13 @@ _SCHEMA = pa.schema(
         ("fold", pa.int8()),
         ("subject", pa.string()),
         ("conversation", pa.string()),
+        ("first", pa.uint64()),
+        ("second", pa.uint64()),
     ]
 )
 
+#: The hashes of a pair's texts, which corpora of an earlier Danlu do not have.
+_TEXTS = ("first", "second")
 
 _IDS = ("subject", "conversation")
 
@@ -45,15 +51,33 @@ class Earlier:
     table: pa.Table
     mark: str | None = None
 
-    def pinned(self, keys: Keys, *, folds: bool) -> Pinned:
-        """The rows with subjects and conversations numbered as in `keys`; those that it does not know come behind."""
+    def pinned(self, keys: Keys, pairs: PairTexts | None = None, *, folds: bool) -> Pinned:
+        """The rows with subjects and conversations numbered as in `keys`, and the texts of pairs as in `pairs`.
+
+        Those that are not known there come behind.
+        """
         return Pinned(
             contents=self.table["content"].to_numpy(),
             parts=self.table["part"].to_numpy(),
             folds=self.table["fold"].to_numpy() if folds else None,
             subjects=_numbered(self.table["subject"], keys.subjects),
             conversations=_numbered(self.table["conversation"], keys.conversations),
+            sides=None if pairs is None else self._sides(pairs),
         )
+
+    def _sides(self, pairs: PairTexts) -> Integers:
+        """The group of either text [C, 2], -1 where the row is no pair."""
+        given = self.table["first"].is_valid().to_numpy()
+        hashes = np.stack([self.table[name].filter(pa.array(given)).to_numpy() for name in _TEXTS], axis=1)
+        known, place = np.unique(pairs.contents, return_index=True)
+        groups = pairs.groups.ravel()[place]
+        fresh = np.setdiff1d(hashes, known)
+        every = np.concatenate([known, fresh])
+        groups = np.concatenate([groups, 1 + groups.max(initial=NONE) + np.arange(len(fresh))])
+        order = np.argsort(every)
+        sides = np.full((len(given), 2), NONE, dtype=np.int64)
+        sides[given] = groups[order[np.searchsorted(every, hashes, sorter=order)]]
+        return sides
 
 
 def read_earlier(path: Path, mark: str | None) -> Earlier:
@@ -68,6 +92,9 @@ def read_earlier(path: Path, mark: str | None) -> Earlier:
             f"data.extends leads to {path.name!r}, which is not the {SIDES} of a corpus ({type(error).__name__}). "
             "Write corpus://NAME for the corpus of the last run of NAME, or the path of a corpus's sides.parquet."
         ) from None
+    if table.schema.names == [name for name in _SCHEMA.names if name not in _TEXTS]:
+        for name in _TEXTS:
+            table = table.append_column(name, pa.nulls(table.num_rows, pa.uint64()))
     if table.schema.names != _SCHEMA.names:
         raise DataError(
             f"data.extends leads to {path.name!r} with the columns {', '.join(table.schema.names[:8])}; expected "
@@ -84,10 +111,18 @@ def read_earlier(path: Path, mark: str | None) -> Earlier:
     return Earlier(table=table.cast(_SCHEMA), mark=had)
 
 
-def write_sides(path: Path, keys: Keys, sides: Assignment, earlier: Earlier | None, mark: str | None) -> None:
+def write_sides(
+    path: Path,
+    keys: Keys,
+    sides: Assignment,
+    earlier: Earlier | None,
+    mark: str | None,
+    pairs: PairTexts | None = None,
+) -> None:
     """Write the side of every row that has one, and of those of the earlier corpus that are here no more.
 
-    Sorted, each once: the same rows give the same file. `mark` is that of the key that ids were hashed under.
+    Sorted, each once: the same rows give the same file. `mark` is that of the key that ids were hashed under; `pairs`
+    are the texts of rows that are pairs.
     """
     placed = sides.part >= 0
     here = pa.table(
@@ -97,6 +132,12 @@ def write_sides(path: Path, keys: Keys, sides: Assignment, earlier: Earlier | No
             "fold": pa.array(sides.fold[placed], pa.int8()),
             "subject": _named(keys.subject, keys.subjects, placed),
             "conversation": _named(keys.conversation, keys.conversations, placed),
+            **{
+                name: pa.nulls(int(placed.sum()), pa.uint64())
+                if pairs is None
+                else pa.array(pairs.contents[placed, side])
+                for side, name in enumerate(_TEXTS)
+            },
         },
         schema=_SCHEMA,
     )

@@ -5,18 +5,28 @@ from __future__ import annotations
 import glob
 import itertools
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from danlu.core.errors import DataError
-from danlu.core.tasks import CLASSIFY, GENERATE, REGRESS, TAG, TaskName
+from danlu.core.tasks import CLASSIFY, GENERATE, TaskName
 from danlu.data.checks import fold, spelling_warnings
+from danlu.data.guesses import (
+    LABEL_NAMES,
+    MOST_VALUES,
+    SUBJECT_NAMES,
+    TIME_NAMES,
+    Look,
+    named_column,
+    target_column,
+    text_column,
+)
 from danlu.data.outlook import Texts
 from danlu.data.text import language_of, normalise
 from danlu.data.told import told
+from danlu.sources.encoding import guess_told
 from danlu.sources.files import File
 from danlu.sources.formats import open_file
 from danlu.sources.places import name_of, place_of
@@ -28,47 +38,8 @@ from danlu.sources.values import as_text
 #: Rows looked at; a larger file is counted no further.
 MAX_ROWS = 200_000
 
-#: Values of a column that are told apart; a column with more is no label.
-_MOST_VALUES = 1_000
-
 #: Share of the rows that must have a shape for a file to be instruction data.
 _SHAPED = 0.9
-
-#: Most classes, and longest value in characters, of a column taken for the label unless its name says so.
-_MOST_CLASSES = 30
-_LONGEST_LABEL = 40
-
-#: Up to so many different numbers are classes, such as one to five stars.
-_FEW_NUMBERS = 10
-
-#: From this share of cells that look like lists on, and up to so many labels in one, a column holds several labels.
-_SEVERAL = 0.1
-_MOST_LABELS = 10
-
-_TEXT_NAMES = re.compile(
-    r"text|content|review|comment|message|body|sentence|tweet|document|description|question|utterance"
-    r"|文本|内容|评论|正文|文章|句子|留言|反馈|描述|问题|评价|诉求",
-    re.IGNORECASE,
-)
-_LABEL_NAMES = re.compile(
-    r"label|class|categor|sentiment|target|topic|intent|polarity|emotion|标签|类别|分类|类型|情感|情绪|意图|主题|态度",
-    re.IGNORECASE,
-)
-
-#: Columns that say whose data a row is, and when it came, by their whole name.
-_SUBJECT_NAMES = re.compile(
-    r"(?:customer|user|client|member|buyer|patient|account|subject|person|student|author)"
-    r"[ _-]?(?:id|no|number|name|key)?"
-    r"|(?:客户|用户|会员|买家|顾客|患者|病人|学生|账号|账户|作者)(?:编号|号|号码|名|名称|姓名|代码|[ _-]?id)?",
-    re.IGNORECASE,
-)
-_TIME_NAMES = re.compile(
-    r"(?:.*[ _-])?(?:date|time|datetime|timestamp)|(?:created|updated|posted|published)(?:[ _-]?(?:at|on|time|date))?"
-    r"|.*(?:日期|时间)",
-    re.IGNORECASE,
-)
-#: How dates and times start, roughly: what a column so named must mostly hold.
-_DATE = re.compile(r"\d{4}[-/.年]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}|\d{8}(?:\D|$)|\d{10}(?:\d{3})?$")
 
 #: Names of one class in Chinese, English and short; the first is the one proposed.
 _SAME_CLASS = (
@@ -83,17 +54,6 @@ _SAME_CLASS = (
     ("complaint", "complaints", "投诉"),
 )
 _CLASS_OF = {fold(name): names[0] for names in _SAME_CLASS for name in names}
-
-_LETTER = re.compile(r"[^\W\d_]")
-_ANY_NUMBER = re.compile(r"[-+]?[0-9]*[.]?[0-9]+(?:e[-+]?[0-9]+)?", re.IGNORECASE)
-
-#: Short words with bars or in brackets: several labels of one text.
-_LIST = re.compile(r"[^|]{1,40}(?:[|][^|]{1,40})+|\[.*\]", re.DOTALL)
-
-#: Names of columns that hold a number worth foreseeing, not a class: stars, scores, prices.
-_VALUE_NAMES = re.compile(r"star|rating|score|grade|price|strength|评分|得分|分数|星级|价格|打分", re.IGNORECASE)
-
-_NUMBER = re.compile(r"[-+]?[0-9]*[.][0-9]+(?:e[-+]?[0-9]+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,42 +105,6 @@ class Inspection:
     task: TaskName = "generate"
 
 
-class _Look:
-    """One column under way."""
-
-    def __init__(self) -> None:
-        self.filled = 0
-        self.characters = 0
-        self.decimals = 0
-        self.wordy = 0
-        self.dated = 0
-        self.longest = 0
-        self.lists = 0
-        self.numbers = 0
-        self.values: Counter[str] | None = Counter()
-
-    def add(self, value: str) -> None:
-        stripped = value.strip()
-        if not stripped:
-            return
-        self.filled += 1
-        self.characters += len(stripped)
-        self.longest = max(self.longest, len(stripped))
-        self.wordy += _LETTER.search(stripped) is not None
-        self.dated += _DATE.match(stripped) is not None
-        self.decimals += _NUMBER.fullmatch(stripped) is not None
-        self.numbers += _ANY_NUMBER.fullmatch(stripped) is not None
-        self.lists += _LIST.fullmatch(stripped) is not None
-        if self.values is not None:
-            self.values[value[: 4 * _LONGEST_LABEL]] += 1
-            if len(self.values) > _MOST_VALUES:
-                self.values = None
-
-    @property
-    def mean(self) -> float:
-        return self.characters / self.filled if self.filled else 0.0
-
-
 def inspect(*paths: Path) -> Inspection:
     """Look at data files, folders of them, or patterns such as `data/*.csv`: all of them as one table.
 
@@ -190,7 +114,7 @@ def inspect(*paths: Path) -> Inspection:
     first = name_of(paths[0]) or paths[0].resolve().name  # of the folder "."
     name = first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
     try:
-        looks, rows, bad, opened, shape = _columns(files)
+        looks, rows, bad, opened, shape, guessed = _columns(files)
     except DataError as error:
         if len(files) == 1:
             raise
@@ -199,8 +123,8 @@ def inspect(*paths: Path) -> Inspection:
         why = f"{len(bad):,} broken; the first, {bad[0]}" if bad else "only a header, or blank lines"
         kind = opened.format if opened.encoding is None else f"{opened.format} in {opened.encoding.name}"
         raise DataError(f"{name}, read as {kind}, has no rows of data that can be read ({why}).")
-    text = _text_column(looks, name) if shape is None else TEXT_COLUMN
-    label, task = _target_column(looks, text, rows) if shape is None else (None, GENERATE.name)
+    text = text_column(looks, name) if shape is None else TEXT_COLUMN
+    label, task = target_column(looks, text, rows) if shape is None else (None, GENERATE.name)
     # A second pass: only now is it known which column to look into.
     texts = _texts(files, text, label, task)
     counts = looks[label].values if label is not None and task == CLASSIFY.name else None
@@ -218,8 +142,8 @@ def inspect(*paths: Path) -> Inspection:
         columns=tuple(_column(name, look) for name, look in looks.items()),
         text=text,
         label=label,
-        subject=_named_column(looks, (text, label), _SUBJECT_NAMES),
-        time=_named_column(looks, (text, label), _TIME_NAMES, dated=True),
+        subject=named_column(looks, (text, label), SUBJECT_NAMES),
+        time=named_column(looks, (text, label), TIME_NAMES, dated=True),
         shape=shape,
         language=language_of(texts.han, texts.words),
         languages={name: count / texts.count for name, count in texts.languages.items()},
@@ -230,6 +154,7 @@ def inspect(*paths: Path) -> Inspection:
         alike=alike,
         imbalance=max(labels.values()) / min(labels.values()) if len(labels) > 1 else None,
         warnings=(
+            *guessed,
             *_bad_rows(bad),
             *_no_label(looks, text, label, shape),
             *texts.warnings(rows),
@@ -249,13 +174,17 @@ def _files(path: Path) -> tuple[File, ...]:
         raise DataError(f"No permission to read {str(path)!r}. Give yourself read access to it.") from None
 
 
-def _columns(files: Sequence[File]) -> tuple[dict[str, _Look], int, list[str], Opened, str | None]:
-    """The columns, the rows that can be read, where and why others cannot, the first file, the shape of almost all."""
+def _columns(files: Sequence[File]) -> tuple[dict[str, Look], int, list[str], Opened, str | None, list[str]]:
+    """The columns, the rows that can be read, where and why others cannot, the first file, the shape of almost all.
+
+    Last, what is to be said of files whose encoding is a guess.
+    """
     shapes: Counter[str] = Counter()
+    guessed: list[str] = []
     opened = open_file(files[0])
-    looks: dict[str, _Look] = {name: _Look() for name in opened.columns}
+    looks: dict[str, Look] = {name: Look() for name in opened.columns}
     rows, bad = 0, list[str]()
-    for file, row in _rows(files):
+    for file, row in _rows(files, guessed):
         if row.values is None:
             bad.append(f"{file.name}:{row.line}: {row.reason}")
             continue
@@ -267,19 +196,27 @@ def _columns(files: Sequence[File]) -> tuple[dict[str, _Look], int, list[str], O
             found = as_text(value)
             if found is None and isinstance(value, list):
                 found = json.dumps(value, ensure_ascii=False, default=str)
-            if found is not None and (name in looks or len(looks) < _MOST_VALUES):
-                looks.setdefault(name, _Look()).add(found)
+            if found is not None and (name in looks or len(looks) < MOST_VALUES):
+                looks.setdefault(name, Look()).add(found)
     common, count = shapes.most_common(1)[0] if shapes else (None, 0)
-    return looks, rows, bad, opened, common if count >= _SHAPED * rows else None
+    return looks, rows, bad, opened, common if count >= _SHAPED * rows else None, guessed
 
 
-def _rows(files: Sequence[File]) -> Iterator[tuple[File, Row]]:
+def _rows(files: Sequence[File], guessed: list[str] | None = None) -> Iterator[tuple[File, Row]]:
     """The first `MAX_ROWS` records of all files together, each with its file."""
-    every = ((file, row) for file in files for row in open_file(file).rows)
-    return itertools.islice(every, MAX_ROWS)
+
+    def every() -> Iterator[tuple[File, Row]]:
+        for file in files:
+            opened = open_file(file)
+            if guessed is not None and opened.encoding and opened.encoding.guessed:
+                guessed.append(guess_told(file.name))
+            for row in opened.rows:
+                yield file, row
+
+    return itertools.islice(every(), MAX_ROWS)
 
 
-def _column(name: str, look: _Look) -> Column:
+def _column(name: str, look: Look) -> Column:
     return Column(
         name=name,
         filled=look.filled,
@@ -288,75 +225,8 @@ def _column(name: str, look: _Look) -> Column:
     )
 
 
-def _text_column(looks: dict[str, _Look], file: str) -> str:
-    """The column with the most to read; one whose name says that it is text needs less."""
-
-    def weight(name: str) -> float:
-        look = looks[name]
-        different = 2.0 if look.values is None else len(look.values) / max(1, look.filled)
-        return look.characters * min(1.0, different) * (4.0 if _TEXT_NAMES.search(name) else 1.0)
-
-    wordy = [name for name, look in looks.items() if look.wordy * 2 > look.filled and look.lists * 2 <= look.filled]
-    best = max(wordy, key=weight, default=None)
-    if best is None:
-        shown = ", ".join(map(repr, list(looks)[:10])) or "none"
-        raise DataError(f"{file} has no column with text. Its columns: {shown}. Danlu learns from texts.")
-    return best
-
-
-def _target_column(looks: dict[str, _Look], text: str, rows: int) -> tuple[str | None, TaskName]:
-    """The column with what a text is to be answered with, and for which task."""
-    for name, look in looks.items():
-        named = _LABEL_NAMES.search(name) is not None
-        several = look.lists >= _SEVERAL * look.filled and look.longest <= _MOST_LABELS * _LONGEST_LABEL
-        if name != text and look.filled >= rows / 4 and several and (named or look.lists > rows / 2):
-            return name, TAG.name
-    label = _label_column(looks, text, rows)
-    if label is not None and not _is_value(label, looks[label]):
-        return label, CLASSIFY.name
-    values = [name for name, look in looks.items() if name != text and _is_value(name, look) and look.filled > rows / 2]
-    if values:
-        return values[0], REGRESS.name
-    return label, CLASSIFY.name if label is not None else GENERATE.name
-
-
-def _is_value(name: str, look: _Look) -> bool:
-    """Whether a column holds numbers to foresee, by its name; few different ones are as well taken for classes."""
-    if look.numbers < look.filled or (look.values is not None and len(look.values) <= _FEW_NUMBERS):
-        return False
-    return _VALUE_NAMES.search(name) is not None or (look.decimals > 0 and _LABEL_NAMES.search(name) is not None)
-
-
-def _label_column(looks: dict[str, _Look], text: str, rows: int) -> str | None:
-    """The column that looks like a class: few short values, each many times; names count most."""
-    best: tuple[tuple[bool, int], str] | None = None
-    for name, look in looks.items():
-        if name == text or look.values is None or look.decimals or look.filled < rows / 2:
-            continue
-        named = _LABEL_NAMES.search(name) is not None
-        classes = len(look.values)
-        fits = 2 <= classes <= (_MOST_VALUES if named else _MOST_CLASSES)
-        if fits and classes * 2 <= look.filled and look.longest <= _LONGEST_LABEL:
-            rank = (named, -classes)
-            if best is None or rank > best[0]:
-                best = (rank, name)
-    return best[1] if best else None
-
-
-def _named_column(
-    looks: dict[str, _Look], taken: tuple[str | None, ...], names: re.Pattern[str], *, dated: bool = False
-) -> str | None:
-    """The first column of such a name that is not `taken` and is half filled; with dates, where that is asked for."""
-    for name, look in looks.items():
-        if name in taken or not names.fullmatch(name.strip()) or not look.filled:
-            continue
-        if not dated or look.dated * 2 > look.filled:
-            return name
-    return None
-
-
 def _texts(files: Sequence[File], text: str, label: str | None, task: TaskName) -> Texts:
-    texts = Texts()
+    texts = Texts(task)
     for _, row in _rows(files):
         found = normalise(text_of(row.values, text, DEFAULT_SPEAKERS) or "") if row.values is not None else ""
         if not found or row.values is None:
@@ -409,13 +279,13 @@ def _bad_rows(bad: Sequence[str]) -> Iterator[str]:
         yield f"{len(bad):,} {rows} will be rejected with a reason, as {bad[0]}."
 
 
-def _no_label(looks: dict[str, _Look], text: str, label: str | None, shape: str | None) -> Iterator[str]:
+def _no_label(looks: dict[str, Look], text: str, label: str | None, shape: str | None) -> Iterator[str]:
     """Why the recipe is one for a language model, where the data did not ask for it."""
     if label is not None or shape is not None:
         return
     for name, look in looks.items():
         one = {value.strip() for value in look.values or ()}
-        if name != text and _LABEL_NAMES.search(name) and len(one) == 1:
+        if name != text and LABEL_NAMES.search(name) and len(one) == 1:
             yield (
                 f"The column {name!r} has one value alone, {told(*one)}: there are no classes to tell apart, so the "
                 "recipe trains a language model. Add rows of another class."

@@ -17,7 +17,7 @@ import scipy.sparse as sparse
 from scipy.sparse.csgraph import connected_components
 
 from danlu.data.signatures import Short, Signatures
-from danlu.data.spill import Growing, Spill, give_back
+from danlu.data.spill import Growing, Spill
 from danlu.metrics.overlap import Order, SetIndex, Sets, reaching
 from danlu.metrics.shingles import SET_BITS, Hashes, Indices, shingles
 
@@ -38,7 +38,7 @@ _MOST_WITH_SHINGLE = 1_024
 #: Shingles of a crowd that are indexed at once.
 _CROWD_MEMBERS = 1 << 23
 
-#: Pairs that are compared at once, which bounds how much of a memory-mapped file is in memory.
+#: Pairs that are compared at once.
 _PAIRS_AT_ONCE = 1 << 13
 
 #: What part of the memory budget each of the large arrays may take.
@@ -93,7 +93,8 @@ def links(signatures: Signatures, texts_of: TextsOf) -> Links:
     """All near duplicates among the texts of `signatures`, as verified pairs.
 
     `texts_of` is asked once, for those texts that have a candidate. Both budget and threshold are those of
-    `signatures`. About 14 bytes for each text and 16 for each link stay in memory; the rest keeps to the budget.
+    `signatures`. About 14 bytes for each text, 24 for each with a candidate and 64 for each link are in memory; the
+    rest keeps to the budget.
     """
     size = len(signatures)
     if size >= int(_NONE):
@@ -116,7 +117,6 @@ def links(signatures: Signatures, texts_of: TextsOf) -> Links:
         left, right = (place_of[ranks].astype(np.int64) for ranks in (pairs >> _UPPER, pairs & _LOW))
         near = reaching(sets, sets, left, right, signatures.threshold)
         verified.append(np.stack([left[near], right[near]], axis=1))
-        give_back(sets.members)
     linked = np.concatenate(verified)
     truncated = 0
     if candidates.crowded.any():
@@ -254,6 +254,8 @@ def _pairs_in_runs(keys: Hashes, ranks: Hashes, crowded: Flags) -> Iterator[Hash
         more = place + distance <= last
         place, last = place[more], last[more]
     crowds = sizes > _BUCKET_PAIRS
+    if not crowds.any():
+        return
     start, count = starts[crowds], sizes[crowds]
     member = np.repeat(start, count) + _within(count)
     start = np.repeat(start, count)
@@ -298,7 +300,7 @@ def _links_in_crowd(
     order = Order(min(_CROWD_MEMBERS, int(sets.sizes[members].sum())))
     blocks = list(_blocks(members, sets))
     for block in blocks:
-        order.see(_long(_copied(sets, block).members))
+        order.see(_long(sets.gather(block)[0]))
     order.close()
     found = [np.zeros((0, 2), dtype=np.int64)]
     compared = truncated = 0
@@ -312,7 +314,6 @@ def _links_in_crowd(
                 found.append(more)
                 component = apart.component = components(component[more], len(component))[component]
         compared, truncated = compared + index.compared, truncated + index.truncated
-        give_back(sets.members)
     return np.concatenate(found), compared, truncated
 
 
@@ -351,6 +352,7 @@ def _long(members: Hashes) -> Hashes:
 
 def _ordered(sets: Sets, order: Order) -> Sets:
     """The same sets, each sorted in another order."""
-    keys = order.key(_long(sets.members))
-    ranking = np.lexsort((keys, np.repeat(np.arange(len(sets.sizes)), sets.sizes)))
-    return Sets(members=keys[ranking], starts=sets.starts, sizes=sets.sizes)
+    members, sizes = sets.gather(np.arange(len(sets.sizes)))
+    keys = order.key(_long(members))
+    ranking = np.lexsort((keys, np.repeat(np.arange(len(sizes)), sizes)))
+    return Sets(members=keys[ranking], starts=np.cumsum(sizes) - sizes, sizes=sizes)

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from danlu.core.errors import DataError
-from danlu.core.tasks import TASKS
+from danlu.core.tasks import REGRESS, TASKS
 from danlu.data.card import Funnel
 from danlu.data.checks import CHECKS, LEAST_ROWS, check_rows
 from danlu.data.config import DataConfig
 from danlu.data.heads.settled import kept_of
 from danlu.data.keys import EXACT_DUPLICATE, LABEL_CONFLICT
 from danlu.data.labels.config import merged
+from danlu.data.measured import mean_of
 from danlu.data.rows import BROKEN, Columns, Unusable, columns_for, joined, read_label, read_text
 from danlu.data.steps import STEPS, Apply, Record
 from danlu.data.text import han_and_words, language_of
@@ -37,7 +38,8 @@ _MOST_ROWS = 20_000
 class Texts:
     """What the texts are like: lengths in characters, repeats, languages, and answers that contradict each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, task: str) -> None:
+        self._task = task
         self.lengths: Counter[int] = Counter()
         self.languages: Counter[str] = Counter()
         self.count = self.duplicates = self.han = self.words = 0
@@ -57,12 +59,19 @@ class Texts:
 
     @property
     def usable(self) -> int:
-        """Different texts that have one label alone."""
-        return sum(label is not None for label in self._labels.values())
+        """Different texts that have one label alone; several numbers have a mean."""
+        if self._task == REGRESS.name:
+            return len(self._labels)
+        return len(self._labels) - self._several
+
+    @property
+    def _several(self) -> int:
+        """Texts with more than one label."""
+        return sum(label is None for label in self._labels.values())
 
     def warnings(self, rows: int) -> Iterator[str]:
         """What is wrong with them, of so many `rows`."""
-        yield from _torn(len(self._labels) - self.usable, len(self._labels))
+        yield from _torn(self._several, len(self._labels), self._task)
         if rows < LEAST_ROWS:
             yield f"Only {rows} row{'s' * (rows != 1)}: a run needs at least {LEAST_ROWS}."
         elif self.usable < LEAST_ROWS:
@@ -70,12 +79,19 @@ class Texts:
             yield f"Only {self.usable} usable {many} (different, with one label each): a run needs {LEAST_ROWS}."
 
 
-def _torn(torn: int, texts: int) -> Iterator[str]:
-    """What is said of so many of `texts` that have more than one label."""
+def _torn(torn: int, texts: int, task: str) -> Iterator[str]:
+    """What is said of so many of `texts` that have more than one label or number."""
     if torn:
         some = f"{torn:,} of {texts:,} texts occur{'s' * (torn == 1)}"
         found = some if torn < texts else "Every text occurs"
-        yield f"{found} with different labels; such rows are rejected (data.label_conflicts)."
+        yield f"{found} {_TORN[task == REGRESS.name]} (data.label_conflicts)."
+
+
+#: What becomes of texts with several answers: classes, and numbers.
+_TORN = {
+    False: "with different labels; such rows are rejected",
+    True: "with different numbers; each is kept once, with their mean",
+}
 
 
 def _digest(text: str) -> bytes:
@@ -100,12 +116,15 @@ def outlook(config: DataConfig, paths: Sequence[Path], *, task: str) -> list[str
     funnel.step("clean", lost)
     if whole:
         check_rows(funnel.rows, funnel)
-    keep = partial(kept_of, policy=config.label_conflicts) if TASKS[task].several else _KEPT[config.label_conflicts]
+    several = TASKS[task].several
+    measured = task == REGRESS.name and config.label_conflicts != "keep"
+    one = _measured if measured else _KEPT[config.label_conflicts]
+    keep = partial(kept_of, policy=config.label_conflicts) if several else one
     kept = [(label, count) for labels in votes.values() for label, count in keep(labels)]
     funnel.step("labels", Counter({LABEL_CONFLICT: funnel.rows - sum(count for _, count in kept)}))
     funnel.step("exact_duplicates", Counter({EXACT_DUPLICATE: funnel.rows - len(kept)}))
-    torn = sum(len(labels) > 1 for labels in votes.values()) if not TASKS[task].several else 0
-    told = list(_torn(torn, len(votes))) if config.label_conflicts == "drop" else []
+    torn = 0 if several else sum(len(labels) > 1 for labels in votes.values())
+    told = list(_torn(torn, len(votes), task)) if config.label_conflicts == "drop" else []
     if (not kept and not whole) or config.labels.decisions is not None:
         return told  # what people decided is not known here, and changes labels
     if whole:
@@ -123,6 +142,10 @@ def _clear(labels: Mapping[str, int]) -> list[tuple[str, int]]:
     most = max(labels.values())
     winners = [pair for pair in labels.items() if pair[1] == most]
     return winners if len(winners) == 1 else []
+
+
+def _measured(labels: Mapping[str, int]) -> list[tuple[str, int]]:
+    return [(mean_of(labels), sum(labels.values()))]
 
 
 #: What `data.label_conflicts` keeps of the labels of one text, and of how many rows each.

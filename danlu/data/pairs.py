@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from danlu.data.config import NearConfig
-from danlu.data.keys import Integers, links_among, numbered
+from danlu.data.keys import Hashes, Integers, links_among, numbered
 from danlu.data.near import components
 from danlu.data.rows import PAIR_ROLES
 from danlu.data.tables import batches
@@ -64,6 +65,17 @@ def texts_of(folder: Path) -> Iterator[tuple[Integers, list[str]]]:
             yield rows, batch.column(0).to_pylist()
 
 
+@dataclass(frozen=True, kw_only=True)
+class PairTexts:
+    """The two texts of each row [N, 2]: the `groups` of equal and nearly equal ones they are in, and their hashes.
+
+    A text has the same group and the same hash whichever side it is on.
+    """
+
+    groups: Integers
+    contents: Hashes
+
+
 def find_groups(
     folder: Path,
     config: NearConfig,
@@ -71,21 +83,16 @@ def find_groups(
     *,
     budget_bytes: int | None = None,
     scratch: Path | None = None,
-) -> Integers:
-    """For each cleaned row [N, 2] the groups of its two texts: equal texts have one group, and nearly equal ones too.
+) -> PairTexts:
+    """The groups and hashes of the two texts of each cleaned row.
 
-    The numbers are the same for a text whichever side it is on. `advance(n)` is called after every `n` texts; see
-    `danlu.data.keys.links_among` for the rest.
+    `advance(n)` is called after every `n` texts; see `danlu.data.keys.links_among` for the rest.
     """
-    digests = [
-        hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()
-        for _, texts in texts_of(folder)
-        for text in texts
-    ]
-    halves = np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64).reshape(-1, 2)
+    halves = np.concatenate([np.zeros((0, 2), dtype=np.uint64), *(_digests(texts) for _, texts in texts_of(folder))])
     number, contents = numbered(halves[:, 0], halves[:, 1])
+    hashes = halves[:, 0].reshape(-1, 2)
     if not config.near:
-        return number.reshape(-1, 2)
+        return PairTexts(groups=number.reshape(-1, 2), contents=hashes)
     first = np.zeros(len(contents), dtype=np.int64)
     first[number[::-1]] = np.arange(len(number))[::-1]
     order = np.argsort(first)
@@ -93,7 +100,13 @@ def find_groups(
         lambda: _numbered_texts(folder), first[order], config, advance, budget_bytes=budget_bytes, scratch=scratch
     )
     group = components(order[found.pairs], len(contents))
-    return np.asarray(group[number].reshape(-1, 2))
+    return PairTexts(groups=group[number].reshape(-1, 2), contents=hashes)
+
+
+def _digests(texts: list[str]) -> Hashes:
+    """A hash of 128 bits of each text, as two numbers [N, 2]."""
+    digests = b"".join(hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest() for text in texts)
+    return np.frombuffer(digests, dtype=">u8").astype(np.uint64).reshape(-1, 2)
 
 
 def _numbered_texts(folder: Path) -> Iterator[tuple[int, pa.StringArray]]:
@@ -103,15 +116,21 @@ def _numbered_texts(folder: Path) -> Iterator[tuple[int, pa.StringArray]]:
         start += len(texts)
 
 
-def write_groups(path: Path, groups: Integers) -> None:
+def write_groups(path: Path, found: PairTexts) -> None:
     """Write what `find_groups` found."""
-    table = pa.table(dict(zip(PAIR_ROLES, (pa.array(groups[:, side]) for side in (0, 1)), strict=True)))
-    pq.write_table(table, path, compression="zstd")
+    columns: dict[str, pa.Array] = {}
+    for side, name in enumerate(PAIR_ROLES):
+        columns[name] = pa.array(found.groups[:, side])
+        columns[f"{name}_content"] = pa.array(found.contents[:, side])
+    pq.write_table(pa.table(columns), path, compression="zstd")
 
 
-def read_groups(path: Path) -> Integers | None:
-    """What `write_groups` wrote, [N, 2]; None where there is no such file, because the rows are no pairs."""
+def read_groups(path: Path) -> PairTexts | None:
+    """What `write_groups` wrote; None where there is no such file, because the rows are no pairs."""
     if not path.is_file():
         return None
     table = pq.read_table(path)
-    return np.stack([table[name].to_numpy() for name in PAIR_ROLES], axis=1)
+    groups, contents = (
+        np.stack([table[f"{name}{what}"].to_numpy() for name in PAIR_ROLES], axis=1) for what in ("", "_content")
+    )
+    return PairTexts(groups=groups, contents=contents)

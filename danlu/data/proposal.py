@@ -119,6 +119,13 @@ def _data(found: Inspection, paths: Sequence[str | Path]) -> list[str]:
         lines += [f"  # subject: {_quoted(found.subject)} # whose row it is: all rows of one person on one side"]
     if found.time is not None:
         lines += [f"  # time: {_quoted(found.time)} # for split: {{by: time}}, tested on what came later"]
+    named = (found.text, found.label, found.subject, found.time)
+    unused = tuple(column for column in found.columns if column.name not in named)
+    if TASKS[found.task].target is not None and found.label is not None and unused:
+        lines += [
+            f"  # columns: {{numeric: [], categorical: []}} # what the model may be told beside the text; unused: "
+            f"{_listed(unused)}",
+        ]
     if found.rows > 100_000:
         lines += ["  # max_rows: 20000 # try on part of the rows first"]
     return lines

@@ -21,6 +21,7 @@ from danlu.data.licences import remark
 from danlu.data.rows import BROKEN, Columns, Unusable, joined, read_beside, read_label, read_others, read_text
 from danlu.data.tables import BATCH_CHARACTERS, BATCH_ROWS, RAW, Files, Rejects
 from danlu.sources.config import SourceConfig
+from danlu.sources.encoding import guess_told
 from danlu.sources.files import File
 from danlu.sources.formats import open_file
 from danlu.sources.places import Place, digests_of, name_of, place_of
@@ -249,10 +250,8 @@ class _Reading:
         whole.files.append(self.tally)
         if encoding and encoding.nul_bytes:
             whole.warnings.append(f"{file.name} has {encoding.nul_bytes:,} NUL bytes; they are removed.")
-        if encoding and encoding.name == "latin-1" and config.encoding == "auto":
-            whole.warnings.append(
-                f"{file.name} is neither UTF-8 nor GBK and was read as Latin-1: look whether its accents are right."
-            )
+        if encoding and encoding.guessed:
+            whole.warnings.append(guess_told(file.name))
         for column in (*self._wanted(self._opened.columns), *lacking(columns.reading.heads, self._opened.columns)):
             if self._opened.columns and column not in self._opened.columns:
                 raise missing_column(file.name, column, self._opened)

@@ -13,6 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
 from danlu.core.errors import DataError
 from danlu.data.config import CorpusConfig, ReferenceConfig
 from danlu.data.contamination import contamination
@@ -49,18 +53,22 @@ def check_reference(
     id of the training row. Raises `DataError` for a file that cannot be read or that has no text.
     """
     reference = _Reference(path, config, cleaned)
-    trained = (batch.column(0).to_pylist() for batch in batches(train, ["text"]))
-    found = contamination(trained, reference.portions(), threshold)
+    trained = _Trained(train)
+    found = contamination(trained.portions(), reference.portions(), threshold)
     if not found.reference_rows:
         raise DataError(
             f"{name_of(path)} has no row with text in {reference.without_text + reference.unreadable:,} rows; check "
             "data.contamination and its text column."
         )
-    ids = _ids(train, {example.train_row for example in found.examples})
+    rows = trained.rows()
+    ids = _ids(train, {int(rows[example.train_row]) for example in found.examples})
     examples = []
     for example in found.examples:
         told = dataclasses.asdict(example)
-        where = {"reference": reference.origin(told.pop("reference_row")), "train": ids[told.pop("train_row")]}
+        where = {
+            "reference": reference.origin(told.pop("reference_row")),
+            "train": ids[int(rows[told.pop("train_row")])],
+        }
         examples.append(where | told)
     return {
         "name": name_of(path),
@@ -71,9 +79,40 @@ def check_reference(
         "share": round(found.share, 6),
         "near": found.near,
         "ngram": found.ngram,
-        "train_rows": len(found.train_rows),
+        "train_rows": len(np.unique(rows[found.train_rows])),
         "examples": examples,
     }
+
+
+class _Trained:
+    """The texts of the training rows: besides a row's own its pair, each turn of several, and a rejected answer."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._rows: list[npt.NDArray[np.int64]] = []
+
+    def portions(self) -> Iterator[list[str]]:
+        """All of them, some thousand at a time."""
+        known = set(next((pq.read_schema(path).names for path in self._folder.glob("*.parquet")), ["text"]))
+        columns = [name for name in ("text", "pair", "rejected", "turns") if name in known]
+        start = 0
+        for batch in batches(self._folder, columns):
+            texts: list[str] = []
+            counts = np.zeros(batch.num_rows, dtype=np.int64)
+            for place, row in enumerate(batch.to_pylist()):
+                turns = row.pop("turns", None) or []
+                said = [text for text in row.values() if text]
+                # One turn is the row's text already.
+                said += [turn["text"] for turn in turns] if len(turns) > 1 else []
+                texts += said
+                counts[place] = len(said)
+            self._rows.append(np.repeat(np.arange(start, start + batch.num_rows), counts))
+            start += batch.num_rows
+            yield texts
+
+    def rows(self) -> npt.NDArray[np.int64]:
+        """The row of each text that came by."""
+        return np.concatenate([np.zeros(0, dtype=np.int64), *self._rows])
 
 
 @dataclass

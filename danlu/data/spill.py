@@ -1,12 +1,10 @@
 """Arrays that grow: in memory while they are small, in files where a budget would be exceeded, with equal results.
 
-Files are written once, from front to back, and read in portions; where single values are wanted they are mapped, and
-the pages are given back at once, so that they do not count as this process's memory for long.
+Files are written once, from front to back, and read in portions, or range by range where some values are wanted.
 """
 
 from __future__ import annotations
 
-import mmap
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,17 +126,32 @@ class Growing:
         for start in range(0, self._recent_values, VALUES_AT_ONCE):
             yield self._written + start, self._recent[start : min(start + VALUES_AT_ONCE, self._recent_values)]
 
-    def whole(self) -> Values:
-        """All values as one array: memory-mapped where any are in a file. Nothing can be added afterwards."""
-        if self._file is None:
+    def whole(self) -> Values | Stored:
+        """All values: as an array, or where any are in a file as that. Nothing can be added afterwards."""
+        if self._file is None or self._path is None:
             self._recent.resize(self._recent_values, refcheck=False)
             return self._recent
         self._write()
-        return np.memmap(str(self._path), dtype=self._kind, mode="r", shape=(self._written,))
+        return Stored(self._path, self._kind)
 
 
-def give_back(array: Values) -> None:
-    """Let go of the pages of a memory-mapped array; any other is left as it is."""
-    mapped = getattr(array, "_mmap", None)
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)
+class Stored:
+    """Values in a file, read range by range: the pages of a mapped file would count as this process's memory."""
+
+    def __init__(self, path: Path, kind: np.dtype[Any]) -> None:
+        self._path = path
+        self._kind = kind
+
+    def ranges(self, starts: Values, sizes: Values) -> Values:
+        """The values from `starts[n]` to `starts[n] + sizes[n]`, for one n after the other."""
+        found = np.empty(int(sizes.sum()), dtype=self._kind)
+        bytes_ = found.view(np.uint8)
+        width, place = self._kind.itemsize, 0
+        # Without a buffer: a range is read once, and most are smaller than one.
+        with self._path.open("rb", buffering=0) as file:
+            for start, size in zip((starts * width).tolist(), (sizes * width).tolist(), strict=True):
+                file.seek(start)
+                if size and file.readinto(bytes_[place : place + size].data) != size:
+                    raise OSError(f"{self._path} ends before byte {start + size:,}: was it cut, or is the disk full?")
+                place += size
+        return found

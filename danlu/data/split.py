@@ -87,9 +87,9 @@ class SplitRows:
 class Pinned:
     """The rows [C] of an earlier corpus and the `parts` they are in, whether they are among the new rows or not.
 
-    `subjects`, `conversations` and `families` are numbered as in the `SplitRows` that this is used with, as far as both
-    have them. A row is taken for an earlier one when its content and these are the same. With folds, `folds` are those
-    of the earlier corpus (-1 in test), which must have had as many.
+    `subjects`, `conversations`, `families` and `sides` [C, 2] are numbered as in the `SplitRows` that this is used
+    with, as far as both have them. A row is taken for an earlier one when its content and these (but `sides`) are the
+    same. With folds, `folds` are those of the earlier corpus (-1 in test), which must have had as many.
     """
 
     contents: Hashes
@@ -98,6 +98,7 @@ class Pinned:
     subjects: Integers | None = None
     conversations: Integers | None = None
     families: Integers | None = None
+    sides: Integers | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +211,7 @@ def _with_earlier(rows: SplitRows, pinned: Pinned, shares: Shares) -> tuple[Spli
         "label": np.full(number, NONE),
         "time": np.full(number, NO_TIME),
         **{name: np.full(number, NONE) for name in ("subject", "conversation", "family", "prompt")},
-        "sides": np.full((number, 2), NONE),
+        "sides": np.full((number, 2), NONE) if pinned.sides is None else pinned.sides[gone],
         **{name: earlier[gone] for name, _, earlier in shared},
     }
     longer: dict[str, Any] = {

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from danlu.core.artifact import Artifact, write_json
 from danlu.core.context import Context
-from danlu.core.tasks import TASKS
+from danlu.core.tasks import REGRESS, TASKS
 from danlu.data.additions import add_rows
 from danlu.data.card import Card, Funnel, readme, sentence
 from danlu.data.checks import check_answers, check_rows
@@ -24,14 +24,15 @@ from danlu.data.dropped import drop_bridges, drop_copies, drop_leaks, drop_outli
 from danlu.data.duplicates import read_links
 from danlu.data.earlier import SIDES, Earlier, compared, read_earlier, write_sides
 from danlu.data.heads.settled import settled
-from danlu.data.keys import Integers, Keys, Links, read_keys
+from danlu.data.keys import Keys, Links, read_keys
 from danlu.data.labels.config import merged
 from danlu.data.labels.decisions import apply_decisions, read_decisions
 from danlu.data.leaks import count_leaks
+from danlu.data.measured import averaged
 from danlu.data.naive import naive_score
 from danlu.data.near import components
 from danlu.data.page.page import page
-from danlu.data.pairs import GROUPS, read_groups
+from danlu.data.pairs import GROUPS, PairTexts, read_groups
 from danlu.data.references import check_reference, cleaning_of
 from danlu.data.split import Assignment, SplitRows, assign
 from danlu.data.steps import below
@@ -53,6 +54,9 @@ def run(ctx: Context, config: DataStage) -> None:
     keys = read_keys(texts, data.time or "time", mended if task.named and mended.needed else None)
     card.relabelled = mended.counts
     card.warnings += keys.warnings
+    if config.task == REGRESS.name and data.label_conflicts != "keep":
+        keys, told = averaged(keys)
+        card.warnings += told
     if task.several:
         keys, disputes = settled(keys, data.label_conflicts)
         card.warnings += disputes
@@ -65,8 +69,9 @@ def run(ctx: Context, config: DataStage) -> None:
     card.warnings += check_answers(config.task, keys, reasons == 0, data)
     mark = None if card.identity_key is None else card.identity_key["mark"]
     earlier = read_earlier(ctx.resources["data.extends"], mark) if data.extends is not None else None
-    sides = _split(data, keys, stratum, links, read_groups(found / GROUPS), card, earlier)
-    write_sides(ctx.out / SIDES, keys, sides, earlier, mark)
+    pairs = read_groups(found / GROUPS)
+    sides = _split(data, keys, stratum, links, pairs, card, earlier)
+    write_sides(ctx.out / SIDES, keys, sides, earlier, mark, pairs)
     parts = drop_bridges(sides, reasons, card)
     drop_taught(answered_rows(clean / ANSWERED), keys, reasons, parts, card)
     if data.duplicates.near:
@@ -137,7 +142,7 @@ def _split(
     keys: Keys,
     stratum: Stratum,
     links: Links,
-    groups: Integers | None,
+    pairs: PairTexts | None,
     card: Card,
     earlier: Earlier | None,
 ) -> Assignment:
@@ -153,10 +158,10 @@ def _split(
         subject=keys.subject,
         conversation=keys.conversation,
         prompt=keys.prompt,
-        sides=groups,
+        sides=None if pairs is None else pairs.groups,
         time=keys.time,
     )
-    pinned = None if earlier is None else earlier.pinned(keys, folds=config.split.folds is not None)
+    pinned = None if earlier is None else earlier.pinned(keys, pairs, folds=config.split.folds is not None)
     sides = assign(rows, config.split, config.seed, pinned)
     card.warnings += sides.warnings
     card.split = {"by": config.split.by, "cuts": None if sides.cuts is None else list(sides.cuts)}

@@ -21,6 +21,9 @@ from danlu.data.targets import COLUMNS
 BATCH_ROWS = 4096
 BATCH_CHARACTERS = 8 << 20
 
+#: Bytes that are read of a column of a file at once.
+_BUFFER_BYTES = 1 << 20
+
 #: About how much text one file of a part holds, in bytes of UTF-8. Larger corpora get more files.
 SHARD_BYTES = 64 << 20
 
@@ -332,7 +335,14 @@ def as_rejected(rows: pa.Table, keep_text: bool) -> pa.Table:
 def batches(folder: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     """The rows of every Parquet file in `folder`, in the files' order, some thousand at a time."""
     for path in sorted(folder.glob("*.parquet")):
-        yield from pq.ParquetFile(path).iter_batches(batch_size=BATCH_ROWS, columns=columns)
+        yield from file_batches(path, columns)
+
+
+def file_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of one Parquet file, some thousand at a time."""
+    # With its buffers filled in advance, a reader holds all that it has read of a file until it is closed.
+    with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
+        yield from file.iter_batches(batch_size=BATCH_ROWS, columns=columns)
 
 
 def column(folder: Path, name: str) -> pa.ChunkedArray:

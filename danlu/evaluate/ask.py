@@ -27,21 +27,32 @@ def ask(ctx: Context, folder: Path, asked: Sequence[Question]) -> tuple[np.ndarr
 
     Raises `UserError` when it answers with something that is no number.
     """
-    engine = load(folder, ctx.threads)
-    form = engine.form
-    answers = np.zeros((len(asked), form.answers))
-    with ctx.progress(f"answering with {folder.name}", total=len(asked), unit="texts") as bar:
-        for begin in range(0, len(asked), _ROWS_AT_ONCE):
-            some = asked[begin : begin + _ROWS_AT_ONCE]
-            answers[begin : begin + len(some)] = engine.predict(some)
-            bar.advance(len(some))
-    engine.close()
-    wrong = int((~np.isfinite(answers)).any(axis=1).sum())
+    answers, form = answers_of(ctx, folder, asked, f"answering with {folder.name}")
+    wrong = without_number(answers)
     if wrong:
         raise UserError(
             f"The form {folder.name} answers {wrong} of {len(answers)} test texts with something that is no "
             "number. Training has probably diverged: look at its loss, and lower train.learning_rate."
         )
+    return answers, form
+
+
+def without_number(answers: np.ndarray) -> int:
+    """In how many rows of `answers` [N, K] there is something that is no number."""
+    return int((~np.isfinite(answers)).any(axis=1).sum())
+
+
+def answers_of(ctx: Context, folder: Path, asked: Sequence[Question], what: str) -> tuple[np.ndarray, Form]:
+    """As `ask`, whatever it answers; the progress is called `what`."""
+    engine = load(folder, ctx.threads)
+    form = engine.form
+    answers = np.zeros((len(asked), form.answers))
+    with ctx.progress(what, total=len(asked), unit="texts") as bar:
+        for begin in range(0, len(asked), _ROWS_AT_ONCE):
+            some = asked[begin : begin + _ROWS_AT_ONCE]
+            answers[begin : begin + len(some)] = engine.predict(some)
+            bar.advance(len(some))
+    engine.close()
     return answers, form
 
 

@@ -22,14 +22,12 @@ from danlu.core.artifact import Artifact, list_files, write_json
 from danlu.core.context import Context
 from danlu.core.store import Workspace
 from danlu.engines.base import read_form
-from danlu.engines.table import load
+from danlu.evaluate.ask import answers_of, without_number
 from danlu.evaluate.config import ChampionStage
 from danlu.evaluate.rows import Part, read_part, test_part
 from danlu.metrics import leaks
 from danlu.metrics.paired import compare_classifiers
 from danlu.metrics.scores import classification
-
-_ROWS_AT_ONCE = 64
 
 #: With fewer rows that the champion has not learned from, nothing is compared.
 _FEWEST_ROWS = 30
@@ -193,16 +191,13 @@ def _own_answers(ctx: Context, test: Part) -> tuple[np.ndarray, list[str]]:
 
 def _answers(ctx: Context, rival: _Rival, rows: Part) -> tuple[np.ndarray, list[str]]:
     """What the released form of the champion answers, through the engine that serves it."""
-    engine = load(rival.release / "form", ctx.threads)
-    labels, asked = list(engine.form.labels or ()), rows.asked
-    answers = np.zeros((len(rows), len(labels)))
-    with ctx.progress(f"asking {rival.called}", total=len(rows), unit="texts") as bar:
-        for begin in range(0, len(rows), _ROWS_AT_ONCE):
-            some = asked[begin : begin + _ROWS_AT_ONCE]
-            answers[begin : begin + len(some)] = engine.predict(some)
-            bar.advance(len(some))
-    engine.close()
-    return answers, labels
+    answers, form = answers_of(ctx, rival.release / "form", rows.asked, f"asking {rival.called}")
+    wrong = without_number(answers)
+    if wrong:
+        raise _NotComparable(
+            f"{rival.called} answers {wrong} of {len(rows)} test texts with something that is no number"
+        )
+    return answers, list(form.labels or ())
 
 
 def _spread(answers: np.ndarray, labels: list[str], over: list[str]) -> np.ndarray:

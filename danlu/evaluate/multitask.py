@@ -114,7 +114,7 @@ class MultitaskEvidence:
 
     def brief(self, answers: np.ndarray) -> dict[str, Any]:
         """The headline scores of a form from its answers to the first rows, to compare forms on the same ones."""
-        found = {}
+        found: dict[str, Any] = {}
         for target in self._targets:
             scores = target.evidence.brief(target.of(answers))["scores"]
             found |= {f"{target.head.name}.{name}": score for name, score in scores.items()}
@@ -126,7 +126,7 @@ class MultitaskEvidence:
         Each is a struct of the columns that a model of that target alone has, null where a row lacks the target.
         """
         columns = {"id": pa.array(self._test.ids, pa.string())}
-        metadata = {}
+        metadata: dict[str, Any] = {}
         for target in self._targets:
             own = target.evidence.table(target.of(answers))
             rows = own.drop_columns(["id"]).to_struct_array().combine_chunks()

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from danlu.compress.config import CalibrateConfig
 from danlu.core.config import Config
 from danlu.core.tasks import TaskName
 from danlu.evaluate.config import EvaluateConfig
@@ -38,6 +39,7 @@ class FoldsStage(Config):
     task: TaskName = Field(description="What the model is for.")
     model: ModelConfig = Field(description="The recipe's model section.")
     train: TrainConfig = Field(description="The recipe's train section.")
+    compress: CalibrateConfig = Field(description="What of the recipe's compress section decides answers.")
     evaluate: EvaluateConfig = Field(description="The recipe's evaluate section.")
     folds: FoldsConfig = Field(description="The recipe's folds section.")
 

@@ -118,7 +118,10 @@ def _road(config: FoldsStage) -> dict[str, BaseModel]:
     evaluate = config.evaluate.model_copy(update=spared)
     return {
         "train": TrainStage(task=config.task, model=config.model, train=config.train),
-        "compress": CompressStage(task=config.task, compress=CompressConfig(forms=[form], ship=form, parity_rows=1)),
+        "compress": CompressStage(
+            task=config.task,
+            compress=CompressConfig(forms=[form], ship=form, parity_rows=1, calibrate=config.compress.calibrate),
+        ),
         "evaluate": EvaluateStage(task=config.task, evaluate=evaluate),
     }
 

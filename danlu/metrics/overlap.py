@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -35,14 +36,19 @@ _INDEXED = np.uint64((1 << _INDEXED_BITS) - 1)
 MOST_SETS = 1 << _ROW_BITS
 
 
+class Stored(Protocol):
+    """Members of sets that are somewhere else than in memory."""
+
+    def ranges(self, starts: Indices, sizes: Indices) -> Hashes:
+        """Those from `starts[n]` to `starts[n] + sizes[n]`, for one n after the other."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sets:
-    """N sets: set n has the members [starts[n]] to [starts[n] + sizes[n]], sorted in one order common to all.
+    """N sets: set n has the members [starts[n]] to [starts[n] + sizes[n]], sorted in one order common to all."""
 
-    `members` may be a memory-mapped file.
-    """
-
-    members: Hashes
+    members: Hashes | Stored
     starts: Indices
     sizes: Indices
 
@@ -54,7 +60,9 @@ class Sets:
     def gather(self, rows: Indices, most: Indices | None = None) -> tuple[Hashes, Indices]:
         """Members of the sets `rows`, set by set, and how many of each; of set n the first `most[n]` only."""
         sizes = self.sizes[rows] if most is None else np.minimum(self.sizes[rows], most)
-        return self.members[_places(self.starts[rows], sizes)], sizes
+        if isinstance(self.members, np.ndarray):
+            return self.members[_places(self.starts[rows], sizes)], sizes
+        return self.members.ranges(self.starts[rows], sizes), sizes
 
 
 def _places(starts: Indices, sizes: Indices) -> Indices:

@@ -16,6 +16,7 @@ from danlu.data.config import DataConfig
 from danlu.data.labels.config import merged
 from danlu.data.mix.config import MixConfig
 from danlu.evaluate.config import ChampionConfig, EvaluateConfig
+from danlu.evaluate.questions.config import QuestionsConfig
 from danlu.folds.config import FoldsConfig
 from danlu.sources.config import SourceConfig
 from danlu.train.config import ModelConfig, ScratchConfig, TrainConfig
@@ -124,3 +125,4 @@ class PlanStage(Config):
     compress: CompressConfig = Field(description="The recipe's compress section.")
     evaluate: EvaluateConfig = Field(description="The recipe's evaluate section.")
     champion: ChampionConfig | None = Field(None, description="The recipe's champion section.")
+    questions: QuestionsConfig | None = Field(None, description="The recipe's questions section.")

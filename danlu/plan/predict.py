@@ -74,6 +74,7 @@ _START = {
     "compress": 4.0,
     "evaluate": 4.0,
     "champion": 3.0,
+    "questions": 2.0,
     "speed": 4.0,
     "release": 0.3,
 }
@@ -110,12 +111,13 @@ def predict_stages(job: Job, plan: Training, rates: Rates) -> dict[str, StageCos
         "compress": lambda: _together(job, _compress(job, rates)),
         "evaluate": lambda: _together(job, _evaluate(job, plan, rates)),
         "champion": lambda: _together(job, _champion(job, rates)),
+        "questions": lambda: _questions(job, rates),
         "folds": lambda: _folds(job, plan, rates),
         "speed": lambda: _together(job, _speed(job, rates)),
         "release": release,
     }
     costs = of_data(job)
-    left_out = {name for name in ("tune", "champion", "folds") if getattr(job.config, name) is None}
+    left_out = {name for name in ("tune", "champion", "questions", "folds") if getattr(job.config, name) is None}
     costs |= {stage: make() for stage, make in makers.items() if stage not in left_out}
     return {stage: stretched(cost, rates.share) for stage, cost in costs.items()}
 
@@ -246,6 +248,16 @@ def _champion(job: Job, rates: Rates) -> StageCost:
     rows = job.test_rows
     seconds = _START["champion"] + _scoring(job, rows, rates)
     seconds += 2 * _RESAMPLE_SECONDS_PER_ROW * job.config.evaluate.resamples * rows
+    return rough(seconds, FRAMEWORK_BYTES + _ENGINE_BYTES + 12.0 * job.parameters)
+
+
+def _questions(job: Job, rates: Rates) -> StageCost:
+    """Every answer is taken to be as long as it may be: most end before, so this is a bound rather than a guess."""
+    asked = job.config.questions
+    assert asked is not None
+    one = forward(job.shape, Batches.of([1], [1]), generates=True)
+    a_token = seconds_of_scoring(one, rates, mixed=False) + 4.0 * job.parameters / rates.stream
+    seconds = _START["questions"] + job.questions * min(asked.max_new_tokens, job.tokens.max_length) * a_token
     return rough(seconds, FRAMEWORK_BYTES + _ENGINE_BYTES + 12.0 * job.parameters)
 
 

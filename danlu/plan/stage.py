@@ -28,7 +28,7 @@ from danlu.plan.interval import add
 from danlu.plan.learned import sentences, with_history
 from danlu.plan.notes import notes
 from danlu.plan.predict import StageCost, predict_stages, seconds_of_training
-from danlu.plan.reading import Look, look
+from danlu.plan.reading import Look, look, rows_of
 from danlu.plan.shape import HEADS, Head, from_scratch, of_base, parameters
 from danlu.plan.tokens import count
 from danlu.plan.training import Asked, Job, Training, plan_training
@@ -194,6 +194,7 @@ def _job(ctx: Context, config: PlanStage) -> Job:
         models={name: _asked(folder) for name, folder in folders.items()},
         precision=choose_precision(config.train.precision, ctx.machine),
         threads=ctx.threads,
+        questions=0 if config.questions is None else rows_of(ctx.resources["questions.path"], config.questions.format),
     )
 
 

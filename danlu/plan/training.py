@@ -77,7 +77,7 @@ class Amounts:
 class Job(Amounts):
     """Everything a prediction is made of. `labels`: classes, 0 where the model has none.
 
-    `models`: the models that the objective's section names, by field.
+    `models`: the models that the objective's section names, by field. `questions`: those of the recipe's sheet.
     """
 
     tokens: Tokens
@@ -87,6 +87,7 @@ class Job(Amounts):
     models: dict[str, Asked]
     precision: str
     threads: int
+    questions: int = 0
 
     @property
     def cost(self) -> Cost:

@@ -350,10 +350,15 @@ def _data(card: Json, evidence: Json) -> str:
     return "\n\n".join(lines)
 
 
+#: What a model of several models is.
+_ENSEMBLE = "the {count} models of the folds, whose answers are averaged"
+
+
 def _form(release: Json, export: Json, speed: Json, checkpoint: Json) -> str:
     form = export["forms"][release["form"]]
     rows = [
         ["form", f"{release['form']} ({form['precision']})"],
+        *([["ensemble", _ENSEMBLE.format(count=checkpoint["members"])]] if checkpoint.get("members") else []),
         ["size", f"{form['bytes'] / 1e6:,.1f} MB"],
         ["parameters", _count(checkpoint.get("parameters"))],
         *([["numbers of a vector", _count(checkpoint["dimensions"])]] if checkpoint.get("dimensions") else []),

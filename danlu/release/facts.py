@@ -18,18 +18,22 @@ def gather(
     evidence: Mapping[str, Any],
     speed: Mapping[str, Any],
     champion: Mapping[str, Any] | None = None,
+    questions: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The facts about the shipped form, by the names of `gates.FACTS`; what was not measured is None.
 
-    `card`, `export`, `evidence`, `speed` and `champion` are the JSON files of the stages data, compress, evaluate,
-    speed and champion; the last one is None where the recipe does not ask for it.
-    Raises `DanluError` when evidence or speed is about another form than the one that ships: a gate must never
-    pass on the numbers of a model that is not served.
+    `card`, `export`, `evidence`, `speed`, `champion` and `questions` are the JSON files of the stages data, compress,
+    evaluate, speed, champion and questions; the last two are None where the recipe does not ask for them.
+    Raises `DanluError` when evidence, speed or questions are about another form than the one that ships: a gate must
+    never pass on the numbers of a model that is not served.
     """
     form = export["ship"]
-    for where, about in (("evidence", evidence["form"]), ("speed", speed["form"])):
-        if about != form:
-            raise DanluError(f"The {where} is about the form {about!r}, but {form!r} ships; run again to measure it.")
+    found = {"evidence": evidence, "speed": speed} | ({} if questions is None else {"questions": questions})
+    for where, about in found.items():
+        if about["form"] != form:
+            raise DanluError(
+                f"The {where} are about the form {about['form']!r}, but {form!r} ships; run again to measure it."
+            )
     parity = export["forms"][form].get("parity") or {}
     facts: dict[str, Any] = dict(evidence["scores"])
     facts |= {
@@ -51,9 +55,18 @@ def gather(
     baseline = evidence.get("baseline") or {}
     comparison = baseline.get("comparison")
     facts["comparisons"] = {"baseline": {**comparison, "name": baseline.get("name")}} if comparison else {}
+    if questions is not None:
+        facts |= _questions(questions)
     if champion is not None:
         facts["comparisons"]["champion"] = _champion(champion)
     return facts
+
+
+def _questions(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The scores of the team's own questions, each with how many it was computed from."""
+    counted = {name: found["with_rules" if name == "rules" else "with_reference"] for name in found["scores"]}
+    scores = {f"questions_{name}": {**score, "rows": counted[name]} for name, score in found["scores"].items()}
+    return {**scores, "seen_questions": found["seen_questions"]}
 
 
 def _champion(found: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from danlu.metrics.power import further_rows
+from danlu.release.reading import Facts, Found, measured_on, observe, show, wanted
+from danlu.release.rivals import RIVALS, beats, not_worse, on_each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,14 @@ FACTS: dict[str, Fact] = {
     "recall_at_10": _score("share of them among the first 10 found"),
     "mrr_at_10": _score("1 / rank of the first right text, 0 beyond 10, mean over the queries"),
     "ndcg_at_10": _score("normalised discounted cumulative gain of the first 10 found"),
+    "questions_rules": _score("share of your own questions whose answers keep all rules"),
+    "questions_exact": _score("share of your own questions that are answered with the reference's words"),
+    "questions_f1": _score("F1 of the words that answers share with the references, mean"),
+    "questions_rouge_l": _score("F1 of the longest sequence of words in common, mean"),
+    "questions_fuzzy": _score("share of characters that answers and references have in common, mean"),
+    "questions_chrf": _score("chrF of all answers against the references, from 0 to 1"),
+    "questions_bleu": _score("BLEU of all answers against the references, from 0 to 1"),
+    "seen_questions": Fact(meaning="your own questions that are in the training part word for word"),
     "rows": Fact(meaning="test rows scored"),
     "train_rows": Fact(meaning="training rows in the corpus"),
     "leaked_rows": Fact(meaning="validation and test rows that are also in the training part"),
@@ -112,16 +122,6 @@ def defaults(task: str, form: str, base: str | None = None) -> tuple[str, ...]:
     cheap = form == "classic" and base is None
     return tuple(gate.replace("beats", "not_worse") if cheap else gate for gate in DEFAULTS[task])
 
-
-#: Scores of which less is better; of all others more is.
-LOWER_IS_BETTER = frozenset(
-    {"masked_perplexity", "perplexity", "bits_per_character", "log_loss", "ece", "hamming_loss", "mae", "rmse"}
-)
-
-#: Facts of one model as `facts.gather` returns them: numbers, scores `{"value", "low", "high"}` (with "rows" where
-#: they were not measured on the test rows), and under
-#: "comparisons" the paired comparisons by what the model was compared with.
-Facts = Mapping[str, Any]
 
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -179,19 +179,19 @@ class Comparison:
     number: float
 
     def evaluate(self, facts: Facts) -> GateResult:
-        observed, why_not = _observe(facts, self.fact, self.end)
+        observed, why_not = observe(facts, self.fact, self.end)
         if observed is None:
             return GateResult(expression=self.expression, passed=False, observed=None, reason=why_not)
         passed = _COMPARE[self.sign](observed, self.number)
         name = self.fact if self.end == "value" else f"{self.fact}.{self.end}"
         says = "as asked" if passed else "but must be"
-        reason = f"{name} is {_show(observed)}{_measured_on(facts[self.fact])}, {says} {self.sign} {_show(self.number)}"
+        reason = f"{name} is {show(observed)}{measured_on(facts[self.fact])}, {says} {self.sign} {show(self.number)}"
         further = None if passed else self._further(facts)
         return GateResult(
             expression=self.expression,
             passed=passed,
             observed=observed,
-            reason=reason + _wanted(further),
+            reason=reason + wanted(further),
             further=further,
         )
 
@@ -200,7 +200,7 @@ class Comparison:
         value, rows = facts[self.fact], facts.get(of_target(self.fact)[0] + "rows", facts.get("rows"))
         if self.end != _BOUNDS.get(self.sign) or "rows" in value or not isinstance(rows, int):
             return None
-        estimate, _ = _observe(facts, self.fact, "value")
+        estimate, _ = observe(facts, self.fact, "value")
         if estimate is None:
             return None
         gap = self.number - estimate if self.end == "high" else estimate - self.number
@@ -221,15 +221,12 @@ class Call:
             expression=self.expression,
             passed=passed,
             observed=observed,
-            reason=reason + _wanted(further),
+            reason=reason + wanted(further),
             further=further,
         )
 
 
 Gate = Comparison | Call
-
-#: Passed, observed, reason, further: see `GateResult`.
-Found = tuple[bool, float | None, str, int | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,146 +244,10 @@ class Function:
     optional: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Paired:
-    """The comparison with another model: `gain` is above 0 where the model is better, `missing` why there is none."""
-
-    difference: float | None = None
-    gain: float = 0.0
-    least: float | None = None
-    further: int | None = None
-    significant: bool = False
-    called: str = ""
-    by: str = ""
-    missing: str = ""
-    absent: bool = False
-
-
-#: The level of a one-sided bound, that of a 95 % interval's end.
-_ONE_SIDED = 0.025
-
-#: What a recipe lacks where there is no comparison.
-_WHERE = {"baseline": "is evaluate.baseline switched off?", "champion": "has the recipe a champion section?"}
-
-
-def _paired(facts: Facts, other: str, margin: float = 0.0) -> _Paired:
-    """`least` is the low end of the gain's interval; `further` the rows that bring it above -`margin`."""
-    comparison = facts.get("comparisons", {}).get(other)
-    if not isinstance(comparison, Mapping):
-        return _Paired(missing=f"the model was not compared with the {other} ({_WHERE[other]})")
-    if comparison.get("absent") or comparison.get("missing"):
-        return _Paired(absent=comparison.get("absent") is True, missing=str(comparison.get("missing") or ""))
-    metric = str(comparison.get("metric"))
-    difference, why_not = _observe({"difference": comparison.get("difference")}, "difference", "value")
-    if difference is None:
-        return _Paired(missing=f"the comparison with the {other} has no result: {why_not}")
-    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-    chance = comparison.get("p_value")
-    ends = sorted(
-        sign * end for end in (comparison["difference"].get(name) for name in ("low", "high")) if end is not None
-    )
-    least, half = (ends[0], (ends[1] - ends[0]) / 2.0) if len(ends) == 2 else (None, 0.0)
-    rows = comparison.get("rows", facts.get("rows"))
-    further = further_rows(sign * difference + margin, half, rows) if isinstance(rows, int) else None
-    if least is not None and half == 0.0 and margin > 0.0 and isinstance(rows, int) and rows > 0:
-        # Answers that never differed leave a bootstrap nothing to draw: the exact bound of a share of which none of so
-        # many rows was seen (Clopper and Pearson 1934) stands for how often they may.
-        least -= 1.0 - _ONE_SIDED ** (1.0 / rows)
-        further = max(0, math.ceil(math.log(_ONE_SIDED) / math.log(1.0 - min(margin, 0.999))) - rows) or None
-    return _Paired(
-        difference=difference,
-        gain=sign * difference,
-        least=least,
-        further=further,
-        significant=comparison.get("significant") is True,
-        called=f"the {other} ({comparison['name']})" if comparison.get("name") else f"the {other}",
-        by=f"{_show(abs(difference))} in {metric}"
-        + (f" (p = {_show(chance)})" if isinstance(chance, int | float) else ""),
-    )
-
-
-def beats(facts: Facts, other: str) -> Found:
-    """Whether the paired difference (model - other) favours the model and is significant."""
-    found = _paired(facts, other)
-    if found.difference is None:
-        return _without(found, other)
-    if found.gain <= 0.0:
-        verb = f"is better by {found.by}" if found.gain < 0.0 else f"is as good: {found.by}"
-        return False, found.difference, f"{found.called} {verb}", None
-    if not found.significant:
-        return False, found.difference, f"better than {found.called} by {found.by}, which may be chance", found.further
-    return True, found.difference, f"better than {found.called} by {found.by}", None
-
-
-def not_worse(facts: Facts, other: str, margin: float | None = None) -> Found:
-    """Whether the paired difference does not speak against the model.
-
-    Without a margin: it is not significantly worse. With one it must be shown, not only not disproved: the low end of
-    the 95 % interval of the gain lies above -`margin` (a non-inferiority test at 2.5 %; Piaggio and others 2012, JAMA
-    308, 2594-2604).
-    """
-    found = _paired(facts, other, margin or 0.0)
-    if found.difference is None:
-        return _without(found, other)
-    if margin is not None:
-        return _within(found, margin)
-    if found.gain < 0.0 and found.significant:
-        return False, found.difference, f"{found.called} is better by {found.by}", None
-    if found.gain < 0.0:
-        return True, found.difference, f"{found.called} is better by {found.by}, which may be chance", None
-    return True, found.difference, f"no worse than {found.called}: better by {found.by}", None
-
-
-def _within(found: _Paired, margin: float) -> Found:
-    if found.least is None:
-        return False, found.difference, f"the difference to {found.called} has no interval", None
-    side = f"{'better' if found.gain >= 0.0 else 'worse'} than {found.called} by {found.by}"
-    if found.least > -margin:
-        return True, found.difference, f"{side}; worse by less than {_show(margin)} beyond doubt", None
-    may_be = f"{side}, and may be worse by {_show(-found.least)}, more than {_show(margin)}"
-    return False, found.difference, may_be, found.further
-
-
-def _without(found: _Paired, other: str) -> Found:
-    """There is nothing to compare with. While nothing is live, there is nothing that a release could make worse."""
-    if found.absent:
-        return True, None, f"there is no {other} yet, so nothing to be compared with", None
-    return False, None, found.missing, None
-
-
-_RIVALS = frozenset(_WHERE)
-
-
-def _on_each(evaluate: Callable[..., Found]) -> Callable[..., Found]:
-    """`evaluate`, asked of each target where the model has several: it holds where it holds of every one.
-
-    No correction for their number is due: to pass wrongly, a model that is not better on some target would have to be
-    taken for better on that very one (the intersection-union test; Berger 1982, Technometrics 24, 295-300).
-    """
-
-    def found(facts: Facts, other: str, *more: float) -> Found:
-        comparison = facts.get("comparisons", {}).get(other)
-        targets = comparison.get("targets") if isinstance(comparison, Mapping) else None
-        if not targets:
-            return evaluate(facts, other, *more)
-        results = {
-            name: evaluate({**facts, "comparisons": {other: {"name": comparison.get("name"), **one}}}, other, *more)
-            for name, one in targets.items()
-        }
-        failed = {name: result for name, result in results.items() if not result[0]}
-        reason = "; ".join(f"{name}: {result[2]}" for name, result in (failed or results).items())
-        observed, _ = _observe({"difference": comparison.get("difference")}, "difference", "value")
-        further = [result[3] for result in failed.values()]
-        wanted = [rows for rows in further if rows is not None]
-        return not failed, observed, reason, max(wanted) if wanted and len(wanted) == len(further) else None
-
-    return found
-
-
 FUNCTIONS: dict[str, Function] = {
-    "beats": Function(example="beats(baseline)", arguments=(_RIVALS,), evaluate=_on_each(beats)),
+    "beats": Function(example="beats(baseline)", arguments=(RIVALS,), evaluate=on_each(beats)),
     "not_worse": Function(
-        example="not_worse(champion, 0.005)", arguments=(_RIVALS, "number"), evaluate=_on_each(not_worse), optional=1
+        example="not_worse(champion, 0.005)", arguments=(RIVALS, "number"), evaluate=on_each(not_worse), optional=1
     ),
 }
 
@@ -490,35 +351,3 @@ def _parse_call(expression: str, name: str, arguments: str) -> Call:
 def _nearest(name: str, known: Mapping[str, object]) -> str:
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}"
-
-
-def _observe(facts: Facts, name: str, end: str) -> tuple[float | None, str]:
-    """The number a gate looks at, or None and the reason why there is none."""
-    if name not in facts or facts[name] is None:
-        return None, f"{name} was not measured"
-    value: object = facts[name]
-    if isinstance(value, Mapping):
-        value = value.get(end)
-    elif end != "value":
-        return None, f"{name} was measured without an interval"
-    if value is None:
-        return None, f"{name} has no {'value' if end == 'value' else end + ' end of its interval'}"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None, f"{name} is not a number"
-    if not math.isfinite(value):
-        return None, f"{name} is not a finite number"
-    return value, ""
-
-
-def _measured_on(value: object) -> str:
-    """On how many texts, for a fact that says so because they are not the test rows."""
-    rows = value.get("rows") if isinstance(value, Mapping) else None
-    return f" on {rows:,} held-out texts" if isinstance(rows, int) else ""
-
-
-def _wanted(further: int | None) -> str:
-    return "" if further is None else f"; about {further:,} more test rows would tell"
-
-
-def _show(number: float) -> str:
-    return f"{number:.4g}" if abs(number) < 10_000 else f"{number:,.0f}"

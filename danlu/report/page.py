@@ -15,6 +15,7 @@ from danlu.report.files import report_file
 from danlu.report.folds import fold_rows
 from danlu.report.meaning import meaning
 from danlu.report.plots import PLOTS
+from danlu.report.questions import question_columns, question_scores
 from danlu.report.sentences import (
     HEADLINES,
     NOT_COMPARABLE,
@@ -66,6 +67,8 @@ def page(summary: dict[str, Any], language: str = "en") -> str:
             training=_training(summary, said),
             study=_study(summary, said),
             fold_rows=fold_rows(summary),
+            question_columns=question_columns(summary),
+            question_scores=question_scores(summary),
             slice_rows=slice_rows(summary),
             form_metrics=[(metric, score_name(metric, said)) for metric in _form_metrics(summary)],
             dropped=_dropped(summary),
@@ -284,4 +287,5 @@ def _training(summary: dict[str, Any], said: dict[str, str]) -> str | None:
 
 
 def _base(model: dict[str, Any], said: dict[str, str]) -> str:
-    return f"{model['architecture']}, {(model['base'] or said['from_scratch']).removeprefix('base://')}"
+    base = f"{model['architecture']}, {(model.get('base') or said['from_scratch']).removeprefix('base://')}"
+    return base + (said["ensemble"].format(count=model["members"]) if model.get("members") else "")

@@ -16,6 +16,7 @@ from danlu.core.store import Workspace
 from danlu.report.advice import advice, doubt
 from danlu.report.decisions import abstention_sentence, champion_sentence, slices_sentence
 from danlu.report.folds import folds_sentence
+from danlu.report.questions import questions_sentence
 from danlu.report.sentences import is_better, later_sentence, naive_sentence, verdict_sentence
 
 _DATA_KEYS = (
@@ -115,6 +116,7 @@ def summary(run: dict[str, Any], workspace: Workspace, later: dict[str, Any] | N
         "evidence": _only(evidence, _EVIDENCE_KEYS, scores=_SCORES),
         "baseline": evidence and evidence.get("baseline"),
         "champion": champion,
+        "questions": _json(found, "questions", "questions.json"),
         "naive": (evidence or {}).get("naive") or (card or {}).get("naive"),
         "speed": speed,
         "forms": _forms(export, evidence, speed),
@@ -136,6 +138,7 @@ def summary(run: dict[str, Any], workspace: Workspace, later: dict[str, Any] | N
         "abstention_sentence": abstention_sentence(numbers),
         "slices_sentence": slices_sentence(numbers),
         "folds_sentence": folds_sentence(numbers),
+        "questions_sentence": questions_sentence(numbers),
         "later_sentence": later_sentence(numbers),
     }
 

@@ -328,6 +328,25 @@ _WORDS: dict[str, tuple[str, str]] = {
     "money": ("money", "钱"),
     "co2": ("CO2", "CO2"),
     "does_not_fit": ("does not fit", "放不下"),
+    "questions_title": ("Your own questions", "你们自己的问题"),
+    "questions_lead": (
+        "Answered by the released form, always with its most probable words; held against your references and rules.",
+        "由要上线的形式作答，总取最可能的词，再对照你们的参考答案和规则。",
+    ),
+    "category": ("category", "类别"),
+    "all_questions": ("all", "全部"),
+    "question": ("question", "问题"),
+    "its_answer": ("answer", "回答"),
+    "broken_answers": ("Answers that break a rule", "违反规则的回答"),
+    "lacks": ("lacks", "缺少"),
+    "says": ("must not say", "不该说"),
+    "questions_rules": ("keeps all rules", "遵守全部规则"),
+    "questions_exact": ("the same words", "一字不差"),
+    "questions_f1": ("words in common (F1)", "用词重合（F1）"),
+    "questions_rouge_l": ("ROUGE-L", "ROUGE-L"),
+    "questions_fuzzy": ("characters in common", "字符相似"),
+    "questions_chrf": ("chrF", "chrF"),
+    "questions_bleu": ("BLEU", "BLEU"),
     "folds": ("Cross-validation", "交叉验证"),
     "folds_lead": (
         "Trained once for each fold, on a corpus in which the fold's rows are held out, and scored on them. The spread "
@@ -363,6 +382,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "gave_up": (", gave up before its end", "，没到终点就放弃了"),
     "samples_per_second": (", {rate} samples/s", "，每秒 {rate} 个样本"),
     "from_scratch": ("trained from scratch", "从零训练"),
+    "ensemble": (
+        ", an ensemble of the {count} models of the folds, whose answers are averaged",
+        "，由 {count} 折的模型合成，取各模型答案的平均",
+    ),
     # Lineage
     "lineage": ("Lineage", "来龙去脉"),
     "lineage_lead": (
@@ -379,6 +402,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "stage_data": ("data", "数据"),
     "stage_train": ("train", "训练"),
     "stage_compress": ("compress", "压缩"),
+    "stage_questions": ("questions", "自己的问题"),
     "stage_folds": ("folds", "交叉验证"),
     "stage_evaluate": ("evaluate", "评估"),
     "stage_speed": ("speed", "测速"),

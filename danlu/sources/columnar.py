@@ -16,6 +16,7 @@ from danlu.sources.records import Asked, Opened, Position, Row
 
 #: Rows turned into Python values at once.
 _ROWS = 1024
+_BUFFER_BYTES = 1 << 20
 
 #: A batch, and the share of the file that is behind it once it is read.
 _Batches = Iterator[tuple[pa.RecordBatch, float]]
@@ -81,7 +82,8 @@ def _values(batch: pa.RecordBatch) -> list[dict[str, Any]]:
 
 
 def _parquet(stream: IO[bytes], _file: File) -> tuple[pa.Schema, _Batches]:
-    file = pq.ParquetFile(stream)
+    # With its buffers filled in advance, a reader holds all that it has read of a file until it is closed.
+    file = pq.ParquetFile(stream, pre_buffer=False, buffer_size=_BUFFER_BYTES)
 
     def found() -> _Batches:
         number = 0

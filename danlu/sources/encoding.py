@@ -30,6 +30,9 @@ _GB2312_PAIR = re.compile(rb"[\xa1-\xf7][\xa1-\xfe]")
 #: A lead byte of GBK with a trail byte that is ASCII or a control: rare in Chinese, common where Latin-1 is misread.
 _OTHER_PAIR = re.compile(rb"[\x81-\xfe](?:[\x00-\xa0\xff]|$)")
 
+#: Control characters; not tab, line feed, vertical tab, form feed, carriage return and escape, which text may hold.
+_CONTROLS = bytes(code for code in (*range(32), 127) if code not in b"\t\n\v\f\r\x1b")
+
 #: What `replace` puts in the place of a broken sequence.
 _MARK = "\ufffd"
 
@@ -39,17 +42,30 @@ _BROKEN_SHARE = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """What a file is written in. `name` is Python's; `broken` counts byte sequences that do not fit it."""
+    """What a file is written in. `name` is Python's; `broken` counts byte sequences that do not fit it.
+
+    `guessed`: nothing in the file speaks for it, but it is what is left.
+    """
 
     name: str
     broken: int = 0
     nul_bytes: int = 0
+    guessed: bool = False
+
+
+def guess_told(name: str) -> str:
+    """What people are told of a file of this name whose encoding is a guess."""
+    return (
+        f"{name} is neither UTF-8 nor GBK and was read as Latin-1: look whether its accents are right. If it is in "
+        "another encoding, name that in the source's encoding."
+    )
 
 
 def detect(path: Readable) -> Encoding:
     """The encoding of a text file.
 
-    Raises `DataError` for a file that is no text: NUL bytes in more than 1 % of it and no byte order mark.
+    Raises `DataError` for a file that is no text: without a byte order mark, NUL bytes in more than 1 % of it, or of
+    what would else be taken for Latin-1, in which every byte is a character, any NUL or control characters in 1 %.
     """
     with path.open("rb") as file:
         head = file.read(4)
@@ -67,7 +83,14 @@ def detect(path: Readable) -> Encoding:
     pairs, others = _count_gbk(path)
     if pairs >= 3 * others:
         return Encoding(name="gb18030", broken=_broken_in(path, "gb18030"), nul_bytes=nul_bytes)
-    return Encoding(name="latin-1", nul_bytes=nul_bytes)
+    controls = sum(len(chunk) - len(chunk.translate(None, _CONTROLS)) for chunk in _chunks(path))
+    if nul_bytes or controls > size / 100:
+        raise DataError(
+            f"{path.name} is no text file: it is neither UTF-8 nor GBK, and {controls:,} of its {size:,} bytes are "
+            "control characters. Expected CSV, TSV, JSON or plain text. Is it an image, a program or a compressed file "
+            "with another name?"
+        )
+    return Encoding(name="latin-1", guessed=True)
 
 
 def check(path: Readable, name: str) -> Encoding:

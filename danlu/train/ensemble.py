@@ -87,6 +87,7 @@ def _training(config: TrainStage, members: list[dict[str, Any]], rows: int) -> d
         "precision": members[0]["precision"],
         "best": None,
         "stopped_early": any(member["stopped_early"] for member in members),
+        "gave_up": next((member["gave_up"] for member in members if member.get("gave_up")), None),
         "history": [],
         "rows": pack_rows(np.ones(rows, dtype=bool)),
         "seed": config.train.seed,

@@ -114,8 +114,12 @@ def train(ctx: Context, training: Training, state: TrainingState) -> Progress:
             bar=bar,
             clock=Clock(progress),
         )
-        if _load(run) and progress.step:
-            ctx.say(f"Going on from step {progress.step} of {order.steps}.")
+        if _load(run):
+            ctx.say(
+                f"Going on from step {progress.step} of {order.steps}."
+                if progress.step
+                else "Starting at the first step: an attempt before this one ended before its first checkpoint."
+            )
         elif settings.guard.max_skips:
             run.save()
         saved = time.monotonic()

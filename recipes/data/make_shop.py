@@ -1,5 +1,5 @@
-"""Writes shop.jsonl, shop-preferences.jsonl, shop-search.jsonl and shop-messages.csv: customer service of a shop that
-does not exist.
+"""Writes shop.jsonl, shop-preferences.jsonl, shop-search.jsonl, shop-messages.csv and shop-returns.csv: customer
+service of a shop that does not exist.
 
     python recipes/data/make_shop.py
 
@@ -108,6 +108,51 @@ TOPICS: dict[str, dict[str, tuple[list[str], list[str]]]] = {
 }
 
 
+#: Why people want to give an article back, by language.
+REASONS: dict[str, dict[str, list[str]]] = {
+    "zh": {
+        "broken": ["{0}开不了机", "{0}坏了", "{0}一碰就散", "{0}修过一次又坏"],
+        "dislike": ["{0}不喜欢", "{0}颜色不对", "{0}买大了", "不想要{0}了"],
+    },
+    "en": {
+        "broken": ["the {0} does not start", "the {0} is broken", "the {0} fell apart", "the {0} failed again"],
+        "dislike": [
+            "I do not like the {0}",
+            "the {0} has the wrong colour",
+            "the {0} is too large",
+            "I changed my mind",
+        ],
+    },
+}
+
+#: For so many days an article that is not liked is taken back, by the channel it was bought through, and a broken one
+#: is mended; one that cost less than this is not mended, the money is given back.
+DAYS_TO_RETURN = {"shop": 90, "app": 45, "web": 45}
+DAYS_OF_WARRANTY = 180
+WORTH_MENDING = 40
+
+
+def returns(draw: random.Random, count: int) -> Iterator[dict[str, Any]]:
+    """Messages of people who want to give something back, what the shop knows of it, and what it decides."""
+    for _ in range(count):
+        language, reason = draw.choice(("zh", "en")), draw.choice(("broken", "dislike"))
+        topics, goods = TOPICS[language], draw.choice(GOODS[language])
+        said = [draw.choice(REASONS[language][reason])]
+        said.append(draw.choice(topics[draw.choice(sorted(topics))][draw.randrange(2)]))
+        draw.shuffle(said)
+        joined = ("，" if language == "zh" else ", ").join(part.format(goods) for part in said)
+        text = f"{joined}。" if language == "zh" else f"{joined[0].upper()}{joined[1:]}."
+        days, amount, channel = draw.randrange(241), draw.randrange(5, 120), draw.choice(sorted(DAYS_TO_RETURN))
+        if reason == "dislike":
+            decision = "refund" if days <= DAYS_TO_RETURN[channel] else "decline"
+        elif days > DAYS_OF_WARRANTY:
+            decision = "decline"
+        else:
+            decision = "repair" if amount >= WORTH_MENDING else "refund"
+        known = {"days": days, "amount": amount if draw.random() < 0.95 else "", "channel": channel}
+        yield {"text": text, **known, "decision": decision}
+
+
 def messages(draw: random.Random, count: int) -> Iterator[dict[str, str]]:
     """Messages with their topics, between bars, and stars: 3, one more for each praise, one less for each complaint."""
     seen: set[str] = set()
@@ -178,6 +223,10 @@ def main() -> None:
         writer = csv.DictWriter(file, ["text", "topics", "stars"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(messages(random.Random(4), 1_600))
+    with (HERE / "shop-returns.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["text", "days", "amount", "channel", "decision"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(returns(random.Random(5), 2_400))
 
 
 if __name__ == "__main__":

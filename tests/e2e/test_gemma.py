@@ -96,7 +96,7 @@ def test_lora_on_two_languages_lowers_the_held_out_loss_and_the_merged_model_ans
             "train": {
                 "method": {"kind": "lora", "rank": 8},
                 "batch_size": 4,
-                "max_samples": 96,
+                "max_samples": 64,
                 "learning_rate": 1e-3,
                 "precision": "float32",
                 "validations_per_epoch": 2,

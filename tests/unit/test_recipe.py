@@ -181,3 +181,60 @@ task: classify
 data: {sources: [{path: a.csv}], label: label}
 model: {scratch: {}}
 """
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "data", "more", "message"),
+    [
+        (
+            "generate",
+            "scratch: {layers: 1}",
+            "  pair: answer",
+            "",
+            "data.pair is for classify, tag, regress; the task is",
+        ),
+        (
+            "embed",
+            "scratch: {layers: 1}",
+            "  columns: {numeric: [a]}",
+            "",
+            "data.columns is for classify, tag, regress",
+        ),
+        ("classify", "classic: {kind: logistic}", "  pair: answer", "", "model.classic reads one text"),
+        (
+            "classify",
+            "scratch: {layers: 1}",
+            "  pair: answer\n  augment: {operations: [{kind: character_noise}]}",
+            "",
+            "data.augment rewrites",
+        ),
+        (
+            "classify",
+            "base: hf://owner/name",
+            "  columns: {numeric: [a]}",
+            "train: {method: {kind: lora}}",
+            "train.method lora adds to a model of transformers alone",
+        ),
+    ],
+)
+def test_what_stands_beside_a_text_is_refused_where_it_would_be_ignored(
+    task: str, model: str, data: str, more: str, message: str
+) -> None:
+    text = f"name: shop\ntask: {task}\ndata:\n  sources:\n    - path: a.csv\n{data}\nmodel:\n  {model}\n{more}\n"
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe(text)
+
+
+def test_what_stands_beside_a_text_is_taken_where_it_is_asked() -> None:
+    data = "  pair: answer\n  columns: {numeric: [amount], categorical: [channel]}"
+    for task in ("classify", "tag", "regress"):
+        recipe = parse_recipe(
+            f"name: shop\ntask: {task}\ndata:\n  sources:\n    - path: a.csv\n{data}\nmodel: {{scratch: {{}}}}\n"
+        )
+        assert recipe.data.pair_of(task) == "answer"
+        assert recipe.data.columns is not None
+    plain = parse_recipe(GOOD).data
+    assert plain.pair_of("classify") is None
+    assert plain.pair_of("embed") == "pair"
+    sources = "data:\n  sources:\n    - path: a.csv\n  columns: {numeric: [amount]}"
+    parse_recipe(f"name: shop\ntask: classify\n{sources}\nmodel: {{classic: {{kind: logistic}}}}\n")

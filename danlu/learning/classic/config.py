@@ -81,8 +81,8 @@ class RidgeConfig(Config):
     features: FeaturesConfig = Field(WordsFeatures(), description="What is read of a text: words or embeddings.")
     alpha: _Positive | Literal["auto"] = Field(
         "auto",
-        description="Strength of the L2 penalty; larger holds back more. auto is the best of a few by leave-one-out "
-        "errors on training rows.",
+        description="Strength of the L2 penalty; larger holds back more. auto is the best of a few by "
+        "cross-validation on the training rows.",
     )
 
 

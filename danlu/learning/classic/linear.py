@@ -15,10 +15,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import StratifiedKFold
 
-from danlu.core.baseline import ALPHA_ROWS, ALPHAS, PENALTY, RIDGE_SOLVER, SOLVER
+from danlu.core.baseline import ALPHA_FOLDS, ALPHA_ROWS, ALPHAS, PENALTY, RIDGE_SOLVER, SOLVER
 from danlu.learning.classic.base import LINKS, Aim, Fitting, Floats, Matrix, Rows
 from danlu.learning.classic.config import LogisticConfig, RidgeConfig
 from danlu.learning.classic.files import WEIGHTS
@@ -57,11 +57,10 @@ class Linear:
         return cls(weights, biases, aim)
 
     @classmethod
-    def ridge(cls, rows: Rows, _validation: Rows, aim: Aim, config: RidgeConfig, _how: Fitting, /) -> Self:
+    def ridge(cls, rows: Rows, _validation: Rows, aim: Aim, config: RidgeConfig, how: Fitting, /) -> Self:
         """Ridge regression, as the baseline is fitted; the validation rows are not looked at."""
-        alpha = choose_alpha(rows.features, rows.targets) if config.alpha == "auto" else config.alpha
-        solver: dict[str, Any] = RIDGE_SOLVER if issparse(rows.features) else {"solver": "cholesky"}
-        model = Ridge(alpha=alpha, **solver).fit(rows.features, rows.targets)
+        alpha = choose_alpha(rows.features, rows.targets, how) if config.alpha == "auto" else config.alpha
+        model = _ridge(rows.features, rows.targets, alpha)
         return cls(np.asarray(model.coef_, dtype=np.float64)[None], np.array([model.intercept_], np.float64), aim)
 
     def answers(self, features: Matrix) -> Floats:
@@ -83,16 +82,24 @@ class Linear:
         return cls(tensors["weights"], tensors["biases"], aim)
 
 
-def choose_alpha(features: Matrix, targets: Floats) -> float:
-    """The strength among `ALPHAS` with the least leave-one-out error on the first rows, which lie in no order.
-
-    One decomposition gives the errors for all strengths (Golub, Heath and Wahba 1979, doi:10.2307/1268518).
-    """
-    few = min(len(targets), ALPHA_ROWS)
-    if few < 2:
+def choose_alpha(features: Matrix, targets: Floats, how: Fitting) -> float:
+    """The strength among `ALPHAS` with the least squared error on rows that were held out, every row once."""
+    rows = min(len(targets), ALPHA_ROWS)
+    if rows < ALPHA_FOLDS:
         return ALPHAS[len(ALPHAS) // 2]
-    first = features[:few].astype(np.float64)
-    return float(RidgeCV(alphas=ALPHAS, gcv_mode="eigen").fit(first, targets[:few]).alpha_)
+    errors, fold = np.zeros(len(ALPHAS)), np.arange(rows) % ALPHA_FOLDS
+    for held_out in range(ALPHA_FOLDS):
+        ours, theirs = np.flatnonzero(fold != held_out), np.flatnonzero(fold == held_out)
+        for place, alpha in enumerate(ALPHAS):
+            how.check()
+            model = _ridge(features[ours], targets[ours], alpha)
+            errors[place] += np.square(model.predict(features[theirs]) - targets[theirs]).sum()
+    return ALPHAS[int(errors.argmin())]
+
+
+def _ridge(features: Matrix, targets: Floats, alpha: float) -> Any:
+    solver: dict[str, Any] = RIDGE_SOLVER if issparse(features) else {"solver": "cholesky"}
+    return Ridge(alpha=alpha, **solver).fit(features, targets)
 
 
 def _classes(rows: Rows, labels: int, penalty: float, how: Fitting) -> tuple[Floats, Floats]:

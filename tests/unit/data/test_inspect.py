@@ -255,3 +255,15 @@ def test_two_rows_cannot_run(tmp_path: Path) -> None:
     assert any("Only 2 rows: a run needs at least 20." in told for told in found.warnings)
     path = write_table(tmp_path / "b.csv", "text,label", ["this is good,a"])
     assert any("Only 1 row: a run needs at least 20." in told for told in inspect(path).warnings)
+
+
+def test_an_encoding_that_is_a_guess_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(
+        b"text,label\n" + "".join(f"le café {n} est bon,{'ab'[n % 2]}\n" for n in range(60)).encode("latin-1")
+    )
+    told = [warning for warning in inspect(path).warnings if "Latin-1" in warning]
+    assert told == [
+        "rows.csv is neither UTF-8 nor GBK and was read as Latin-1: look whether its accents are right. If it is in "
+        "another encoding, name that in the source's encoding."
+    ]

@@ -119,17 +119,79 @@ def test_groups_number_texts_of_both_sides_together(tmp_path: Path) -> None:
     assert is_paired(texts)
     spelt = [text for _, some in texts_of(texts) for text in some]
     place = {text: number for number, text in enumerate(spelt)}
-    near = find_groups(texts, NearConfig(), lambda _: None).ravel()
+    near = find_groups(texts, NearConfig(), lambda _: None).groups.ravel()
     written = read_groups(ctx.inputs["duplicates"] / "pair_texts.parquet")
     assert written is not None
-    assert np.array_equal(written.ravel(), near)
-    equal = find_groups(texts, NearConfig(near=False), lambda _: None).ravel()
+    assert np.array_equal(written.groups.ravel(), near)
+    equal = find_groups(texts, NearConfig(near=False), lambda _: None).groups.ravel()
     numbers = [number for number, text in enumerate(spelt) if text == b]
     assert len(numbers) == 2
     for groups in (near, equal):
         assert groups[numbers[0]] == groups[numbers[1]] != groups[place[a]]
     assert near[place[c]] == near[place[c + " x"]]
     assert equal[place[c]] != equal[place[c + " x"]]
+
+
+def test_a_text_of_an_earlier_pair_stays_where_it_was_though_the_pair_is_gone(tmp_path: Path) -> None:
+    draw = random.Random(60)
+    old = pairs(150, seed=6)
+    before = make(tmp_path / "before", [write(tmp_path / "before.jsonl", old)], task="embed")
+    part_of = {text: part for part in PARTS for row in rows_of(before.out, part) for text in sides([row])}
+    # The old rows are here no more: each new one has a text of theirs, on the same side or on the other.
+    new = [{"text": row["pair"], "pair": sentence(draw)} for row in old[:75]]
+    new += [{"text": sentence(draw), "pair": row["pair"]} for row in old[75:]]
+    trained = next(row for row in old if part_of[row["text"]] == "train")
+    tested = next(row for row in old if part_of[row["text"]] == "test")
+    new.append({"text": trained["text"], "pair": tested["text"]})
+    files = {"data.extends": before.out / "sides.parquet"}
+    path = write(tmp_path / "new.jsonl", new)
+    after = make(tmp_path / "after", [path], task="embed", files=files, extends="corpus://before")
+    for part in PARTS:
+        for row in rows_of(after.out, part):
+            assert {part_of.get(text, part) for text in sides([row])} == {part}
+    extends = card_of(after.out)["split"]["extends"]
+    assert extends == {"earlier_rows": 150, "again": 0, "new": 151, "rejected": 1}
+
+
+def test_a_benchmark_is_looked_for_in_both_texts_of_a_pair_and_in_each_turn(tmp_path: Path) -> None:
+    draw = random.Random(80)
+    rows = pairs(60, seed=8)
+    turns = [sentence(draw) for _ in range(4)]
+    talks = [
+        {"messages": [{"role": "user", "content": f"{sentence(draw)} {n}"}, answer(sentence(draw))]} for n in range(60)
+    ]
+    talks += [
+        {"messages": [{"role": "user", "content": turns[n]}, answer(f"{sentence(draw)} {sentence(draw)}")]}
+        for n in range(4)
+    ] * 5
+    # Short of a run of 13 words each, and less than half of what all turns are together.
+    for name, records, task, wanted in (
+        ("pairs", rows, "embed", rows[7]["pair"]),
+        ("talks", talks, "generate", turns[2]),
+    ):
+        examination = write(tmp_path / f"{name}-exam.jsonl", [{"text": wanted + "!"}, {"text": sentence(draw)}])
+        ctx = make(
+            tmp_path / name,
+            [write(tmp_path / f"{name}.jsonl", records)],
+            task=task,
+            files={"data.contamination[0].path": examination},
+            contamination=[{"path": str(examination)}],
+            split={"validation": 0.02, "test": 0.02},
+        )
+        trained = [row for row in rows_of(ctx.out, "train") if wanted in said(row)]
+        found = card_of(ctx.out)["contamination"][0]
+        assert found["near"] == bool(trained)
+        assert found["train_rows"] == len(trained)
+        assert [example["train"] for example in found["examples"]] == [row["id"] for row in trained[:1]]
+        assert trained
+
+
+def answer(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
+
+
+def said(row: dict[str, Any]) -> list[str]:
+    return [row["text"], row.get("pair"), *(turn["text"] for turn in row.get("turns") or ())]
 
 
 def test_a_row_may_have_several_keys_of_one_kind() -> None:

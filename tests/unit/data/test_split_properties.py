@@ -39,11 +39,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Case:
-    """Rows in order, pairs of nearly equal texts, and pairs whose shingles are equal."""
+    """Rows in order, pairs of nearly equal texts, and pairs whose shingles are equal.
+
+    `sides`: the two texts that each of the first texts is made of, where it is a pair.
+    """
 
     rows: tuple[Row, ...]
     near: tuple[tuple[int, int], ...] = ()
     equal: tuple[tuple[int, int], ...] = ()
+    sides: tuple[tuple[int, int], ...] = ()
+
+    def sides_of(self, text: int) -> tuple[int, int]:
+        return self.sides[text] if text < len(self.sides) else (-1, -1)
 
     def classes(self) -> dict[int, int]:
         """Texts of equal shingles, as the smallest of them."""
@@ -63,6 +70,7 @@ class Case:
                 own[one.text] == own[two.text]
                 or frozenset((own[one.text], own[two.text])) in pairs
                 or any(getattr(one, name) == getattr(two, name) >= 0 for name in ("subject", "conversation", "family"))
+                or bool(({*self.sides_of(one.text)} & {*self.sides_of(two.text)}) - {-1})
             )
 
         return [
@@ -161,7 +169,9 @@ def arrays(case: Case, draw: Any = None, places: list[int] | None = None) -> Spl
         numbers = numbering([getattr(row, name) for row in case.rows])
         return np.array([numbers[getattr(row, name)] for row in rows], dtype=np.int64)
 
+    side = numbering([one for pair in case.sides for one in pair])
     return SplitRows(
+        sides=np.array([[side[one] for one in case.sides_of(row.text)] for row in rows], dtype=np.int64).reshape(-1, 2),
         place=np.array([number if places is None else places[number] for number in order], dtype=np.int64),
         content=np.array([content(row.text) for row in rows], dtype=np.uint64),
         text=np.array([text[row.text] for row in rows], dtype=np.int64),
@@ -200,6 +210,7 @@ FILLER = tuple(Row(text=1_000 + number, time=number * 10 * DAY) for number in ra
 texts = st.integers(0, 30)
 # Few rows have more than a text in common, or everything would be one group.
 sometimes = st.one_of(st.just(-1), st.just(-1), st.just(-1), st.integers(0, 9))
+rarely = st.one_of(*[st.just(-1)] * 4, st.integers(0, 20))
 row = st.builds(
     Row,
     text=texts,
@@ -211,10 +222,13 @@ row = st.builds(
 )
 pair = st.tuples(texts, texts).filter(lambda pair: pair[0] != pair[1])
 cases = st.builds(
-    lambda rows, near, equal: Case(rows=(*FILLER, *rows), near=tuple(near), equal=tuple(equal)),
+    lambda rows, near, equal, sides: Case(
+        rows=(*FILLER, *rows), near=tuple(near), equal=tuple(equal), sides=tuple(sides)
+    ),
     st.lists(row, min_size=10, max_size=60),
     st.lists(pair, max_size=12),
     st.lists(pair, max_size=6),
+    st.lists(st.tuples(rarely, rarely), max_size=31),
 )
 configs = st.builds(
     SplitConfig,
@@ -295,7 +309,7 @@ def test_rows_added_anywhere_move_nothing_of_an_earlier_corpus(
     size = len(longer.rows)
     columns = {
         name: None if (value := getattr(everything, name)) is None else value[:size]
-        for name in ("place", "content", "text", "label", "subject", "conversation", "family", "time")
+        for name in ("place", "content", "text", "label", "subject", "conversation", "family", "sides", "time")
     }
     pinned = Pinned(
         contents=rows.content[kept],
@@ -304,6 +318,7 @@ def test_rows_added_anywhere_move_nothing_of_an_earlier_corpus(
         subjects=everything.subject[size:][kept],  # type: ignore[index]
         conversations=everything.conversation[size:][kept],  # type: ignore[index]
         families=everything.family[size:][kept],  # type: ignore[index]
+        sides=everything.sides[size:][kept],  # type: ignore[index]
     )
     after = assign(SplitRows(**columns, links=everything.links, equal=everything.equal), config, seed, pinned)
     sides = list(zip(after.part.tolist(), after.fold.tolist(), strict=True))
@@ -315,7 +330,9 @@ def test_rows_added_anywhere_move_nothing_of_an_earlier_corpus(
     for order in gone & set(np.flatnonzero(kept).tolist()):
         for place, (_, _, row) in enumerate(merged):
             shared = [name for name in ("text", "subject", "conversation", "family") if getattr(row, name) >= 0]
-            if sides[place][0] >= 0 and any(getattr(row, name) == getattr(case.rows[order], name) for name in shared):
+            same = any(getattr(row, name) == getattr(case.rows[order], name) for name in shared)
+            same |= bool(({*case.sides_of(row.text)} & {*case.sides_of(case.rows[order].text)}) - {-1})
+            if sides[place][0] >= 0 and same:
                 assert sides[place] == (before.part[order], before.fold[order])
 
 

@@ -179,6 +179,17 @@ def test_a_corpus_of_numbers_holds_numbers_and_tells_their_spread(tmp_path: Path
     assert "value, mean" in (ctx.out / "README.md").read_text(encoding="utf-8")
 
 
+def test_equal_texts_with_different_numbers_are_kept_with_their_mean(tmp_path: Path) -> None:
+    rows = [{"text": row["text"], "label": number / 4} for number, row in enumerate(distinct(60))]
+    rows += [{**row, "label": row["label"] + 1} for row in rows[:30]]
+    ctx = make(tmp_path, [write(tmp_path / "rows.jsonl", rows)], task="regress")
+    found = {row["text"]: row["value"] for part in PARTS for row in rows_of(ctx.out, part)}
+    assert found == {row["text"]: row["label"] + 0.5 * (n < 30) for n, row in enumerate(rows[:60])}
+    told = [warning for warning in card_of(ctx.out)["warnings"] if "more than one number" in warning]
+    assert told[0].startswith("30 texts came with more than one number, in 60 rows; each is kept with their mean.")
+    assert sum(step["dropped"].get("label_conflict", 0) for step in card_of(ctx.out)["funnel"]) == 0
+
+
 @pytest.mark.parametrize(
     ("task", "labels", "message"),
     [

@@ -12,10 +12,12 @@ import pytest
 from pydantic import ValidationError
 
 from danlu.core.artifact import Artifact
+from danlu.core.config import view
 from danlu.core.errors import DataError
 from danlu.examples import tiny_recipe
+from danlu.folds.config import FoldsStage
 from danlu.folds.corpus import count_folds, write_fold
-from danlu.folds.stage import spread_of
+from danlu.folds.stage import _road, spread_of
 from danlu.recipe import Recipe
 from danlu.stages import stages_of
 from tests.support import as_artifact
@@ -154,3 +156,16 @@ def test_the_stage_is_there_only_where_the_recipe_asks(tmp_path: Path) -> None:
     assert "folds" not in [stage.name for stage in stages_of(Recipe.model_validate(sections))]
     names = [stage.name for stage in stages_of(Recipe.model_validate(sections | {"folds": {}}))]
     assert names.index("evaluate") < names.index("folds") < names.index("release")
+
+
+def test_a_fold_is_calibrated_as_the_model_is_and_heeds_no_other_setting_of_compress(tmp_path: Path) -> None:
+    sections = tiny_recipe(tmp_path)
+    sections["data"]["split"] = {"folds": 3}
+
+    def seen(**compress: Any) -> FoldsStage:
+        recipe = Recipe.model_validate(sections | {"folds": {}, "compress": sections["compress"] | compress})
+        return view(FoldsStage, recipe)
+
+    assert _road(seen(calibrate=True))["compress"].compress.calibrate  # type: ignore[attr-defined]
+    assert not _road(seen())["compress"].compress.calibrate  # type: ignore[attr-defined]
+    assert seen(parity_rows=7) == seen()

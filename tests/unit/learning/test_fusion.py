@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoModel
 
 from danlu.core.asked import Asked, Cell
-from danlu.core.columns import MISSING, UNKNOWN, Codes, place, read_codes
+from danlu.core.columns import MISSING, UNKNOWN, Codes, read_codes
 from danlu.core.errors import ModelError
 from danlu.core.tasks import TaskName
 from danlu.learning import scratch
@@ -63,7 +63,7 @@ def test_numbers_are_standardised_by_the_training_rows_and_a_missing_one_is_thei
 def test_a_category_of_one_row_is_no_value_of_the_model_and_unknown_is_not_missing() -> None:
     column = Codes.of([{"c": "b"}, {"c": "a"}, {"c": "b"}, {"c": "a"}, {"c": "only me"}], [], ["c"]).categorical[0]
     assert column.values == ("a", "b")
-    assert [place(column, cell) for cell in ("a", "b", "only me", "z", None)] == [2, 3, UNKNOWN, UNKNOWN, MISSING]
+    assert [column.place(cell) for cell in ("a", "b", "only me", "z", None)] == [2, 3, UNKNOWN, UNKNOWN, MISSING]
     assert column.size == 4
 
 
@@ -74,7 +74,7 @@ def test_codes_do_not_depend_on_the_order_of_rows_and_come_back_from_json() -> N
 
 
 def test_rows_of_a_corpus_are_asked_with_their_cells() -> None:
-    rows = {"text": ["t", "u"], "numbers": [[("a", 1.0)], None], "categories": [[("c", "x")], []]}
+    rows: dict[str, Any] = {"text": ["t", "u"], "numbers": [[("a", 1.0)], None], "categories": [[("c", "x")], []]}
     assert questions(rows) == [Asked(text="t", columns={"a": 1.0, "c": "x"}), Asked(text="u", columns={})]
     found = coded(Codes.of([{"a": 1.0}], ["a"], []), cells_of(rows))
     assert found["numbers"].tolist() == [[0.0, 0.0], [0.0, 1.0]]

@@ -228,6 +228,13 @@ def test_the_card_has_front_matter_that_the_hub_reads(tmp_path: Path) -> None:
     assert "accuracy 0.9500; on this split it shows 0.8500" in body
 
 
+def test_the_card_says_that_a_model_is_several(tmp_path: Path) -> None:
+    made = artifacts()
+    made["train"]["danlu.json"] |= {"members": 3}
+    text = (release(tmp_path, made) / "README.md").read_text(encoding="utf-8")
+    assert "| ensemble | the 3 models of the folds, whose answers are averaged |" in text
+
+
 @pytest.mark.parametrize("missing", ["baseline", "per_class", "naive"])
 def test_evidence_that_was_switched_off_still_makes_a_card(tmp_path: Path, missing: str) -> None:
     files = artifacts()

@@ -133,6 +133,31 @@ def test_a_model_from_nothing_that_does_not_beat_the_baseline_is_told_to_take_a_
     assert "model.base" in advice(found)
 
 
+@pytest.mark.parametrize(("base", "words"), [(None, "is as cheap"), ("base://minilm", "cheap baseline does as well")])
+def test_a_frozen_encoder_is_not_as_cheap_as_the_baseline(tmp_path: Path, base: str | None, words: str) -> None:
+    def as_good(evidence: dict[str, Any]) -> None:
+        evidence["form"] = "classic"
+        evidence["baseline"]["comparison"]["significant"] = False
+
+    def fitted(model: dict[str, Any]) -> None:
+        model.update(base=base, architecture="Frozen embeddings + logistic regression")
+
+    found = changed(tmp_path, {"evidence.json": as_good, "danlu.json": fitted})
+    assert (found["doubt"] is None) == (base is None)
+    told = shown(found)
+    assert words in told
+    assert "Frozen embeddings + logistic regression" in page(found)
+
+
+def test_new_rows_of_small_classes_are_told(tmp_path: Path) -> None:
+    made = {"bad & <b>": {"rows": 641, "new": 10_906}}
+    found = changed(tmp_path, {"danlu.json": lambda model: model.update(made_rows=made)})
+    assert "SMOTE made new vectors between training rows of small classes: bad &amp; &lt;b&gt; 641 + 10,906." in page(
+        found
+    )
+    assert "641 + 10,906" in page(found, "zh")
+
+
 @pytest.mark.parametrize(("rows", "told"), [(48, True), (199, True), (200, False)])
 def test_few_test_rows_prove_little(tmp_path: Path, rows: int, told: bool) -> None:
     found = changed(tmp_path, {"evidence.json": lambda evidence: evidence.update(rows=rows)})

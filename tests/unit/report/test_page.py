@@ -122,6 +122,14 @@ def test_generate_has_a_page(tmp_path: Path) -> None:
     Reader(text)
 
 
+@pytest.mark.parametrize(("language", "said"), [("en", "an ensemble of the 3 models"), ("zh", "由 3 折的模型合成")])
+def test_an_ensemble_is_called_one(tmp_path: Path, language: str, said: str) -> None:
+    told = summary(make_run(tmp_path), Workspace(tmp_path))
+    assert said not in page(told, language)  # type: ignore[arg-type]
+    told["model"] |= {"members": 3}
+    assert said in page(told, language)  # type: ignore[arg-type]
+
+
 def test_many_and_long_labels(tmp_path: Path) -> None:
     labels = [f"标签 {index} " + "x" * 40 for index in range(24)]
     assert Reader(drawn(tmp_path, labels=labels)).tags["svg"] == 7

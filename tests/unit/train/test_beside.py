@@ -25,8 +25,11 @@ BOTH = (HEAD_WEIGHTS, f"last/{HEAD_WEIGHTS}", COLUMNS)
 
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_corpora(tmp_path_factory.mktemp("beside"))
+
+
+def write_corpora(root: Path) -> dict[str, Path]:
     """`pairs`, and `columns`, which has pairs too: 96 training and 24 validation rows."""
-    root = tmp_path_factory.mktemp("beside")
     found = {}
     for kind in ("pairs", "columns"):
         rows: list[dict[str, Any]] = [
