@@ -162,22 +162,12 @@ def _write(folder: Path, name: str, precision: str, rows: int, length: int, trai
     config.save_pretrained(folder)
     head = "classifier" if classifies else "causal"
     train_tokenizer(["a b c"] * 3, VOCABULARIES[head], 300).save(str(folder / TOKENIZER))
-    task = "classify" if classifies else "generate"
-    recipe = {
-        "task": task,
-        "budget": {},
-        "data": {"sources": [{"path": "none"}]},
-        "model": {"base": str(folder)},
-        "train": train,
-        "tune": None,
-        "folds": None,
-        "compress": {},
-        "evaluate": {},
-    }
     write_json(
         folder / REQUEST,
         {
-            "config": recipe,
+            "task": "classify" if classifies else "generate",
+            "train": train,
+            "scratch": None,
             "base": str(folder),
             "labels": ["a", "b", "c"] if classifies else [],
             "targets": [],

@@ -65,6 +65,8 @@ def plan(
     table = planned.get("options") or []
     advice = answer(table, method=parsed.train.method.kind, cny_per_usd=rate, **asked) if table else []
     warnings = [*remarks(recipe, parsed), *_outlook(parsed, recipe, workspace), *check_budget(planned, parsed.budget)]
+    if options and not table:
+        warnings.append("There is no table of options: this training has no step that could be traced.")
     if as_json:
         print_json({**planned, "warnings": warnings, "advice": advice})
         return

@@ -18,7 +18,7 @@ import torch
 from danlu.core.artifact import write_json
 from danlu.core.errors import DanluError, first_line
 from danlu.learning.batching import Batch
-from danlu.plan.config import PlanStage
+from danlu.plan.config import ScratchConfig, TrainConfig
 from danlu.plan.trace import Request, trace
 from danlu.plan.trace_variants import trace_variants
 
@@ -55,13 +55,12 @@ def load_batch(path: Path) -> Batch:
 def read_request(folder: Path) -> Request:
     """The request that `danlu.plan.traced` wrote into `folder`."""
     told: dict[str, Any] = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
-    config = PlanStage.model_validate(told["config"])
     validation = folder / "validation.npz"
     return Request(
-        task=config.task,
-        train=config.train,
+        task=told["task"],
+        train=TrainConfig.model_validate(told["train"]),
         base=None if told["base"] is None else Path(told["base"]),
-        scratch=config.model.scratch,
+        scratch=None if told["scratch"] is None else ScratchConfig.model_validate(told["scratch"]),
         tokenizer=folder / TOKENIZER,
         labels=told["labels"],
         targets=told["targets"],

@@ -99,11 +99,14 @@ def ask(
 def _write(job: Job, plan: Training, base: Path | None, folder: Path, *, variants: bool) -> None:
     made, places = job.tokens.made, plan.places
     assert made is not None
+    scratch = job.config.model.scratch
     made.tokenizer.save(str(folder / TOKENIZER))
     write_json(
         folder / REQUEST,
         {
-            "config": job.config.model_dump(mode="json"),
+            "task": job.config.task,
+            "train": job.config.train.model_dump(mode="json"),
+            "scratch": None if scratch is None else scratch.model_dump(mode="json"),
             "base": None if base is None else str(base),
             "labels": list(made.labels) if job.labels else [],
             "targets": list(made.targets),
@@ -138,10 +141,8 @@ def _key(folder: Path, base: Path | None) -> str:
         content = path.read_bytes()
         if path.name == REQUEST:
             question = json.loads(content)
-            # Neither where a base lies nor where the texts came from changes a step.
+            # Where a base lies does not change a step.
             question["base"] = None if base is None else (base / "config.json").read_text(encoding="utf-8")
-            question["config"] = {name: question["config"][name] for name in ("task", "model", "train")}
-            question["config"]["model"].pop("base", None)
             content = json.dumps(question, sort_keys=True).encode()
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
