@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from rapidfuzz import fuzz
 from rapidfuzz.distance import LCSseq
-from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
 
 from danlu.metrics.bootstrap import Floats, Score, resampled_sums, score
 from danlu.metrics.proportions import with_ends
