@@ -18,11 +18,9 @@ from rapidfuzz.distance import LCSseq
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
+from danlu.metrics.beside import UNIT
 from danlu.metrics.bootstrap import Floats, Score, resampled_sums, score
 from danlu.metrics.proportions import with_ends
-
-#: A word, or a single Han character: Chinese has no spaces, and a segmenter's choices would be scored with the answer.
-_UNIT = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_]+")
 
 #: Share of an answer's units that are Han from which BLEU cuts it as Chinese.
 _HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
@@ -51,7 +49,7 @@ def folded(text: str) -> str:
 
 def units(text: str) -> list[str]:
     """Words and Han characters of `text`, without punctuation."""
-    return _UNIT.findall(folded(text))
+    return UNIT.findall(folded(text))
 
 
 def rules_of(answer: str, must_say: Sequence[str], must_not_say: Sequence[str]) -> Rules:

@@ -23,7 +23,8 @@ from danlu.metrics.bootstrap import Floats
 #: length over the longer. Units are words, and of Chinese each character.
 OVERLAPS = ("cosine", "jaccard", "first_in_second", "second_in_first", "length_ratio")
 
-_UNIT = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3400-\u9fff\uf900-\ufaff]+")
+#: A word, or a single Han character: Chinese has no spaces, and a segmenter would choose in our place.
+UNIT = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3400-\u9fff\uf900-\ufaff]+")
 
 
 class BesideFeatures:
@@ -94,7 +95,7 @@ def overlaps(asked: Sequence[Asked], first: csr_matrix, second: csr_matrix) -> F
     dots = first.multiply(second).sum(axis=1).A1
     found[:, 0] = np.divide(dots, product, out=np.zeros(len(asked)), where=product > 0)
     for row, one in enumerate(asked):
-        ours, theirs = (set(_UNIT.findall(text.lower())) for text in (one.text, one.pair or ""))
+        ours, theirs = (set(UNIT.findall(text.lower())) for text in (one.text, one.pair or ""))
         shared = len(ours & theirs)
         found[row, 1] = shared / max(1, len(ours | theirs))
         found[row, 2] = shared / max(1, len(ours))

@@ -10,6 +10,7 @@ from danlu.metrics.answers import ANSWER_SCORES, answer_scores, row_scores, rule
 
 def test_words_and_han_characters_are_the_units() -> None:
     assert units("Ｔｈｅ Cat, 猫很  好!") == ["the", "cat", "猫", "很", "好"]
+    assert units("2023年GPU显卡涨15%") == ["2023", "年", "gpu", "显", "卡", "涨", "15"]
 
 
 def test_the_longest_common_sequence_is_that_of_the_papers_example() -> None:
