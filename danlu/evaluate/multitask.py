@@ -143,7 +143,13 @@ class MultitaskEvidence:
         found = {}
         for target in self._targets:
             part, places = of_target(train, target.head.name)
-            found[target.head.name] = target.evidence.baseline(target.of(answers), part, seen[places], rule)
+            rows = seen[places]
+            if not rows.any():
+                self._ctx.warn(
+                    f"The model was trained on no row that has {target.head.name!r}; its baseline learns from all that do."
+                )
+                rows = np.ones(len(part), dtype=bool)
+            found[target.head.name] = target.evidence.baseline(target.of(answers), part, rows, rule)
         whole = {"name": TASKS["multitask"].baseline, "rows_rule": rule, **self._baseline_from(found)}
         from_all = {name: one["all_rows"] for name, one in found.items()}
         same = all(one["rows"] == found[name]["rows"] for name, one in from_all.items())
