@@ -146,7 +146,7 @@ class MultitaskEvidence:
             rows = seen[places]
             if not rows.any():
                 self._ctx.warn(
-                    f"The model was trained on no row that has {target.head.name!r}; the baseline learns from all of them."
+                    f"No trained row has {target.head.name!r}: its baseline learns from all training rows that do."
                 )
                 rows = np.ones(len(part), dtype=bool)
             found[target.head.name] = target.evidence.baseline(target.of(answers), part, rows, rule)

@@ -191,7 +191,7 @@ model: {scratch: {}}
             "scratch: {layers: 1}",
             "  pair: answer",
             "",
-            "data.pair is for classify, tag, regress; the task is",
+            "data.pair is for classify, tag, regress, multitask; the task is",
         ),
         (
             "embed",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import danlu
+from danlu.core.config import view
 from danlu.core.stage import as_values, from_values, libraries_of
 from danlu.examples import tiny_recipe
 from danlu.recipe import Recipe
@@ -66,8 +67,7 @@ def test_a_library_of_classic_models_says_nothing_of_a_network(tmp_path: Path) -
     ours = {"lightgbm", "imbalanced-learn", "scikit-learn", "scipy"}
     for recipe, there in ((network, False), (classic, True)):
         for stage in (train, folds):  # folds start train, on settings that they have too
-            names = stage.config.model_fields
-            config = stage.config.model_validate({name: getattr(recipe, name) for name in names if name in sections})
+            config = view(stage.config, recipe)
             found = set(libraries_of(train, config))
             assert "torch" in found
             assert bool(found & ours) == (ours <= found) == there
