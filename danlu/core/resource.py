@@ -235,14 +235,23 @@ def _corpus_of_last_run(resource: str, name: str, site: Site) -> Path:
 
 
 def _model_of_last_run(resource: str, name: str, site: Site) -> Path:
-    """The checkpoint of the last run of NAME that trained a neural network."""
-    return _made_by_last_run(resource, name, site, stage="train", file=_MODEL, what="a trained model")
+    """The checkpoint of the last run of NAME that has trained. Raises `UserError` where it is no neural network."""
+    folder = _made_by_last_run(resource, name, site, stage="train", file="", what="a trained model")
+    if (folder / _MODEL).is_file():
+        return folder
+    made = "an ensemble of its folds" if (folder / _MEMBERS).is_dir() else "a classic model"
+    raise UserError(
+        f"{resource!r}: the last run of {name!r} made {made}, which nothing can begin with or learn from; expected one "
+        "neural network. Run that recipe without folds.release: ensemble or model.classic, or give the folder of the "
+        f"checkpoint that you mean, below {folder.parent}."
+    )
 
 
 def _made_by_last_run(resource: str, name: str, site: Site, *, stage: str, file: str, what: str) -> Path:
-    """The artifact of `stage`, with a `file` in it, of the last run of NAME that has one.
+    """The artifact of `stage`, with a `file` in it (whatever is in it for ""), of the last run of NAME that has one.
 
-    Named by when they started; a run that was stopped before that stage hides no earlier one.
+    Named by when they started; a run that was stopped before that stage hides no earlier one, nor does one whose
+    artifact was cleared away.
     """
     if site.workspace is None:
         raise UserError(f"{resource!r} names a run, and there is no workspace to look for it in.")
@@ -253,7 +262,7 @@ def _made_by_last_run(resource: str, name: str, site: Site, *, stage: str, file:
             folder: Path = next(site.workspace / row["folder"] for row in stages if row["stage"] == stage)
         except (OSError, ValueError, KeyError, TypeError, StopIteration):
             continue
-        if (folder / file).is_file():
+        if (folder / file).exists():
             return folder
     known = sorted(path.name for path in runs.iterdir() if path.name != name) if runs.is_dir() else []
     near = difflib.get_close_matches(name, known, n=1)
@@ -265,8 +274,11 @@ def _made_by_last_run(resource: str, name: str, site: Site, *, stage: str, file:
     )
 
 
-#: The file of a corpus that says on which side its rows are, and one that every neural network has.
-_SIDES, _MODEL = "sides.parquet", "config.json"
+#: The file of a corpus that says on which side its rows are.
+_SIDES = "sides.parquet"
+
+#: A file that every neural network has, and the folder of an ensemble's models.
+_MODEL, _MEMBERS = "config.json", "members"
 
 #: What may be written instead of the name of a run.
 _OR_A_PATH = {"corpus": "or the path of a corpus's sides.parquet", "run": "or the folder of a model"}

@@ -1,8 +1,9 @@
 """What a corpus leaves for one that extends it: on which side each row is, without a word of its text.
 
 `sides.parquet` has a row for each content, subject and conversation that the corpus, or one that it extends itself,
-has put on a side; of a pair also a hash of either text. A later corpus reads it by `data.extends`, and moves none of
-them.
+has put on a side, with a hash of each text alone: the content is one of all that is asked, of both texts of a pair and
+of the cells beside a text. A later corpus reads it by `data.extends`, and moves none of them, nor their texts where it
+has other cells beside them or pairs them otherwise.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _SCHEMA = pa.schema(
     ]
 )
 
-#: The hashes of a pair's texts, which corpora of an earlier Danlu do not have.
+#: The hashes of a row's texts, the second for pairs. Corpora of an earlier Danlu have none, or those of pairs alone.
 _TEXTS = ("first", "second")
 
 _IDS = ("subject", "conversation")
@@ -51,8 +52,20 @@ class Earlier:
     table: pa.Table
     mark: str | None = None
 
-    def pinned(self, keys: Keys, pairs: PairTexts | None = None, *, folds: bool) -> Pinned:
-        """The rows with subjects and conversations numbered as in `keys`, and the texts of pairs as in `pairs`.
+    @property
+    def warnings(self) -> list[str]:
+        """What cannot be told of the earlier corpus, for people."""
+        lacking = self.table["first"].null_count
+        if not lacking:
+            return []
+        return [
+            f"{lacking:,} rows of the corpus that data.extends names have no hash of their text alone: an earlier "
+            "Danlu made it. Where only one of the two corpora has data.columns or data.pair, or they have different "
+            "ones, texts that were trained on there may be tested on here. Run the recipe of that corpus again first."
+        ]
+
+    def pinned(self, keys: Keys, texts: PairTexts, *, folds: bool) -> Pinned:
+        """The rows with subjects and conversations numbered as in `keys`, and their texts as in `texts`.
 
         Those that are not known there come behind.
         """
@@ -62,20 +75,21 @@ class Earlier:
             folds=self.table["fold"].to_numpy() if folds else None,
             subjects=_numbered(self.table["subject"], keys.subjects),
             conversations=_numbered(self.table["conversation"], keys.conversations),
-            sides=None if pairs is None else self._sides(pairs),
+            sides=self._sides(texts),
         )
 
-    def _sides(self, pairs: PairTexts) -> Integers:
-        """The group of either text [C, 2], -1 where the row is no pair."""
-        given = self.table["first"].is_valid().to_numpy()
-        hashes = np.stack([self.table[name].filter(pa.array(given)).to_numpy() for name in _TEXTS], axis=1)
-        known, place = np.unique(pairs.contents, return_index=True)
-        groups = pairs.groups.ravel()[place]
+    def _sides(self, texts: PairTexts) -> Integers:
+        """The group of either text [C, 2], -1 where there is none."""
+        given = np.stack([self.table[name].is_valid().to_numpy() for name in _TEXTS], axis=1)
+        hashes = np.stack([self.table[name].fill_null(0).to_numpy() for name in _TEXTS], axis=1)[given]
+        here = texts.groups >= 0
+        known, place = np.unique(texts.contents[here], return_index=True)
+        groups = texts.groups[here][place]
         fresh = np.setdiff1d(hashes, known)
         every = np.concatenate([known, fresh])
         groups = np.concatenate([groups, 1 + groups.max(initial=NONE) + np.arange(len(fresh))])
         order = np.argsort(every)
-        sides = np.full((len(given), 2), NONE, dtype=np.int64)
+        sides = np.full(given.shape, NONE, dtype=np.int64)
         sides[given] = groups[order[np.searchsorted(every, hashes, sorter=order)]]
         return sides
 
@@ -117,12 +131,12 @@ def write_sides(
     sides: Assignment,
     earlier: Earlier | None,
     mark: str | None,
-    pairs: PairTexts | None = None,
+    texts: PairTexts,
 ) -> None:
     """Write the side of every row that has one, and of those of the earlier corpus that are here no more.
 
-    Sorted, each once: the same rows give the same file. `mark` is that of the key that ids were hashed under; `pairs`
-    are the texts of rows that are pairs.
+    Sorted, each once: the same rows give the same file. `mark` is that of the key that ids were hashed under; `texts`
+    are those of the rows, one or two each.
     """
     placed = sides.part >= 0
     here = pa.table(
@@ -133,9 +147,7 @@ def write_sides(
             "subject": _named(keys.subject, keys.subjects, placed),
             "conversation": _named(keys.conversation, keys.conversations, placed),
             **{
-                name: pa.nulls(int(placed.sum()), pa.uint64())
-                if pairs is None
-                else pa.array(pairs.contents[placed, side])
+                name: pa.array(texts.contents[placed, side], mask=texts.groups[placed, side] < 0)
                 for side, name in enumerate(_TEXTS)
             },
         },

@@ -5,6 +5,7 @@ Every search streams over the Parquet files of the workspace; counts are exact, 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from danlu.core.artifact import Artifact
+from danlu.core.artifact import MEMBERS, Artifact
+from danlu.core.descent import earlier_trainings
 from danlu.core.store import Workspace
 from danlu.data.identity import IdentityKey, folder_of, key_of
 from danlu.data.split import PARTS
@@ -23,6 +25,10 @@ Wanted = Callable[[pa.Table], pa.Array]
 
 #: Stage -> the folders of its artifact that hold rows.
 _FOLDERS: dict[str, tuple[str, ...]] = {"clean": ("texts", "rejected"), "data": (*PARTS, "rejected")}
+
+#: The stages whose artifacts are models, by their `danlu.json`.
+_MODEL_STAGES = ("train", "folds")
+
 _TOLD = ("id", "content", "label", "origin", "source", "licence", "consent", "reason")
 
 
@@ -169,13 +175,16 @@ def _told(rows: pa.Table, folder: str) -> list[dict[str, Any]]:
 
 
 def _made_of(every: Iterable[Artifact], held: dict[str, str]) -> Iterator[Holder]:
-    """What was made, directly or not, of the artifacts with the contents `held` (content -> stage)."""
+    """What was made, directly or not, of the artifacts with the contents `held` (content -> stage).
+
+    A model that began with one of an earlier run, or learned from it, is made of that one's corpus too.
+    """
     waiting = [artifact for artifact in every if artifact.record.stage not in _FOLDERS]
     progress = True
     while progress:
         progress = False
         for artifact in list(waiting):
-            contents = [pair[1] for pair in artifact.record.inputs.values()]
+            contents = [pair[1] for pair in artifact.record.inputs.values()] + _stands_on(artifact)
             sources = sorted({held[content] for content in contents if content in held})
             if sources:
                 waiting.remove(artifact)
@@ -184,6 +193,21 @@ def _made_of(every: Iterable[Artifact], held: dict[str, str]) -> Iterator[Holder
                 holder = _holder(artifact)
                 holder.of = sources
                 yield holder
+
+
+def _stands_on(artifact: Artifact) -> list[str]:
+    """The contents of the earlier trainings that an artifact's models stand on, and of what those were made of.
+
+    A run may have been cleared away since, while its corpus is still here.
+    """
+    if artifact.record.stage not in _MODEL_STAGES:
+        return []
+    contents = []
+    for path in (artifact / "danlu.json", *sorted((artifact / MEMBERS).glob("*/danlu.json"))):
+        if path.is_file():
+            for one in earlier_trainings(json.loads(path.read_text(encoding="utf-8"))):
+                contents += [one["content"], *(pair[1] for pair in one["inputs"].values())]
+    return contents
 
 
 @dataclass(kw_only=True)

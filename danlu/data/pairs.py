@@ -69,7 +69,8 @@ def texts_of(folder: Path) -> Iterator[tuple[Integers, list[str]]]:
 class PairTexts:
     """The two texts of each row [N, 2]: the `groups` of equal and nearly equal ones they are in, and their hashes.
 
-    A text has the same group and the same hash whichever side it is on.
+    A text has the same group and the same hash whichever side it is on. A row that is one text has the group -1 in the
+    second place.
     """
 
     groups: Integers
@@ -101,6 +102,19 @@ def find_groups(
     )
     group = components(order[found.pairs], len(contents))
     return PairTexts(groups=group[number].reshape(-1, 2), contents=hashes)
+
+
+def single_texts(folder: Path) -> PairTexts:
+    """The hashes of the cleaned rows that are one text each, of the text alone: not of the cells beside it.
+
+    Equal texts are a group; which are nearly equal is not looked for.
+    """
+    hashes = np.concatenate([np.zeros(0, np.uint64), *(_digests(texts)[:, 0] for _, texts in texts_of(folder))])
+    _, number = np.unique(hashes, return_inverse=True)
+    none = np.full(len(hashes), -1, dtype=np.int64)
+    return PairTexts(
+        groups=np.stack([number, none], axis=1), contents=np.stack([hashes, np.zeros_like(hashes)], axis=1)
+    )
 
 
 def _digests(texts: list[str]) -> Hashes:

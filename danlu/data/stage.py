@@ -32,7 +32,7 @@ from danlu.data.measured import averaged
 from danlu.data.naive import naive_score
 from danlu.data.near import components
 from danlu.data.page.page import page
-from danlu.data.pairs import GROUPS, PairTexts, read_groups
+from danlu.data.pairs import GROUPS, PairTexts, read_groups, single_texts
 from danlu.data.references import check_reference, cleaning_of
 from danlu.data.split import Assignment, SplitRows, assign
 from danlu.data.steps import below
@@ -70,8 +70,10 @@ def run(ctx: Context, config: DataStage) -> None:
     mark = None if card.identity_key is None else card.identity_key["mark"]
     earlier = read_earlier(ctx.resources["data.extends"], mark) if data.extends is not None else None
     pairs = read_groups(found / GROUPS)
-    sides = _split(data, keys, stratum, links, pairs, card, earlier)
-    write_sides(ctx.out / SIDES, keys, sides, earlier, mark, pairs)
+    said = single_texts(texts) if pairs is None else pairs
+    linked = None if pairs is None and earlier is None else said
+    sides = _split(data, keys, stratum, links, linked, card, earlier)
+    write_sides(ctx.out / SIDES, keys, sides, earlier, mark, said)
     parts = drop_bridges(sides, reasons, card)
     drop_taught(answered_rows(clean / ANSWERED), keys, reasons, parts, card)
     if data.duplicates.near:
@@ -142,11 +144,14 @@ def _split(
     keys: Keys,
     stratum: Stratum,
     links: Links,
-    pairs: PairTexts | None,
+    texts: PairTexts | None,
     card: Card,
     earlier: Earlier | None,
 ) -> Assignment:
-    """The side of each cleaned row, those that are dropped among them: a row does not move when another one goes."""
+    """The side of each cleaned row, those that are dropped among them: a row does not move when another one goes.
+
+    `texts`: those that must not be on two sides besides what `links` says; there where there is an `earlier` corpus.
+    """
     rows = SplitRows(
         place=keys.place,
         content=keys.contents[keys.text],
@@ -158,14 +163,17 @@ def _split(
         subject=keys.subject,
         conversation=keys.conversation,
         prompt=keys.prompt,
-        sides=None if pairs is None else pairs.groups,
+        sides=None if texts is None else texts.groups,
         time=keys.time,
     )
-    pinned = None if earlier is None else earlier.pinned(keys, pairs, folds=config.split.folds is not None)
+    pinned = None
+    if earlier is not None and texts is not None:
+        pinned = earlier.pinned(keys, texts, folds=config.split.folds is not None)
+        card.warnings += earlier.warnings
     sides = assign(rows, config.split, config.seed, pinned)
     card.warnings += sides.warnings
     card.split = {"by": config.split.by, "cuts": None if sides.cuts is None else list(sides.cuts)}
-    if earlier is not None:
+    if earlier is not None and texts is not None:
         card.split["extends"] = compared(keys, sides, earlier)
     return sides
 

@@ -20,6 +20,7 @@ import pyarrow.parquet as parquet
 
 from danlu.core.artifact import Artifact, list_files, write_json
 from danlu.core.context import Context
+from danlu.core.descent import earlier_trainings
 from danlu.core.store import Workspace
 from danlu.engines.base import read_form
 from danlu.evaluate.ask import answers_of, without_number
@@ -152,21 +153,15 @@ def _check_form(ctx: Context, rival: _Rival, config: ChampionStage) -> None:
 def _seen(ctx: Context, rival: _Rival, test: Part) -> np.ndarray:
     """Which test rows [N] the champion has learned from, or was chosen by: those of its training and validation parts.
 
-    Told by the contents, as evaluate counts leaks; nothing that a corpus says about its rows is believed.
+    Those of the models that it was made from count too. Told by the contents, as evaluate counts leaks; nothing that a
+    corpus says about its rows is believed.
     """
-    assert ctx.origin is not None
-    print_, content = rival.release.record.inputs["data"]
     none = np.zeros(len(test), dtype=bool)
     corpus = ctx.inputs["data"]
-    if content == corpus.content:
+    theirs = [one for one in _corpora(ctx, rival) if one.content != corpus.content]
+    if not theirs:
         return none
-    theirs = Workspace(ctx.origin.workspace).find("data", print_)
-    if theirs is None:
-        raise _NotComparable(
-            f"the corpus that {rival.called} was trained on is gone, so nobody can tell whether it knows these test "
-            "rows. Run its recipe again"
-        )
-    parts = [read_part(theirs, part) for part in ("train", "validation")]
+    parts = [read_part(one, part) for one in theirs for part in ("train", "validation")]
     known = [text for part in parts for text in (*part.texts, *part.pairs)]
     # Of a pair one text that it knows is enough.
     told = [*test.texts, *test.pairs]
@@ -179,6 +174,32 @@ def _seen(ctx: Context, rival: _Rival, test: Part) -> np.ndarray:
         pairs = leaks.leaked_rows(known, told, threshold, advance=bar.advance)
     none[[place % len(test) for _, place in pairs]] = True
     return none
+
+
+def _corpora(ctx: Context, rival: _Rival) -> list[Artifact]:
+    """The corpus that the champion was trained on, and those of the trainings that it stands on, each once.
+
+    Raises `_NotComparable` where one is gone, or the checkpoint that tells of them.
+    """
+    assert ctx.origin is not None
+    workspace = Workspace(ctx.origin.workspace)
+    inputs = rival.release.record.inputs
+    prints = [inputs["data"][0]]
+    if "train" in inputs:
+        checkpoint = workspace.find("train", inputs["train"][0])
+        if checkpoint is None:
+            raise _NotComparable(
+                f"the checkpoint of {rival.called} is gone, so nobody can tell what it was made from. Run it again"
+            )
+        told = earlier_trainings(checkpoint.json("danlu.json"))
+        prints += [one["inputs"]["data"][0] for one in told if "data" in one["inputs"]]
+    found = [workspace.find("data", print_) for print_ in dict.fromkeys(prints)]
+    if None in found:
+        raise _NotComparable(
+            f"the corpus that {rival.called} was trained on is gone, or one of a model it was made from, so nobody "
+            "can tell whether it knows these test rows. Run its recipe again"
+        )
+    return [one for one in found if one is not None]
 
 
 def _own_answers(ctx: Context, test: Part) -> tuple[np.ndarray, list[str]]:

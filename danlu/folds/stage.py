@@ -19,6 +19,7 @@ from danlu.compress.config import CompressConfig, CompressStage, FormName
 from danlu.core.artifact import LOGS, MEMBERS, RECORD, Artifact, link_tree, write_json
 from danlu.core.children import Child, forget, lend, watched
 from danlu.core.context import Context
+from danlu.core.descent import held_out_seen
 from danlu.core.store import write_json_atomically
 from danlu.evaluate.config import EvaluateStage
 from danlu.folds.config import FoldsStage
@@ -97,7 +98,7 @@ def _held_out(ctx: Context, config: FoldsStage, corpus: Artifact, fold: int) -> 
         "rows": rows,
         "primary": evidence["primary"],
         "scores": {name: score["value"] for name, score in evidence["scores"].items()},
-        "leaked_rows": evidence["leaked_rows"],
+        "leaked_rows": evidence["leaked_rows"] + (held_out_seen(inputs["train"].json("danlu.json")) or 0),
         "made": {name: artifact.fingerprint for name, artifact in inputs.items()},
     }
 

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from danlu.core.asked import read_takes
 from danlu.core.bases import base_of
+from danlu.core.descent import earlier_trainings, held_out_seen
 
 Json = Mapping[str, Any]
 
@@ -124,7 +125,7 @@ def model_card(
         "## Scores\n\n" + _scores(release, evidence),
         "## Baseline\n\n" + _baseline(evidence),
         "## Gates\n\n" + _gates(release),
-        "## Data\n\n" + _data(card, evidence) + _made_rows(checkpoint),
+        "## Data\n\n" + _data(card, checkpoint, evidence) + _made_rows(checkpoint),
         "## Form and speed\n\n" + _form(release, export, speed, checkpoint),
         "## Limits\n\n" + _bullets(_limits(release, card, checkpoint, export, evidence)),
         "## Lineage\n\n" + _lineage(release),
@@ -321,7 +322,7 @@ def _made_rows(checkpoint: Json) -> str:
     )
 
 
-def _data(card: Json, evidence: Json) -> str:
+def _data(card: Json, checkpoint: Json, evidence: Json) -> str:
     parts = [
         [name, f"{part['rows']:,}", ", ".join(f"{_cell(k)} {v:,}" for k, v in (part.get("labels") or {}).items())]
         for name, part in sorted(card["splits"].items(), key=lambda item: _PARTS.index(item[0]))
@@ -341,6 +342,12 @@ def _data(card: Json, evidence: Json) -> str:
         f"Rows of validation or test that are also in training: {evidence['leaked_rows']} (counted on the written "
         "parts; near duplicates never straddle them)."
     )
+    seen = held_out_seen(checkpoint)
+    if seen:
+        lines.append(
+            f"Texts of validation or test that a model it was made from was trained on: {_count(seen)}. The scores say "
+            "too much."
+        )
     naive = evidence.get("naive")
     if naive:
         lines.append(
@@ -399,11 +406,23 @@ def _limits(release: Json, card: Json, checkpoint: Json, export: Json, evidence:
     limits += [_cell(warning) for warning in card.get("warnings") or []]
     if not checkpoint.get("licence"):
         limits.append("No licence was named for it (`model.licence`).")
-    base = checkpoint.get("base") or ""
-    known = base_of(base) if "://" in base else None
-    if known is not None and known.restricted:
-        limits.append(f"It was made from {known.hugging_face}. {known.restricted} They are at {known.terms}.")
+    if held_out_seen(checkpoint) is None:
+        limits.append(
+            "The corpus of a model that it was made from is gone: nobody can tell whether that one has read test rows."
+        )
+    limits += _restricted(checkpoint)
     return limits
+
+
+def _restricted(checkpoint: Json) -> list[str]:
+    """What the licences of all bases restrict: its own, and those of the trainings that it stands on."""
+    named = {one.get("base") or "" for one in (checkpoint, *earlier_trainings(checkpoint))}
+    known = [base_of(base) for base in sorted(named) if "://" in base]
+    return [
+        f"It was made from {base.hugging_face}. {base.restricted} They are at {base.terms}."
+        for base in known
+        if base is not None and base.restricted
+    ]
 
 
 def _lineage(release: Json) -> str:

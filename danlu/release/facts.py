@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from danlu.core.descent import held_out_seen
 from danlu.core.errors import DanluError
 from danlu.core.heads import heads_of, outputs_of
 
@@ -14,6 +15,7 @@ _FROM_SPEED = ("p50_ms", "p95_ms", "throughput_per_second", "tokens_per_second",
 def gather(
     *,
     card: Mapping[str, Any],
+    checkpoint: Mapping[str, Any],
     export: Mapping[str, Any],
     evidence: Mapping[str, Any],
     speed: Mapping[str, Any],
@@ -22,8 +24,9 @@ def gather(
 ) -> dict[str, Any]:
     """The facts about the shipped form, by the names of `gates.FACTS`; what was not measured is None.
 
-    `card`, `export`, `evidence`, `speed`, `champion` and `questions` are the JSON files of the stages data, compress,
-    evaluate, speed, champion and questions; the last two are None where the recipe does not ask for them.
+    `card`, `checkpoint` (`danlu.json`), `export`, `evidence`, `speed`, `champion` and `questions` are the JSON files of
+    the stages data, train, compress, evaluate, speed, champion and questions; the last two are None where the recipe
+    does not ask for them. Rows that an earlier training of the model has read count as leaked.
     Raises `DanluError` when evidence, speed or questions are about another form than the one that ships: a gate must
     never pass on the numbers of a model that is not served.
     """
@@ -39,7 +42,7 @@ def gather(
     facts |= {
         "rows": evidence.get("rows"),
         "train_rows": card.get("splits", {}).get("train", {}).get("rows"),
-        "leaked_rows": evidence.get("leaked_rows"),
+        "leaked_rows": _leaked(evidence.get("leaked_rows"), checkpoint),
         "parity": _parity(parity),
         "parity_max": parity.get("max_difference"),
         "bytes": export["forms"][form].get("bytes"),
@@ -60,6 +63,11 @@ def gather(
     if champion is not None:
         facts["comparisons"]["champion"] = _champion(champion)
     return facts
+
+
+def _leaked(own: int | None, checkpoint: Mapping[str, Any]) -> int | None:
+    """Held-out rows that the model's own training has, and texts of them that those it stands on have read."""
+    return None if own is None else own + (held_out_seen(checkpoint) or 0)
 
 
 def _questions(found: Mapping[str, Any]) -> dict[str, Any]:

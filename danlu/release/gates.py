@@ -87,7 +87,9 @@ FACTS: dict[str, Fact] = {
     "seen_questions": Fact(meaning="your own questions that are in the training part word for word"),
     "rows": Fact(meaning="test rows scored"),
     "train_rows": Fact(meaning="training rows in the corpus"),
-    "leaked_rows": Fact(meaning="validation and test rows that are also in the training part"),
+    "leaked_rows": Fact(
+        meaning="validation and test rows that are also in the training part, or in that of a model it was made from"
+    ),
     "parity": _score("share of held-out texts on which the shipped form and the checkpoint differ"),
     "parity_max": Fact(
         meaning="largest difference between them: in probability, for regress in standard deviations of the numbers, "

@@ -30,7 +30,15 @@ def run(ctx: Context, config: ReleaseStage) -> None:
 
     champion = ctx.inputs["champion"].json("champion.json") if "champion" in ctx.inputs else None
     questions = ctx.inputs["questions"].json("questions.json") if "questions" in ctx.inputs else None
-    facts = gather(card=card, export=export, evidence=evidence, speed=speed, champion=champion, questions=questions)
+    facts = gather(
+        card=card,
+        checkpoint=checkpoint,
+        export=export,
+        evidence=evidence,
+        speed=speed,
+        champion=champion,
+        questions=questions,
+    )
     expressions = config.release.gates or gates.defaults(config.task, str(export["ship"]), checkpoint.get("base"))
     results = [gates.evaluate(gates.parse(text), facts) for text in expressions]
     verdict = gates.verdict_of(results)

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from danlu.core.artifact import RECORD, Artifact, Record
+from danlu.core.descent import held_out_seen
 from danlu.core.store import Workspace
 from danlu.report.advice import advice, doubt
 from danlu.report.decisions import abstention_sentence, champion_sentence, slices_sentence
@@ -98,6 +99,7 @@ def summary(run: dict[str, Any], workspace: Workspace, later: dict[str, Any] | N
     card = _json(found, "data", "card.json")
     export = _json(found, "compress", "export.json")
     evidence = _json(found, "evaluate", "evidence.json")
+    model = _json(found, "train", "danlu.json")
     speed = _json(found, "speed", "speed.json")
     champion = _json(found, "champion", "champion.json")
     release = _json(found, "release", "release.json")
@@ -112,15 +114,15 @@ def summary(run: dict[str, Any], workspace: Workspace, later: dict[str, Any] | N
         "finished": run["finished"],
         "seconds": run["seconds"],
         "gates": release and release["gates"],
-        "data": _only(card, _DATA_KEYS, splits=_PARTS),
-        "evidence": _only(evidence, _EVIDENCE_KEYS, scores=_SCORES),
+        "data": _with_seen(_only(card, _DATA_KEYS, splits=_PARTS), model),
+        "evidence": _with_seen(_only(evidence, _EVIDENCE_KEYS, scores=_SCORES), model),
         "baseline": evidence and evidence.get("baseline"),
         "champion": champion,
         "questions": _json(found, "questions", "questions.json"),
         "naive": (evidence or {}).get("naive") or (card or {}).get("naive"),
         "speed": speed,
         "forms": _forms(export, evidence, speed),
-        "model": _json(found, "train", "danlu.json"),
+        "model": model,
         "training": _training(found, run),
         "study": _json(found, "tune", "study.json"),
         "folds": _json(found, "folds", "folds.json"),
@@ -182,6 +184,13 @@ def _only(value: dict[str, Any] | None, keys: tuple[str, ...], **orders: tuple[s
         inner = found[key] or {}
         found[key] = {name: inner[name] for name in (*order, *inner) if name in inner}
     return found
+
+
+def _with_seen(found: dict[str, Any] | None, model: dict[str, Any] | None) -> dict[str, Any] | None:
+    """With the held-out texts that the model's base or teacher has read among the leaked rows, as gates count them."""
+    if found is None or found["leaked_rows"] is None:
+        return found
+    return found | {"leaked_rows": found["leaked_rows"] + (held_out_seen(model or {}) or 0)}
 
 
 def _forms(export: Any, evidence: Any, speed: Any) -> list[dict[str, Any]] | None:

@@ -31,7 +31,8 @@ from danlu.metrics.baseline import options_for
 from danlu.metrics.scores import count_features, macro_f1
 from danlu.metrics.thresholds import indicators
 from danlu.train.config import TrainStage
-from danlu.train.frozen import open_encoder, vectors
+from danlu.train.frozen import RESOURCE, open_encoder, vectors
+from danlu.train.lineage import licence_of, lineage
 
 #: A logarithm of 0 would be no number; what is less probable than this counts as this.
 _LEAST = 1e-15
@@ -86,7 +87,8 @@ def run(ctx: Context, config: TrainStage) -> None:
         f"{model.name}: {model.features}, {model.parameters:,} numbers learned; train loss {loss:.3f}, "
         f"validation loss {validation_loss:.3f}, {TASKS[config.task].quality} {score:.4g}."
     )
-    write_json(ctx.out / "danlu.json", _facts(config, model, made))
+    origin = {"lineage": lineage(ctx), "licence": config.model.licence or licence_of(ctx.resources.get(RESOURCE))}
+    write_json(ctx.out / "danlu.json", _facts(config, model, made) | origin)
     course = {"train_loss": loss, "validation_loss": validation_loss, "validation_score": score}
     rows = len(made.texts["train"])
     write_json(ctx.out / "training.json", _training(config, model, rows, course, made))
@@ -187,7 +189,7 @@ def _with_new_rows(ctx: Context, config: TrainStage, classic: Classic, made: _Ma
 
 
 def _facts(config: TrainStage, model: TextModel, made: _Made) -> dict[str, Any]:
-    """What the later stages ask of a checkpoint: `danlu.json`."""
+    """What the later stages ask of a checkpoint: `danlu.json`, without what it stands on."""
     assert config.model.classic is not None
     facts: dict[str, Any] = {
         "task": config.task,
@@ -198,7 +200,6 @@ def _facts(config: TrainStage, model: TextModel, made: _Made) -> dict[str, Any]:
         "trainable_parameters": model.parameters,
         "method": config.model.classic.kind,
         "base": made.base,
-        "licence": config.model.licence,
     }
     if made.scale is not None:
         facts["scale"] = asdict(made.scale)

@@ -19,6 +19,7 @@ from danlu.core.machine import peak_resident_bytes
 from danlu.learning.batching import pack_rows
 from danlu.learning.corpus import Part
 from danlu.train.config import TrainStage
+from danlu.train.lineage import lineage
 
 
 def run(ctx: Context, config: TrainStage) -> None:
@@ -27,7 +28,8 @@ def run(ctx: Context, config: TrainStage) -> None:
     count = len(list((folds / MEMBERS).iterdir()))
     link_tree(folds / MEMBERS, ctx.out / MEMBERS)
     facts, courses = ([folds.json(f"{MEMBERS}/{n}/{name}") for n in range(count)] for name in _FILES)
-    write_json(ctx.out / "danlu.json", _facts(facts))
+    # What a member says counts the held-out rows of its fold; here it is about those of the corpus.
+    write_json(ctx.out / "danlu.json", _facts(facts) | {"lineage": lineage(ctx)})
     rows = len(Part.of(ctx.inputs["data"].folder, "train", ["text"]))
     write_json(ctx.out / "training.json", _training(config, courses, rows))
     speeds = [folds.json(f"{LOGS}/{MEMBERS}/{n}/speed.json") for n in range(count)]

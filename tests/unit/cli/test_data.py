@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from danlu.cli.main import cli
-from danlu.core.artifact import Artifact
+from danlu.core.artifact import Artifact, write_json
 from danlu.core.store import Workspace, write_json_atomically
 from danlu.core.worker import Job
 from danlu.data.identity import folder_of, read_key
@@ -101,6 +102,37 @@ def test_find_lists_the_person_down_to_the_model(workspace: Workspace) -> None:
     assert model["of"] == ["data"]
     assert values(workspace, "find", "--subject", read_key(folder_of(workspace.root)).name(PERSON)) == told
     assert "train" in ask(workspace, "find", "--subject", PERSON, "--in", "shop").stdout
+
+
+def test_find_lists_models_that_stand_on_one_of_an_earlier_run(workspace: Workspace, tmp_path: Path) -> None:
+    first = values(workspace, "find", "--subject", PERSON)["holders"][-1]
+    assert first["stage"] == "train"
+    base = workspace.find("train", first["fingerprint"])
+    assert base is not None
+    entry = {"content": base.content, "inputs": {}, "held_out_seen": 0}
+    store = Workspace(tmp_path / ".danlu")
+    shutil.copytree(workspace.root, store.root)
+    found = {}
+    for name, stage, file in (
+        ("base", "train", "danlu.json"),
+        ("gone", "train", "danlu.json"),
+        ("folds", "folds", "members/0/danlu.json"),
+        ("other", "train", "danlu.json"),
+    ):
+        told: dict[str, Any] = {"name": name, "lineage": {"model.base": entry}}
+        if name == "gone":  # what it stands on has been cleared away; the corpus of that has not
+            corpus = workspace.find("data", values(workspace, "find", "--subject", PERSON)["holders"][1]["fingerprint"])
+            assert corpus is not None
+            told = {"lineage": {"model.base": {"content": "gone", "inputs": {"data": ["x", corpus.content]}}}}
+        elif name == "other":
+            told = {"lineage": {"model.base": {"content": "of nobody", "inputs": {}}}}
+        write_json(tmp_path / name / file, told)
+        found[name] = publish(store, stage, tmp_path / name, {}, {"data": ["x", "a corpus without the person"]})
+    holders = {holder["fingerprint"]: holder["of"] for holder in values(store, "find", "--subject", PERSON)["holders"]}
+    assert holders[found["base"].fingerprint] == ["train"]
+    assert holders[found["folds"].fingerprint] == ["train"]
+    assert holders[found["gone"].fingerprint] == ["data"]
+    assert found["other"].fingerprint not in holders
 
 
 def test_find_says_plainly_when_there_is_nothing(workspace: Workspace) -> None:

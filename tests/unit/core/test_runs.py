@@ -58,3 +58,14 @@ def test_an_artifact_is_known_by_its_content_and_not_by_when_it_was_made(tmp_pat
     before = Digests().of(mine)
     (mine / "record.json").write_text(json.dumps({"fingerprint": "abc", "inputs": {}}))
     assert Digests().of(mine) != before
+
+
+@pytest.mark.parametrize(("file", "made"), [("members/0/danlu.json", "an ensemble"), ("model.json", "a classic model")])
+def test_an_older_model_does_not_stand_in_for_one_that_is_no_network(tmp_path: Path, file: str, made: str) -> None:
+    space = tmp_path / ".danlu"
+    trained(space, "old", "reviews", "20261101T0", "a")
+    newest = trained(space, "new", "reviews", "20261102T0", "b")
+    (newest / "config.json").unlink()
+    write_json_atomically(newest / file, {})
+    with pytest.raises(UserError, match=rf"the last run of 'reviews' made {made}"):
+        Resolver(site=Site(base=tmp_path, workspace=space)).of("run://reviews")

@@ -114,3 +114,32 @@ def test_the_corpus_of_a_run_is_found_by_its_name(tmp_path: Path) -> None:
         _locate("corpus://review", site)
     with pytest.raises(UserError, match="no workspace"):
         _locate("corpus://reviews", Site(base=tmp_path))
+
+
+@pytest.mark.parametrize("then", ["columns", "pair"])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_text_stays_where_it_was_whatever_stands_beside_it_now(tmp_path: Path, then: str, backwards: bool) -> None:
+    rows = [row | {"amount": number} for number, row in enumerate(distinct(200))]
+    others = distinct(200, seed=2)
+    for row, other in zip(rows, others, strict=True):
+        row["pair"] = other["text"]
+    path = write(tmp_path / "rows.jsonl", rows)
+    beside: dict[str, Any] = {"columns": {"numeric": ["amount"]}} if then == "columns" else {"pair": "pair"}
+    first, second = (beside, {}) if backwards else ({}, beside)
+    before = make(tmp_path / "1", [path], **first).out
+    after = extended(tmp_path / "2", [path], tmp_path / "1" / "out", **second).out
+    where = {row["text"]: part for part in PARTS for row in rows_of(before, part)}
+    moved = [row for part in PARTS for row in rows_of(after, part) if where[row["text"]] != part]
+    assert not moved
+    assert sum(len(rows_of(after, part)) for part in PARTS) == 200
+    assert not [warning for warning in card_of(after)["warnings"] if "data.extends" in warning]
+
+
+def test_a_corpus_of_an_earlier_danlu_is_told_to_know_less(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", distinct(100))
+    before = make(tmp_path / "1", [path]).out
+    table = pq.read_table(before / SIDES).drop_columns(["first", "second"])
+    pq.write_table(table, before / SIDES)
+    after = extended(tmp_path / "2", [path], before).out
+    assert parts(after) == parts(before)
+    assert [warning for warning in card_of(after)["warnings"] if "an earlier Danlu made it" in warning]

@@ -53,12 +53,19 @@ class Shop:
         record = Record(**told, **empty, **when, inputs=read, files=files, peak_memory_bytes=0, danlu="test")
         return self.space.publish(out, record)
 
-    def release(self, form: str, *, corpus: Artifact | None = None, task: str = "classify") -> Artifact:
-        """Register the release of a form and make it the champion."""
+    def release(
+        self, form: str, *, corpus: Artifact | None = None, base: Artifact | None = None, task: str = "classify"
+    ) -> Artifact:
+        """Register the release of a form and make it the champion; `base` is the corpus of what it was made from."""
         folder = self.folder / f"release-{form}-{task}"
         shutil.copytree(self.export / "forms" / form, folder / "form")
         write_json(folder / "release.json", {"name": "mine", "task": task, "verdict": "ship", "gates": []})
-        made = self.publish("release", folder, {"data": corpus or self.data, "compress": self.export})
+        inputs = {"data": corpus or self.data, "compress": self.export}
+        if base is not None:
+            entry = {"content": "x", "inputs": {"data": [base.fingerprint, base.content]}}
+            write_json(self.folder / "train" / "danlu.json", {"lineage": {"model.base": entry}})
+            inputs["train"] = self.publish("train", self.folder / "train")
+        made = self.publish("release", folder, inputs)
         registry = Registry(self.space, "mine")
         registry.promote(registry.register(made).number)
         return made
@@ -118,11 +125,12 @@ def test_the_released_form_answers_the_same_rows_and_is_compared_in_pairs(shop: 
     assert (found["seen_rows"], found["missing"], warned) == (0, None, [])
 
 
-def test_rows_that_it_has_learned_from_are_left_out(shop: Shop, tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["itself", "its base"])
+def test_rows_that_it_has_learned_from_are_left_out(shop: Shop, tmp_path: Path, by: str) -> None:
     test = sentiment(90, 3)
     parts = {"train": sentiment(100, 11) + test[:25], "validation": test[25:40], "test": sentiment(40, 12)}
     other = shop.publish("data", write_corpus(tmp_path / "other", parts, tiny.LABELS).folder)
-    shop.release("onnx-int8", corpus=other)
+    shop.release("onnx-int8", **{"corpus" if by == "itself" else "base": other})  # type: ignore[arg-type]
     found, warned = shop.compare()
     known = {text for part in ("train", "validation") for text, _, _ in parts[part]}
     seen = sum(text in known for text, _, _ in test)

@@ -281,3 +281,26 @@ def test_a_form_that_was_changed_after_its_evaluation_is_not_released(tmp_path: 
     (form / "model.safetensors").write_bytes(b"Weights")
     with pytest.raises(DanluError, match=r"forms/torch/model\.safetensors .* was changed since"):
         _check_untouched(export, "forms/torch", form)
+
+
+def test_rows_that_its_base_has_read_are_leaks(tmp_path: Path) -> None:
+    files = artifacts()
+    entry = {"content": "c", "inputs": {}, "base": "hf://google/gemma-3-270m", "held_out_seen": 0}
+    told = files["train"]["danlu.json"]
+    told |= {"base": "run://before", "lineage": {"model.base": {**entry, "base": "run://first"}}}
+    told["lineage"]["model.base"]["lineage"] = {"model.base": entry}
+    good = release(tmp_path / "good", files, ["leaked_rows == 0"])
+    assert good.json("release.json")["verdict"] == "ship"
+    card = (good / "README.md").read_text(encoding="utf-8")
+    assert "It was made from google/gemma-3-270m." in card
+    assert "was trained on" not in card
+
+    told["lineage"]["model.base"]["held_out_seen"] = 7
+    bad = release(tmp_path / "bad", files, ["leaked_rows == 0"])
+    gate = bad.json("release.json")["gates"][0]
+    assert (gate["passed"], gate["observed"]) == (False, 7)
+    assert "a model it was made from was trained on: 7" in (bad / "README.md").read_text(encoding="utf-8")
+
+    told["lineage"]["model.base"]["held_out_seen"] = None
+    unknown = release(tmp_path / "unknown", files, ["leaked_rows == 0"])
+    assert "nobody can tell whether that one has read test rows" in (unknown / "README.md").read_text(encoding="utf-8")

@@ -177,3 +177,9 @@ def test_what_training_sees_beyond_the_corpus_is_shown(tmp_path: Path) -> None:
     found = changed(tmp_path, {"card.json": mixed})
     assert "711 rows were added to train (augmented or repeated); training sees 29,811" in shown(found)
     assert "a.csv 43.8% (asked for 50.0%), b.csv 56.2% (asked for 50.0%)" in page(found)
+
+
+def test_what_its_base_has_read_is_among_the_leaked_rows(tmp_path: Path) -> None:
+    seen = {"model.base": {"held_out_seen": 7}}
+    found = changed(tmp_path, {"danlu.json": lambda model: model.update(lineage=seen)})
+    assert (found["data"]["leaked_rows"], found["evidence"]["leaked_rows"]) == (7, 7)
