@@ -43,17 +43,18 @@ def joined(rank: Rank) -> Iterator[None]:
     if gpus:
         torch.cuda.set_device(rank.number)
     with _environment(rank, gpus=gpus):
-        distributed.init_process_group(
-            "nccl" if gpus else "gloo",
-            init_method=f"file://{rank.meeting}/meeting",
-            rank=rank.number,
-            world_size=rank.count,
-            timeout=_PATIENCE,
-        )
+        _meet(rank, "nccl" if gpus else "gloo")
         try:
             yield
         finally:
             distributed.destroy_process_group()
+
+
+def _meet(rank: Rank, backend: str) -> None:
+    # A path, for in an address of the kind file:// a name such as "C#" would end it.
+    store = distributed.FileStore(str(rank.meeting / "meeting"), rank.count)
+    store.set_timeout(_PATIENCE)
+    distributed.init_process_group(backend, store=store, rank=rank.number, world_size=rank.count, timeout=_PATIENCE)
 
 
 @contextlib.contextmanager
