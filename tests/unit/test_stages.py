@@ -30,6 +30,7 @@ WHERE = {
     "data/augment": "data",
     "learning/adapters": "train",
     "learning/classic": "train",
+    "learning/objectives": "train",
     "learning/optimizers": "train",
     "tune": "tune",
 }
@@ -67,10 +68,26 @@ def test_a_library_of_classic_models_says_nothing_of_a_network(tmp_path: Path) -
     for recipe, there in ((network, False), (classic, True)):
         for stage in (train, folds):  # folds start train, on settings that they have too
             names = stage.config.model_fields
-            config = stage.config.model_validate({name: getattr(recipe, name) for name in names if name in sections})
+            config = stage.config.model_validate({name: getattr(recipe, name) for name in names})
             found = set(libraries_of(train, config))
             assert "torch" in found
             assert bool(found & ours) == (ours <= found) == there
+
+
+def test_the_words_of_chinese_are_in_the_fingerprint_where_they_are_hidden_whole(tmp_path: Path) -> None:
+    (train,) = [stage for stage in STAGES if stage.name == "train"]
+    for task, objective, there in (
+        ("fill", {"kind": "masked", "whole_words": True}, True),
+        ("fill", {"kind": "masked"}, False),
+        ("fill", None, False),
+        ("classify", {"kind": "classes"}, False),
+        ("classify", None, False),
+    ):
+        sections = tiny_recipe(tmp_path, task)
+        sections["train"]["objective"] = objective
+        recipe = Recipe.model_validate(sections)
+        config = train.config.model_validate({name: getattr(recipe, name) for name in train.config.model_fields})
+        assert ("rjieba" in libraries_of(train, config)) == there, (task, objective)
 
 
 def test_a_row_survives_as_plain_values() -> None:
