@@ -18,7 +18,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,12 +61,12 @@ class Member(BaseModel):
     parent: int
 
 
-def launch(ctx: Context, worker: str, count: int, config: BaseModel, resources: Mapping[str, int]) -> None:
+def launch(ctx: Context, worker: str, count: int, config: BaseModel) -> None:
     """See `Context.launch`."""
     folder = ctx.state / "gang"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    threads = resources.get("threads", max(1, ctx.threads // count))
+    threads = max(1, ctx.threads // count)
     others = _Others(ctx, folder)
     try:
         for number in range(1, count):
