@@ -60,7 +60,8 @@ def joined(rank: Rank) -> Iterator[None]:
 
 def _meet(rank: Rank, backend: str) -> None:
     # A path, for in an address of the kind file:// a name such as "C#" would end it.
-    store = distributed.FileStore(str(rank.meeting / "meeting"), rank.count)
+    assert rank.meeting is not None, "several processes have a place to meet"
+    store = distributed.FileStore(str(rank.meeting / "meeting"), rank.count)  # type: ignore[attr-defined]
     store.set_timeout(_PATIENCE)
     distributed.init_process_group(backend, store=store, rank=rank.number, world_size=rank.count, timeout=_PATIENCE)
 
