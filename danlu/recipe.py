@@ -24,7 +24,7 @@ from danlu.data.config import DataConfig
 from danlu.evaluate.config import ChampionConfig, EvaluateConfig, SpeedConfig
 from danlu.evaluate.questions.config import QuestionsConfig
 from danlu.folds.config import FoldsConfig, check_folds
-from danlu.learning.classic.config import check_classic
+from danlu.learning.classic.config import check_classic, encoder_of
 from danlu.plan.config import BudgetConfig, PlanConfig
 from danlu.recipe_mistakes import explain, line_in
 from danlu.recipe_targets import check_targets
@@ -155,6 +155,11 @@ class Recipe(Config):
             return self
         assert self.model.classic is not None
         check_classic(self.task, self.model.classic, class_weights=self.train.class_weights == "balanced")
+        if self.model.max_length != "auto" and encoder_of(self.model.classic) is None:
+            raise ValueError(
+                "model.max_length says nothing to model.classic over words, which reads texts whole. Leave it out, or "
+                "give features: {kind: embeddings, base: ...}, whose encoder cuts there"
+            )
         if self.tune is not None:
             raise ValueError("tune searches the settings of a neural network; model.classic has none of them")
         defaults = {name: value for name, value in TrainConfig() if name not in HEEDED_BY_CLASSIC}
@@ -223,11 +228,7 @@ class Recipe(Config):
             ("data.teacher", ("classify", "generate"), self.data.teacher is not None),
             ("data.labels.decisions", ("classify", "generate", "embed"), self.data.labels.decisions is not None),
             ("data.augment by label", ("classify", "generate", "embed"), _by_label(self.data.augment)),
-            (
-                "train.class_weights: balanced",
-                ("classify", "multitask", "generate"),
-                self.train.class_weights == "balanced",
-            ),
+            ("train.class_weights: balanced", ("classify", "multitask"), self.train.class_weights == "balanced"),
         ):
             if asked and self.task not in tasks:
                 raise ValueError(f"{what} is for {tasks[0]}; the task is {self.task}. {_INSTEAD[what]}")

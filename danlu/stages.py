@@ -96,8 +96,11 @@ STAGES: tuple[Stage, ...] = in_order(
                 "peft",
                 "bitsandbytes",
             ),
-            # No network is trained anew because of them.
-            libraries_with={"model.classic": ("lightgbm", "scikit-learn", "scipy", "imbalanced-learn")},
+            # No other model is trained anew because of them.
+            libraries_with={
+                "model.classic": ("lightgbm", "scikit-learn", "scipy", "imbalanced-learn"),
+                "train.objective.whole_words": ("rjieba",),
+            },
             example="danlu.examples:EXAMPLE",
         ),
         Stage(

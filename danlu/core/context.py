@@ -101,16 +101,16 @@ class Context:
     pids: Sequence[int] = ()
     elsewhere_bytes: int = 0
 
-    def launch(self, worker: str, count: int, config: BaseModel, *, resources: Mapping[str, int]) -> None:
+    def launch(self, worker: str, count: int, config: BaseModel) -> None:
         """Run `worker`, a "module:function" that is called as a stage's `run`, in `count` processes at once.
 
-        The first of them is this one. `resources`: what each is given: `threads`. Returns when all have ended. Raises
-        what the first one raises; where another one ended before its time what that one raised, `StageCrashed` for an
-        error that is none of Danlu's, or `DanluError` that says how it was ended.
+        The first of them is this one; each is given its part of the threads. Returns when all have ended. Raises what
+        the first one raises. Where it raises `PeerGone`: what another one raised, `StageCrashed` for an error that is
+        none of Danlu's, or `DanluError` that says how it was ended.
         """
         from danlu.core.gang import launch
 
-        launch(self, worker, count, config, resources)
+        launch(self, worker, count, config)
 
     def say(self, text: str) -> None:
         """One line for people who watch."""

@@ -81,6 +81,13 @@ class StageCrashed(DanluError):
     """The process of a stage died without saying why."""
 
 
+class PeerGone(RuntimeError):
+    """A process of a gang cannot reach another one: what befell that one is what people should know.
+
+    Never told to anybody as it is, so it is none of the errors above.
+    """
+
+
 #: How libraries written in Rust (safetensors, tokenizers, Daft) tell an error of the operating system.
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 

@@ -18,7 +18,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from pydantic import BaseModel, ConfigDict
 
 from danlu.core.artifact import Artifact, Record
 from danlu.core.context import Context, Rank
-from danlu.core.errors import BY_NAME, BudgetReached, DanluError, Interrupted, StageCrashed, name_of
+from danlu.core.errors import BY_NAME, BudgetReached, DanluError, Interrupted, PeerGone, StageCrashed, name_of
 from danlu.core.lazy import load_attribute
 from danlu.core.machine import peak_resident_bytes, this_machine
 from danlu.core.process import environment_of_child
@@ -62,12 +61,12 @@ class Member(BaseModel):
     parent: int
 
 
-def launch(ctx: Context, worker: str, count: int, config: BaseModel, resources: Mapping[str, int]) -> None:
+def launch(ctx: Context, worker: str, count: int, config: BaseModel) -> None:
     """See `Context.launch`."""
     folder = ctx.state / "gang"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    threads = resources.get("threads", max(1, ctx.threads // count))
+    threads = max(1, ctx.threads // count)
     others = _Others(ctx, folder)
     try:
         for number in range(1, count):
@@ -77,11 +76,10 @@ def launch(ctx: Context, worker: str, count: int, config: BaseModel, resources: 
         try:
             with others.watched():
                 run(first, config)
-        except (BudgetReached, Interrupted):
-            raise
-        except Exception as error:
+        except PeerGone as error:
+            # Any other error is this process's own, of which the others die as well.
             reason = others.reason(_LAST_WORDS_SECONDS)
-            if reason is None or (isinstance(error, DanluError) and not isinstance(error, StageCrashed)):
+            if reason is None:
                 raise
             raise reason from error
         others.join()
@@ -151,27 +149,35 @@ class _Others:
 
     def _watch(self) -> None:
         while not self._over.wait(_POLL_SECONDS):
-            reason = self.reason(0.0)
+            reason = self.reason(0.0) or self._left()
             if reason is not None and not self._over.wait(_GRACE_SECONDS):
                 # Its libraries wait in a place that no exception reaches.
                 self._ctx.emit({"type": "error", "kind": name_of(reason), "text": str(reason)})
                 os._exit(1)
 
     def reason(self, seconds: float) -> DanluError | None:
-        """Why one of them ended before its time, or None; waits so long for one to end."""
+        """Why one of them ended before its time, or None; waits so long for one to end.
+
+        One that ended because it could not reach another is no reason.
+        """
         until = time.monotonic() + seconds
         while True:
-            for number, process in enumerate(self._processes, start=1):
-                code = process.poll()
-                if code:
+            codes = [process.poll() for process in self._processes]
+            for number, code in enumerate(codes, start=1):
+                if code and self._said(number).get("kind") != PeerGone.__name__:
                     return self._why(number, code)
-            if time.monotonic() >= until:
+            if None not in codes or time.monotonic() >= until:
                 return None
             time.sleep(_POLL_SECONDS / 4)
 
+    def _left(self) -> DanluError | None:
+        """That one of them ended because it could not reach another, or None."""
+        codes = [process.poll() for process in self._processes]
+        return next((self._why(number, code) for number, code in enumerate(codes, start=1) if code), None)
+
     def _why(self, number: int, code: int) -> DanluError:
         said = self._said(number)
-        if said.get("kind") not in {None, "StageCrashed"}:
+        if said.get("kind", StageCrashed.__name__) not in {StageCrashed.__name__, PeerGone.__name__}:
             return BY_NAME[said["kind"]](said["text"])
         which = f"Process {number + 1} of {len(self._processes) + 1} of {self._ctx.stage}"
         if said:
@@ -240,7 +246,8 @@ def main(file: str) -> int:
     except BaseException as error:
         traceback.print_exc()
         said = str(error) if isinstance(error, DanluError) else "".join(traceback.format_exception_only(error)).strip()
-        end = {"kind": name_of(error), "text": said}
+        kind = PeerGone.__name__ if isinstance(error, PeerGone) else name_of(error)
+        end = {"kind": kind, "text": said}
     end["peak_memory_bytes"] = peak_resident_bytes()
     with contextlib.suppress(OSError):  # the first process may have tidied up already
         (Path(member.meeting) / f"end-{member.number}.json").write_text(json.dumps(end), encoding="utf-8")

@@ -92,22 +92,22 @@ def in_order(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
 def libraries_of(stage: Stage, config: BaseModel) -> tuple[str, ...]:
     """The distributions that decide what the stage yields for this configuration.
 
-    That of a stage which starts this one will do, where it has the same sections; what it has not is taken to be asked
-    for.
+    That of a stage which starts this one will do, where it has the same sections; a section that it has not is taken to
+    ask for all of them.
     """
     asked = [libraries for path, libraries in stage.libraries_with.items() if _has(config, path)]
     return tuple(dict.fromkeys([*stage.libraries, *(name for libraries in asked for name in libraries)]))
 
 
 def _has(config: BaseModel, path: str) -> bool:
-    found: Any = config
-    for name in path.split("."):
-        if not hasattr(found, name):
-            return True
-        found = getattr(found, name)
-        if found is None:
-            return False
-    return True
+    """Whether there is a value at `path`; None and False are none."""
+    section, *names = path.split(".")
+    if not hasattr(config, section):
+        return True
+    found: Any = getattr(config, section)
+    for name in names:
+        found = getattr(found, name, None)  # of several kinds of a section not each has the setting
+    return found is not None and found is not False
 
 
 def as_values(stage: Stage) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from danlu.learning.batching import NO_TARGET, Batch
@@ -86,27 +85,21 @@ def applies(model: Any, batch: Batch, *, once: bool = False) -> bool:
 
     It may not where the output layer is more than one product, or the model changes what comes out of it.
     """
-    inner = _plain(model)
-    head = inner.get_output_embeddings()
+    head = model.get_output_embeddings()
     if type(head) is not nn.Linear or not worth(batch.ids.size, head.out_features, once=once):
         return False
-    if inner not in _STAND_INS:
-        _STAND_INS[inner] = _Through() if _ends_with(inner, head) else None
-    return _STAND_INS[inner] is not None
+    if model not in _STAND_INS:
+        _STAND_INS[model] = _Through() if _ends_with(model, head) else None
+    return _STAND_INS[model] is not None
 
 
 def states(model: Any, batch: Batch) -> States:
     """One forward pass up to the output layer, where `applies` says yes."""
-    inner = _plain(model)
-    head, through = inner.get_output_embeddings(), _STAND_INS[inner]
+    head, through = model.get_output_embeddings(), _STAND_INS[model]
     assert through is not None
-    with _in_place_of(inner, head, through), _few_rows(inner, head):
+    with _in_place_of(model, head, through), _few_rows(model, head):
         hidden = forward(model, batch, causal=True, use_cache=False).logits
     return States(hidden=hidden, head=head, dtype=through.dtype)
-
-
-def _plain(model: Any) -> Any:
-    return model.module if isinstance(model, DistributedDataParallel) else model
 
 
 class _Through(nn.Module):

@@ -19,10 +19,13 @@ from accelerate.utils import broadcast
 from torch import distributed
 
 from danlu.core.context import Rank
-from danlu.core.errors import UserError
+from danlu.core.errors import PeerGone, UserError
 
 #: How long one waits for the others, who may be reading a large corpus. One that is gone is noticed at once.
 _PATIENCE = datetime.timedelta(days=7)
+
+#: How gloo says that another process is gone; nccl and the store have errors of a class of their own.
+_NO_PEER = ("gloo", "connection closed by peer", "connection reset by peer", "broken pipe")
 
 #: They are on one machine, so they need not go by its name, which may not be found.
 _LOOPBACK = "lo"
@@ -32,7 +35,7 @@ _LOOPBACK = "lo"
 def joined(rank: Rank) -> Iterator[None]:
     """Inside, the processes of the gang can be reached: by nccl where each has a GPU, else by gloo.
 
-    Raises `UserError` where there are GPUs, but too few of them.
+    Raises `UserError` where there are GPUs, but too few of them, and `PeerGone` where another process is no more.
     """
     if rank.count == 1:
         yield
@@ -43,17 +46,28 @@ def joined(rank: Rank) -> Iterator[None]:
     if gpus:
         torch.cuda.set_device(rank.number)
     with _environment(rank, gpus=gpus):
-        distributed.init_process_group(
-            "nccl" if gpus else "gloo",
-            init_method=f"file://{rank.meeting}/meeting",
-            rank=rank.number,
-            world_size=rank.count,
-            timeout=_PATIENCE,
-        )
         try:
-            yield
-        finally:
-            distributed.destroy_process_group()
+            _meet(rank, "nccl" if gpus else "gloo")
+            try:
+                yield
+            finally:
+                distributed.destroy_process_group()
+        except RuntimeError as error:
+            if not _says_that_one_is_gone(error):
+                raise
+            raise PeerGone(str(error)) from error
+
+
+def _meet(rank: Rank, backend: str) -> None:
+    # A path, for in an address of the kind file:// a name such as "C#" would end it.
+    assert rank.meeting is not None, "several processes have a place to meet"
+    store = distributed.FileStore(str(rank.meeting / "meeting"), rank.count)  # type: ignore[attr-defined]
+    store.set_timeout(_PATIENCE)
+    distributed.init_process_group(backend, store=store, rank=rank.number, world_size=rank.count, timeout=_PATIENCE)
+
+
+def _says_that_one_is_gone(error: RuntimeError) -> bool:
+    return isinstance(error, distributed.DistError) or any(said in str(error).lower() for said in _NO_PEER)
 
 
 @contextlib.contextmanager

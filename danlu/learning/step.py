@@ -95,7 +95,8 @@ def train_step(
     """Forward and backward for each of `batches`, then clip and update once, as if they were one batch.
 
     Each batch counts by its targets, among those of all processes, so that 8 batches of one, or 2 processes with 4
-    each, give the gradient of one batch of 8. Weights are left as they were when loss or gradient are not finite.
+    each, give the gradient of one batch of 8. Weights are left as they were when loss or gradient are not finite, and
+    where there is no target at all.
 
     An error for lack of memory that leaves here left the weights as they were: the step may be taken again in
     smaller pieces. Where the update itself lacks memory, that would not help, and `UserError` is raised.
@@ -117,7 +118,7 @@ def train_step(
         if found is None:
             raise MemoryError("One of the processes ran out of memory.")
         told = found
-    if accelerator.scaler is not None:
+    if accelerator.scaler is not None and total:
         accelerator.scaler.unscale_(optimizer)
     squared = _squared_gradient(model) if piece is not None and regularizer.l1 else 0.0
     if regularizer.l1:
@@ -135,7 +136,7 @@ def train_step(
         adversarial_seconds=seconds,
         overflow=_overflows(accelerator, norm),
     )
-    if result.finite:
+    if result.finite and total:
         _update(accelerator, optimizer, rate)
     optimizer.zero_grad(set_to_none=True)
     return result
@@ -153,6 +154,8 @@ def _learn(
     loss = seconds = 0.0
     piece = None
     for place, (batch, share) in enumerate(zip(batches, shares, strict=True)):
+        if not share:  # the mean over no targets is no number, and counts for nothing
+            continue
         value, extra = _backward(accelerator, model, objective, batch, share, regularizer)
         loss += value * share
         seconds += extra

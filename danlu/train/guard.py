@@ -81,6 +81,8 @@ def watch(settings: TrainConfig, progress: Progress, batches: list[int], result:
     """
     if not result.finite:
         return "The loss or its gradient is not a number"
+    if not result.weight:  # no target, so no loss that the others could be compared with
+        return None
     progress.recent = [*progress.recent, [batches[0], batches[-1] + 1, result.loss]][-_WINDOW - _IN_A_ROW :]
     if len(progress.recent) == _FEWEST and progress.started is None:
         progress.started = median(row[2] for row in progress.recent)

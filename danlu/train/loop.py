@@ -16,7 +16,7 @@ from accelerate import Accelerator
 
 from danlu.core.context import Context, StopReason
 from danlu.core.context import Progress as Bar
-from danlu.core.errors import UserError
+from danlu.core.errors import DataError, UserError
 from danlu.learning.batching import Batch, BatchSize, Examples, Order, by_length
 from danlu.learning.objectives.base import Objective, Scored
 from danlu.learning.optimizers.config import PlateauSchedule
@@ -351,17 +351,26 @@ def _validation_is_due(step: int, order: Order, settings: TrainConfig) -> bool:
 
 
 def score(training: Training, model: Any, batches: Iterator[np.ndarray]) -> Scored:
-    """Loss and quality of `model` over batches of the validation examples; in eval mode, without gradients."""
+    """Loss and quality of `model` over batches of the validation examples; in eval mode, without gradients.
+
+    Raises `DataError` where none of them has a target.
+    """
     losses, weights, truth, predicted = [], [], [], []
     model.eval()
     with torch.inference_mode():
         for indices in batches:
             batch = training.validation.batch(indices, training.pad_id)
             outcome = training.objective.outcome(model, batch)
-            losses.append(outcome.loss.item())
-            weights.append(outcome.weight)
+            if outcome.weight:  # the mean over no targets is no number
+                losses.append(outcome.loss.item())
+                weights.append(outcome.weight)
             predicted.append(outcome.predicted.cpu().numpy())
             truth.append(batch.columns.get("labels", np.empty(0, dtype=np.int64)))
+    if not weights:
+        raise DataError(
+            f"None of the {len(training.validation):,} validation examples has anything to be foreseen, such as texts "
+            "of signs alone that the tokenizer does not know. Add rows with words, or take another seed of data.split."
+        )
     loss = float(np.average(losses, weights=weights))
     quality = training.objective.score(loss, np.concatenate(truth), np.concatenate(predicted))
     return Scored(loss=loss, score=quality)
@@ -370,6 +379,11 @@ def score(training: Training, model: Any, batches: Iterator[np.ndarray]) -> Scor
 def _validate(run: _Run) -> None:
     ctx, training, progress = run.ctx, run.training, run.progress
     objective, settings = training.objective, training.settings
+    if not progress.loss_weight:
+        raise DataError(
+            f"None of the {len(training.examples):,} training examples since the last validation has anything to be "
+            "foreseen, such as texts of signs alone that the tokenizer does not know. Add rows with words."
+        )
     size = batch_size(training.validation, settings)
     batches = list(by_length(training.validation.lengths, size.times(2)))
     accelerator, scored = training.accelerator, Scored(loss=0.0, score=0.0)

@@ -96,7 +96,7 @@ def run(ctx: Context, config: TrainStage) -> None:
     if processes == 1:
         work(ctx, config)
         return
-    ctx.launch(f"{__name__}:work", processes, config, resources={"threads": max(1, ctx.threads // processes)})
+    ctx.launch(f"{__name__}:work", processes, config)
 
 
 def work(ctx: Context, config: TrainStage) -> None:

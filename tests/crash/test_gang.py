@@ -5,6 +5,7 @@ The processes are started for real. `attempt` runs the train stage in this one, 
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import signal
@@ -136,4 +137,33 @@ def test_an_error_of_another_process_is_told_as_it_is(attempt: Attempt, monkeypa
     with pytest.raises(UserError, match="No such column"):
         attempt("user", "classify", processes=2)
     with pytest.raises(StageCrashed, match="Process 2 of 2 of train failed: KeyError: 'no such name'"):
+        attempt("ours", "classify", processes=2, seed=2)
+
+
+def failing_first(ctx: Context, config: TrainStage) -> None:
+    """A worker whose first process fails after a few steps, so that the second one loses it in the midst of a step."""
+    plain, steps = loop._step, itertools.count(1)
+
+    def take(*arguments: Any) -> Any:
+        if next(steps) == 3:
+            raise (
+                OSError(errno.ENOSPC, "No space left on device") if config.train.seed == 1 else KeyError("our mistake")
+            )
+        return plain(*arguments)
+
+    if not ctx.rank.first:
+        stage.work(ctx, config)
+        return
+    loop._step = take
+    try:
+        stage.work(ctx, config)
+    finally:
+        loop._step = plain
+
+
+def test_an_error_of_the_first_process_is_not_put_on_another(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
+    launching(monkeypatch, failing_first)
+    with pytest.raises(OSError, match="No space left on device"):
+        attempt("full", "classify", processes=2)
+    with pytest.raises(KeyError, match="our mistake"):
         attempt("ours", "classify", processes=2, seed=2)

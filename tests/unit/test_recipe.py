@@ -238,3 +238,28 @@ def test_what_stands_beside_a_text_is_taken_where_it_is_asked() -> None:
     assert plain.pair_of("embed") == "pair"
     sources = "data:\n  sources:\n    - path: a.csv\n  columns: {numeric: [amount]}"
     parse_recipe(f"name: shop\ntask: classify\n{sources}\nmodel: {{classic: {{kind: logistic}}}}\n")
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "train", "message"),
+    [
+        (
+            "classify",
+            "{classic: {kind: logistic}, max_length: 64}",
+            "{}",
+            "model.max_length says nothing to model.classic",
+        ),
+        (
+            "generate",
+            "{scratch: {}}",
+            "{class_weights: balanced}",
+            "class_weights: balanced is for classify; the task is",
+        ),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused(task: str, model: str, train: str, message: str) -> None:
+    text = "name: shop\ntask: {}\ndata: {{label: label, sources: [{{path: a.csv}}]}}\nmodel: {}\ntrain: {}\n"
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe(text.format(task, model, train))
+    encoder = "{classic: {kind: logistic, features: {kind: embeddings, base: hf://owner/name}}, max_length: 64}"
+    assert parse_recipe(text.format("classify", encoder, "{class_weights: balanced}")).model.max_length == 64

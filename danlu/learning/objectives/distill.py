@@ -9,6 +9,7 @@ B examples in a batch, T tokens of the longest one, K classes, V tokens in the v
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from danlu.core.asked import Question
+from danlu.core.asked import Question, as_asked, read_takes
 from danlu.core.errors import ModelError
 from danlu.learning import chunked
 from danlu.learning.asking import SECOND, encode_asked, knows_two_segments, questions, spellable
@@ -122,8 +123,10 @@ def teacher_logits(
 ) -> np.ndarray:
     """What the classifier in `folder` says of N questions: logits float32 [N, K], columns in the order of `labels`.
 
-    The teacher reads with its own tokenizer. Raises `ModelError` where it has other classes.
+    The teacher reads with its own tokenizer. Raises `ModelError` where it has other classes, or was trained to be asked
+    something else than these questions.
     """
+    _same_questions(folder, asked)
     teacher = _load(folder, "ForSequenceClassification").to(device)
     names = [teacher.config.id2label[number] for number in range(teacher.config.num_labels)]
     if sorted(names) != sorted(labels):
@@ -143,6 +146,24 @@ def teacher_logits(
         logits = forward(teacher, read.batch(indices, pad_id(tokenizer))).logits
         found[indices] = logits.float().cpu().numpy()[:, order]
     return found
+
+
+def _same_questions(folder: Path, asked: Sequence[Question]) -> None:
+    """What a checkpoint of Danlu's takes is known; of another model it is not.
+
+    Cells beside a text may stay unsaid to a teacher that reads texts, but one that reads cells too cannot be asked.
+    """
+    told = folder / "danlu.json"
+    if not told.is_file():
+        return
+    takes = read_takes(json.loads(told.read_text(encoding="utf-8")).get("takes"))
+    paired = any(as_asked(one).pair is not None for one in asked)
+    if takes.pair != paired or takes.columns:
+        rows = "two texts together (data.pair)" if paired else "one text each"
+        raise ModelError(
+            f"The teacher {folder.name!r} was trained to be asked {takes.words()}; it would be asked {rows} here, and "
+            "its answers would be noise. Take a teacher that was trained on the like of this corpus."
+        )
 
 
 def _load(folder: Path, *heads: str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,15 @@ import numpy as np
 import pytest
 import torch
 
+from danlu.core.asked import Takes
 from danlu.core.errors import ModelError
 from danlu.learning import chunked, scratch
+from danlu.learning.asking import questions
 from danlu.learning.batching import Batch, Examples
 from danlu.learning.objectives.base import Facts, Objective
 from danlu.learning.objectives.classes import balanced_weights
 from danlu.learning.objectives.config import DistillCausalObjective, DistillClassesObjective
+from danlu.learning.objectives.distill import teacher_logits
 from danlu.learning.objectives.table import make_objective
 from danlu.learning.text import load_tokenizer
 
@@ -181,3 +186,24 @@ def test_teachers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     config = DistillCausalObjective(teacher=str(writer))
     with pytest.raises(ModelError, match=r"another tokenizer.*300 and 290 tokens.*model\.scratch"):
         make_objective(config, Facts(tokenizer=smaller, folders={"teacher": writer}))
+
+
+@pytest.mark.parametrize(
+    ("takes", "pair", "said"),
+    [
+        (Takes(), None, None),
+        (Takes(pair=True), ["why"] * len(TEXTS), None),
+        (Takes(), ["why"] * len(TEXTS), "asked a text; it would be asked two texts together"),
+        (Takes(pair=True), None, r"asked a text and a second text \(pair\); it would be asked one text each"),
+        (Takes(numeric=("stars",)), None, "asked a text and the column stars; it would be asked one text each"),
+    ],
+)
+def test_a_teacher_is_asked_what_it_was_trained_for(
+    tmp_path: Path, takes: Takes, pair: list[str] | None, said: str | None
+) -> None:
+    folder = write_teacher(tmp_path, "classifier", NAMES)
+    (folder / "danlu.json").write_text(json.dumps({"takes": takes.as_json()}))
+    asked = questions(ROWS if pair is None else ROWS | {"pair": pair})
+    with contextlib.nullcontext() if said is None else pytest.raises(ModelError, match=said):
+        answers = teacher_logits(folder, asked, NAMES, torch.device("cpu"), lambda batches, _: batches)
+        assert answers.shape == (len(TEXTS), len(NAMES))

@@ -12,7 +12,7 @@ import torch
 import transformers
 from accelerate.state import AcceleratorState
 
-from danlu.core.errors import Interrupted, ModelError
+from danlu.core.errors import DataError, Interrupted, ModelError
 from danlu.learning import scratch
 from danlu.learning.models import start_from_base
 from danlu.learning.objectives.base import Facts
@@ -22,9 +22,9 @@ from danlu.learning.objectives.masked import _Tokens, foreseen, targets_of, word
 from danlu.learning.objectives.table import KINDS, make_objective
 from danlu.learning.optimizers.config import AdamWOptimizer
 from danlu.learning.optimizers.table import make_optimizer
-from danlu.learning.step import make_accelerator
+from danlu.learning.step import make_accelerator, train_step
 from danlu.train.config import TrainConfig
-from danlu.train.loop import Training, make_order, train
+from danlu.train.loop import Training, make_order, seed_noise, train
 from danlu.train.state import Progress, TrainingState, weights_of
 from tests.support import make_context
 
@@ -303,3 +303,35 @@ def test_targets_are_known_beforehand_and_add_up_over_pieces() -> None:
         assert [objective.outcome(model, batch).weight for batch in batches] == weights
         totals.append(sum(weights))
     assert totals[0] == totals[1] == totals[2] > 6
+
+
+def test_texts_without_a_word_count_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of BERT's tokenizer, where signs that it does not know are one special token each."""
+    signs = ["[MASK]"] * 4
+    objective = make_objective(CONFIGS["masked"], Facts(tokenizer=TOKENIZER))
+    model, accelerator = model_of("masked"), make_accelerator("float32")
+    optimizer = make_optimizer(model, AdamWOptimizer())
+    mixed = objective.examples({"text": [*signs, *TEXTS[:4]]}, 48)
+    blank, words = mixed.batch(np.arange(4), 0), mixed.batch(np.arange(4, 8), 0)
+    assert (objective.weight(blank), objective.weight(words) > 0) == (0.0, True)
+    results = {}
+    for name, pieces in {"words": [words], "both": [blank, words]}.items():
+        seed_noise(1, 1)
+        result = train_step(accelerator, model, optimizer, objective, pieces, rate=0.0, clip=1.0)
+        results[name] = (result.loss, result.norm, result.weight)
+        assert result.finite
+    assert results["both"] == results["words"]
+    before = weights_of(model)
+    nothing = train_step(accelerator, model, optimizer, objective, [blank], rate=0.1, clip=1.0)
+    assert (nothing.finite, nothing.weight, nothing.loss) == (True, 0.0, 0.0)
+    assert all(torch.equal(value, before[name]) for name, value in weights_of(model).items())
+    monkeypatch.setitem(ROWS, "text", [*signs * 4, *TEXTS[:16]])
+    _, progress = run("masked", tmp_path, epochs=2.0)
+    assert [row["kind"] for row in progress.events] == []
+    assert all(np.isfinite(row["validation_loss"]) for row in progress.history)
+
+
+def test_a_training_without_any_word_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ROWS, "text", ["[MASK]"] * 32)
+    with pytest.raises(DataError, match="training examples since the last validation has anything to be foreseen"):
+        run("masked", tmp_path, epochs=2.0)
