@@ -22,8 +22,13 @@ from danlu.metrics.beside import UNIT
 from danlu.metrics.bootstrap import Floats, Score, resampled_sums, score
 from danlu.metrics.proportions import with_ends
 
-#: Share of an answer's units that are Han from which BLEU cuts it as Chinese.
 _HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
+
+#: A blank beside a Han character: some write "12 个月" and some "12个月".
+_BLANK = re.compile(rf"(?<={_HAN.pattern}) | (?={_HAN.pattern})")
+
+#: A number goes on behind a point, and behind a comma with three digits.
+_GOES_ON = r"(?!\.[0-9]|,[0-9]{3}(?![0-9]))"
 
 #: What the scores say, all of higher is better and from 0 to 1.
 ANSWER_SCORES = ("exact", "f1", "rouge_l", "fuzzy", "chrf", "bleu", "rules")
@@ -43,8 +48,8 @@ class Rules:
 
 
 def folded(text: str) -> str:
-    """`text` in one form of width and case (NFKC, case folded), white space as single blanks."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    """`text` in one form of width and case (NFKC, case folded), white space as single blanks, none beside Han."""
+    return _BLANK.sub("", " ".join(unicodedata.normalize("NFKC", text).casefold().split()))
 
 
 def units(text: str) -> list[str]:
@@ -55,8 +60,8 @@ def units(text: str) -> list[str]:
 def rules_of(answer: str, must_say: Sequence[str], must_not_say: Sequence[str]) -> Rules:
     """Which phrases are missing or forbidden; case, width and runs of white space do not count.
 
-    A phrase of letters or digits must stand by itself: "no" is not in "know", "15" not in "150". Between Han
-    characters there are no such borders.
+    A phrase of letters or digits must stand by itself: "no" is not in "know", "15" neither in "150" nor in "15.5" and
+    "15,000". Between Han characters there are no such borders, and no white space counts.
     """
     text = folded(answer)
     return Rules(
@@ -69,6 +74,11 @@ def _holds(text: str, phrase: str) -> bool:
     wanted = folded(phrase)
     before = r"(?<![a-z0-9])" if re.match(r"[a-z0-9]", wanted) else ""
     after = r"(?![a-z0-9])" if re.search(r"[a-z0-9]$", wanted) else ""
+    if re.match(r"[0-9]", wanted):
+        before += r"(?<![0-9]\.)"
+        before += r"(?<![0-9],)" if re.match(r"[0-9]{3}(?![0-9])", wanted) else ""
+    if re.search(r"[0-9]$", wanted):
+        after += _GOES_ON
     return re.search(before + re.escape(wanted) + after, text) is not None
 
 
