@@ -59,8 +59,12 @@ class Categorical:
         return {value: number for number, value in enumerate(self.values, _KNOWN_FROM)}
 
     def place(self, cell: Cell) -> int:
-        """The place of a value: that in the list, `UNKNOWN` or `MISSING`."""
-        return MISSING if cell is None else self._places.get(str(cell), UNKNOWN)
+        """The place of a value: that in the list, `UNKNOWN` or `MISSING`.
+
+        White space around it does not count, and one of nothing else is missing: so training reads its cells.
+        """
+        word = "" if cell is None else str(cell).strip()
+        return self._places.get(word, UNKNOWN) if word else MISSING
 
 
 @dataclass(frozen=True, kw_only=True)
