@@ -3,8 +3,8 @@
 A number x becomes (x - mean) / std, with the mean and the standard deviation of the training rows that have one; a
 missing one becomes 0, the mean, and an indicator beside it 1. A category's value becomes its place in the list of
 values that the training rows have: 0 is a value that is not in the list, 1 is a missing one. A value of too few
-training rows is not in the list: from these rows a model learns what an unknown value means, and a value that is one
-person's alone is in no model.
+training rows is not in the list: from these rows a model learns what an unknown value means, and a value of one row
+alone is spelt out in no model. Rows are counted, not people: a value that one person has in several rows is.
 """
 
 from __future__ import annotations
@@ -59,8 +59,12 @@ class Categorical:
         return {value: number for number, value in enumerate(self.values, _KNOWN_FROM)}
 
     def place(self, cell: Cell) -> int:
-        """The place of a value: that in the list, `UNKNOWN` or `MISSING`."""
-        return MISSING if cell is None else self._places.get(str(cell), UNKNOWN)
+        """The place of a value: that in the list, `UNKNOWN` or `MISSING`.
+
+        White space around it does not count, and one of nothing else is missing: so training reads its cells.
+        """
+        word = "" if cell is None else str(cell).strip()
+        return self._places.get(word, UNKNOWN) if word else MISSING
 
 
 @dataclass(frozen=True, kw_only=True)

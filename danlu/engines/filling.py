@@ -28,7 +28,10 @@ _NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 
 @dataclass(frozen=True, kw_only=True)
 class Filled:
-    """A text with its hidden words filled in. `masks`: for each hidden word the most probable tokens, best first."""
+    """A text with its hidden words filled in. `masks`: for each hidden word the most probable tokens, best first.
+
+    A token that goes on from the word before it is told as the vocabulary writes it ("##ing"), and joined in `text`.
+    """
 
     text: str
     masks: tuple[tuple[tuple[str, float], ...], ...]
@@ -66,14 +69,24 @@ class Special:
         self.begin, self.end = begin, end
         self._tokenizer = tokenizer
         self._none = special_ids(tokenizer)
+        #: What vocabularies of pieces, such as BERT's, write before one that goes on from the piece before it.
+        self._goes_on: str = getattr(tokenizer.model, "continuing_subword_prefix", None) or ""
 
     def fill(self, text: str, logits: np.ndarray) -> Filled:
         """`text` with the most probable tokens in its gaps, from logits [M, V] for each of them, in their order."""
         masks = tuple(self._best(row) for row in logits)
-        for best in masks:
-            if best:
-                text = text.replace(self.name, best[0][0].strip(), 1)
-        return Filled(text=text, masks=masks)
+        # Not by looking for the next gap: one that nothing was found for, or that lies beyond the longest text, stays.
+        before, *others = text.split(self.name)
+        for place, after in enumerate(others):
+            best = masks[place] if place < len(masks) else ()
+            before = (self._joined(before, best[0][0].strip()) if best else before + self.name) + after
+        return Filled(text=before, masks=masks)
+
+    def _joined(self, before: str, token: str) -> str:
+        """`token` behind what is before it: a piece of a word without its mark, and with no blank between."""
+        if not self._goes_on or not token.startswith(self._goes_on) or token == self._goes_on:
+            return before + token
+        return before.rstrip() + token.removeprefix(self._goes_on)
 
     def _best(self, logits: np.ndarray) -> tuple[tuple[str, float], ...]:
         """The most probable tokens that spell something by themselves: a byte of a character does not."""

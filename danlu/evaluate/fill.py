@@ -83,7 +83,8 @@ class FillEvidence:
         with self._ctx.progress("fitting the baseline", total=len(train), unit="rows") as bar:
             for begin in range(0, len(train), _ROWS_AT_ONCE):
                 texts = train.texts[begin : begin + _ROWS_AT_ONCE]
-                counts.fit(encode_whole(tokenizer, texts))
+                # Beginning and end of a text are never hidden: counted, they would make every word less probable.
+                counts.fit(encode_whole(tokenizer, texts, special=False))
                 bar.advance(len(texts))
         theirs = sums_of([counts.log_likelihood(one.ids) for one in found], [counts.right(one.ids) for one in found])
         return {

@@ -50,10 +50,10 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> list[
     return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
 
 
-def encode_whole(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """`encode` without cutting."""
+def encode_whole(tokenizer: Tokenizer, texts: Sequence[str], *, special: bool = True) -> list[list[int]]:
+    """`encode` without cutting; without the tokens for a text's beginning and end where they are not `special`."""
     tokenizer.no_truncation()
-    return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
+    return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=special)]
 
 
 def encode_documents(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:

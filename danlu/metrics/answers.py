@@ -22,8 +22,19 @@ from danlu.metrics.beside import UNIT
 from danlu.metrics.bootstrap import Floats, Score, resampled_sums, score
 from danlu.metrics.proportions import with_ends
 
-#: Share of an answer's units that are Han from which BLEU cuts it as Chinese.
 _HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
+
+#: A blank beside a Han character: some write "12 个月" and some "12个月".
+_BLANK = re.compile(rf"(?<={_HAN.pattern}) | (?={_HAN.pattern})")
+
+#: Words and Han characters, and the signs without which another thing is said: -5, 50%, C++.
+_UNIT = re.compile(rf"(?<![a-z0-9%)])[-+](?=[0-9])|(?<=[0-9])[%‰]|(?<=[a-z])(?:\+\+|#)|{UNIT.pattern}")
+
+#: What Unicode's own folding leaves apart: the minus of mathematics.
+_MINUS = str.maketrans("\u2212", "-")
+
+#: A number goes on behind a point, and behind a comma with three digits.
+_GOES_ON = r"(?!\.[0-9]|,[0-9]{3}(?![0-9]))"
 
 #: What the scores say, all of higher is better and from 0 to 1.
 ANSWER_SCORES = ("exact", "f1", "rouge_l", "fuzzy", "chrf", "bleu", "rules")
@@ -43,20 +54,21 @@ class Rules:
 
 
 def folded(text: str) -> str:
-    """`text` in one form of width and case (NFKC, case folded), white space as single blanks."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    """`text` in one form of width and case (NFKC, case folded), white space as single blanks, none beside Han."""
+    plain = unicodedata.normalize("NFKC", text).translate(_MINUS).casefold()
+    return _BLANK.sub("", " ".join(plain.split()))
 
 
 def units(text: str) -> list[str]:
-    """Words and Han characters of `text`, without punctuation."""
-    return UNIT.findall(folded(text))
+    """Words and Han characters of `text`, without punctuation; the signs of -5, 50% and C++ are units too."""
+    return _UNIT.findall(folded(text))
 
 
 def rules_of(answer: str, must_say: Sequence[str], must_not_say: Sequence[str]) -> Rules:
     """Which phrases are missing or forbidden; case, width and runs of white space do not count.
 
-    A phrase of letters or digits must stand by itself: "no" is not in "know", "15" not in "150". Between Han
-    characters there are no such borders.
+    A phrase of letters or digits must stand by itself: "no" is not in "know", "15" neither in "150" nor in "15.5" and
+    "15,000". Between Han characters there are no such borders, and no white space counts.
     """
     text = folded(answer)
     return Rules(
@@ -69,23 +81,33 @@ def _holds(text: str, phrase: str) -> bool:
     wanted = folded(phrase)
     before = r"(?<![a-z0-9])" if re.match(r"[a-z0-9]", wanted) else ""
     after = r"(?![a-z0-9])" if re.search(r"[a-z0-9]$", wanted) else ""
+    if re.match(r"[0-9]", wanted):
+        before += r"(?<![0-9]\.)"
+        before += r"(?<![0-9],)" if re.match(r"[0-9]{3}(?![0-9])", wanted) else ""
+    if re.search(r"[0-9]$", wanted):
+        after += _GOES_ON
     return re.search(before + re.escape(wanted) + after, text) is not None
 
 
 def exact(answer: str, reference: str) -> float:
-    """1 where both have the same words in the same order."""
-    return float(units(answer) == units(reference))
+    """1 where both have the same words in the same order; a text without words (a smiley) is compared as it is."""
+    ours, theirs = units(answer), units(reference)
+    return _as_they_are(answer, reference) if not (ours and theirs) else float(ours == theirs)
 
 
 def unit_f1(answer: str, reference: str) -> float:
     """F1 of the words in common, each as often as in both (as SQuAD's, Rajpurkar et al. 2016, arXiv:1606.05250)."""
     ours, theirs = Counter(units(answer)), Counter(units(reference))
+    if not (ours and theirs):
+        return _as_they_are(answer, reference)
     return _f1(sum((ours & theirs).values()), sum(ours.values()), sum(theirs.values()))
 
 
 def rouge_l(answer: str, reference: str) -> float:
     """F1 of the longest common subsequence of words (ROUGE-L, Lin 2004, aclanthology.org/W04-1013)."""
     ours, theirs = units(answer), units(reference)
+    if not (ours and theirs):
+        return _as_they_are(answer, reference)
     return _f1(LCSseq.similarity(ours, theirs), len(ours), len(theirs))
 
 
@@ -95,7 +117,11 @@ def fuzzy(answer: str, reference: str) -> float:
 
 
 def _f1(common: int, ours: int, theirs: int) -> float:
-    return 2.0 * common / (ours + theirs) if ours + theirs else 1.0
+    return 2.0 * common / (ours + theirs)
+
+
+def _as_they_are(answer: str, reference: str) -> float:
+    return float(folded(answer) == folded(reference))
 
 
 _BY_ROW: dict[str, Callable[[str, str], float]] = {

@@ -9,11 +9,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-#: Scores of which less is better; of all others more is.
-LOWER_IS_BETTER = frozenset(
-    {"masked_perplexity", "perplexity", "bits_per_character", "log_loss", "ece", "hamming_loss", "mae", "rmse"}
-)
-
 #: Facts of one model as `facts.gather` returns them: numbers, scores `{"value", "low", "high"}` (with "rows" where
 #: they were not measured on the test rows), and under
 #: "comparisons" the paired comparisons by what the model was compared with.

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from danlu.core.scores import LOWER_IS_BETTER
 from danlu.metrics.power import further_rows
-from danlu.release.reading import LOWER_IS_BETTER, Facts, Found, observe, show
+from danlu.release.reading import Facts, Found, observe, show
 
 
 @dataclass(frozen=True, kw_only=True)

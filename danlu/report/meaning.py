@@ -5,9 +5,10 @@ Each point takes the summary and returns `{"en": ..., "zh": ...}`, or None where
 
 from __future__ import annotations
 
+from danlu.core.scores import LOWER_IS_BETTER
 from danlu.report.advice import is_cheap
 from danlu.report.decisions import abstention_sentence, calibration_hint, costs_sentence
-from danlu.report.numbers import LOWER_IS_BETTER, count, form_of, milliseconds, number, one_line, percent, size
+from danlu.report.numbers import count, form_of, milliseconds, number, one_line, percent, size
 from danlu.report.sentences import HEADLINES, Numbers, Sentence
 from danlu.report.targets import targets_point
 

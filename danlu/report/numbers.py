@@ -30,11 +30,6 @@ SHARES = frozenset(
     )
 )
 
-#: Scores of which less is better.
-LOWER_IS_BETTER = frozenset(
-    {"masked_perplexity", "perplexity", "bits_per_character", "log_loss", "ece", "hamming_loss", "mae", "rmse"}
-)
-
 _SIZES = ("B", "KB", "MB", "GB", "TB")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from danlu.core.lazy import need
+from danlu.core.scores import LOWER_IS_BETTER
 from danlu.core.store import write_atomically
 from danlu.report import numbers as show
 from danlu.report.decisions import slice_rows
@@ -166,7 +167,7 @@ def _score_rows(summary: dict[str, Any], said: dict[str, str]) -> list[dict[str,
         {
             "metric": metric,
             "name": score_name(metric, said),
-            "lower": show.base_of(metric) in show.LOWER_IS_BETTER,
+            "lower": show.base_of(metric) in LOWER_IS_BETTER,
             "model": score,
             "same": None if metric in NOT_COMPARABLE else (baseline.get("scores") or {}).get(metric),
             "all": None

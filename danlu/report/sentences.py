@@ -9,9 +9,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from danlu.core.scores import LOWER_IS_BETTER
 from danlu.report.advice import is_cheap, never_said
 from danlu.report.decisions import compared_with, no_measure
-from danlu.report.numbers import LOWER_IS_BETTER, count, moment, number, percent
+from danlu.report.numbers import count, moment, number, percent
 from danlu.report.targets import against_targets, quality_of_targets
 from danlu.report.words import stage_name, words
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from danlu.report.numbers import LOWER_IS_BETTER, base_of, form_of, number, percent
+from danlu.core.scores import LOWER_IS_BETTER
+from danlu.report.numbers import base_of, form_of, number, percent
 
 Sentence = dict[str, str]
 Numbers = dict[str, Any]

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from danlu.core.asked import Question, question
+from danlu.core.tasks import TASKS
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
@@ -311,7 +312,7 @@ class ModelCard(BaseModel):
     created: int = Field(description="When it was released, in seconds since 1970.")
     owned_by: str = "danlu"
     version: int = Field(description="Its version in the registry.")
-    task: str = Field(description="classify, tag, regress, generate or embed.")
+    task: str = Field(description=f"What it is for: {', '.join(TASKS)}.")
     form: str = Field(description="The exported form that answers.")
     labels: list[str] | None = Field(description="Labels it may answer with.")
     takes: dict[str, Any] | None = Field(

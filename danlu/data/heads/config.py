@@ -11,7 +11,9 @@ from danlu.core.config import Config
 from danlu.core.heads import HeadTask
 
 #: Names that mean something else in an answer, in a gate, or in a row of predictions.
-_TAKEN = frozenset({"model", "version", "predictions", "text", "texts", "id", "quality", "baseline", "champion"})
+_TAKEN = frozenset(
+    {"model", "version", "predictions", "text", "texts", "pair", "columns", "id", "quality", "baseline", "champion"}
+)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
 
 

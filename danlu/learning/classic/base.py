@@ -27,6 +27,8 @@ Matrix = csr_matrix | NDArray[np.floating[Any]]
 class Rows:
     """Features [N, F] and what each row is to be answered with; `weights` float64 [N] or None.
 
+    `given`: so many of the rows, the first ones, were given, and the others made of them; None is all.
+
     `targets` are, for classify, the place of each row's label, int64 [N]; for tag which labels it has, bool [N, K]; for
     regress its number, standardised, float64 [N].
     """
@@ -34,6 +36,7 @@ class Rows:
     features: Matrix
     targets: np.ndarray
     weights: np.ndarray | None = None
+    given: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,8 @@ class EmbeddingsFeatures(Config):
     kind: Literal["embeddings"] = Field("embeddings", description="Vectors of a frozen encoder.")
     base: ModelResource = Field(
         description="The encoder: a short name (danlu recipe bases lists them), a folder, package://NAME/path, "
-        "hf://OWNER/NAME[@REVISION] or modelscope://OWNER/NAME[@REVISION]. model.max_length says where texts are cut."
+        "hf://OWNER/NAME[@REVISION], modelscope://OWNER/NAME[@REVISION] or run://NAME, the model that the last run of "
+        "NAME in this workspace trained. model.max_length says where texts are cut."
     )
     pooling: Literal["mean", "first"] = Field(
         "mean", description="How the vectors of a text's tokens become its own: their mean, or that of the first one."

@@ -27,6 +27,7 @@ from danlu.learning.classic.files import WEIGHTS
 PENALTIES = (1.0, 4.0, 16.0, 64.0)
 PENALTY_ROWS = 4_000
 _FOLDS = 3
+_LEAST = np.finfo(np.float32).tiny
 
 
 class Linear:
@@ -42,7 +43,7 @@ class Linear:
     def logistic(cls, rows: Rows, _validation: Rows, aim: Aim, config: LogisticConfig, how: Fitting, /) -> Self:
         """Logistic regression by L-BFGS, as the baselines are fitted; the validation rows are not looked at."""
         if aim.task == "classify":
-            penalty = _penalty(config, rows.features, rows.targets, how)
+            penalty = _penalty(config, rows, rows.targets, how)
             weights, biases = _classes(rows, aim.columns, penalty, how)
             return cls(weights, biases, aim)
         weights, biases = np.zeros((aim.columns, rows.features.shape[1])), np.zeros(aim.columns)
@@ -51,7 +52,7 @@ class Linear:
             if truth.all() or not truth.any():  # a label that all rows have, or none, is learned as what it is
                 biases[label] = np.inf if truth.all() else -np.inf
                 continue
-            penalty = _penalty(config, rows.features, truth.astype(np.int64), how)
+            penalty = _penalty(config, rows, truth.astype(np.int64), how)
             model = _fitted(rows.features, truth, None, penalty, how)
             weights[label], biases[label] = model.coef_[0], model.intercept_[0]
         return cls(weights, biases, aim)
@@ -129,15 +130,16 @@ def _fitted(features: Matrix, truth: np.ndarray, weights: np.ndarray | None, pen
     return model
 
 
-def _penalty(config: LogisticConfig, features: Matrix, truth: np.ndarray, how: Fitting) -> float:
+def _penalty(config: LogisticConfig, data: Rows, truth: np.ndarray, how: Fitting) -> float:
     """The inverse strength that the recipe names, or that which auto means.
 
     Over vectors the best depends on how an encoder scales them, so that it is chosen: by the mean log-loss over held
-    out thirds of the first rows, which lie in no order.
+    out thirds of the first rows, which lie in no order. Rows that were made of others are left out: one of them tells
+    what the rows are that it lies between.
     """
     if config.penalty != "auto":
         return config.penalty
-    rows = min(len(truth), PENALTY_ROWS)
+    features, rows = data.features, min(len(truth) if data.given is None else data.given, PENALTY_ROWS)
     counts = np.unique(truth[:rows], return_counts=True)[1]
     if issparse(features) or len(counts) < 2 or counts.min() < _FOLDS:
         return PENALTY
@@ -147,7 +149,8 @@ def _penalty(config: LogisticConfig, features: Matrix, truth: np.ndarray, how: F
         for place, penalty in enumerate(PENALTIES):
             how.check()
             model = _fitted(features[learned], truth[learned], None, penalty, quiet)
-            chances = model.predict_log_proba(features[held_out])
+            chances = model.predict_proba(features[held_out]).astype(np.float64)
             right = np.searchsorted(model.classes_, truth[held_out])
-            losses[place] -= chances[np.arange(len(held_out)), right].sum()
+            # A weak penalty may be so sure of what is wrong that the chance of the right answer is rounded to 0.
+            losses[place] -= np.log(np.maximum(chances[np.arange(len(held_out)), right], _LEAST)).sum()
     return PENALTIES[int(losses.argmin())]

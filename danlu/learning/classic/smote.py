@@ -66,7 +66,7 @@ def with_new_rows(
     made = {labels[place]: {"rows": sizes[place], "new": sought[place] - sizes[place]} for place in sorted(sought)}
     if cells is None:
         features, targets = library.SMOTE(**how).fit_resample(rows.features, rows.targets)
-        return replace(rows, features=features, targets=targets), None, made
+        return replace(rows, features=features, targets=targets, given=len(rows.targets)), None, made
     vectors, first = rows.features, rows.features.shape[1]
     behind = first + cells.numbers.shape[1]
     words = [*range(first + 1, behind, 2), *range(behind, behind + cells.places.shape[1])]  # indicators, and places
@@ -75,4 +75,5 @@ def with_new_rows(
     numbers = found[:, first:behind].astype(np.float32)
     numbers[:, 0::2][numbers[:, 1::2] > 0] = 0.0  # a missing number is the mean, as everywhere
     evened = replace(cells, numbers=numbers, places=found[:, behind:].astype(np.int64))
-    return replace(rows, features=found[:, :first].astype(np.float32), targets=targets), evened, made
+    features = found[:, :first].astype(np.float32)
+    return replace(rows, features=features, targets=targets, given=len(rows.targets)), evened, made

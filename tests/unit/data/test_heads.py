@@ -87,6 +87,8 @@ def test_a_source_lacks_some_targets_and_the_sources_together_none() -> None:
         ({"stars": {"task": "regress"}}, "one target came"),
         ({"情绪": {"task": "classify"}, "stars": {"task": "regress"}}, "use Latin letters"),
         ({"version": {"task": "classify"}, "stars": {"task": "regress"}}, "means something else"),
+        ({"pair": {"task": "classify"}, "stars": {"task": "regress"}}, "means something else"),
+        ({"columns": {"task": "classify"}, "stars": {"task": "regress"}}, "means something else"),
         ({"mood": {"task": "classify", "empty": "none"}, "stars": {"task": "regress"}}, "empty: none is for tag"),
         ({"mood": {"task": "generate"}, "stars": {"task": "regress"}}, "'classify', 'tag' or 'regress'"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, decoders, models
 
 from danlu.core.errors import ModelError, UserError
 from danlu.engines.base import Form
@@ -66,6 +67,38 @@ def test_gaps_are_filled_in_their_order(engine: TorchEngine) -> None:
             assert all("[" not in token and token.strip() for token, _ in best)
     assert filled[0].text == f"the {filled[0].masks[0][0][0].strip()} is {filled[0].masks[1][0][0].strip()}"
     assert engine.gap() == "[MASK]"
+
+
+def pieces() -> Special:
+    """A vocabulary as BERT writes it."""
+    words = ["[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]", "walk", "##ing", "home", "##", "店"]
+    tokenizer = Tokenizer(models.WordPiece({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(words[:5])
+    return Special(tokenizer)
+
+
+def sure_of(*tokens: int) -> np.ndarray:
+    logits = np.zeros((len(tokens), 10), dtype=np.float32)
+    logits[np.arange(len(tokens)), tokens] = 50.0
+    return logits
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "filled"),
+    [
+        ("walk[MASK] home", [6], "walking home"),
+        ("walk [MASK] home", [6], "walking home"),
+        ("[MASK]", [6], "ing"),
+        ("walk [MASK]", [7], "walk home"),
+        ("这家[MASK]很[MASK]", [9, 7], "这家店很home"),
+        ("[MASK] [MASK] and [MASK]", [5, 6], "walking and [MASK]"),
+    ],
+)
+def test_pieces_of_words_are_joined(text: str, tokens: list[int], filled: str) -> None:
+    found = pieces().fill(text, sure_of(*tokens))
+    assert found.text == filled
+    assert [best[0][0] for best in found.masks] == [["walk", "##ing", "home", "##", "店"][token - 5] for token in tokens]
 
 
 def test_other_calls_and_tokenizers_without_a_gap_are_refused(engine: TorchEngine) -> None:

@@ -95,3 +95,11 @@ def test_are_the_baselines_themselves() -> None:
     value = ValueBaseline().fit(asked[TRAIN], known[TRAIN])
     numbers = Scale.of(known[TRAIN]).restored(fitted("regress", "ridge").answers(TEXTS[TEST], CELLS[TEST]))[:, 0]
     np.testing.assert_allclose(numbers, value.answers(asked[TEST]), atol=2e-3)
+
+
+@pytest.mark.parametrize(("cell", "same"), [(" app ", "app"), ("app\u3000", "app"), ("", None), (" ", None)])
+def test_a_category_is_coded_as_training_reads_it(cell: str, same: str | None) -> None:
+    column = Codes.of(CELLS[TRAIN], [], ["channel"])
+    asked = column.categories({"channel": cell})
+    assert asked == column.categories({"channel": same})
+    assert asked != column.categories({"channel": "phone"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 
 from danlu.core.columns import Codes
 from danlu.core.errors import DataError
-from danlu.learning.classic.base import Rows
+from danlu.learning.classic.base import Aim, Fitting, Rows
 from danlu.learning.classic.beside import Cells
-from danlu.learning.classic.config import SmoteConfig
+from danlu.learning.classic.config import LogisticConfig, SmoteConfig
+from danlu.learning.classic.linear import Linear
 from danlu.learning.classic.smote import wanted, with_new_rows
 
 LABELS = ["many", "few", "none"]
@@ -93,3 +95,22 @@ def test_cells_beside_the_vectors_stay_what_cells_can_be() -> None:
     whole = evened.behind(found.features)
     assert whole.shape == (120, 5 + 2 + codes.categorical[0].size)
     np.testing.assert_array_equal(whole[:, 7:].sum(axis=1), 1.0)
+
+
+def test_the_penalty_is_chosen_without_the_new_rows() -> None:
+    """In many dimensions with little to tell the classes by: the weakest penalties learn the rows by heart."""
+    random = np.random.default_rng(5)
+    features = random.normal(size=(240, 120)).astype(np.float32)
+    features[200:] += 0.3
+    given = Rows(features=features, targets=np.array([0] * 200 + [1] * 40))
+    found, _, made = with_new_rows(given, LABELS, SmoteConfig(), seed=1)
+    assert made == {"few": {"rows": 40, "new": 160}}
+    assert found.given == 240
+    aim, how = Aim(task="classify", columns=2), Fitting(seed=1, threads=1)
+
+    def answers(penalty: Any, rows: Rows) -> np.ndarray:
+        return Linear.logistic(rows, rows, aim, LogisticConfig(penalty=penalty), how).answers(given.features)
+
+    # With the new rows, which lie between those that are held out, a weaker penalty looks better.
+    np.testing.assert_array_equal(answers("auto", found), answers(1.0, found))
+    np.testing.assert_array_equal(answers("auto", replace(found, given=None)), answers(4.0, found))

@@ -10,7 +10,30 @@ from danlu.metrics.answers import ANSWER_SCORES, answer_scores, row_scores, rule
 
 def test_words_and_han_characters_are_the_units() -> None:
     assert units("Ｔｈｅ Cat, 猫很  好!") == ["the", "cat", "猫", "很", "好"]
-    assert units("2023年GPU显卡涨15%") == ["2023", "年", "gpu", "显", "卡", "涨", "15"]
+    assert units("2023年GPU显卡涨15%") == ["2023", "年", "gpu", "显", "卡", "涨", "15", "%"]
+    assert units("3-5天, 1-2%") == ["3", "5", "天", "1", "2", "%"]  # from 3 to 5: no sign
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "same"),
+    [
+        ("-5", "5", False),
+        ("气温-5度", "气温5度", False),
+        ("气温\u22125度", "气温 -5 度", True),
+        ("涨50%", "涨50", False),
+        ("C++", "C", False),
+        ("c#", "C", False),
+        ("", "👍", False),
+        ("👎", "👍", False),
+        (" 👍", "👍", True),
+        ("好 👍", "👍", False),
+        ("the cat!", "The cat", True),
+    ],
+)
+def test_what_says_another_thing_is_not_the_same(answer: str, reference: str, same: bool) -> None:
+    found = {name: of[0] for name, of in row_scores([answer], [reference]).items()}
+    for name in ("exact", "f1", "rouge_l"):
+        assert bool(found[name] == 1.0) is same, name
 
 
 def test_the_longest_common_sequence_is_that_of_the_papers_example() -> None:
@@ -34,7 +57,17 @@ def test_f1_counts_each_word_as_often_as_in_both() -> None:
         ("It costs 15 yuan.", "15", True),
         ("I know", "no", False),
         ("NO, never", "no", True),
+        ("It costs 15.5 yuan", "15", False),
+        ("It costs 3.15 yuan", "15", False),
+        ("It costs 15,000 yuan", "15", False),
+        ("It costs 15,000 yuan", "000", False),
+        ("It costs 15.", "15", True),
+        ("尺码有38，40，42", "40", True),
         ("保修期为１２个月", "12个月", True),
+        ("保修期为12个月", "12 个月", True),
+        ("保修期为 12 个月", "12个月", True),
+        ("iPhone 手机壳", "iphone手机", True),
+        ("保修 2 12 个月", "212 个月", False),
         ("七天无理由退货", "无理由", True),
         ("within  seven\ndays", "seven days", True),
     ],

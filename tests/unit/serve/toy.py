@@ -23,6 +23,7 @@ from danlu.core.errors import UserError
 from danlu.core.store import Workspace
 from danlu.engines.base import Ending, Form, TextScore
 from danlu.engines.table import ENGINES
+from danlu.engines.texts import check_asked
 from danlu.release.registry import Registry, Version
 from tests.support import as_artifact
 
@@ -45,6 +46,7 @@ class WordEngine:
         """By the words of all texts of a question, and by the numbers beside them."""
         if self.closed:
             raise RuntimeError("a closed engine was asked")
+        check_asked(asked, self.form.takes)
         self.calls.append(len(asked))
         time.sleep(self._seconds)
         logits = np.array([self._logit(as_asked(question)) for question in asked])
