@@ -40,11 +40,18 @@ _ASSUMED_LABELS = 4
 _OBJECTIVE = "train.objective."
 
 _METHOD = (
-    "First formula: tokens from a sample; 6 operations per weight and token and the attention term over the measured "
-    "rate of matrix products, other operations and updates over measured rates; memory from 8 bytes a parameter, the "
-    "optimizer's, and the activations of the largest piece of a batch. Intervals come from the errors seen when it was "
-    "fitted (docs/plan.md)."
+    "First formula: tokens from a sample; {operations} over the measured rate of matrix products, "
+    "other operations and updates over measured rates; {memory}. Intervals come from the errors seen when it "
+    "was fitted (docs/plan.md)."
 )
+_BY_FORMULA = {
+    "operations": "6 operations per weight and token and the attention term",
+    "memory": "memory from 8 bytes a parameter, the optimizer's, and the activations of the largest piece of a batch",
+}
+_BY_TRACE = {
+    "operations": "operations as a trace of the step counts them",
+    "memory": "memory of training from a trace of the real step on its widest batch, without weights",
+}
 
 
 def run(ctx: Context, config: PlanStage) -> None:
@@ -71,7 +78,7 @@ def run(ctx: Context, config: PlanStage) -> None:
     costs, known = _with_history(ctx, predict_stages(job, plan, rates))
     total = total_here(costs, threads=ctx.threads, memory_bytes=ctx.machine.memory_bytes, budget=config.budget)
     content = _content(ctx, job, plan, rates, costs, total) | {"trace": answer, "learned": known}
-    content["notes"] += sentences(known)
+    content["notes"] += [_how_memory(answer), *sentences(known)]
     if config.plan.options:
         content["options"] = _options(ctx, job, plan, costs)
     write_json(ctx.out / "resolved.json", resolve(ctx, job, plan))
@@ -91,14 +98,7 @@ def _traced(ctx: Context, job: Job, plan: Training, rates: calibrate.Rates) -> t
     if not traced.worth(settings, plan, seconds_of_training(plan.work, rates)):
         return plan, {"method": "formula", "why": "a small run, or plan.trace: never"}
     ctx.say("Tracing a training step without weights")
-    answer = traced.ask(
-        job,
-        plan,
-        base=ctx.resources.get("model.base"),
-        cache=None if ctx.origin is None else ctx.origin.workspace / "cache" / "traces",
-        limit=settings.trace_seconds,
-        check=ctx.check,
-    )
+    answer = _asked_of_trace(ctx, job, plan)
     if answer.found is None:
         ctx.warn(f"The training step could not be traced: {answer.why}. The plan's memory is from a formula.")
         return plan, {"method": "formula", "why": answer.why}
@@ -107,18 +107,29 @@ def _traced(ctx: Context, job: Job, plan: Training, rates: calibrate.Rates) -> t
     return known, {"method": "traced", "operations": round(known.work.flops / plan.work.flops, 4)}
 
 
-def _options(ctx: Context, job: Job, plan: Training, costs: dict[str, StageCost]) -> list[dict[str, Any]]:
-    """The table of what else would do; empty where the step cannot be traced."""
-    ctx.say("Tracing the step by other methods, for the table of options")
-    answer = traced.ask(
+def _how_memory(answer: dict[str, Any]) -> str:
+    if answer["method"] == "traced":
+        return "The memory of training is from a trace of its real step; the other stages' is from a formula."
+    return f"All memory is from a formula: the step was not traced ({answer['why']})."
+
+
+def _asked_of_trace(ctx: Context, job: Job, plan: Training, *, variants: bool = False) -> traced.Answer:
+    return traced.ask(
         job,
         plan,
         base=ctx.resources.get("model.base"),
         cache=None if ctx.origin is None else ctx.origin.workspace / "cache" / "traces",
+        state=ctx.state,
         limit=job.config.plan.trace_seconds,
         check=ctx.check,
-        variants=True,
+        variants=variants,
     )
+
+
+def _options(ctx: Context, job: Job, plan: Training, costs: dict[str, StageCost]) -> list[dict[str, Any]]:
+    """The table of what else would do; empty where the step cannot be traced."""
+    ctx.say("Tracing the step by other methods, for the table of options")
+    answer = _asked_of_trace(ctx, job, plan, variants=True)
     if answer.found is None:
         ctx.warn(f"There is no table of options: the step could not be traced, since {answer.why}.")
         return []
@@ -262,5 +273,5 @@ def _content(
         },
         "total": total.as_json(),
         "elsewhere": rented,
-        "method": _METHOD,
+        "method": _METHOD.format(**(_BY_TRACE if plan.traced else _BY_FORMULA)),
     }

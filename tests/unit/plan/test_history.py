@@ -155,7 +155,8 @@ def test_the_first_steps_warn_once_where_they_leave_the_interval() -> None:
     [slow] = steps(5.0, plan)
     assert "first 5 steps" in slow
     assert "8 minutes" in slow
-    assert "max_samples" in slow
+    assert "budget.hours: the run then stops in time and goes on from there" in slow
+    assert "max_samples or train.epochs training is shorter, but begins anew" in slow
     [quick] = steps(0.3, plan)
     assert "too high" in quick
     assert steps(5.0, None) == []

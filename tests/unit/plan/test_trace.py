@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +37,7 @@ from danlu.plan import calibrate, traced
 from danlu.plan.config import PlanStage, TrainConfig
 from danlu.plan.stage import run
 from danlu.plan.trace import Request, Untraceable, trace
-from danlu.plan.trace_worker import load_batch, save_batch
+from danlu.plan.trace_worker import REQUEST, load_batch, save_batch
 from danlu.recipe import Recipe
 from tests.support import make_context
 
@@ -219,6 +223,11 @@ def test_a_plan_is_traced_when_it_is_asked_to_and_the_answer_is_kept(
     assert parts["weights"] == pytest.approx(formula["training_memory_bytes"]["weights"], rel=0.1)
     assert parts["temporary"] > 0
     assert content["trace"]["operations"] == pytest.approx(1.0, abs=0.1)
+    assert "trace of the real step" in content["method"]
+    assert "8 bytes a parameter" not in content["method"]
+    assert "8 bytes a parameter" in formula["method"]
+    assert any("was not traced" in note for note in formula["notes"])
+    assert any("from a trace" in note for note in content["notes"])
     assert len(list((tmp_path / "cache" / "traces").iterdir())) == 1
     monkeypatch.setattr(traced, "_run", lambda *_: pytest.fail("traced a second time"))
     again, _ = planned(tmp_path, trace="always")
@@ -230,6 +239,47 @@ def test_a_trace_that_takes_too_long_gives_way_to_the_formula(tmp_path: Path, mo
     content, warned = planned(tmp_path, trace="always", trace_seconds=0.01)
     assert content["trace"]["method"] == "formula"
     assert "longer than" in warned[0]
+    with monkeypatch.context() as patched:
+        patched.setattr(traced, "_run", lambda *_: pytest.fail("waited a second time"))
+        _, warned = planned(tmp_path, trace="always", trace_seconds=0.01)
+    assert "a higher limit tries again" in warned[0]
+    assert planned(tmp_path, trace="always")[0]["trace"]["method"] == "traced"
+    assert list((tmp_path / "run" / "state").iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends a child with its parent on Linux alone")
+def test_a_trace_ends_with_the_plan_that_asked_for_it(tmp_path: Path) -> None:
+    """The plan is killed while the trace waits for a request that never comes."""
+    os.mkfifo(tmp_path / REQUEST)
+    asks = f"from danlu.plan.traced import _run; from pathlib import Path; _run(Path({str(tmp_path)!r}), 60, lambda: 0)"
+    plan = subprocess.Popen([sys.executable, "-c", asks])
+
+    def tracing() -> list[int]:
+        try:
+            told = Path(f"/proc/{plan.pid}/task/{plan.pid}/children").read_text()
+        except FileNotFoundError:
+            return []
+        return [int(number) for number in told.split()]
+
+    until = time.monotonic() + 60
+    while not (children := tracing()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    [worker] = children
+    # Opens once the worker reads its request: it is up, and would wait for ever.
+    with (tmp_path / REQUEST).open("wb"):
+        plan.kill()
+        plan.wait()
+        while _runs(worker):
+            assert time.monotonic() < until, "the trace runs on without a plan"
+            time.sleep(0.05)
+
+
+def _runs(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] not in {"Z", "X"}
+    except FileNotFoundError:
+        return False
 
 
 def test_a_small_run_is_planned_by_the_formula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
