@@ -1,8 +1,7 @@
-"""A trace in a process of its own: `python -m danlu.plan.trace_worker FOLDER [PARENT]`.
+"""A trace in a process of its own: `python -m danlu.plan.trace_worker FOLDER`.
 
 Reads `request.json`, `tokenizer.json` and the batches from the folder, and writes `answer.json`. What libraries load
-before the first step is measured on the way: nothing else of a training process is known as well. It ends with the
-process PARENT that started it.
+before the first step is measured on the way: nothing else of a training process is known as well.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import torch
 
 from danlu.core.artifact import write_json
 from danlu.core.errors import DanluError, first_line
-from danlu.core.worker import end_with_parent
 from danlu.learning.batching import Batch
 from danlu.plan.config import ScratchConfig, TrainConfig
 from danlu.plan.trace import Request, trace
@@ -97,6 +95,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        end_with_parent(int(sys.argv[2]))
     sys.exit(main(Path(sys.argv[1])))

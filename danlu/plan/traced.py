@@ -38,6 +38,7 @@ WORTH_BYTES, WORTH_SECONDS = 2e9, 300.0
 #: Libraries whose code is run in a trace.
 _LIBRARIES = ("torch", "transformers", "accelerate", "peft", "tokenizers", "numpy")
 _PATIENCE = 0.05
+_COMMAND = (sys.executable, "-m", "danlu.plan.trace_start")
 #: What a trace does not follow: the reason, and whether a job has it.
 _UNTRACED: dict[str, Callable[[Job], bool]] = {
     "the objective asks a second model, which a trace does not follow": lambda job: bool(job.models),
@@ -180,7 +181,7 @@ def _run(folder: Path, limit: float, check: Callable[[], None]) -> dict[str, Any
     """The answer of a process that traces what is in `folder`; never raises for what that process does."""
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "danlu.plan.trace_worker", str(folder), str(os.getpid())],
+            [*_COMMAND, str(folder), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -249,30 +250,26 @@ def test_a_trace_that_takes_too_long_gives_way_to_the_formula(tmp_path: Path, mo
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends a child with its parent on Linux alone")
 def test_a_trace_ends_with_the_plan_that_asked_for_it(tmp_path: Path) -> None:
-    """The plan is killed while the trace waits for a request that never comes."""
+    """The plan is killed while the trace has not begun; else the trace would wait for a request that never comes."""
     os.mkfifo(tmp_path / REQUEST)
-    asks = f"from danlu.plan.traced import _run; from pathlib import Path; _run(Path({str(tmp_path)!r}), 60, lambda: 0)"
+    command = [*traced._COMMAND, str(tmp_path)]
+    asks = f"import os, subprocess; subprocess.Popen({command!r} + [str(os.getpid())]).wait()"
     plan = subprocess.Popen([sys.executable, "-c", asks])
-
-    def tracing() -> list[int]:
-        try:
-            told = Path(f"/proc/{plan.pid}/task/{plan.pid}/children").read_text()
-        except FileNotFoundError:
-            return []
-        return [int(number) for number in told.split()]
-
-    until = time.monotonic() + 60
-    while not (children := tracing()):
+    until, children = time.monotonic() + 60, ""
+    while not children:
         assert time.monotonic() < until
-        time.sleep(0.05)
-    [worker] = children
-    # Opens once the worker reads its request: it is up, and would wait for ever.
-    with (tmp_path / REQUEST).open("wb"):
-        plan.kill()
-        plan.wait()
+        children = Path(f"/proc/{plan.pid}/task/{plan.pid}/children").read_text()
+        time.sleep(0.02)
+    plan.kill()
+    plan.wait()
+    worker, until = int(children), time.monotonic() + 30
+    try:
         while _runs(worker):
             assert time.monotonic() < until, "the trace runs on without a plan"
             time.sleep(0.05)
+    finally:
+        if _runs(worker):
+            os.kill(worker, signal.SIGKILL)
 
 
 def _runs(process: int) -> bool:
