@@ -130,7 +130,10 @@ def draw_history(screen: Console, tried: Sequence[Tried], rows: Sequence[dict[st
             f"{row['inside']:.0%}",
         )
     screen.print(over)
-    screen.print(f"[dim]From {FEWEST} predictions on, the next plan on the same machine is moved by their median.[/]")
+    screen.print(
+        f"[dim]From {FEWEST} predictions on, of one kind of model, by the same formulas and on the same machine, the "
+        "next new plan is moved by their median.[/]"
+    )
 
 
 def _cells(cost: dict[str, Any]) -> tuple[str, ...]:

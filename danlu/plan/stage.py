@@ -12,7 +12,6 @@ from typing import Any
 from danlu.core.artifact import write_json
 from danlu.core.context import Context
 from danlu.core.errors import UserError
-from danlu.core.store import Workspace
 from danlu.learning.models import check_base
 from danlu.learning.objectives.config import aim_of, check_pieces
 from danlu.learning.objectives.table import KINDS
@@ -23,9 +22,8 @@ from danlu.plan.catalogue import read_catalogue
 from danlu.plan.config import PlanStage
 from danlu.plan.corpus import expected, read_sides
 from danlu.plan.cost import Total, elsewhere, total_here, watts_here
-from danlu.plan.history import history, machine_key
 from danlu.plan.interval import add
-from danlu.plan.learned import sentences, with_history
+from danlu.plan.learned import corrected, kinds_of, sentences
 from danlu.plan.notes import notes
 from danlu.plan.predict import StageCost, predict_stages, seconds_of_training
 from danlu.plan.reading import Look, look, rows_of
@@ -75,10 +73,18 @@ def run(ctx: Context, config: PlanStage) -> None:
         check=ctx.check,
     )
     plan, answer = _traced(ctx, job, plan, rates)
-    costs, known = _with_history(ctx, predict_stages(job, plan, rates))
+    costs = predict_stages(job, plan, rates)
+    costs, known = corrected(
+        costs,
+        kinds_of(
+            costs, task=config.task, model=aim_of(config.task, config.train.objective).kind, trained=answer["method"]
+        ),
+        workspace=None if ctx.origin is None else ctx.origin.workspace,
+        machine={"cpu": ctx.machine.cpu, "threads": ctx.threads},
+    )
     total = total_here(costs, threads=ctx.threads, memory_bytes=ctx.machine.memory_bytes, budget=config.budget)
-    content = _content(ctx, job, plan, rates, costs, total) | {"trace": answer, "learned": known}
-    content["notes"] += [_how_memory(answer), *sentences(known)]
+    content = _content(ctx, job, plan, rates, costs, total) | {"trace": answer} | known
+    content["notes"] += [_how_memory(answer), *sentences(known["learned"])]
     if config.plan.options:
         content["options"] = _options(ctx, job, plan, costs)
     write_json(ctx.out / "resolved.json", resolve(ctx, job, plan))
@@ -145,16 +151,6 @@ def _options(ctx: Context, job: Job, plan: Training, costs: dict[str, StageCost]
         cny_per_usd=job.config.plan.cny_per_usd,
         chosen=(settings.method.kind, settings.checkpointing, settings.micro_batch or len(step)),
     )
-
-
-def _with_history(
-    ctx: Context, costs: dict[str, StageCost]
-) -> tuple[dict[str, StageCost], dict[str, dict[str, dict[str, Any]]]]:
-    """`costs` as earlier runs in this workspace correct them; as they are where there is no workspace."""
-    if ctx.origin is None:
-        return costs, {}
-    machine = machine_key({"cpu": ctx.machine.cpu, "threads": ctx.threads})
-    return with_history(costs, history(Workspace(ctx.origin.workspace)), machine)
 
 
 def resolve(ctx: Context, job: Job, plan: Training) -> dict[str, Any]:
