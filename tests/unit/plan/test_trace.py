@@ -36,9 +36,12 @@ from danlu.learning.scratch import VOCABULARIES, train_tokenizer
 from danlu.learning.step import make_accelerator, train_step
 from danlu.plan import calibrate, traced
 from danlu.plan.config import PlanStage, TrainConfig
+from danlu.plan.shape import from_config
 from danlu.plan.stage import run
 from danlu.plan.trace import Request, Untraceable, trace
 from danlu.plan.trace_worker import REQUEST, load_batch, save_batch
+from danlu.plan.trained import Trained
+from danlu.plan.work import Batches, training_memory
 from danlu.recipe import Recipe
 from tests.support import make_context
 
@@ -172,6 +175,36 @@ def test_work_is_twice_as_much_backward_as_forward(tmp_path: Path) -> None:
     found = trace(request_of(tmp_path, "classify"))
     both, forward = (sum(one.tally.flops.values()) for one in (found.passes[0], found.scored[1]))
     assert both == pytest.approx(3 * forward, rel=0.05)
+
+
+def test_a_large_table_has_a_second_gradient_with_pieces_alone(tmp_path: Path) -> None:
+    """By formula as by trace, of a model whose output layer is its embedding."""
+    request = request_of(tmp_path, "generate")
+    numbers = np.random.default_rng(0).integers(5, 200, (100, LENGTH)).tolist()
+    batch = Examples.from_rows(numbers).batch(np.arange(100), 0)
+    shape = from_config(json.loads((tmp_path / "config.json").read_text(encoding="utf-8")))
+    assert shape.tied
+    real, formula = [], []
+    for pieces in (1, 2):
+        step = trace(dataclasses.replace(request, pieces=[batch] * pieces, validation=None, typical=[])).step
+        AcceleratorState._reset_state(reset_partial_state=True)
+        parameters = round(step.parts["weights"] / 4)
+        real.append(step.total)
+        memory = training_memory(
+            shape,
+            parameters,
+            Batches.of([100], [LENGTH]),
+            trained=Trained(trainable=parameters),
+            generates=True,
+            precision="float32",
+            framework=0.0,
+            optimizer=8.0 * parameters,
+            summed=pieces > 1,
+        )
+        formula.append(memory.total)
+    # The gradients of the first piece are there while the second one's is made; most of them are the table's.
+    assert formula[1] - formula[0] == 4.0 * shape.vocabulary * shape.width
+    assert real[1] - real[0] == pytest.approx(formula[1] - formula[0], rel=0.15)
 
 
 def test_lora_holds_gradients_and_state_of_the_added_weights_alone(tmp_path: Path) -> None:
