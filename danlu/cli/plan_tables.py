@@ -77,7 +77,7 @@ def draw_options(screen: Console, rows: Sequence[dict[str, Any]], advice: Sequen
         many = f"{row['count']} x " if row["count"] > 1 else ""
         capacity = within({"value": row["capacity_bytes"]}, "bytes")[0]
         place = f"{many}{escape(name.removeprefix('NVIDIA '))}\n[dim]{capacity} each[/]"
-        needs = within({"value": row["memory_bytes"]}, "bytes")[0]
+        needs = span(row["memory_bytes"], "bytes")
         if not row["fits"]:
             made.add_row(place, f"[red]{escape(row['why'])}[/]", needs, "", "")
             continue

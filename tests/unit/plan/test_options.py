@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from danlu.core.errors import UserError
+from danlu.plan import predict
 from danlu.plan.advice import answer, duration, money
 from danlu.plan.catalogue import Gpu, Price, find, read_catalogue
 from danlu.plan.interval import Interval
-from danlu.plan.options import Variant, choose, rows, variants_of
+from danlu.plan.options import MEMORY_SPREAD, Variant, choose, rows, variants_of
 
 GB = 1_000_000_000
 
@@ -65,13 +66,25 @@ def table(*variants: Variant, gpus: list[Gpu]) -> list[dict[str, Any]]:
 
 
 def test_the_largest_micro_batch_that_fits_is_taken_and_marked_where_it_was_not_traced() -> None:
-    found = table(variant("full", state=8 * GB, kept=16 * GB), gpus=[gpu("small", 20, 1.0), gpu("large", 80, 4.0)])
+    found = table(variant("full", state=8 * GB, kept=16 * GB), gpus=[gpu("small", 24, 1.0), gpu("large", 80, 4.0)])
     small, large = (
         next(row for row in found if row["gpu"] == name and row["count"] == 1) for name in ("small", "large")
     )
     assert (small["micro_batch"], small["interpolated"], small["changes"]) == (8, True, ["train.micro_batch: 8"])
     assert (large["micro_batch"], large["interpolated"], large["changes"]) == (16, False, [])
-    assert small["memory_bytes"] <= small["capacity_bytes"]
+    assert small["memory_bytes"]["high"] <= small["capacity_bytes"]
+
+
+def test_what_fits_does_so_by_its_upper_bound_as_in_the_first_table() -> None:
+    """8.5 GB of model, an example of 1 GB and 1 GB beside: about 11 of 12 GB, which may come out as 13.8."""
+    found = table(variant("full", state=8.5 * GB, kept=16 * GB), gpus=[gpu("tight", 12, 1.0), gpu("roomy", 14, 1.0)])
+    tight, roomy = (next(row for row in found if row["gpu"] == name) for name in ("tight", "roomy"))
+    assert tight["memory_bytes"]["value"] < tight["capacity_bytes"] < tight["memory_bytes"]["high"]
+    assert not tight["fits"]
+    assert "may lack 1." in tight["why"]
+    assert roomy["fits"]
+    assert roomy["memory_bytes"]["high"] <= roomy["capacity_bytes"]
+    assert MEMORY_SPREAD == predict.MEMORY_SPREAD
 
 
 def test_a_state_that_one_cannot_hold_is_spread_and_what_does_not_fit_says_what_it_lacks() -> None:
