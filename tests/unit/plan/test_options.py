@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from ruamel.yaml import YAML
 
 from danlu.core.errors import UserError
 from danlu.plan import predict
 from danlu.plan.advice import answer, duration, money
-from danlu.plan.catalogue import Gpu, Price, find, read_catalogue
+from danlu.plan.catalogue import CATALOGUE, Gpu, Price, find, read_catalogue
 from danlu.plan.interval import Interval
 from danlu.plan.options import MEMORY_SPREAD, Variant, choose, rows, variants_of
 
@@ -195,3 +199,21 @@ def test_an_accelerator_is_found_by_a_part_of_its_name() -> None:
     assert find(known, "mi300x", where="here").name == "AMD Instinct MI300X"
     with pytest.raises(UserError, match="Ascend 910B"):
         find(known, "Ascend 910C", where="here")
+
+
+def test_every_figure_of_the_catalogue_has_an_address_and_a_day() -> None:
+    document = YAML(typ="safe", pure=True).load(CATALOGUE.read_text(encoding="utf-8"))
+    date.fromisoformat(str(document["read"]))
+    #: How many parts the path of a page has at least, where fewer are a person or a whole repository.
+    deep = {"gist.github.com": 2, "github.com": 3, "raw.githubusercontent.com": 3}
+    for row in document["gpus"]:
+        for told in (row["facts"], *row.get("prices", ())):
+            addresses = [urlsplit(found) for found in re.findall(r"https?://[^\s;,()]+", told["source"])]
+            assert addresses, (row["name"], told)
+            for address in addresses:
+                parts = [part for part in address.path.split("/") if part]
+                assert len(parts) >= deep.get(address.netloc, 1), (row["name"], address.geturl())
+            if ", read by " in told["source"]:
+                assert told["confidence"] != "high", (row["name"], told)
+        for price in row.get("prices", ()):
+            assert date.fromisoformat(str(price["date"])) <= date.fromisoformat(str(document["read"]))
