@@ -226,9 +226,9 @@ def _content(
     memory = plan.memory
     watts = watts_here(ctx.threads, ctx.machine.memory_bytes, job.config.budget.watts_per_core)
     rented = [
-        elsewhere(job, plan, costs, gpu, gpu.on_demand, watts=watts)
+        elsewhere(job, plan, costs, gpu, gpu.shown_price, watts=watts)
         for gpu in read_catalogue(own=ctx.resources.get("plan.prices"))
-        if gpu.on_demand is not None and gpu.watts is not None
+        if gpu.shown_price is not None and gpu.watts is not None
     ]
     return {
         "beyond": beyond(ctx.machine, total, rented),
