@@ -455,7 +455,8 @@ def test_what_does_not_fit_is_said_first(tmp_path: Path, monkeypatch: pytest.Mon
     small, _ = planned(tmp_path / "a", monkeypatch)
     assert small["beyond"] == []
     scratch = {"layers": 96, "width": 8_192, "heads": 64, "vocabulary": 400}
-    huge, _ = planned(tmp_path / "b", monkeypatch, model={"scratch": scratch}, train={"epochs": 500.0})
+    by_formula = {"trace": "never"}  # a trace of 96 layers takes a minute
+    huge, _ = planned(tmp_path / "b", monkeypatch, model={"scratch": scratch}, train={"epochs": 500.0}, plan=by_formula)
     assert ["does not fit" in huge["beyond"][0], "days here" in huge["beyond"][1]] == [True, True]
     screen = Console(width=100, file=io.StringIO())
     draw_plan(screen, huge, ["a cap"])

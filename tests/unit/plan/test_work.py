@@ -334,8 +334,8 @@ def test_processes_divide_each_batch_and_hold_the_rest_each() -> None:
     """Two with half the batch: the activations of one, and everything else twice."""
     lengths = np.full(12, 32)
     order = Order(lengths, size=BatchSize(samples=8), samples=12, seed=1)
-    whole = _pieces(lengths, order, 1, None, packed=False)
-    halves = _pieces(lengths, order, 1, None, packed=False, processes=2)
+    whole, _ = _pieces(lengths, order, 1, None, packed=False)
+    halves, _ = _pieces(lengths, order, 1, None, packed=False, processes=2)
     assert (whole.count, halves.count) == (2, 4)
     assert halves.tokens == whole.tokens
     assert halves.widest == whole.widest / 2
