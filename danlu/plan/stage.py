@@ -102,7 +102,8 @@ def _traced(ctx: Context, job: Job, plan: Training, rates: calibrate.Rates) -> t
     """`plan` with what a trace of the real step says, and how its memory and work came about."""
     settings = job.config.plan
     if not traced.worth(settings, plan, seconds_of_training(plan.work, rates)):
-        return plan, {"method": "formula", "why": "a small run, or plan.trace: never"}
+        why = "plan.trace is never" if settings.trace == "never" else "a small run"
+        return plan, {"method": "formula", "why": why}
     ctx.say("Tracing a training step without weights")
     answer = _asked_of_trace(ctx, job, plan)
     if answer.found is None:
