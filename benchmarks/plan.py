@@ -13,7 +13,7 @@ starts. Compared are
                 measuring process), and after a pilot of 5 steps, for 2 further ones; without --memory
     accelerate  what `accelerate estimate-memory` says of the same model: a batch of 1, whatever is trained
 
-and how long `danlu.plan.trace_worker` takes, started as `danlu plan` starts it, for models of 1 and 8 billion
+and how long `danlu.plan.trace_start` takes, started as `danlu plan` starts it, for models of 1 and 8 billion
 parameters, which are not trained here.
 """
 
@@ -202,7 +202,8 @@ def _measured(folder: Path, *, memory: bool) -> dict[str, Any]:
 def _worker(folder: Path) -> dict[str, Any]:
     """A trace as `danlu plan` asks for it, libraries and all."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run([sys.executable, "-m", "danlu.plan.trace_worker", str(folder)], check=True, capture_output=True)
+    command = [sys.executable, "-m", "danlu.plan.trace_start", str(folder), str(os.getpid())]
+    subprocess.run(command, check=True, capture_output=True)
     seconds, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     answer: dict[str, Any] = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
     if "untraceable" in answer:
@@ -387,9 +388,9 @@ def _print_medians(rows: list[dict[str, Any]], large: list[dict[str, Any]]) -> N
         what: [abs(row[what]["predicted"] / row[what]["actual"] - 1) for row in rows]
         for what in ("allocator", "resident", "accelerate")
     }
-    if all(row["time"] is not None for row in rows):
+    if rows and all(row["time"] is not None for row in rows):
         errors |= {f"time {what}": [abs(row["time"][what]) for row in rows] for what in ("cold", "pilot")}
-    for what, found in errors.items():
+    for what, found in errors.items() if rows else ():
         print(f"{what:12}  median error {statistics.median(found):.1%}  worst {max(found):.1%}")
     for of, found in (("rows", rows), ("large", large)):
         if found:

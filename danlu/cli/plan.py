@@ -46,8 +46,11 @@ def plan(
     from danlu.cli.display import display
     from danlu.cli.recipe_check import problems, remarks
     from danlu.core.errors import RecipeError
+    from danlu.core.store import Workspace
     from danlu.plan.advice import answer, duration, money
     from danlu.plan.budget import check_budget
+    from danlu.plan.history import history
+    from danlu.plan.learned import since
     from danlu.recipe import load_recipe
 
     parsed = load_recipe(recipe)
@@ -65,6 +68,7 @@ def plan(
     table = planned.get("options") or []
     advice = answer(table, method=parsed.train.method.kind, cny_per_usd=rate, **asked) if table else []
     warnings = [*remarks(recipe, parsed), *_outlook(parsed, recipe, workspace), *check_budget(planned, parsed.budget)]
+    warnings += since(planned, history(Workspace(workspace)))
     if options and not table:
         warnings.append("There is no table of options: this training has no step that could be traced.")
     if as_json:

@@ -77,7 +77,7 @@ def draw_options(screen: Console, rows: Sequence[dict[str, Any]], advice: Sequen
         many = f"{row['count']} x " if row["count"] > 1 else ""
         capacity = within({"value": row["capacity_bytes"]}, "bytes")[0]
         place = f"{many}{escape(name.removeprefix('NVIDIA '))}\n[dim]{capacity} each[/]"
-        needs = within({"value": row["memory_bytes"]}, "bytes")[0]
+        needs = span(row["memory_bytes"], "bytes")
         if not row["fits"]:
             made.add_row(place, f"[red]{escape(row['why'])}[/]", needs, "", "")
             continue
@@ -130,7 +130,10 @@ def draw_history(screen: Console, tried: Sequence[Tried], rows: Sequence[dict[st
             f"{row['inside']:.0%}",
         )
     screen.print(over)
-    screen.print(f"[dim]From {FEWEST} predictions on, the next plan on the same machine is moved by their median.[/]")
+    screen.print(
+        f"[dim]From {FEWEST} predictions on, of one kind of model, by the same formulas and on the same machine, the "
+        "next new plan is moved by their median.[/]"
+    )
 
 
 def _cells(cost: dict[str, Any]) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ def _smaller(table: Sequence[dict[str, Any]]) -> str:
     if spread:
         row = min(spread, key=lambda row: row["count"])
         return f"{_place(row)} would hold it, but needs {row['needs']}. Or lower model.max_length."
-    row = min(table, key=lambda row: row["memory_bytes"] / row["capacity_bytes"])
+    row = min(table, key=lambda row: row["memory_bytes"]["high"] / row["capacity_bytes"])
     return f"The nearest is {_place(row)}, which {row['why']}. Lower model.max_length, or take a smaller model."
 
 

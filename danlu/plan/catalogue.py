@@ -63,7 +63,7 @@ class Gpu:
     needs: str = ""
 
     @property
-    def on_demand(self) -> Price | None:
+    def shown_price(self) -> Price | None:
         """The price that the plan's first table shows: the first that is no spot price, None where there is none."""
         return next((price for price in self.prices if price.kind != "spot"), None)
 

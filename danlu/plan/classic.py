@@ -28,6 +28,7 @@ from danlu.plan.config import PlanStage
 from danlu.plan.corpus import expected, read_sides
 from danlu.plan.cost import Total, total_here
 from danlu.plan.interval import add, largest
+from danlu.plan.learned import corrected, kinds_of, sentences
 from danlu.plan.predict import StageCost, of_data, release, rough, seconds_of_scoring, stretched
 from danlu.plan.reading import look
 from danlu.plan.shape import Shape, of_base
@@ -110,13 +111,21 @@ def run(ctx: Context, config: PlanStage) -> None:
     costs = of_data(amounts) | _of_model(amounts, model, encoder) | {"release": release()}
     if encoder is not None:
         costs = {stage: stretched(cost, encoder.rates.share) for stage, cost in costs.items()}
+    costs, known = corrected(
+        costs,
+        kinds_of(costs, task=config.task, model=f"{model.kind} over {'words' if encoder is None else 'embeddings'}"),
+        workspace=None if ctx.origin is None else ctx.origin.workspace,
+        machine={"cpu": ctx.machine.cpu, "threads": ctx.threads},
+    )
     total = total_here(costs, threads=ctx.threads, memory_bytes=ctx.machine.memory_bytes, budget=config.budget)
     threads = config.budget.threads
     resolved: dict[str, Any] = {"budget.threads": ctx.machine.cores if threads == "auto" else threads}
     if encoder is not None:
         resolved["model.max_length"] = encoder.tokens.max_length
     write_json(ctx.out / "resolved.json", resolved)
-    write_json(ctx.out / "plan.json", _content(ctx, amounts, encoder, costs, total))
+    content = _content(ctx, amounts, encoder, costs, total) | known
+    content["notes"] += sentences(known["learned"])
+    write_json(ctx.out / "plan.json", content)
     minutes = total.seconds.times(1 / 60)
     ctx.say(
         f"{amounts.train_rows:,} training texts; about {minutes.value:.1f} minutes here ({minutes.low:.1f} to "

@@ -35,6 +35,8 @@ class Tried:
     """One prediction and what came. `quantity`: a key of `QUANTITIES`; `low` to `high` was its interval.
 
     `factor`: what the plan had multiplied its own figure with, from earlier ones. `machine`: processor and threads.
+    `kind`: of what model, by formula or by trace; `formulas`: what the plan's code was (see `danlu.plan.learned`); both
+    empty where an older plan does not say.
     `whole`: False where training ended early, so that the figure was never put to the test.
     """
 
@@ -49,6 +51,8 @@ class Tried:
     factor: float
     machine: str
     whole: bool
+    kind: str = ""
+    formulas: str = ""
 
     @property
     def ratio(self) -> float:
@@ -133,12 +137,14 @@ def _tried(
             factor=float(learned.get("factor", 1.0)),
             machine=machine_key(plan["machine"]),
             whole=not (stopped and quantity == "seconds"),
+            kind=plan.get("kinds", {}).get(record.stage, {}).get(quantity, ""),
+            formulas=plan.get("formulas", ""),
             **{end: interval[end] for end in ("value", "low", "high")},
         )
 
 
 def learn(tried: Iterable[Tried], *, spread: tuple[float, float]) -> Learned | None:
-    """What predictions of one stage, quantity and machine teach; None where there are too few.
+    """What predictions of one stage, quantity, kind and machine teach; None where there are too few.
 
     The factor is the median of what came over what the plan's own figure was, which a few odd runs do not move. The
     interval blends the stated `spread` with the record's own extremes, by their logarithms: the longer the record, the

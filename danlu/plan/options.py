@@ -27,8 +27,10 @@ PEAK_SHARE, BANDWIDTH_SHARE = 0.35, 0.7
 SECONDS_PER_CALL = 8.0e-6
 #: Each doubling of accelerators keeps so much of its gain; an assumption.
 SCALING = 0.9
-#: How far a prediction may be off, as factors.
+#: How far a prediction of time may be off, as factors.
 SPREAD = (0.4, 3.0)
+#: How far one of memory may be; what fits does so by the upper bound, as on this machine and in danlu.plan.cost.
+MEMORY_SPREAD = (0.85, 1.25)
 COUNTS = (1, 2, 4, 8)
 
 #: What a row with its state spread over all needs beside hardware.
@@ -149,7 +151,7 @@ def _way(variant: Variant, gpu: Gpu, count: int, *, batch: int, steps: int, shar
         "interpolated": micro not in {1, batch},
         "sharded": sharded,
         "memory": memory,
-        "fits": memory <= gpu.memory,
+        "fits": MEMORY_SPREAD[1] * memory <= gpu.memory,
         "training": steps * share * seconds / scaling,
     }
 
@@ -165,7 +167,7 @@ def _memory(parts: dict[str, float], variant: Variant, gpu: Gpu, count: int) -> 
     whole = sum(parts[name] for name in state)
     buckets = 4.0 * variant.one["trainable"] if count > 1 else 0.0
     memory = HELD_FACTOR * (whole + buckets + rest) + CONTEXT_BYTES
-    if count == 1 or memory <= gpu.memory:
+    if count == 1 or MEMORY_SPREAD[1] * memory <= gpu.memory:
         return memory, False
     layers = max(1, variant.one["layers"])
     return HELD_FACTOR * (whole / count + 2.0 * parts["weights"] / layers + rest) + CONTEXT_BYTES, True
@@ -184,7 +186,7 @@ def _priced(
     price = min(offers, key=lambda price: price.in_usd(cny_per_usd), default=None)
     seconds = add([Interval.around(way["training"], *SPREAD), others])
     usd = None if price is None else count * price.in_usd(cny_per_usd) * seconds.value / 3600
-    lacking = way["memory"] - gpu.memory
+    memory = Interval.around(way["memory"], *MEMORY_SPREAD)
     return {
         "gpu": gpu.name,
         "count": count,
@@ -193,10 +195,10 @@ def _priced(
         "micro_batch": way["micro_batch"],
         "interpolated": way["interpolated"],
         "sharded": way["sharded"],
-        "memory_bytes": way["memory"],
+        "memory_bytes": memory.as_json(),
         "capacity_bytes": gpu.memory,
         "fits": way["fits"],
-        "why": "" if way["fits"] else f"lacks {lacking / 1e9:.1f} GB even with one example at a time",
+        "why": "" if way["fits"] else _lacks(memory, gpu.memory),
         "seconds": seconds.as_json(),
         "usd": usd,
         "price": None if price is None else vars(price),
@@ -204,6 +206,13 @@ def _priced(
         "changes": _changes(way, count, chosen),
         "measured": False,
     }
+
+
+def _lacks(memory: Interval, capacity: float) -> str:
+    """Why even the smallest way is not said to fit."""
+    if memory.value > capacity:
+        return f"lacks {(memory.value - capacity) / 1e9:.1f} GB even with one example at a time"
+    return f"may lack {(memory.high - capacity) / 1e9:.1f} GB even with one example at a time"
 
 
 def _changes(way: dict[str, Any], count: int, chosen: tuple[str, bool, int]) -> list[str]:
@@ -227,8 +236,7 @@ def choose(
     """The rows that answer a question: `cheapest` within `deadline` seconds, `fastest` within `budget` USD.
 
     Both look at `method` alone, since another one is another model, at the predicted value, and at what Danlu runs on.
-    Where no row of it
-    fits, `instead` is the fitting row with the fewest changes. None where there is no such row.
+    Where no row of it fits, `instead` is the fitting row with the fewest changes. None where there is no such row.
     """
     fitting = [row for row in table if row["fits"] and not row["needs"]]
     own = [row for row in fitting if row["method"] == method]

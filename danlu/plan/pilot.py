@@ -71,7 +71,8 @@ def _judged(seconds: float, predicted: dict[str, float], steps: int) -> str | No
         return None
     longer = low > predicted["high"]
     advice = (
-        "Stop now with Ctrl-C if that is too much (the work is saved), and lower train.max_samples or train.epochs."
+        "If that is too much, set budget.hours: the run then stops in time and goes on from there when it is run "
+        "again, as after Ctrl-C. With a lower train.max_samples or train.epochs training is shorter, but begins anew."
         if longer
         else "The rest of the plan's figures for training are too high by as much."
     )

@@ -12,7 +12,6 @@ from typing import Any
 from danlu.core.artifact import write_json
 from danlu.core.context import Context
 from danlu.core.errors import UserError
-from danlu.core.store import Workspace
 from danlu.learning.models import check_base
 from danlu.learning.objectives.config import aim_of, check_pieces
 from danlu.learning.objectives.table import KINDS
@@ -23,9 +22,8 @@ from danlu.plan.catalogue import read_catalogue
 from danlu.plan.config import PlanStage
 from danlu.plan.corpus import expected, read_sides
 from danlu.plan.cost import Total, elsewhere, total_here, watts_here
-from danlu.plan.history import history, machine_key
 from danlu.plan.interval import add
-from danlu.plan.learned import sentences, with_history
+from danlu.plan.learned import corrected, kinds_of, sentences
 from danlu.plan.notes import notes
 from danlu.plan.predict import StageCost, predict_stages, seconds_of_training
 from danlu.plan.reading import Look, look, rows_of
@@ -40,11 +38,18 @@ _ASSUMED_LABELS = 4
 _OBJECTIVE = "train.objective."
 
 _METHOD = (
-    "First formula: tokens from a sample; 6 operations per weight and token and the attention term over the measured "
-    "rate of matrix products, other operations and updates over measured rates; memory from 8 bytes a parameter, the "
-    "optimizer's, and the activations of the largest piece of a batch. Intervals come from the errors seen when it was "
-    "fitted (docs/plan.md)."
+    "First formula: tokens from a sample; {operations} over the measured rate of matrix products, "
+    "other operations and updates over measured rates; {memory}. Intervals come from the errors seen when it "
+    "was fitted (docs/plan.md)."
 )
+_BY_FORMULA = {
+    "operations": "6 operations per weight and token and the attention term",
+    "memory": "memory from 8 bytes a parameter, the optimizer's, and the activations of the largest piece of a batch",
+}
+_BY_TRACE = {
+    "operations": "operations as a trace of the step counts them",
+    "memory": "memory of training from a trace of the real step on its widest batch, without weights",
+}
 
 
 def run(ctx: Context, config: PlanStage) -> None:
@@ -68,10 +73,18 @@ def run(ctx: Context, config: PlanStage) -> None:
         check=ctx.check,
     )
     plan, answer = _traced(ctx, job, plan, rates)
-    costs, known = _with_history(ctx, predict_stages(job, plan, rates))
+    costs = predict_stages(job, plan, rates)
+    costs, known = corrected(
+        costs,
+        kinds_of(
+            costs, task=config.task, model=aim_of(config.task, config.train.objective).kind, trained=answer["method"]
+        ),
+        workspace=None if ctx.origin is None else ctx.origin.workspace,
+        machine={"cpu": ctx.machine.cpu, "threads": ctx.threads},
+    )
     total = total_here(costs, threads=ctx.threads, memory_bytes=ctx.machine.memory_bytes, budget=config.budget)
-    content = _content(ctx, job, plan, rates, costs, total) | {"trace": answer, "learned": known}
-    content["notes"] += sentences(known)
+    content = _content(ctx, job, plan, rates, costs, total) | {"trace": answer} | known
+    content["notes"] += [_how_memory(answer), *sentences(known["learned"])]
     if config.plan.options:
         content["options"] = _options(ctx, job, plan, costs)
     write_json(ctx.out / "resolved.json", resolve(ctx, job, plan))
@@ -89,16 +102,10 @@ def _traced(ctx: Context, job: Job, plan: Training, rates: calibrate.Rates) -> t
     """`plan` with what a trace of the real step says, and how its memory and work came about."""
     settings = job.config.plan
     if not traced.worth(settings, plan, seconds_of_training(plan.work, rates)):
-        return plan, {"method": "formula", "why": "a small run, or plan.trace: never"}
+        why = "plan.trace is never" if settings.trace == "never" else "a small run"
+        return plan, {"method": "formula", "why": why}
     ctx.say("Tracing a training step without weights")
-    answer = traced.ask(
-        job,
-        plan,
-        base=ctx.resources.get("model.base"),
-        cache=None if ctx.origin is None else ctx.origin.workspace / "cache" / "traces",
-        limit=settings.trace_seconds,
-        check=ctx.check,
-    )
+    answer = _asked_of_trace(ctx, job, plan)
     if answer.found is None:
         ctx.warn(f"The training step could not be traced: {answer.why}. The plan's memory is from a formula.")
         return plan, {"method": "formula", "why": answer.why}
@@ -107,18 +114,29 @@ def _traced(ctx: Context, job: Job, plan: Training, rates: calibrate.Rates) -> t
     return known, {"method": "traced", "operations": round(known.work.flops / plan.work.flops, 4)}
 
 
-def _options(ctx: Context, job: Job, plan: Training, costs: dict[str, StageCost]) -> list[dict[str, Any]]:
-    """The table of what else would do; empty where the step cannot be traced."""
-    ctx.say("Tracing the step by other methods, for the table of options")
-    answer = traced.ask(
+def _how_memory(answer: dict[str, Any]) -> str:
+    if answer["method"] == "traced":
+        return "The memory of training is from a trace of its real step; the other stages' is from a formula."
+    return f"All memory is from a formula: the step was not traced ({answer['why']})."
+
+
+def _asked_of_trace(ctx: Context, job: Job, plan: Training, *, variants: bool = False) -> traced.Answer:
+    return traced.ask(
         job,
         plan,
         base=ctx.resources.get("model.base"),
         cache=None if ctx.origin is None else ctx.origin.workspace / "cache" / "traces",
+        state=ctx.state,
         limit=job.config.plan.trace_seconds,
         check=ctx.check,
-        variants=True,
+        variants=variants,
     )
+
+
+def _options(ctx: Context, job: Job, plan: Training, costs: dict[str, StageCost]) -> list[dict[str, Any]]:
+    """The table of what else would do; empty where the step cannot be traced."""
+    ctx.say("Tracing the step by other methods, for the table of options")
+    answer = _asked_of_trace(ctx, job, plan, variants=True)
     if answer.found is None:
         ctx.warn(f"There is no table of options: the step could not be traced, since {answer.why}.")
         return []
@@ -134,16 +152,6 @@ def _options(ctx: Context, job: Job, plan: Training, costs: dict[str, StageCost]
         cny_per_usd=job.config.plan.cny_per_usd,
         chosen=(settings.method.kind, settings.checkpointing, settings.micro_batch or len(step)),
     )
-
-
-def _with_history(
-    ctx: Context, costs: dict[str, StageCost]
-) -> tuple[dict[str, StageCost], dict[str, dict[str, dict[str, Any]]]]:
-    """`costs` as earlier runs in this workspace correct them; as they are where there is no workspace."""
-    if ctx.origin is None:
-        return costs, {}
-    machine = machine_key({"cpu": ctx.machine.cpu, "threads": ctx.threads})
-    return with_history(costs, history(Workspace(ctx.origin.workspace)), machine)
 
 
 def resolve(ctx: Context, job: Job, plan: Training) -> dict[str, Any]:
@@ -219,9 +227,9 @@ def _content(
     memory = plan.memory
     watts = watts_here(ctx.threads, ctx.machine.memory_bytes, job.config.budget.watts_per_core)
     rented = [
-        elsewhere(job, plan, costs, gpu, gpu.on_demand, watts=watts)
+        elsewhere(job, plan, costs, gpu, gpu.shown_price, watts=watts)
         for gpu in read_catalogue(own=ctx.resources.get("plan.prices"))
-        if gpu.on_demand is not None and gpu.watts is not None
+        if gpu.shown_price is not None and gpu.watts is not None
     ]
     return {
         "beyond": beyond(ctx.machine, total, rented),
@@ -262,5 +270,5 @@ def _content(
         },
         "total": total.as_json(),
         "elsewhere": rented,
-        "method": _METHOD,
+        "method": _METHOD.format(**(_BY_TRACE if plan.traced else _BY_FORMULA)),
     }

@@ -38,6 +38,7 @@ WORTH_BYTES, WORTH_SECONDS = 2e9, 300.0
 #: Libraries whose code is run in a trace.
 _LIBRARIES = ("torch", "transformers", "accelerate", "peft", "tokenizers", "numpy")
 _PATIENCE = 0.05
+_COMMAND = (sys.executable, "-m", "danlu.plan.trace_start")
 #: What a trace does not follow: the reason, and whether a job has it.
 _UNTRACED: dict[str, Callable[[Job], bool]] = {
     "the objective asks a second model, which a trace does not follow": lambda job: bool(job.models),
@@ -45,6 +46,8 @@ _UNTRACED: dict[str, Callable[[Job], bool]] = {
     "what several targets need is not traced": lambda job: job.config.task == "multitask",
     "a trace is of one process (train.processes)": lambda job: job.config.train.processes > 1,
 }
+#: The seconds that were not enough, in an answer that says so.
+_TOO_LONG = "limit"
 #: What a process that reports nothing is told to be.
 _SILENT = "the process that traces ended without an answer"
 
@@ -67,11 +70,15 @@ def ask(
     *,
     base: Path | None,
     cache: Path | None,
+    state: Path,
     limit: float,
     check: Callable[[], None],
     variants: bool = False,
 ) -> Answer:
     """Trace the widest step of `job`; `limit`: seconds that it may take. `check` is called meanwhile.
+
+    `state`: a folder for what the tracing process reads. What could not be traced within the limit is asked again only
+    with a higher one.
 
     With `variants` other methods are traced, on all examples of the widest step and on one of them, as on an
     accelerator; the answer's `variants` are for `danlu.plan.options`.
@@ -79,20 +86,24 @@ def ask(
     for why, met in _UNTRACED.items():
         if met(job):
             return Answer(found=None, why=why)
-    with tempfile.TemporaryDirectory(prefix="danlu-trace-") as name:
+    with tempfile.TemporaryDirectory(prefix="trace-", dir=state) as name:
         folder = Path(name)
         _write(job, plan, base, folder, variants=variants)
         kept = None if cache is None else cache / f"{_key(folder, base)}.json"
         if kept is not None and kept.exists():
-            return Answer(found=json.loads(kept.read_text(encoding="utf-8")))
+            known: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+            if _TOO_LONG not in known:
+                return Answer(found=known)
+            if known[_TOO_LONG] >= limit:
+                return Answer(found=None, why=f"{_took_longer(known[_TOO_LONG])} before; a higher limit tries again")
         begun = time.monotonic()
         answer = _run(folder, limit, check)
         seconds = time.monotonic() - begun
-        if "untraceable" in answer:
-            return Answer(found=None, why=answer["untraceable"], seconds=seconds)
-        if kept is not None:
+        if kept is not None and ("untraceable" not in answer or _TOO_LONG in answer):
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_json_atomically(kept, answer)
+        if "untraceable" in answer:
+            return Answer(found=None, why=answer["untraceable"], seconds=seconds)
         return Answer(found=answer, seconds=seconds)
 
 
@@ -170,7 +181,7 @@ def _run(folder: Path, limit: float, check: Callable[[], None]) -> dict[str, Any
     """The answer of a process that traces what is in `folder`; never raises for what that process does."""
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "danlu.plan.trace_worker", str(folder)],
+            [*_COMMAND, str(folder), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -181,7 +192,7 @@ def _run(folder: Path, limit: float, check: Callable[[], None]) -> dict[str, Any
         while process.poll() is None:
             check()
             if time.monotonic() > until:
-                return {"untraceable": f"it took longer than {limit:.0f} seconds (plan.trace_seconds)"}
+                return {"untraceable": _took_longer(limit), _TOO_LONG: limit}
             time.sleep(_PATIENCE)
     finally:
         process.kill()
@@ -189,6 +200,10 @@ def _run(folder: Path, limit: float, check: Callable[[], None]) -> dict[str, Any
     path = folder / ANSWER
     answer: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"untraceable": _SILENT}
     return answer
+
+
+def _took_longer(limit: float) -> str:
+    return f"it took longer than {limit:.0f} seconds (plan.trace_seconds)"
 
 
 def worth(settings: PlanConfig, plan: Training, seconds: float) -> bool:

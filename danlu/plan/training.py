@@ -126,6 +126,16 @@ class Job(Amounts):
         return maker.held(optimizer) * trained.trainable + maker.held_a_line * trained.lines
 
     @property
+    def sums(self) -> bool:
+        """Whether even a step of one piece adds up gradients of the output layer.
+
+        With an adversary it has two backward passes; beside a teacher each chunk has a gradient of its own; compiled, a
+        table that is the embedding too gets one from either end.
+        """
+        compiled = self.config.train.compile and self.shape.tied
+        return self.adversary > 0 or self.cost.beside is not None or compiled
+
+    @property
     def mixed(self) -> bool:
         return self.precision != "float32"
 
@@ -192,7 +202,7 @@ def plan_training(job: Job) -> Training:
         scoring=forward(job.shape, validation.times(course.validations), generates=job.generates),
         validations=course.validations,
         places=course.places,
-        memory=_memory(job, course.held, validation, asking),
+        memory=_memory(job, course.held, validation, asking, several=course.places.several),
     )
 
 
@@ -228,8 +238,11 @@ def _framework(job: Job, batches: Batches) -> float:
     return framework + 4.0 * values * examples
 
 
-def _memory(job: Job, pieces: Batches, validation: Batches, before: Memory | None) -> Memory:
-    """The peak: of a step, of a validation, or of what is read before the first step; of all processes together."""
+def _memory(job: Job, pieces: Batches, validation: Batches, before: Memory | None, *, several: bool) -> Memory:
+    """The peak: of a step, of a validation, or of what is read before the first step; of all processes together.
+
+    `several`: a step has more than one piece.
+    """
     beside = None if job.cost.beside is None else job.models[job.cost.beside]
     framework = _framework(job, pieces)
     step = training_memory(
@@ -246,6 +259,7 @@ def _memory(job: Job, pieces: Batches, validation: Batches, before: Memory | Non
         teacher=0.0
         if beside is None
         else asked_memory(beside.shape, beside.parameters, pieces, generates=job.generates),
+        summed=several or job.sums,
     )
     scored = scoring_memory(
         job.shape,

@@ -227,6 +227,7 @@ def training_memory(
     checkpointing: bool = False,
     adversary: bool = False,
     teacher: float = 0.0,
+    summed: bool = False,
 ) -> Memory:
     """Peak memory of a training step; `batches` are the pieces that are in memory one at a time.
 
@@ -236,6 +237,7 @@ def training_memory(
     autocast keeps. Activations after Korthikanti et al. 2022 (arXiv:2205.05198), equation 2, with the constants fitted
     to what this loop keeps; layers below all that is trained keep none (but with an adversary, which asks for the
     gradient of the embeddings), and with checkpointing a layer keeps its input alone, but for the one computed anew.
+    `summed`: a step adds up gradients of the output layer, so that a further one is there beside the sum.
     """
     passed = 1.0 if adversary else trained.passed
     mixed = precision != "float32"
@@ -248,7 +250,9 @@ def training_memory(
         inputs = 4.0 * shape.layers * shape.width * batches.widest
         activations = passed * inputs + activations / shape.layers
     if generates:
-        activations += _output_bytes(shape, batches, KEPT_PER_LOGIT[precision], gradient=True)
+        activations += _output_bytes(
+            shape, batches, KEPT_PER_LOGIT[precision], gradient=summed and trained.learned == 1.0
+        )
     if adversary:
         activations += DISTURBED_BYTES * shape.width * batches.widest
     return Memory(
@@ -264,7 +268,9 @@ def training_memory(
 def _output_bytes(shape: Shape, batches: Batches, per_logit: float, *, gradient: bool) -> float:
     """Bytes for the output values of the largest piece: of a chunk where they are made in chunks, else of all.
 
-    With chunks the gradient of the output layer is there a second time until the backward pass takes it.
+    `gradient`: one of the output layer beside the one that the state of the model counts. A single mean loss in chunks
+    makes its gradient once, and that becomes the weight's own, also where the embedding is the same table
+    (`danlu.learning.chunked`).
     """
     logits = shape.vocabulary * batches.widest
     if not worth(batches.widest, shape.vocabulary):

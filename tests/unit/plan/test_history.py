@@ -12,9 +12,14 @@ from click.testing import CliRunner
 from danlu.core.artifact import Record, content_hash, list_files, write_json
 from danlu.core.store import Workspace
 from danlu.plan.history import FEWEST, Tried, history, learn, summary
+from danlu.plan.interval import Interval
+from danlu.plan.learned import corrected, formulas, kinds_of, since
 from danlu.plan.pilot import Pilot
+from danlu.plan.predict import StageCost
 
 SPREAD = (0.7, 1.7)
+MACHINE = {"cpu": "test", "threads": 1}
+INTERVAL = {"value": 100.0, "low": 70.0, "high": 170.0}
 
 
 def publish(workspace: Workspace, stage: str, seconds: float, number: int, files: dict[str, Any]) -> str:
@@ -49,14 +54,22 @@ def publish(workspace: Workspace, stage: str, seconds: float, number: int, files
     return fingerprint
 
 
-def run_of(workspace: Workspace, number: int, *, predicted: float, actual: float, stopped: bool = False) -> None:
-    """A run whose training was foreseen to take `predicted` seconds and took `actual`."""
+def run_of(
+    workspace: Workspace,
+    number: int,
+    *,
+    predicted: float,
+    actual: float,
+    stopped: bool = False,
+    more: dict[str, Any] | None = None,
+) -> None:
+    """A run whose training was foreseen to take `predicted` seconds and took `actual`; `more`: of its plan."""
     interval = {"value": predicted, "low": 0.7 * predicted, "high": 1.7 * predicted}
     memory = {"value": 1.6e9, "low": 1.5e9, "high": 1.9e9}
     plan = {
-        "machine": {"cpu": "test", "threads": 1},
+        "machine": MACHINE,
         "stages": {"train": {"seconds": interval, "memory_bytes": memory}},
-    }
+    } | (more or {})
     prints = {
         "plan": publish(workspace, "plan", 3.0, number, {"plan.json": plan}),
         "train": publish(workspace, "train", actual, number, {"training.json": {"stopped_early": stopped}}),
@@ -83,6 +96,63 @@ def test_each_prediction_is_told_once_beside_what_came(workspace: Workspace) -> 
     [row] = [row for row in summary(history(workspace)) if row["quantity"] == "seconds"]
     assert row["count"] == 1
     assert row["median_error"] == pytest.approx(1 / 3)
+
+
+NEURAL = {"train": {"seconds": "classify: classify", "memory_bytes": "classify: classify, formula"}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "by", "moved"),
+    [
+        ("classify: classify", formulas(), True),
+        ("classify: logistic over words", formulas(), False),
+        ("classify: classify", "other formulas", False),
+        ("", "", False),
+    ],
+)
+def test_only_predictions_of_the_same_kind_and_formulas_are_learned_from(
+    workspace: Workspace, kind: str, by: str, moved: bool
+) -> None:
+    """Three cheap runs of another model, or of formulas that were mended since, say nothing about this one."""
+    more = {"kinds": {"train": {"seconds": kind, "memory_bytes": kind}}, "formulas": by}
+    for number in range(1, 1 + FEWEST):
+        run_of(workspace, number, predicted=3.0, actual=1.0, more=more)
+    cost = StageCost(
+        seconds=Interval(value=100.0, low=70.0, high=170.0), memory=Interval(value=2e9, low=1.7e9, high=2.5e9)
+    )
+    costs, known = corrected({"train": cost}, NEURAL, workspace=workspace.root, machine=MACHINE)
+    assert costs["train"].seconds.value == pytest.approx(100.0 / 3.0 if moved else 100.0)
+    assert costs["train"].memory == cost.memory  # those were of "classify: classify", not by formula
+    assert ("train" in known["learned"]) == moved
+
+
+def test_an_older_plan_is_told_beside_what_the_record_says_since(workspace: Workspace) -> None:
+    plan = {
+        "machine": MACHINE,
+        "stages": {"train": {"seconds": INTERVAL, "memory_bytes": INTERVAL}},
+        "learned": {},
+        "kinds": NEURAL,
+        "formulas": formulas(),
+    }
+    assert since(plan, history(workspace)) == []
+    for number in range(1, 1 + FEWEST):
+        run_of(workspace, number, predicted=100.0, actual=150.0, more={"kinds": NEURAL, "formulas": formulas()})
+    [time, memory] = since(plan, history(workspace))
+    assert "time of train is 1.50 times" in time
+    assert "memory of train is 1.25 times" in memory
+    knows = plan | {"learned": {"train": {"seconds": {"factor": 1.5}, "memory_bytes": {"factor": 1.25}}}}
+    assert since(knows, history(workspace)) == []
+    assert since({"machine": MACHINE, "stages": {}}, history(workspace)) == []  # a plan of an older Danlu
+
+
+def test_kinds_are_those_of_what_is_trained() -> None:
+    stages = ("clean", "data", "train", "evaluate")
+    neural = kinds_of(stages, task="classify", model="classify", trained="traced")
+    classic = kinds_of(stages, task="classify", model="logistic over words")
+    assert neural["clean"] == classic["clean"]
+    assert neural["data"] == classic["data"] != kinds_of(stages, task="tag", model="tag")["data"]
+    assert neural["evaluate"] != classic["evaluate"]
+    assert neural["train"]["memory_bytes"] != neural["train"]["seconds"] != classic["train"]["seconds"]
 
 
 def test_a_broken_run_or_a_plan_that_is_gone_is_passed_over(workspace: Workspace) -> None:
@@ -155,7 +225,8 @@ def test_the_first_steps_warn_once_where_they_leave_the_interval() -> None:
     [slow] = steps(5.0, plan)
     assert "first 5 steps" in slow
     assert "8 minutes" in slow
-    assert "max_samples" in slow
+    assert "budget.hours: the run then stops in time and goes on from there" in slow
+    assert "max_samples or train.epochs training is shorter, but begins anew" in slow
     [quick] = steps(0.3, plan)
     assert "too high" in quick
     assert steps(5.0, None) == []

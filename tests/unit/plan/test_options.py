@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from ruamel.yaml import YAML
 
 from danlu.core.errors import UserError
+from danlu.plan import predict
 from danlu.plan.advice import answer, duration, money
-from danlu.plan.catalogue import Gpu, Price, find, read_catalogue
+from danlu.plan.catalogue import CATALOGUE, Gpu, Price, find, read_catalogue
 from danlu.plan.interval import Interval
-from danlu.plan.options import Variant, choose, rows, variants_of
+from danlu.plan.options import MEMORY_SPREAD, Variant, choose, rows, variants_of
 
 GB = 1_000_000_000
 
@@ -65,13 +70,25 @@ def table(*variants: Variant, gpus: list[Gpu]) -> list[dict[str, Any]]:
 
 
 def test_the_largest_micro_batch_that_fits_is_taken_and_marked_where_it_was_not_traced() -> None:
-    found = table(variant("full", state=8 * GB, kept=16 * GB), gpus=[gpu("small", 20, 1.0), gpu("large", 80, 4.0)])
+    found = table(variant("full", state=8 * GB, kept=16 * GB), gpus=[gpu("small", 24, 1.0), gpu("large", 80, 4.0)])
     small, large = (
         next(row for row in found if row["gpu"] == name and row["count"] == 1) for name in ("small", "large")
     )
     assert (small["micro_batch"], small["interpolated"], small["changes"]) == (8, True, ["train.micro_batch: 8"])
     assert (large["micro_batch"], large["interpolated"], large["changes"]) == (16, False, [])
-    assert small["memory_bytes"] <= small["capacity_bytes"]
+    assert small["memory_bytes"]["high"] <= small["capacity_bytes"]
+
+
+def test_what_fits_does_so_by_its_upper_bound_as_in_the_first_table() -> None:
+    """8.5 GB of model, an example of 1 GB and 1 GB beside: about 11 of 12 GB, which may come out as 13.8."""
+    found = table(variant("full", state=8.5 * GB, kept=16 * GB), gpus=[gpu("tight", 12, 1.0), gpu("roomy", 14, 1.0)])
+    tight, roomy = (next(row for row in found if row["gpu"] == name) for name in ("tight", "roomy"))
+    assert tight["memory_bytes"]["value"] < tight["capacity_bytes"] < tight["memory_bytes"]["high"]
+    assert not tight["fits"]
+    assert "may lack 1." in tight["why"]
+    assert roomy["fits"]
+    assert roomy["memory_bytes"]["high"] <= roomy["capacity_bytes"]
+    assert MEMORY_SPREAD == predict.MEMORY_SPREAD
 
 
 def test_a_state_that_one_cannot_hold_is_spread_and_what_does_not_fit_says_what_it_lacks() -> None:
@@ -182,3 +199,21 @@ def test_an_accelerator_is_found_by_a_part_of_its_name() -> None:
     assert find(known, "mi300x", where="here").name == "AMD Instinct MI300X"
     with pytest.raises(UserError, match="Ascend 910B"):
         find(known, "Ascend 910C", where="here")
+
+
+def test_every_figure_of_the_catalogue_has_an_address_and_a_day() -> None:
+    document = YAML(typ="safe", pure=True).load(CATALOGUE.read_text(encoding="utf-8"))
+    date.fromisoformat(str(document["read"]))
+    #: How many parts the path of a page has at least, where fewer are a person or a whole repository.
+    deep = {"gist.github.com": 2, "github.com": 3, "raw.githubusercontent.com": 3}
+    for row in document["gpus"]:
+        for told in (row["facts"], *row.get("prices", ())):
+            addresses = [urlsplit(found) for found in re.findall(r"https?://[^\s;,()]+", told["source"])]
+            assert addresses, (row["name"], told)
+            for address in addresses:
+                parts = [part for part in address.path.split("/") if part]
+                assert len(parts) >= deep.get(address.netloc, 1), (row["name"], address.geturl())
+            if ", read by " in told["source"]:
+                assert told["confidence"] != "high", (row["name"], told)
+        for price in row.get("prices", ()):
+            assert date.fromisoformat(str(price["date"])) <= date.fromisoformat(str(document["read"]))

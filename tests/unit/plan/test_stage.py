@@ -24,7 +24,7 @@ from danlu.examples import tiny_recipe, tiny_rows
 from danlu.learning.chat import plain_chat
 from danlu.learning.objectives.turns import conversation
 from danlu.learning.scratch import VOCABULARIES, train_tokenizer
-from danlu.plan import calibrate, reading, tokens
+from danlu.plan import calibrate, reading, tokens, work
 from danlu.plan.catalogue import read_catalogue
 from danlu.plan.config import PlanStage
 from danlu.plan.reading import Look, look
@@ -179,6 +179,24 @@ def planned(
         json.loads((context.out / "plan.json").read_text(encoding="utf-8")),
         json.loads((context.out / "resolved.json").read_text(encoding="utf-8")),
     )
+
+
+def test_gradients_that_are_added_up_take_memory_where_the_loss_is_in_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "worth", lambda *_: True)
+
+    def activations(name: str, **train: Any) -> float:
+        plan, _ = planned(tmp_path / name, monkeypatch, "generate", train={"batch_size": 4} | train)
+        return float(plan["training_memory_bytes"]["activations"])
+
+    whole = activations("whole")
+    table = activations("compiled", compile=True) - whole  # the tiny model's embedding is its output layer
+    assert table > 0
+    disturbed = activations("adversary", regularize={"adversarial": {"kind": "fgm"}})
+    assert disturbed > whole + table
+    pieces = activations("pieces", batch_size=8, micro_batch=4)
+    assert pieces == pytest.approx(whole + table, rel=0.02)
 
 
 def test_a_search_costs_as_many_trainings_and_leaves_none_to_do(
@@ -437,7 +455,8 @@ def test_what_does_not_fit_is_said_first(tmp_path: Path, monkeypatch: pytest.Mon
     small, _ = planned(tmp_path / "a", monkeypatch)
     assert small["beyond"] == []
     scratch = {"layers": 96, "width": 8_192, "heads": 64, "vocabulary": 400}
-    huge, _ = planned(tmp_path / "b", monkeypatch, model={"scratch": scratch}, train={"epochs": 500.0})
+    by_formula = {"trace": "never"}  # a trace of 96 layers takes a minute
+    huge, _ = planned(tmp_path / "b", monkeypatch, model={"scratch": scratch}, train={"epochs": 500.0}, plan=by_formula)
     assert ["does not fit" in huge["beyond"][0], "days here" in huge["beyond"][1]] == [True, True]
     screen = Console(width=100, file=io.StringIO())
     draw_plan(screen, huge, ["a cap"])

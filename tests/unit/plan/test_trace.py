@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,9 +36,12 @@ from danlu.learning.scratch import VOCABULARIES, train_tokenizer
 from danlu.learning.step import make_accelerator, train_step
 from danlu.plan import calibrate, traced
 from danlu.plan.config import PlanStage, TrainConfig
+from danlu.plan.shape import from_config
 from danlu.plan.stage import run
 from danlu.plan.trace import Request, Untraceable, trace
-from danlu.plan.trace_worker import load_batch, save_batch
+from danlu.plan.trace_worker import REQUEST, load_batch, save_batch
+from danlu.plan.trained import Trained
+from danlu.plan.work import Batches, training_memory
 from danlu.recipe import Recipe
 from tests.support import make_context
 
@@ -169,6 +177,36 @@ def test_work_is_twice_as_much_backward_as_forward(tmp_path: Path) -> None:
     assert both == pytest.approx(3 * forward, rel=0.05)
 
 
+def test_a_large_table_has_a_second_gradient_with_pieces_alone(tmp_path: Path) -> None:
+    """By formula as by trace, of a model whose output layer is its embedding."""
+    request = request_of(tmp_path, "generate")
+    numbers = np.random.default_rng(0).integers(5, 200, (100, LENGTH)).tolist()
+    batch = Examples.from_rows(numbers).batch(np.arange(100), 0)
+    shape = from_config(json.loads((tmp_path / "config.json").read_text(encoding="utf-8")))
+    assert shape.tied
+    real, formula = [], []
+    for pieces in (1, 2):
+        step = trace(dataclasses.replace(request, pieces=[batch] * pieces, validation=None, typical=[])).step
+        AcceleratorState._reset_state(reset_partial_state=True)
+        parameters = round(step.parts["weights"] / 4)
+        real.append(step.total)
+        memory = training_memory(
+            shape,
+            parameters,
+            Batches.of([100], [LENGTH]),
+            trained=Trained(trainable=parameters),
+            generates=True,
+            precision="float32",
+            framework=0.0,
+            optimizer=8.0 * parameters,
+            summed=pieces > 1,
+        )
+        formula.append(memory.total)
+    # The gradients of the first piece are there while the second one's is made; most of them are the table's.
+    assert formula[1] - formula[0] == 4.0 * shape.vocabulary * shape.width
+    assert real[1] - real[0] == pytest.approx(formula[1] - formula[0], rel=0.15)
+
+
 def test_lora_holds_gradients_and_state_of_the_added_weights_alone(tmp_path: Path) -> None:
     whole = trace(request_of(tmp_path, "generate"))
     AcceleratorState._reset_state(reset_partial_state=True)
@@ -219,6 +257,11 @@ def test_a_plan_is_traced_when_it_is_asked_to_and_the_answer_is_kept(
     assert parts["weights"] == pytest.approx(formula["training_memory_bytes"]["weights"], rel=0.1)
     assert parts["temporary"] > 0
     assert content["trace"]["operations"] == pytest.approx(1.0, abs=0.1)
+    assert "trace of the real step" in content["method"]
+    assert "8 bytes a parameter" not in content["method"]
+    assert "8 bytes a parameter" in formula["method"]
+    assert any("was not traced" in note for note in formula["notes"])
+    assert any("from a trace" in note for note in content["notes"])
     assert len(list((tmp_path / "cache" / "traces").iterdir())) == 1
     monkeypatch.setattr(traced, "_run", lambda *_: pytest.fail("traced a second time"))
     again, _ = planned(tmp_path, trace="always")
@@ -230,6 +273,43 @@ def test_a_trace_that_takes_too_long_gives_way_to_the_formula(tmp_path: Path, mo
     content, warned = planned(tmp_path, trace="always", trace_seconds=0.01)
     assert content["trace"]["method"] == "formula"
     assert "longer than" in warned[0]
+    with monkeypatch.context() as patched:
+        patched.setattr(traced, "_run", lambda *_: pytest.fail("waited a second time"))
+        _, warned = planned(tmp_path, trace="always", trace_seconds=0.01)
+    assert "a higher limit tries again" in warned[0]
+    assert planned(tmp_path, trace="always")[0]["trace"]["method"] == "traced"
+    assert list((tmp_path / "run" / "state").iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends a child with its parent on Linux alone")
+def test_a_trace_ends_with_the_plan_that_asked_for_it(tmp_path: Path) -> None:
+    """The plan is killed while the trace has not begun; else the trace would wait for a request that never comes."""
+    os.mkfifo(tmp_path / REQUEST)
+    command = [*traced._COMMAND, str(tmp_path)]
+    asks = f"import os, subprocess; subprocess.Popen({command!r} + [str(os.getpid())]).wait()"
+    plan = subprocess.Popen([sys.executable, "-c", asks])
+    until, children = time.monotonic() + 60, ""
+    while not children:
+        assert time.monotonic() < until
+        children = Path(f"/proc/{plan.pid}/task/{plan.pid}/children").read_text()
+        time.sleep(0.02)
+    plan.kill()
+    plan.wait()
+    worker, until = int(children), time.monotonic() + 30
+    try:
+        while _runs(worker):
+            assert time.monotonic() < until, "the trace runs on without a plan"
+            time.sleep(0.05)
+    finally:
+        if _runs(worker):
+            os.kill(worker, signal.SIGKILL)
+
+
+def _runs(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] not in {"Z", "X"}
+    except FileNotFoundError:
+        return False
 
 
 def test_a_small_run_is_planned_by_the_formula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
