@@ -164,6 +164,7 @@ _STEP_WORDS = {
     "mix": "Rows of sources with a smaller share left out",
     "near_test": "Training rows like a held-out one",
     "teacher": "Rows that got no answer of the teacher",
+    "overruled": "The teacher's answers to texts that people answered",
     "taught": "Held-out rows that the teacher answered",
 }
 

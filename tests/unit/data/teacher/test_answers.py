@@ -142,6 +142,7 @@ def test_held_out_rows_are_those_that_people_answered(server: ChatServer, tmp_pa
     dropped = {step["step"]: step["dropped"] for step in card["funnel"]}["taught"]["taught"]
     assert 5 <= dropped <= 40
     assert sum(part["rows"] for part in card["splits"].values()) == 200 - dropped
+    assert all(part["teacher"] == 0 < part["people"] for part in card["teacher"]["held_out"].values())
     readme = (ctx.out / "README.md").read_text(encoding="utf-8")
     assert "67 of 67 rows that had no answer got one of `big`" in readme and "Terms of its answers: MIT" in readme
     assert not [row for row in rows_of(ctx.out, "rejected") if row["text"]]
@@ -176,3 +177,43 @@ def test_what_a_recipe_may_ask(server: ChatServer, tmp_path: Path, monkeypatch: 
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     with pytest.raises(UserError, match=r"NO_SUCH_KEY, which data\.teacher\.endpoint\.api_key_env names, is not set"):
         cleaned(tmp_path, "classify", texts(30), teacher=keyed)
+
+
+@pytest.mark.parametrize("policy", ["drop", "majority", "keep"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_teacher_has_no_say_where_people_answered(
+    server: ChatServer, tmp_path: Path, policy: str, first: bool
+) -> None:
+    """All texts stay as people have them, wherever the copies stand and whatever the teacher says of them."""
+    rows = distinct(120)
+    # Of half of them the teacher says what people say, of half the opposite; two of its votes to one of theirs.
+    copies = [{"text": row["text"]} for row in rows[:40]] * 2
+    both = [*copies, *rows] if first else [*rows, *copies]
+    path = write(tmp_path / "both.jsonl", both)
+    ctx = make(tmp_path / "both", [path], label_conflicts=policy, teacher=section(server, licence="MIT"))
+    assert len(server.requests) == 40
+    kept = [(row["text"], row["label"]) for part in PARTS for row in rows_of(ctx.out, part)]
+    assert sorted(kept) == sorted((row["text"], row["label"]) for row in rows)
+    dropped = {step["step"]: step["dropped"] for step in card_of(ctx.out)["funnel"]}
+    assert dropped["overruled"] == {"overruled": 80} and "taught" not in dropped
+
+
+def test_of_near_copies_a_persons_is_kept(server: ChatServer, tmp_path: Path) -> None:
+    rows = distinct(120)
+    near = [{"text": row["text"] + "!!"} for row in rows[:40]]
+    path = write(tmp_path / "near.jsonl", [*near, *rows])
+    teacher = section(server, licence="MIT")
+    ctx = make(tmp_path / "near", [path], duplicates={"drop_near": True}, teacher=teacher)
+    kept = {row["text"] for part in PARTS for row in rows_of(ctx.out, part)}
+    assert kept == {row["text"] for row in rows}
+
+
+def test_a_held_out_part_of_a_few_rows_of_people_is_not_enough(server: ChatServer, tmp_path: Path) -> None:
+    rows = [row if number % 12 == 0 else {"text": row["text"]} for number, row in enumerate(distinct(400))]
+    ctx = make(tmp_path / "few", [write(tmp_path / "rows.jsonl", rows)], teacher=section(server, licence="MIT"))
+    card = card_of(ctx.out)
+    held_out = card["teacher"]["held_out"]
+    for part in PARTS[1:]:
+        assert sum(held_out[part].values()) == card["splits"][part]["rows"]
+        assert 1 <= held_out[part]["people"] < held_out[part]["teacher"]
+    assert any("imitates its teacher" in said and "of people" in said for said in card["warnings"])
