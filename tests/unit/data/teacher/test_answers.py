@@ -217,3 +217,14 @@ def test_a_held_out_part_of_a_few_rows_of_people_is_not_enough(server: ChatServe
         assert sum(held_out[part].values()) == card["splits"][part]["rows"]
         assert 1 <= held_out[part]["people"] < held_out[part]["teacher"]
     assert any("imitates its teacher" in said and "of people" in said for said in card["warnings"])
+
+
+def test_a_misspelt_label_asks_nobody(server: ChatServer, tmp_path: Path) -> None:
+    rows = [{"text": row["text"], "mood": row["label"]} for row in distinct(30)]
+    with pytest.raises(DataError, match=r"No source has the column 'modd'.*data\.label: null"):
+        cleaned(tmp_path / "1", "classify", rows, label="modd", teacher=section(server))
+    assert not server.requests
+    found, _, _ = cleaned(tmp_path / "2", "classify", rows, label="mood", teacher=section(server))
+    assert not server.requests and {row["label"] for row in found} == {"good", "bad"}
+    cleaned(tmp_path / "3", "classify", rows, label=None, teacher=section(server))
+    assert len(server.requests) == 30
