@@ -97,10 +97,11 @@ def _of_source(path: Path, source: SourceConfig, index: int, recipe: Recipe) -> 
             if column not in columns:
                 yield ("data", "targets", name), _no_column(first.name, f"targets.{name}", column, columns)
     several = TASKS[recipe.task].several
-    if TASKS[recipe.task].target is not None and not several and source.label is None and recipe.data.label is not None:
-        # Where a teacher answers rows without a label, one of several sources may lack the column.
-        if recipe.data.teacher is None or len(recipe.data.sources) == 1:
-            wanted["label"] = recipe.data.label
+    answered = TASKS[recipe.task].target is not None and not several and source.label is None
+    # Where a teacher answers rows without a label, one of several sources may lack the column.
+    partly = recipe.data.teacher is not None and len(recipe.data.sources) > 1
+    if answered and not partly and recipe.data.label is not None:
+        wanted["label"] = recipe.data.label
     pair = recipe.data.pair_of(recipe.task)
     if pair is not None:
         wanted["pair"] = pair

@@ -190,8 +190,8 @@ def _check_label(inputs: Sequence[Input], columns: Columns, labels: Labels) -> N
     if not sought or labels.column_found or all(source.config.label is not None for source in inputs):
         return
     raise DataError(
-        f"No source has the column {columns.label!r}, which data.label names, so data.teacher would be asked about every "
-        "row. Name the column that holds the labels; where there is none and the teacher is to answer all rows, set "
+        f"No source has the column {columns.label!r}, which data.label names, so data.teacher would be asked about "
+        "every row. Name the column that holds the labels; where there is none and the teacher is to answer all rows, set "
         "data.label: null."
     )
 

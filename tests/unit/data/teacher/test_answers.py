@@ -123,11 +123,11 @@ def test_a_question_becomes_a_conversation_whose_answer_is_masked(server: ChatSe
 def test_personal_data_that_is_not_masked_is_not_sent(server: ChatServer, tmp_path: Path) -> None:
     rows = [{"text": f"nice, call bob{number}@example.com"} for number in range(20)]
     with pytest.raises(DataError, match=r"unmasked personal data \(email\).*data\.teacher\.send_unmasked: true"):
-        cleaned(tmp_path / "1", "classify", rows, mask=[], teacher=section(server))
+        cleaned(tmp_path / "1", "classify", rows, label=None, mask=[], teacher=section(server))
     assert not server.requests
-    found, _, _ = cleaned(tmp_path / "2", "classify", rows, teacher=section(server))
+    found, _, _ = cleaned(tmp_path / "2", "classify", rows, label=None, teacher=section(server))
     assert len(found) == 20 and "[EMAIL]" in server.text_of(0)
-    cleaned(tmp_path / "3", "classify", rows, mask=[], teacher=section(server, send_unmasked=True))
+    cleaned(tmp_path / "3", "classify", rows, label=None, mask=[], teacher=section(server, send_unmasked=True))
     assert "bob" in server.text_of(len(server.requests) - 1)
 
 
@@ -157,22 +157,33 @@ def test_where_all_rows_are_the_teachers_the_card_says_what_scores_mean(server: 
 
 
 def test_what_a_recipe_may_ask(server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def recipe(task: str, teacher: dict[str, Any], **data: Any) -> Recipe:
+    def recipe(task: str, teacher: dict[str, Any], budget: dict[str, Any] | None = None, **data: Any) -> Recipe:
         sources = [{"path": "a.jsonl", "licence": "MIT"}]
         scratch = {"scratch": {"layers": 1, "width": 32, "heads": 2, "vocabulary": 400}}
         sections = {"sources": sources, "label": None, "teacher": teacher, **data}
-        return Recipe.model_validate({"name": "a", "task": task, "data": sections, "model": scratch})
+        whole = {"name": "a", "task": task, "data": sections, "model": scratch, "budget": budget or {}}
+        return Recipe.model_validate(whole)
 
     assert recipe("classify", section(server)).data.teacher is not None
     for task, teacher, said in (
         ("regress", section(server), "data.teacher is for classify"),
         ("classify", section(server, labels=[]), "data.teacher needs labels"),
         ("classify", section(server, labels=["a", "A "]), "all different"),
+        ("classify", section(server, labels=["1*", "1"]), "all different also without quotes"),
+        ("classify", section(server, labels=["good", "!"]), "all different also without quotes"),
         ("classify", section(server, prompt="no text"), "prompt lacks"),
         ("classify", section(server, max_usd=1.0), "no price was given"),
     ):
         with pytest.raises(ValidationError, match=said):
             recipe(task, teacher)
+    with pytest.raises(ValidationError, match="budget.usd counts electricity alone"):
+        recipe("classify", section(server), budget={"usd": 5.0})
+    capped = section(server, price={"prompt": 1.0, "completion": 1.0}, max_usd=1.0)
+    assert recipe("classify", capped, budget={"usd": 5.0}).budget.usd == 5.0
+    with pytest.raises(ValidationError, match=r"data\.split\.folds is tested on rows of the training part"):
+        recipe("classify", section(server), split={"folds": 5})
+    with pytest.raises(ValidationError, match=r"not told the cells of data\.columns"):
+        recipe("classify", section(server), columns={"numeric": ["amount"]})
     keyed = section(server) | {"endpoint": {"base_url": server.url, "model": "big", "api_key_env": "NO_SUCH_KEY"}}
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     with pytest.raises(UserError, match=r"NO_SUCH_KEY, which data\.teacher\.endpoint\.api_key_env names, is not set"):
@@ -228,3 +239,37 @@ def test_a_misspelt_label_asks_nobody(server: ChatServer, tmp_path: Path) -> Non
     assert not server.requests and {row["label"] for row in found} == {"good", "bad"}
     cleaned(tmp_path / "3", "classify", rows, label=None, teacher=section(server))
     assert len(server.requests) == 30
+
+
+def stars(body: dict[str, Any]) -> tuple[str, str]:
+    """Stars by a rule, with and without their sign; a word that a text may hold is not filled in."""
+    asked = body["messages"][0]["content"]
+    assert "1*, 2*" in asked and asked.count("{text}") == asked.count("{labels}") == 2, asked
+    return ("1*" if "poor" in asked else "**2**"), "stop"
+
+
+def test_labels_may_end_in_a_sign_and_the_text_stands_wherever_it_is_named(tmp_path: Path) -> None:
+    rows = [{"text": f"a {'nice' if number % 2 else 'poor'} {{text}} {{labels}} {number}"} for number in range(20)]
+    with chat_server(stars) as running:
+        teacher = section(running, labels=[" 1*", "2*"], prompt="Of {labels}: {text}. Again: {text}")
+        found, card, _ = cleaned(tmp_path, "classify", rows, label=None, teacher=teacher)
+    assert card["teacher"]["answers"] == {"1*": 10, "2*": 10} and not card["teacher"]["dropped"]
+    assert {row["label"] for row in found} == {"1*", "2*"}
+
+
+def test_equal_texts_are_paid_for_once_in_the_card_too(server: ChatServer, tmp_path: Path) -> None:
+    rows = [{"text": f"a nice thing, number {number % 20}"} for number in range(60)]
+    teacher = section(server, price={"prompt": 1e6, "completion": 0.0})
+    _, card, _ = cleaned(tmp_path, "classify", rows, label=None, teacher=teacher)
+    assert len(server.requests) == 20 and card["teacher"]["rows"] == card["teacher"]["answered"] == 60
+    asked = sum(len(body["messages"][0]["content"].split()) for body in server.requests)
+    assert card["teacher"]["prompt_tokens"] == card["teacher"]["usd"] == asked
+
+
+def test_a_question_is_not_masked_again(server: ChatServer, tmp_path: Path) -> None:
+    """The word in [PHONE] would make a phone of the number behind it."""
+    rows = [{"text": f"Call 13800138000 about order 6222{number:04d}, what then of {number}"} for number in range(20)]
+    found, card, _ = cleaned(tmp_path, "generate", rows, label=None, teacher=section(server, labels=[]))
+    sent = {body["messages"][0]["content"] for body in server.requests}
+    assert {row["parts"][0] for row in found} == sent and all("[PHONE]" in text for text in sent)
+    assert card["masked"]["phone"] == 20 and card["masked"]["email"] == 20
