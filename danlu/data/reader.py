@@ -191,8 +191,8 @@ def _check_label(inputs: Sequence[Input], columns: Columns, labels: Labels) -> N
         return
     raise DataError(
         f"No source has the column {columns.label!r}, which data.label names, so data.teacher would be asked about "
-        "every row. Name the column that holds the labels; where there is none and the teacher is to answer all rows, set "
-        "data.label: null."
+        "every row. Name the column that holds the labels; where there is none and the teacher is to answer all rows, "
+        "set data.label: null."
     )
 
 

@@ -246,7 +246,7 @@ def _content(
     seen = amounts.look
     notes = [] if seen.whole else ["Large files were read in part; rows are counted by proportion."]
     if amounts.config.data.teacher is not None:
-        notes.append(of_teacher(amounts.config.data.teacher))
+        notes.append(of_teacher(amounts.config.data.teacher.max_usd))
     notes += amounts.corpus.notes
     unknown = [source.place for source in amounts.config.data.sources if source.licence == "unknown"]
     if unknown:

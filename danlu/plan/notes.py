@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from danlu.core.bases import base_of
 from danlu.core.machine import Machine
-from danlu.data.teacher.config import TeacherConfig
 from danlu.learning.objectives.config import START
 from danlu.plan.calibrate import FREE, Rates
 from danlu.plan.training import Job, Training
@@ -31,7 +30,7 @@ def _of_data(job: Job) -> Iterator[str]:
     if dropped >= 0.01:
         yield f"{dropped:.0%} of the rows repeat another text or are too short or too long; they are not trained on."
     if job.config.data.teacher is not None:
-        yield of_teacher(job.config.data.teacher)
+        yield of_teacher(job.config.data.teacher.max_usd)
     yield from corpus.notes
     plain = job.usable - corpus.validation - corpus.test
     if abs(corpus.train - plain) > 0.01 * max(1, plain):
@@ -41,12 +40,12 @@ def _of_data(job: Job) -> Iterator[str]:
         )
 
 
-def of_teacher(teacher: TeacherConfig) -> str:
-    """What of a teacher no plan can know, and what caps its cost."""
+def of_teacher(max_usd: float | None) -> str:
+    """What of a teacher no plan can know, and what caps its cost: `data.teacher.max_usd`."""
     capped = (
         "nothing caps it: give data.teacher.price and max_usd."
-        if teacher.max_usd is None
-        else f"data.teacher.max_usd stops it at ${teacher.max_usd:g}, beside what budget.usd counts."
+        if max_usd is None
+        else f"data.teacher.max_usd stops it at ${max_usd:g}, beside what budget.usd counts."
     )
     return (
         "A teacher answers the rows that have no answer (data.teacher): how many tokens its answers have, how long "
