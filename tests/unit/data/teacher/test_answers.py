@@ -268,7 +268,7 @@ def test_equal_texts_are_paid_for_once_in_the_card_too(server: ChatServer, tmp_p
 
 def test_a_question_is_not_masked_again(server: ChatServer, tmp_path: Path) -> None:
     """The word in [PHONE] would make a phone of the number behind it."""
-    rows = [{"text": f"Call 13800138000 about order 6222{number:04d}, what then of {number}"} for number in range(20)]
+    rows = [{"text": f"It is 13800138000, 6222{number:04d}, what then of {number}"} for number in range(20)]
     found, card, _ = cleaned(tmp_path, "generate", rows, label=None, teacher=section(server, labels=[]))
     sent = {body["messages"][0]["content"] for body in server.requests}
     assert {row["parts"][0] for row in found} == sent and all("[PHONE]" in text for text in sent)
