@@ -216,6 +216,29 @@ class Recipe(Config):
         return self
 
     @model_validator(mode="after")
+    def _teacher_agrees(self) -> Recipe:
+        """What a teacher cannot be told, and what would take its answers for those of people."""
+        teacher = self.data.teacher
+        if teacher is None:
+            return self
+        if self.data.split.folds is not None:
+            raise ValueError(
+                "each of data.split.folds is tested on rows of the training part, and with data.teacher many of these "
+                "have the teacher's answers: the score would say how well it is imitated. Leave one of them out"
+            )
+        if self.data.columns is not None:
+            raise ValueError(
+                "data.teacher is asked about the text alone, not told the cells of data.columns, on which an answer "
+                "may hang. Leave one of them out"
+            )
+        if self.budget.usd is not None and teacher.max_usd is None:
+            raise ValueError(
+                "budget.usd counts electricity alone, and nothing caps what data.teacher is paid: give its price and "
+                "max_usd too, or leave budget.usd out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _task_agrees(self) -> Recipe:
         check_targets(self)
         answered = TASKS[self.task].target is not None and not TASKS[self.task].several

@@ -97,7 +97,10 @@ def _of_source(path: Path, source: SourceConfig, index: int, recipe: Recipe) -> 
             if column not in columns:
                 yield ("data", "targets", name), _no_column(first.name, f"targets.{name}", column, columns)
     several = TASKS[recipe.task].several
-    if TASKS[recipe.task].target is not None and not several and source.label is None and recipe.data.label is not None:
+    answered = TASKS[recipe.task].target is not None and not several and source.label is None
+    # Where a teacher answers rows without a label, one of several sources may lack the column.
+    partly = recipe.data.teacher is not None and len(recipe.data.sources) > 1
+    if answered and not partly and recipe.data.label is not None:
         wanted["label"] = recipe.data.label
     pair = recipe.data.pair_of(recipe.task)
     if pair is not None:
@@ -114,6 +117,18 @@ def _of_source(path: Path, source: SourceConfig, index: int, recipe: Recipe) -> 
         if column is not None and columns and column not in columns:
             yield ("data", key), _no_column(first.name, key, column, columns)
 
+    for kind, column in _beside(recipe):
+        if columns and column not in columns:
+            yield ("data", "columns", kind), _no_column(first.name, f"columns.{kind}", column, columns)
+
+
+def _beside(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """The columns beside the text, each with the key below data.columns that names it."""
+    beside = recipe.data.columns
+    if beside is not None:
+        yield from (("numeric", column) for column in beside.numeric)
+        yield from (("categorical", column) for column in beside.categorical)
+
 
 def _no_column(file: str, key: str, column: str, columns: tuple[str, ...]) -> DataError:
     near = difflib.get_close_matches(column, columns, n=1, cutoff=0.5)
@@ -128,6 +143,14 @@ def _no_column(file: str, key: str, column: str, columns: tuple[str, ...]) -> Da
 def remarks(file: Path, recipe: Recipe) -> list[str]:
     """What is allowed and can hardly be meant, each as `FILE:LINE: what`."""
     told = []
+    teacher = recipe.data.teacher
+    if teacher is not None and teacher.licence is None:
+        line = line_of(file, "data", "teacher")
+        told.append(
+            f"{file}:{line}: data.teacher.licence is empty: look up whether the answers of {teacher.endpoint.model!r} "
+            "may train another model, and fill it in before the run: it stands in the card, so that what is filled in "
+            "later trains anew."
+        )
     for name in OUTLANDISH:
         reason = outlandish(name, getattr(recipe.train, name))
         if reason is not None:

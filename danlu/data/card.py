@@ -164,6 +164,7 @@ _STEP_WORDS = {
     "mix": "Rows of sources with a smaller share left out",
     "near_test": "Training rows like a held-out one",
     "teacher": "Rows that got no answer of the teacher",
+    "overruled": "The teacher's answers to texts that people answered",
     "taught": "Held-out rows that the teacher answered",
 }
 
@@ -271,7 +272,7 @@ def _funnel(card: dict[str, Any]) -> str:
 def _teacher(told: Mapping[str, Any]) -> str:
     """Who answered which rows, at what price, and whether its answers may train another model."""
     given = ", ".join(f"{_cell(label)}: {count:,}" for label, count in told["answers"].items())
-    cost = "" if told["usd"] is None else f", ${told['usd']:,.4f} by the recipe's price"
+    cost = "" if told["usd"] is None else f", ${told['usd']:,.4f} by the recipe's price, equal texts once"
     return (
         f"## Answers of a teacher\n\n{told['answered']:,} of {told['rows']:,} rows that had no answer got one of "
         f"`{_cell(told['model'])}`{f' ({given})' if given else ''}. It read {told['prompt_tokens']:,} tokens and wrote "

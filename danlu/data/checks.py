@@ -153,7 +153,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
     Rounded, for a corpus must not become another one because a processor adds in another order.
     """
-    if not values:
+    if not len(values):
         return {}
     found = {
         "mean": np.mean(values),

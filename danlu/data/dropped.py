@@ -18,7 +18,7 @@ from danlu.core.lazy import load_attribute
 from danlu.data.balance.config import BalanceConfig
 from danlu.data.balance.rows import undersample
 from danlu.data.card import Card, mix_warnings
-from danlu.data.checks import check_rows
+from danlu.data.checks import LEAST_ROWS, check_rows
 from danlu.data.config import CorpusConfig
 from danlu.data.filters.config import OutlierFilter
 from danlu.data.keys import (
@@ -44,6 +44,8 @@ UNDERSAMPLED = "undersampled"
 MIXED_OUT = "mixed_out"
 #: A held-out row that a teacher has answered: it would show how well a student imitates, not how right it is.
 TAUGHT = "taught"
+#: A row that a teacher has answered although people answered the same text: theirs counts, and nobody votes on it.
+OVERRULED = "overruled"
 
 #: The streams of draws for the mix and for the rows that others are compared with; `sides` has those of the split.
 MIX_STREAM = 7
@@ -51,6 +53,7 @@ OUTLIER_STREAM = 9
 
 #: Why a row is dropped after all rows have been seen, and the step that does it.
 STEP_OF = {
+    OVERRULED: "overruled",
     LABEL_CONFLICT: "labels",
     EXACT_DUPLICATE: "exact_duplicates",
     NEAR_DUPLICATE: "near_duplicates",
@@ -64,22 +67,33 @@ STEP_OF = {
 REASON_NAMES = ("", *STEP_OF)
 
 
-def drop_copies(config: CorpusConfig, keys: Keys, clusters: Integers, card: Card, *, answered: bool) -> Reasons:
-    """Drop rows whose answer contradicts that of an equal text, and copies; returns the reasons, 0 for who stays."""
+def drop_copies(
+    config: CorpusConfig, keys: Keys, clusters: Integers, card: Card, *, answered: bool, taught: Integers
+) -> Reasons:
+    """Drop rows whose answer contradicts that of an equal text, and copies; returns the reasons, 0 for who stays.
+
+    `taught` are the places of the rows that a teacher has answered. They have no say where people answered the same
+    text, and of copies one of a person's is kept.
+    """
     reasons = np.zeros(len(keys.place), dtype=np.int8)
     cluster = clusters[keys.text]
+    imitated = np.isin(keys.place, taught)
     if answered:
-        stays = without_conflicts(keys, config.label_conflicts)
+        if imitated.any():
+            _drop(reasons, ~_beside_people(imitated, keys.text, reasons), OVERRULED, card)
+        stays = without_conflicts(keys, config.label_conflicts, among=reasons == 0)
         # Of several targets nothing may be left that equal texts agree on.
         said = np.array([bool(one) for one in keys.labels], dtype=bool)[keys.label]
         _drop(reasons, stays & said, LABEL_CONFLICT, card)
     same = keys.text * max(1, len(keys.labels)) + keys.label
-    _drop(reasons, chosen_rows(keys, reasons == 0, same, config.duplicates.keep), EXACT_DUPLICATE, card)
+    may_stay = (reasons == 0) & ~_beside_people(imitated, same, reasons)
+    _drop(reasons, chosen_rows(keys, may_stay, same, config.duplicates.keep), EXACT_DUPLICATE, card)
     exact = int((reasons == REASON_NAMES.index(EXACT_DUPLICATE)).sum())
     texts = np.unique(keys.text[reasons == 0])
     members = np.bincount(clusters[texts])
     if config.duplicates.drop_near:
-        _drop(reasons, chosen_rows(keys, reasons == 0, cluster, config.duplicates.keep), NEAR_DUPLICATE, card)
+        may_stay = (reasons == 0) & ~_beside_people(imitated, cluster, reasons)
+        _drop(reasons, chosen_rows(keys, may_stay, cluster, config.duplicates.keep), NEAR_DUPLICATE, card)
     card.duplicates = {
         "exact_dropped": exact,
         "near_clusters": int((members > 1).sum()),
@@ -87,6 +101,13 @@ def drop_copies(config: CorpusConfig, keys: Keys, clusters: Integers, card: Card
         "threshold": config.duplicates.threshold if config.duplicates.near else None,
     }
     return reasons
+
+
+def _beside_people(imitated: Flags, group: Integers, reasons: Reasons) -> Flags:
+    """Which rows [N] are a teacher's, where a row of people's in the same `group` [N] stays."""
+    if not imitated.any():
+        return imitated
+    return imitated & np.isin(group, group[~imitated & (reasons == 0)])
 
 
 def _drop(reasons: Reasons, stays: Flags, reason: str, card: Card) -> None:
@@ -105,23 +126,38 @@ def drop_bridges(sides: Assignment, reasons: Reasons, card: Card) -> Reasons:
 
 
 def drop_taught(answered: Integers, keys: Keys, reasons: Reasons, parts: Reasons, card: Card) -> None:
-    """Drop the held-out rows that a teacher has answered, where others are left in both held-out parts.
+    """Drop the held-out rows that a teacher has answered, where both held-out parts have enough of people's.
 
-    `answered` are their places. Where all held-out rows are the teacher's they stay, and the card says what that means.
+    `answered` are their places. Enough are `LEAST_ROWS`, or as many as the teacher's in that part. Otherwise they all
+    stay, for a part of a few rows tells nothing; `held_out` in the card's entry says how many are whose.
     """
     taught = np.isin(keys.place, answered)
     held_out = taught & (parts > TRAIN)
     if not held_out.any():
         return
-    if all(((parts == part) & ~taught).any() for part in range(TRAIN + 1, len(PARTS))):
+    whose = {
+        PARTS[part]: {
+            "people": int(((parts == part) & ~taught).sum()),
+            "teacher": int(((parts == part) & taught).sum()),
+        }
+        for part in range(TRAIN + 1, len(PARTS))
+    }
+    if all(rows["people"] >= max(1, min(LEAST_ROWS, rows["teacher"])) for rows in whose.values()):
         _drop(reasons, ~held_out, TAUGHT, card)
         parts[held_out] = -1
         check_rows(int((reasons == 0).sum()), card.funnel)
-        return
-    card.warnings.append(
-        f"{int(held_out.sum()):,} validation and test rows have answers of the teacher, and one of these parts has no "
-        "others: scores say how well a student imitates its teacher, not how right it is. Have people answer some rows."
-    )
+        whose = {part: rows | {"teacher": 0} for part, rows in whose.items()}
+    else:
+        told = ", ".join(
+            f"{rows['people']:,} of people and {rows['teacher']:,} of the teacher in {part}"
+            for part, rows in whose.items()
+        )
+        card.warnings.append(
+            f"Held-out rows have too few answers of people ({told}), so the teacher's stay: scores say how well a "
+            f"student imitates its teacher, not how right it is. Have people answer more rows, at least {LEAST_ROWS} "
+            "in each part."
+        )
+    card.teacher["held_out"] = whose
 
 
 def drop_leaks(ctx: Context, config: CorpusConfig, clean: Path, reasons: Reasons, parts: Reasons, card: Card) -> None:

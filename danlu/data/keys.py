@@ -287,17 +287,19 @@ def first_rows(keys: Keys, rows: Flags, group: Integers) -> Flags:
     return chosen_rows(keys, rows, group, "first")
 
 
-def without_conflicts(keys: Keys, policy: str) -> Flags:
+def without_conflicts(keys: Keys, policy: str, among: Flags | None = None) -> Flags:
     """Which rows stay when equal texts carry different labels.
 
     `drop` keeps none of such rows, `keep` all; `majority` those with the label that most of the equal texts carry,
-    and none when two labels are equally frequent.
+    and none when two labels are equally frequent. Only the rows `among` [N] have a say; others stay where their label
+    is one that stays.
     """
     rows = np.ones(len(keys.text), dtype=bool)
+    voting = rows if among is None else among
     if policy == "keep" or not keys.texts:
         return rows
     count = len(keys.labels)
-    pairs, votes = np.unique(keys.text * count + keys.label, return_counts=True)
+    pairs, votes = np.unique((keys.text * count + keys.label)[voting], return_counts=True)
     text = pairs // count
     variants = np.bincount(text, minlength=keys.texts)
     if policy == "drop":

@@ -106,10 +106,18 @@ def outlook(config: DataConfig, paths: Sequence[Path], *, task: str) -> list[str
     """
     lost: Counter[str] = Counter()
     votes: dict[bytes, Counter[str]] = {}
+    asked: set[bytes] = set()
+    answered = TASKS[task].target is not None
     for row in itertools.islice(_rows(config, paths, task), _MOST_ROWS):
         lost[row.reason] += 1
-        if not row.reason:
+        if row.reason:
+            continue
+        if answered and not row.label:
+            asked.add(_digest(row.text))
+        else:
             votes.setdefault(_digest(row.text), Counter())[row.label] += 1
+    if asked:
+        return _with_teacher(config, lost, votes, len(asked - votes.keys()))
     funnel = Funnel(lost.total())
     whole = funnel.rows < _MOST_ROWS
     del lost[""]
@@ -135,6 +143,21 @@ def outlook(config: DataConfig, paths: Sequence[Path], *, task: str) -> list[str
         if whole:
             raise
         return [*told, f"Of the first {_MOST_ROWS:,} rows: {error}"]
+
+
+def _with_teacher(config: DataConfig, lost: Counter[str], votes: Mapping[bytes, Counter[str]], asked: int) -> list[str]:
+    """The outlook where a teacher answers `asked` texts: what it will say is not known, nor which rows that leaves.
+
+    `lost` counts the rows by why they go, `votes` the labels of each text that people answered.
+    """
+    funnel = Funnel(lost.total())
+    del lost[""]
+    funnel.step("clean", lost)
+    left = sum(len(_KEPT[config.label_conflicts](labels)) for labels in votes.values()) + asked
+    if funnel.rows_read < _MOST_ROWS:
+        check_rows(left, funnel)
+    torn = sum(len(labels) > 1 for labels in votes.values())
+    return list(_torn(torn, len(votes), "classify")) if config.label_conflicts == "drop" else []
 
 
 def _clear(labels: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -198,13 +221,17 @@ def _of_file(
 
 
 def _answer(values: Mapping[str, Any], source: SourceConfig, columns: Columns, config: DataConfig) -> str:
-    """What a record is to be answered with, as it is kept; empty for a task without answers. Raises `Unusable`."""
+    """What a record is to be answered with, as it is kept; empty for a task without answers, and for what a teacher
+    shall answer. Raises `Unusable`.
+    """
     target = TARGETS.get(columns.task)
     if target is None:
         return ""
     cell: Any = source.label
     if columns.reading.heads:
         cell = values
+    elif cell is None and columns.unanswered and (columns.label is None or columns.label not in values):
+        return ""  # the teacher's to answer
     elif cell is None:
         cell = values[columns.label or ""]
     return target.renamed(read_label(cell, columns)[1], lambda name: merged(name, config.labels))

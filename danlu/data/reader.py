@@ -117,6 +117,8 @@ class Labels:
 
     def __init__(self) -> None:
         self.raw: Counter[str] = Counter()
+        #: Whether any record has the column of the label; looked at where a teacher answers rows without.
+        self.column_found = False
         #: Of several targets, how many rows have each.
         self.targets: Counter[str] = Counter()
 
@@ -175,7 +177,23 @@ def read_sources(
         if not tally.rows:
             raise DataError(f"{source.name} has no rows of data (only headers, or blank lines).")
     check_found(columns.reading.heads, labels.targets)
+    _check_label(inputs, columns, labels)
     return tallies, labels
+
+
+def _check_label(inputs: Sequence[Input], columns: Columns, labels: Labels) -> None:
+    """Raise `DataError` where a teacher answers what has no label, and no source has the column of the label.
+
+    A misspelt name would have every row paid for, and what people answered ignored.
+    """
+    sought = columns.unanswered and columns.label is not None
+    if not sought or labels.column_found or all(source.config.label is not None for source in inputs):
+        return
+    raise DataError(
+        f"No source has the column {columns.label!r}, which data.label names, so data.teacher would be asked about "
+        "every row. Name the column that holds the labels; where there is none and the teacher is to answer all rows, "
+        "set data.label: null."
+    )
 
 
 def _tally(source: Input, place: Place) -> Tally:
@@ -342,6 +360,7 @@ class _Reading:
             self._labels.targets.update(targets_in([kept])[0].keys())
             return kept
         if self._label is not None and (self._label in values or not self._columns.unanswered):
+            self._labels.column_found = True
             spellings, kept = read_label(values[self._label], self._columns)
             if TASKS[self._columns.task].named:
                 self._labels.add(spellings)

@@ -62,7 +62,8 @@ def run(ctx: Context, config: DataStage) -> None:
         card.warnings += disputes
     links = read_links(found / "links.parquet")
     clusters = components(links.pairs, keys.texts)
-    reasons = drop_copies(data, keys, clusters, card, answered=task.target is not None)
+    taught = answered_rows(clean / ANSWERED)
+    reasons = drop_copies(data, keys, clusters, card, answered=task.target is not None, taught=taught)
     card.duplicates["truncated_buckets"] = found.json("duplicates.json")["truncated"]
     check_rows(int((reasons == 0).sum()), card.funnel)
     stratum = strata(config.task, keys.labels)
@@ -75,7 +76,7 @@ def run(ctx: Context, config: DataStage) -> None:
     sides = _split(data, keys, stratum, links, linked, card, earlier)
     write_sides(ctx.out / SIDES, keys, sides, earlier, mark, said)
     parts = drop_bridges(sides, reasons, card)
-    drop_taught(answered_rows(clean / ANSWERED), keys, reasons, parts, card)
+    drop_taught(taught, keys, reasons, parts, card)
     if data.duplicates.near:
         drop_leaks(ctx, data, texts, reasons, parts, card)
     if data.outliers is not None:

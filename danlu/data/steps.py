@@ -179,6 +179,21 @@ class Cleaner:
                 return Cleaned(parts=record.parts if self.config.keep_rejected_text else [], step=name, reason=reason)
         return Cleaned(parts=record.parts, masked=record.masked, near_misses=record.near_misses)
 
+    def clean_answer(self, question: str, answer: str) -> Cleaned:
+        """Run all steps over a question that was cleaned before and its new answer: parts are both.
+
+        Both are judged together, as the turns of any conversation are, but the answer alone is normalised and masked:
+        what masking left in the question, such as [PHONE], would make a phone of a number beside it.
+        """
+        record = Record(parts=[question, answer])
+        for name, apply in self._steps[ANYTHING]:
+            if name == "mask":
+                record.parts = record.parts[1:]
+            reason = apply(record)
+            if reason:
+                return Cleaned(parts=[], step=name, reason=reason)
+        return Cleaned(parts=[question, *record.parts], masked=record.masked, near_misses=record.near_misses)
+
     def used(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Which of the rows at these places [N] are among those drawn."""
         if self._sampled is None:

@@ -29,6 +29,7 @@ from danlu.plan.corpus import expected, read_sides
 from danlu.plan.cost import Total, total_here
 from danlu.plan.interval import add, largest
 from danlu.plan.learned import corrected, kinds_of, sentences
+from danlu.plan.notes import of_teacher
 from danlu.plan.predict import StageCost, of_data, release, rough, seconds_of_scoring, stretched
 from danlu.plan.reading import look
 from danlu.plan.shape import Shape, of_base
@@ -253,6 +254,8 @@ def _content(
 ) -> dict[str, Any]:
     seen = amounts.look
     notes = [] if seen.whole else ["Large files were read in part; rows are counted by proportion."]
+    if amounts.config.data.teacher is not None:
+        notes.append(of_teacher(amounts.config.data.teacher.max_usd))
     notes += amounts.corpus.notes
     unknown = [source.place for source in amounts.config.data.sources if source.licence == "unknown"]
     if unknown:

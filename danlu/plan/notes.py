@@ -30,10 +30,7 @@ def _of_data(job: Job) -> Iterator[str]:
     if dropped >= 0.01:
         yield f"{dropped:.0%} of the rows repeat another text or are too short or too long; they are not trained on."
     if job.config.data.teacher is not None:
-        yield (
-            "A teacher answers the rows that have no answer (data.teacher): how many tokens its answers have, how long "
-            "that takes and what it costs cannot be foreseen; data.teacher.max_usd caps the money."
-        )
+        yield of_teacher(job.config.data.teacher.max_usd)
     yield from corpus.notes
     plain = job.usable - corpus.validation - corpus.test
     if abs(corpus.train - plain) > 0.01 * max(1, plain):
@@ -41,6 +38,19 @@ def _of_data(job: Job) -> Iterator[str]:
             f"Mixing, balancing and augmentation make {corpus.train:,} training rows of about {max(0, plain):,} "
             "(data.mix, data.balance, data.augment, data.outliers)."
         )
+
+
+def of_teacher(max_usd: float | None) -> str:
+    """What of a teacher no plan can know, and what caps its cost: `data.teacher.max_usd`."""
+    capped = (
+        "nothing caps it: give data.teacher.price and max_usd."
+        if max_usd is None
+        else f"data.teacher.max_usd stops it at ${max_usd:g}, beside what budget.usd counts."
+    )
+    return (
+        "A teacher answers the rows that have no answer (data.teacher): how many tokens its answers have, how long "
+        f"that takes and what it costs cannot be foreseen and is in none of the sums; {capped}"
+    )
 
 
 def _of_tokens(job: Job) -> Iterator[str]:

@@ -12,6 +12,12 @@ from danlu.core.heads import heads_of, outputs_of
 _FROM_SPEED = ("p50_ms", "p95_ms", "throughput_per_second", "tokens_per_second", "first_token_ms")
 
 
+def _taught(card: Mapping[str, Any]) -> int:
+    """How many test rows a teacher has answered (`data.teacher`), by the data stage's card."""
+    held_out = (card.get("teacher") or {}).get("held_out") or {}
+    return int((held_out.get("test") or {}).get("teacher", 0))
+
+
 def gather(
     *,
     card: Mapping[str, Any],
@@ -43,6 +49,7 @@ def gather(
         "rows": evidence.get("rows"),
         "train_rows": card.get("splits", {}).get("train", {}).get("rows"),
         "leaked_rows": _leaked(evidence.get("leaked_rows"), checkpoint),
+        "taught_rows": _taught(card),
         "parity": _parity(parity),
         "parity_max": parity.get("max_difference"),
         "bytes": export["forms"][form].get("bytes"),

@@ -90,6 +90,7 @@ FACTS: dict[str, Fact] = {
     "leaked_rows": Fact(
         meaning="validation and test rows that are also in the training part, or in that of a model it was made from"
     ),
+    "taught_rows": Fact(meaning="test rows whose answer is that of data.teacher, not of people"),
     "parity": _score("share of held-out texts on which the shipped form and the checkpoint differ"),
     "parity_max": Fact(
         meaning="largest difference between them: in probability, for regress in standard deviations of the numbers, "

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from danlu.report.decisions import more_rows
-from danlu.report.numbers import count, number, one_line, percent
+from danlu.report.numbers import count, number, one_line, percent, taught_rows
 
 Sentence = dict[str, str]
 Numbers = dict[str, Any]
@@ -63,6 +63,8 @@ def doubt(numbers: Numbers) -> Sentence | None:
         return None
     comparison = (numbers["baseline"] or {}).get("comparison")
     never = never_said(numbers)
+    if taught_rows(numbers["data"]):
+        return {"en": "it was tested on a teacher's answers, not on people's", "zh": "它是用老师而不是人的答案测的"}
     if comparison and not comparison["significant"] and not is_cheap(numbers):
         return {"en": "the cheap baseline does as well: consider it", "zh": "简单基线也差不多：请考虑用它"}
     if comparison and comparison["significant"] and numbers["ahead"] is False:

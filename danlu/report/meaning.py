@@ -8,7 +8,16 @@ from __future__ import annotations
 from danlu.core.scores import LOWER_IS_BETTER
 from danlu.report.advice import is_cheap
 from danlu.report.decisions import abstention_sentence, calibration_hint, costs_sentence
-from danlu.report.numbers import count, form_of, milliseconds, number, one_line, percent, size
+from danlu.report.numbers import (
+    count,
+    form_of,
+    milliseconds,
+    number,
+    one_line,
+    percent,
+    size,
+    taught_rows,
+)
 from danlu.report.sentences import HEADLINES, Numbers, Sentence
 from danlu.report.targets import targets_point
 
@@ -19,6 +28,7 @@ _CALIBRATED = 0.05
 def meaning(numbers: Numbers) -> list[Sentence]:
     """What the verdict means for the people who will use the model, a point each."""
     points = (
+        _taught,
         targets_point,
         _expect,
         _tags,
@@ -35,12 +45,33 @@ def meaning(numbers: Numbers) -> list[Sentence]:
     return [said for point in points if (said := point(numbers)) is not None]
 
 
+def _taught(numbers: Numbers) -> Sentence | None:
+    """What scores mean where a teacher, not people, answered test rows."""
+    taught = taught_rows(numbers["data"])
+    if not taught or not numbers["evidence"]:
+        return None
+    return {
+        "en": f"{count(taught)} test rows have the answers of a teacher (data.teacher), not of people. Where this page "
+        "calls an answer right, it agrees with the teacher's there: that is how well the model imitates it, not how "
+        "often it is right.",
+        "zh": f"{count(taught)} 条测试行的答案出自老师（data.teacher），不是人。本页所说的“对”，在这些行上只是与老师"
+        "一致：说的是学得像不像，不是对不对。",
+    }
+
+
 def _expect(numbers: Numbers) -> Sentence | None:
     score = ((numbers["evidence"] or {}).get("scores") or {}).get("accuracy")
     if not score or score["value"] is None:
         return None
     right = round(100 * score["value"])
     rows = count(numbers["evidence"]["rows"])
+    if taught_rows(numbers["data"]):
+        return {
+            "en": f"Of 100 new texts like yours, expect about {right} answers that agree with the test part's, which a "
+            f"teacher gave in part or whole. That was measured on {rows} texts that the model had never seen.",
+            "zh": f"100 条和你的数据类似的新文本里，大约 {right} 条的答案与测试部分的答案一致，"
+            f"而那些答案部分或全部出自老师。这是在模型从没见过的 {rows} 条文本上测出来的。",
+        }
     return {
         "en": f"Of 100 new texts like yours, expect about {right} right and {100 - right} wrong. "
         f"That was measured on {rows} texts that the model had never seen.",

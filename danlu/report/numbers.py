@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 MISSING = "–"
 MINUS = "−"
@@ -161,3 +162,9 @@ def within(score: Mapping[str, float | None] | None, kind: str) -> tuple[str, st
 def moment(text: str) -> str:
     """An ISO time without its fractions and zone: `2026-11-23 14:05 UTC`."""
     return f"{text[:10]} {text[11:16]} UTC"
+
+
+def taught_rows(data: Mapping[str, Any] | None) -> int:
+    """How many test rows a teacher has answered (`data.teacher`), by what the summary has of the data stage's card."""
+    held_out = ((data or {}).get("teacher") or {}).get("held_out") or {}
+    return int((held_out.get("test") or {}).get("teacher", 0))

@@ -32,6 +32,7 @@ _DATA_KEYS = (
     "leaked_rows",
     "lengths",
     "sources",
+    "teacher",
     "warnings",
 )
 _EVIDENCE_KEYS = (

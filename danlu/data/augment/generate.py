@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from danlu.core.errors import DataError
 from danlu.data.mask.masker import mask
@@ -14,11 +15,20 @@ _TOKEN = re.compile(r"\[[A-Z][A-Z0-9_]{0,39}(?:_[0-9a-f]{12})?\]")
 _QUOTES = (('"', '"'), ("“", "”"), ("「", "」"), ("'", "'"))
 
 
+def filled(prompt: str, text: str, names: Mapping[str, str]) -> str:
+    """`prompt` with `text` wherever {text} stands, and what `names` say for other words in braces; other braces stay.
+
+    The text comes last: it may hold the words in braces itself, the other values are the team's own.
+    """
+    parts = prompt.split("{text}")
+    for name, value in names.items():
+        parts = [part.replace(f"{{{name}}}", value) for part in parts]
+    return text.join(parts)
+
+
 def prompt_for(prompt: str, *, text: str, label: str) -> str:
     """`prompt` with the row's text and label in their places; other braces stay."""
-    # The label first: a text may hold the word {label}, a label is the team's own.
-    before, _, after = prompt.partition("{text}")
-    return f"{before.replace('{label}', label)}{text}{after.replace('{label}', label).replace('{text}', text)}"
+    return filled(prompt, text, {"label": label})
 
 
 def refuse_unmasked(name: str, text: str, setting: str = "augment.generate.send_unmasked") -> None:

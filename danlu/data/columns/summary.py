@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,14 +15,19 @@ from danlu.data.tables import batches
 #: Values of a category that the card lists, the most frequent.
 _SHOWN = 10
 
+#: So many different values of a category are told apart; a column with more is none, and its others count as one.
+_MOST_VALUES = 10_000
+
 
 def summarise(train: Path, columns: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
     """Of each column in the folder `train`: `rows`, `missing`, and `numbers` (a spread) or `values` and `most` of them.
 
-    `columns` are the names under `numeric` and `categorical`. Values are listed without those of one row alone.
+    `columns` are the names under `numeric` and `categorical`. Values are listed without those of one row alone. A
+    number takes 8 bytes, and a category no more than its first `_MOST_VALUES` values; `values` is at most one more.
     """
-    numbers: dict[str, list[float]] = {name: [] for name in columns["numeric"]}
+    numbers: dict[str, array[float]] = {name: array("d") for name in columns["numeric"]}
     words: dict[str, Counter[str]] = {name: Counter() for name in columns["categorical"]}
+    others: Counter[str] = Counter()
     rows = 0
     for batch in batches(train, list(BESIDE)):
         rows += batch.num_rows
@@ -29,14 +35,18 @@ def summarise(train: Path, columns: Mapping[str, Sequence[str]]) -> dict[str, di
             for name, number in row["numbers"] or ():
                 numbers[name].append(number)
             for name, word in row["categories"] or ():
-                words[name][word] += 1
+                if word in words[name] or len(words[name]) < _MOST_VALUES:
+                    words[name][word] += 1
+                else:
+                    others[name] += 1
     found: dict[str, dict[str, Any]] = {
         name: {"rows": rows, "missing": rows - len(values), "numbers": spread(values)}
         for name, values in numbers.items()
     }
     for name, counts in words.items():
         ranked = sorted((one for one in counts.items() if one[1] > 1), key=lambda one: (-one[1], one[0]))
-        found[name] = {"rows": rows, "missing": rows - counts.total(), "values": len(counts)}
+        known, values = counts.total() + others[name], len(counts) + (others[name] > 0)
+        found[name] = {"rows": rows, "missing": rows - known, "values": values}
         found[name]["most"] = dict(ranked[:_SHOWN])
     return found
 
@@ -48,9 +58,10 @@ def warnings(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
         known = column["rows"] - column["missing"]
         if not known:
             told.append(f"No training row has anything in the column {name!r}, so it can teach nothing.")
-        elif "values" in column and column["values"] * 2 > known and column["values"] > _SHOWN:
+        elif "values" in column and column["values"] > _SHOWN and column["values"] > min(known / 2, _MOST_VALUES):
+            many = f"{column['values']:,}" if column["values"] <= _MOST_VALUES else f"more than {_MOST_VALUES:,}"
             told.append(
-                f"The column {name!r} has {column['values']:,} different values in {known:,} training rows: that is no "
+                f"The column {name!r} has {many} different values in {known:,} training rows: that is no "
                 "category. A value of a single row counts as unknown. Is it a number, or somebody's name?"
             )
     return told

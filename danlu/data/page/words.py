@@ -45,6 +45,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "step_balance": ("Classes evened out", "类别拉平"),
     "step_mix": ("Within its source's share", "在来源的份额之内"),
     "step_teacher": ("Answered by the teacher", "老师答了的"),
+    "step_overruled": ("Where people answered the same text, theirs", "同一文本有人作答的，以人为准"),
     "step_taught": ("Held-out row answered by people", "留出的行由人作答"),
     "step_near_test": ("Training row unlike held-out ones", "训练行不像留出的行"),
     "reason_broken": ("cannot be read", "读不了"),
@@ -64,6 +65,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "reason_no_answer": ("no answer of the teacher", "老师没有回答"),
     "reason_cut_off": ("the teacher's answer was cut off", "老师的回答被截断"),
     "reason_no_such_label": ("the teacher named no label", "老师答的不是标签"),
+    "reason_overruled": ("the teacher's answer to a text that people answered", "这条文本已有人作答，不用老师的"),
     "reason_taught": ("held-out row with a teacher's answer", "留出的行，答案出自老师"),
     "reason_near_test": ("like a held-out row", "像某个留出的行"),
     # Parts, labels, lengths

@@ -6,6 +6,7 @@ kept on disk by what was asked, so that a rerun, or a run after a crash, pays no
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,9 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from danlu.data.augment.endpoint import server_of
-from danlu.data.augment.generate import refuse_unmasked
+from danlu.data.augment.generate import filled, refuse_unmasked
 from danlu.data.steps import Cleaner, as_text, content_of
-from danlu.data.teacher.config import TeacherConfig
+from danlu.data.teacher.config import TeacherConfig, bare
 from danlu.engines.endpoint import Body, ChatEndpoint, Price, Purse, Reply
 
 #: The step of the funnel, and why a row goes: nothing came, too much came, or none of the labels.
@@ -40,15 +41,15 @@ _SETTINGS = {
     "retries": "data.teacher.endpoint.retries",
 }
 
-#: What may stand around a label in an answer.
-_AROUND = " \t\r\n\"'“”「」『』`*.。:：,，!！"
-
 Row = dict[str, Any]
 
 
 @dataclass(kw_only=True)
 class _Tally:
-    """What was asked and came of it; the tokens are those of the day each was asked, as far as they were counted."""
+    """What was asked and came of it, in rows.
+
+    The tokens are those of the day each text was asked about, once for equal texts, as far as they were counted.
+    """
 
     rows: int = 0
     answered: int = 0
@@ -58,6 +59,8 @@ class _Tally:
     completion_tokens: int = 0
     uncounted: int = 0
     places: list[int] = field(default_factory=list)
+    #: Hashes of the texts that were asked about: equal ones are asked, and paid for, once.
+    asked: set[bytes] = field(default_factory=set)
 
 
 class Teacher:
@@ -108,7 +111,7 @@ class Teacher:
         bodies = [self._body(row["text"]) for row in rows]
         replies = self._endpoint.ask(bodies, lambda _: self._check())
         for row, reply in zip(rows, replies, strict=True):
-            self._count(reply)
+            self._count(row["text"], reply)
             reason = (
                 CUT_OFF if reply.cut else NO_ANSWER if not reply.answer else self._way.take(self, row, reply.answer)
             )
@@ -120,18 +123,20 @@ class Teacher:
                 self.tally.places.append(row["place"])
 
     def _body(self, text: str) -> Body:
-        labels = ", ".join(self._config.labels)
-        before, _, after = (self._config.prompt or self._way.prompt).partition("{text}")
-        # The text last: it may hold the words in braces itself.
-        asked = f"{before.replace('{labels}', labels)}{text}{after.replace('{labels}', labels)}"
+        labels = ", ".join(label.strip() for label in self._config.labels)
+        asked = filled(self._config.prompt or self._way.prompt, text, {"labels": labels})
         return {
             "messages": [{"role": "user", "content": asked}],
             "temperature": self._config.endpoint.temperature,
             "max_tokens": self._config.endpoint.max_tokens,
         }
 
-    def _count(self, reply: Reply) -> None:
+    def _count(self, text: str, reply: Reply) -> None:
         self.tally.rows += 1
+        name = hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()
+        if name in self.tally.asked:
+            return
+        self.tally.asked.add(name)
         if reply.prompt_tokens is None or reply.completion_tokens is None:
             self.tally.uncounted += 1
             return
@@ -140,8 +145,8 @@ class Teacher:
 
     def label(self, row: Row, answer: str) -> str:
         """Give `row` the label that the answer names; why it goes where that is none."""
-        said = answer.strip(_AROUND).casefold()
-        label = next((label for label in self._config.labels if label.strip().casefold() == said), None)
+        said = bare(answer)
+        label = next((label.strip() for label in self._config.labels if bare(label) == said), None)
         if label is None:
             return NO_SUCH_LABEL
         row["label"] = label
@@ -150,7 +155,7 @@ class Teacher:
 
     def turn(self, row: Row, answer: str) -> str:
         """Make `row` a conversation, the answer cleaned as every turn; why the row goes where that ends it."""
-        cleaned = self._cleaner.clean([row["text"], answer])
+        cleaned = self._cleaner.clean_answer(row["text"], answer)
         if cleaned.reason:
             return cleaned.reason
         text = as_text(cleaned.parts)

@@ -9,6 +9,14 @@ from pydantic import Field, model_validator
 from danlu.core.config import Config, NotFingerprinted
 from danlu.data.augment.config import EndpointConfig
 
+#: What may stand around a label in an answer.
+_AROUND = " \t\r\n\"'“”「」『』`*.。:：,，!！"
+
+
+def bare(said: str) -> str:
+    """A label, or an answer that names one, as both are compared: without quotes, stops and case."""
+    return said.strip(_AROUND).casefold()
+
 
 class TeacherPrice(Config):
     """What the endpoint asks for a million tokens."""
@@ -58,6 +66,10 @@ class TeacherConfig(Config):
             raise ValueError("max_usd caps what tokens cost, but no price was given")
         if self.prompt is not None and "{text}" not in self.prompt:
             raise ValueError("prompt lacks {text}, where the row's text goes")
-        if len(self.labels) == 1 or len({label.strip().casefold() for label in self.labels}) < len(self.labels):
-            raise ValueError(f"labels are {self.labels}; expected two or more, all different")
+        names = {bare(label) for label in self.labels}
+        if len(self.labels) == 1 or len(names) < len(self.labels) or "" in names:
+            raise ValueError(
+                f"labels are {self.labels}; expected two or more, all different also without quotes, stops, stars and "
+                "exclamation marks around them, for an answer may have or lack these"
+            )
         return self

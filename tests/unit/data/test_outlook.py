@@ -123,6 +123,73 @@ def test_the_plan_refuses_too(
     assert torn.startswith("10 of 50 texts occur with different labels")
 
 
+TEACHER = {"endpoint": {"base_url": "http://127.0.0.1:9/v1", "model": "big"}, "labels": ["a", "b"], "licence": "MIT"}
+
+#: Rows of which a teacher answers all or some, what else the section says, and what is told.
+TAUGHT: dict[str, tuple[list[str], dict[str, Any], list[str]]] = {
+    "no label": ([f"review {n},a" for n in range(40)], {"label": None}, []),
+    "all cells empty": ([f"review {n}," for n in range(40)], {}, []),
+    "half of them": ([f"review {n},{'a' * (n % 2)}" for n in range(40)], {}, []),
+    "the same text": ([f"review {n // 2},{'a' * (n % 2)}" for n in range(80)], {}, []),
+    "people differ": (
+        [*TORN[:20], *(f"re {n}," for n in range(40))],
+        {},
+        ["Every text occurs with different labels; such rows are rejected (data.label_conflicts)."],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TAUGHT)
+def test_what_a_teacher_answers_is_not_known_before(case: str, tmp_path: Path) -> None:
+    rows, values, told = TAUGHT[case]
+    assert look(table(tmp_path, rows), teacher=TEACHER, **values) == told
+
+
+def test_too_few_rows_for_a_teacher_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Only 7 usable rows are left of 14 read"):
+        look(table(tmp_path, [f"review {n // 2}," for n in range(14)]), teacher=TEACHER)
+
+
+def test_a_plan_for_a_teacher_and_its_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table(tmp_path, [f"review {n},{'a' * (n % 2)}" for n in range(40)])
+    monkeypatch.setattr("danlu.api.plan", lambda *_, **__: Planned())
+
+    def planned(label: str, teacher: dict[str, Any]) -> int:
+        source = {"path": "a.csv", "licence": "CC0-1.0"}
+        data = {"sources": [source], "label": label or None, "teacher": teacher}
+        sections = {"name": "x", "task": "classify", "data": data, "model": {"scratch": {"layers": 1, "width": 16}}}
+        (tmp_path / "recipe.yaml").write_text(json.dumps(sections, indent=1), encoding="utf-8")
+        return main(["plan", "recipe.yaml", "--json"])
+
+    for label in ("", "label"):
+        assert planned(label, TEACHER) == 0
+        assert json.loads(capsys.readouterr().out)["warnings"] == []
+    assert planned("labell", TEACHER) == 2
+    assert "a.csv has no column 'labell'" in capsys.readouterr().err
+    assert planned("", {name: value for name, value in TEACHER.items() if name != "licence"}) == 0
+    (told,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert "data.teacher.licence is empty" in told and "trains anew" in told
+
+
+def test_columns_beside_the_text_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_text("text,label,amount\n" + "fine,a,1\n" * 3, encoding="utf-8")
+    recipe = (
+        "name: x\ntask: classify\ndata:\n  sources:\n    - path: a.csv\n  columns:\n    numeric: [amout]\n"
+        "model:\n  scratch: {layers: 1, width: 16}\n"
+    )
+    (tmp_path / "recipe.yaml").write_text(recipe, encoding="utf-8")
+    assert main(["recipe", "check", "recipe.yaml"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "recipe.yaml:7: a.csv has no column 'amout', which data.columns.numeric names" in said
+    assert "Did you mean 'amount'?" in said
+
+
 class Planned:
     """Stands for the plan, which has tests of its own and takes seconds."""
 

@@ -98,7 +98,9 @@ def sure_of(*tokens: int) -> np.ndarray:
 def test_pieces_of_words_are_joined(text: str, tokens: list[int], filled: str) -> None:
     found = pieces().fill(text, sure_of(*tokens))
     assert found.text == filled
-    assert [best[0][0] for best in found.masks] == [["walk", "##ing", "home", "##", "店"][token - 5] for token in tokens]
+    assert [best[0][0] for best in found.masks] == [
+        ["walk", "##ing", "home", "##", "店"][token - 5] for token in tokens
+    ]
 
 
 def test_other_calls_and_tokenizers_without_a_gap_are_refused(engine: TorchEngine) -> None:

@@ -436,7 +436,7 @@ def test_rows_that_a_teacher_will_answer_count_and_its_cost_is_said_to_be_unknow
     teacher = {"endpoint": {"base_url": "http://localhost:1/v1", "model": "big"}, "labels": ["good", "bad"]}
     without, _ = planned(tmp_path / "b", monkeypatch, data={"teacher": teacher, "label": None})
     assert without["rows"] == with_labels["rows"]
-    assert any("data.teacher.max_usd caps the money" in note for note in without["notes"])
+    assert any("nothing caps it: give data.teacher.price and max_usd" in note for note in without["notes"])
 
 
 def test_an_encoder_by_hidden_words_is_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,3 +119,16 @@ def test_the_worst_label_is_known_of_each_target() -> None:
     assert facts["mood.worst_class_f1"]["value"] == 0.5
     assert facts["says.worst_class_recall"]["value"] == 0.2
     assert facts["mood.rows"] == 40
+
+
+def test_a_teachers_answers_in_the_test_can_be_gated_on() -> None:
+    def known(card: dict[str, Any]) -> dict[str, Any]:
+        evidence = {"form": "onnx", "scores": {}}
+        return gather(
+            card=card, export={"ship": "onnx", "forms": {"onnx": {}}}, evidence=evidence, speed={"form": "onnx"}
+        )
+
+    gate = parse("taught_rows == 0")
+    assert evaluate(gate, known({})).passed and evaluate(gate, known({"teacher": {}})).passed
+    held_out = {"validation": {"people": 0, "teacher": 9}, "test": {"people": 40, "teacher": 3}}
+    assert not evaluate(gate, known({"teacher": {"held_out": held_out}})).passed

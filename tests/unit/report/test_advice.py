@@ -13,6 +13,7 @@ from rich.console import Console
 
 from danlu.cli.tables import draw_summary
 from danlu.core.store import Workspace
+from danlu.report.meaning import meaning
 from danlu.report.page import page
 from danlu.report.summary import summary
 from tests.unit.report.example import make_run, score
@@ -43,6 +44,20 @@ def test_a_good_release_needs_no_advice_and_has_no_doubt(tmp_path: Path) -> None
     found = changed(tmp_path, {})
     assert (found["advice"], found["doubt"]) == ([], None)
     assert " SHIP " in shown(found)
+
+
+def taught(card: dict[str, Any]) -> None:
+    card["teacher"] = {"held_out": {"test": {"people": 0, "teacher": 412}}}
+
+
+def test_agreement_with_a_teacher_is_not_called_right(tmp_path: Path) -> None:
+    plain = changed(tmp_path / "plain", {})
+    assert any("right and" in point["en"] for point in meaning(plain))
+    found = changed(tmp_path / "taught", {"card.json": taught})
+    assert found["doubt"]["en"] == "it was tested on a teacher's answers, not on people's"
+    said = " ".join(point["en"] for point in meaning(found))
+    assert "412 test rows have the answers of a teacher" in said and "answers that agree with the test part's" in said
+    assert not any("right and" in point["en"] for point in meaning(found))
 
 
 def last_is_best(training: dict[str, Any]) -> None:

@@ -123,11 +123,11 @@ def test_a_question_becomes_a_conversation_whose_answer_is_masked(server: ChatSe
 def test_personal_data_that_is_not_masked_is_not_sent(server: ChatServer, tmp_path: Path) -> None:
     rows = [{"text": f"nice, call bob{number}@example.com"} for number in range(20)]
     with pytest.raises(DataError, match=r"unmasked personal data \(email\).*data\.teacher\.send_unmasked: true"):
-        cleaned(tmp_path / "1", "classify", rows, mask=[], teacher=section(server))
+        cleaned(tmp_path / "1", "classify", rows, label=None, mask=[], teacher=section(server))
     assert not server.requests
-    found, _, _ = cleaned(tmp_path / "2", "classify", rows, teacher=section(server))
+    found, _, _ = cleaned(tmp_path / "2", "classify", rows, label=None, teacher=section(server))
     assert len(found) == 20 and "[EMAIL]" in server.text_of(0)
-    cleaned(tmp_path / "3", "classify", rows, mask=[], teacher=section(server, send_unmasked=True))
+    cleaned(tmp_path / "3", "classify", rows, label=None, mask=[], teacher=section(server, send_unmasked=True))
     assert "bob" in server.text_of(len(server.requests) - 1)
 
 
@@ -142,6 +142,7 @@ def test_held_out_rows_are_those_that_people_answered(server: ChatServer, tmp_pa
     dropped = {step["step"]: step["dropped"] for step in card["funnel"]}["taught"]["taught"]
     assert 5 <= dropped <= 40
     assert sum(part["rows"] for part in card["splits"].values()) == 200 - dropped
+    assert all(part["teacher"] == 0 < part["people"] for part in card["teacher"]["held_out"].values())
     readme = (ctx.out / "README.md").read_text(encoding="utf-8")
     assert "67 of 67 rows that had no answer got one of `big`" in readme and "Terms of its answers: MIT" in readme
     assert not [row for row in rows_of(ctx.out, "rejected") if row["text"]]
@@ -156,23 +157,119 @@ def test_where_all_rows_are_the_teachers_the_card_says_what_scores_mean(server: 
 
 
 def test_what_a_recipe_may_ask(server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def recipe(task: str, teacher: dict[str, Any], **data: Any) -> Recipe:
+    def recipe(task: str, teacher: dict[str, Any], budget: dict[str, Any] | None = None, **data: Any) -> Recipe:
         sources = [{"path": "a.jsonl", "licence": "MIT"}]
         scratch = {"scratch": {"layers": 1, "width": 32, "heads": 2, "vocabulary": 400}}
         sections = {"sources": sources, "label": None, "teacher": teacher, **data}
-        return Recipe.model_validate({"name": "a", "task": task, "data": sections, "model": scratch})
+        whole = {"name": "a", "task": task, "data": sections, "model": scratch, "budget": budget or {}}
+        return Recipe.model_validate(whole)
 
     assert recipe("classify", section(server)).data.teacher is not None
     for task, teacher, said in (
         ("regress", section(server), "data.teacher is for classify"),
         ("classify", section(server, labels=[]), "data.teacher needs labels"),
         ("classify", section(server, labels=["a", "A "]), "all different"),
+        ("classify", section(server, labels=["1*", "1"]), "all different also without quotes"),
+        ("classify", section(server, labels=["good", "!"]), "all different also without quotes"),
         ("classify", section(server, prompt="no text"), "prompt lacks"),
         ("classify", section(server, max_usd=1.0), "no price was given"),
     ):
         with pytest.raises(ValidationError, match=said):
             recipe(task, teacher)
+    with pytest.raises(ValidationError, match="budget.usd counts electricity alone"):
+        recipe("classify", section(server), budget={"usd": 5.0})
+    capped = section(server, price={"prompt": 1.0, "completion": 1.0}, max_usd=1.0)
+    assert recipe("classify", capped, budget={"usd": 5.0}).budget.usd == 5.0
+    with pytest.raises(ValidationError, match=r"data\.split\.folds is tested on rows of the training part"):
+        recipe("classify", section(server), split={"folds": 5})
+    with pytest.raises(ValidationError, match=r"not told the cells of data\.columns"):
+        recipe("classify", section(server), columns={"numeric": ["amount"]})
     keyed = section(server) | {"endpoint": {"base_url": server.url, "model": "big", "api_key_env": "NO_SUCH_KEY"}}
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     with pytest.raises(UserError, match=r"NO_SUCH_KEY, which data\.teacher\.endpoint\.api_key_env names, is not set"):
         cleaned(tmp_path, "classify", texts(30), teacher=keyed)
+
+
+@pytest.mark.parametrize("policy", ["drop", "majority", "keep"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_teacher_has_no_say_where_people_answered(
+    server: ChatServer, tmp_path: Path, policy: str, first: bool
+) -> None:
+    """All texts stay as people have them, wherever the copies stand and whatever the teacher says of them."""
+    rows = distinct(120)
+    # Of half of them the teacher says what people say, of half the opposite; two of its votes to one of theirs.
+    copies = [{"text": row["text"]} for row in rows[:40]] * 2
+    both = [*copies, *rows] if first else [*rows, *copies]
+    path = write(tmp_path / "both.jsonl", both)
+    ctx = make(tmp_path / "both", [path], label_conflicts=policy, teacher=section(server, licence="MIT"))
+    assert len(server.requests) == 40
+    kept = [(row["text"], row["label"]) for part in PARTS for row in rows_of(ctx.out, part)]
+    assert sorted(kept) == sorted((row["text"], row["label"]) for row in rows)
+    dropped = {step["step"]: step["dropped"] for step in card_of(ctx.out)["funnel"]}
+    assert dropped["overruled"] == {"overruled": 80} and "taught" not in dropped
+
+
+def test_of_near_copies_a_persons_is_kept(server: ChatServer, tmp_path: Path) -> None:
+    rows = distinct(120)
+    near = [{"text": row["text"] + "!!"} for row in rows[:40]]
+    path = write(tmp_path / "near.jsonl", [*near, *rows])
+    teacher = section(server, licence="MIT")
+    ctx = make(tmp_path / "near", [path], duplicates={"drop_near": True}, teacher=teacher)
+    kept = {row["text"] for part in PARTS for row in rows_of(ctx.out, part)}
+    assert kept == {row["text"] for row in rows}
+
+
+def test_a_held_out_part_of_a_few_rows_of_people_is_not_enough(server: ChatServer, tmp_path: Path) -> None:
+    rows = [row if number % 12 == 0 else {"text": row["text"]} for number, row in enumerate(distinct(400))]
+    ctx = make(tmp_path / "few", [write(tmp_path / "rows.jsonl", rows)], teacher=section(server, licence="MIT"))
+    card = card_of(ctx.out)
+    held_out = card["teacher"]["held_out"]
+    for part in PARTS[1:]:
+        assert sum(held_out[part].values()) == card["splits"][part]["rows"]
+        assert 1 <= held_out[part]["people"] < held_out[part]["teacher"]
+    assert any("imitates its teacher" in said and "of people" in said for said in card["warnings"])
+
+
+def test_a_misspelt_label_asks_nobody(server: ChatServer, tmp_path: Path) -> None:
+    rows = [{"text": row["text"], "mood": row["label"]} for row in distinct(30)]
+    with pytest.raises(DataError, match=r"No source has the column 'modd'.*data\.label: null"):
+        cleaned(tmp_path / "1", "classify", rows, label="modd", teacher=section(server))
+    assert not server.requests
+    found, _, _ = cleaned(tmp_path / "2", "classify", rows, label="mood", teacher=section(server))
+    assert not server.requests and {row["label"] for row in found} == {"good", "bad"}
+    cleaned(tmp_path / "3", "classify", rows, label=None, teacher=section(server))
+    assert len(server.requests) == 30
+
+
+def stars(body: dict[str, Any]) -> tuple[str, str]:
+    """Stars by a rule, with and without their sign; a word that a text may hold is not filled in."""
+    asked = body["messages"][0]["content"]
+    assert "1*, 2*" in asked and asked.count("{text}") == asked.count("{labels}") == 2, asked
+    return ("1*" if "poor" in asked else "**2**"), "stop"
+
+
+def test_labels_may_end_in_a_sign_and_the_text_stands_wherever_it_is_named(tmp_path: Path) -> None:
+    rows = [{"text": f"a {'nice' if number % 2 else 'poor'} {{text}} {{labels}} {number}"} for number in range(20)]
+    with chat_server(stars) as running:
+        teacher = section(running, labels=[" 1*", "2*"], prompt="Of {labels}: {text}. Again: {text}")
+        found, card, _ = cleaned(tmp_path, "classify", rows, label=None, teacher=teacher)
+    assert card["teacher"]["answers"] == {"1*": 10, "2*": 10} and not card["teacher"]["dropped"]
+    assert {row["label"] for row in found} == {"1*", "2*"}
+
+
+def test_equal_texts_are_paid_for_once_in_the_card_too(server: ChatServer, tmp_path: Path) -> None:
+    rows = [{"text": f"a nice thing, number {number % 20}"} for number in range(60)]
+    teacher = section(server, price={"prompt": 1e6, "completion": 0.0})
+    _, card, _ = cleaned(tmp_path, "classify", rows, label=None, teacher=teacher)
+    assert len(server.requests) == 20 and card["teacher"]["rows"] == card["teacher"]["answered"] == 60
+    asked = sum(len(body["messages"][0]["content"].split()) for body in server.requests)
+    assert card["teacher"]["prompt_tokens"] == card["teacher"]["usd"] == asked
+
+
+def test_a_question_is_not_masked_again(server: ChatServer, tmp_path: Path) -> None:
+    """The word in [PHONE] would make a phone of the number behind it."""
+    rows = [{"text": f"It is 13800138000, 6222{number:04d}, what then of {number}"} for number in range(20)]
+    found, card, _ = cleaned(tmp_path, "generate", rows, label=None, teacher=section(server, labels=[]))
+    sent = {body["messages"][0]["content"] for body in server.requests}
+    assert {row["parts"][0] for row in found} == sent and all("[PHONE]" in text for text in sent)
+    assert card["masked"]["phone"] == 20 and card["masked"]["email"] == 20
