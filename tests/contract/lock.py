@@ -26,7 +26,9 @@ ROOT = Path(__file__).parents[2]
 
 
 #: Modules of core that decide what a stage yields; the others decide how stages run.
-_OF_CORE = frozenset(f"danlu.core.{name}" for name in ("asked", "baseline", "columns", "descent", "heads", "scores", "tasks"))
+_OF_CORE = frozenset(
+    f"danlu.core.{name}" for name in ("asked", "baseline", "columns", "descent", "heads", "scores", "tasks")
+)
 
 #: "module:attribute", as a table names what it imports when it is asked for.
 _NAMED = re.compile(r"danlu(?:\.\w+)+(?=:\w+$)")
