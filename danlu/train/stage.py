@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +13,32 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from danlu.core.artifact import LOGS, Artifact, write_json
+from danlu.core.artifact import Artifact
 from danlu.core.asked import TEXT_ALONE, Takes
-from danlu.core.bases import told_base
 from danlu.core.columns import Codes
 from danlu.core.context import Context
 from danlu.core.errors import DataError, ModelError
 from danlu.core.heads import Head, heads_of, outputs_of
 from danlu.core.lazy import load_attribute
-from danlu.core.machine import peak_resident_bytes
 from danlu.core.store import write_atomically, write_json_atomically
 from danlu.core.tasks import TASKS
 from danlu.learning import scratch
 from danlu.learning.adapters.base import Adapted
-from danlu.learning.adapters.merge import Merged, merge_checked
 from danlu.learning.adapters.table import adapt, check_method
 from danlu.learning.asking import CATEGORIES, NUMBERS, cells_of, knows_two_segments
 from danlu.learning.assembly import ready_to_train
-from danlu.learning.batching import choose_packing, pack_rows, padding_share
+from danlu.learning.batching import choose_packing, padding_share
 from danlu.learning.chat import Chat, plain_chat, read_chat
 from danlu.learning.corpus import Part
 from danlu.learning.fast import NarrowVocabulary, fast_attention, keep_freed_memory
-from danlu.learning.fusion import HEAD_WEIGHTS, with_columns
+from danlu.learning.fusion import with_columns
 from danlu.learning.models import (
-    WEIGHTS,
     check_base,
     head_settings,
     positions_of,
     quiet_transformers,
     read_config,
     start_from_base,
-    without_compilation,
 )
 from danlu.learning.objectives.base import Facts, Objective
 from danlu.learning.objectives.classes import balanced_weights
@@ -58,10 +52,11 @@ from danlu.learning.text import TOKENIZER_FILE, auto_length, load_tokenizer, pad
 from danlu.sources.targets import TARGETS
 from danlu.train import guard
 from danlu.train.config import ScratchConfig, TrainConfig, TrainStage
-from danlu.train.lineage import licence_of, lineage
+from danlu.train.lineage import lineage
 from danlu.train.loop import Training, make_order, seed_noise, train
 from danlu.train.prepared import in_memory, on_disk
-from danlu.train.state import Progress, TrainingState
+from danlu.train.state import TrainingState
+from danlu.train.written import write_facts, write_tokenizer, write_weights
 
 #: Noise of the initial weights has a number of its own, apart from every step's.
 _BEFORE_THE_FIRST_STEP = 2**62
@@ -69,15 +64,9 @@ _BEFORE_THE_FIRST_STEP = 2**62
 #: Where the model folders that an objective names are among the stage's resources.
 _OBJECTIVE = "train.objective."
 
-#: Validation texts on which a merged model is compared with the unmerged one.
-_COMPARED_TEXTS = 32
-
 #: A tokenizer is learned from about so many characters: of a larger corpus from every second text, every third, and so
 #: on. Learning from Chinese news takes 280 bytes of memory a character (measured on 1.8 million), so 1.1 GB at most.
 _TOKENIZER_CHARACTERS = 4_000_000
-
-#: Where an adapter is kept, beside the model that it was merged into.
-ADAPTER = "adapter"
 
 
 def run(ctx: Context, config: TrainStage) -> None:
@@ -150,12 +139,12 @@ def _work(ctx: Context, config: TrainStage) -> None:
         progress = train(ctx, training, state)
     if not ctx.rank.first:
         return
-    merged = _write_weights(ctx, config, training, vocabulary, adapted, state, progress)
-    _write_tokenizer(ctx, kind, source, tokenizer, max_length)
+    merged = write_weights(ctx, config, training, vocabulary, adapted, state, progress)
+    write_tokenizer(ctx, kind, source, tokenizer, max_length)
     if chat is not None:
         chat.save(ctx.out)
     takes = _takes(config, parts["train"], facts.codes)
-    _write_facts(ctx, config, training, adapted, merged, progress, labels, max_length, earlier, takes)
+    write_facts(ctx, config, training, adapted, merged, progress, labels, max_length, earlier, takes)
 
 
 def _refuse(ctx: Context, config: TrainStage, kind: Kind, objective: Objective, *, has_base: bool) -> None:
@@ -350,58 +339,6 @@ def _tell(ctx: Context, training: Training, adapted: Adapted, max_length: int) -
     )
 
 
-def _write_weights(
-    ctx: Context,
-    config: TrainStage,
-    training: Training,
-    vocabulary: NarrowVocabulary,
-    adapted: Adapted,
-    state: TrainingState,
-    progress: Progress,
-) -> Merged | None:
-    """The best weights as a plain model, the last ones in `last`. An adapter is merged, and kept in `adapter` too."""
-    model, best, adapter, last = training.model, progress.best, adapted.adapter, ctx.out / "last"
-    last_is_best = best is None or best["step"] == progress.step
-    last.mkdir()
-    if adapter is not None:
-        base = told_base(config.model.base)
-        adapter.save(last, base)
-        if best is not None and not last_is_best:
-            state.load_best(model, best["step"])
-        adapter.save(ctx.out / ADAPTER, base)
-        # Compared in float32, whatever training multiplied in.
-        training.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-        without_compilation(model)
-        texts = range(min(_COMPARED_TEXTS, len(training.validation)))
-        batches = [training.validation.batch(np.array([text]), training.pad_id) for text in texts]
-        merged = merge_checked(model, adapter, batches)
-        _save(model, vocabulary, ctx.out)
-        return merged
-    _save(model, vocabulary, ctx.out)
-    written = [name for name in (WEIGHTS, HEAD_WEIGHTS) if (ctx.out / name).is_file()]
-    if best is None or last_is_best:
-        for name in written:
-            shutil.copyfile(ctx.out / name, last / name)
-        return None
-    for name in written:
-        (ctx.out / name).rename(last / name)
-    state.load_best(model, best["step"])
-    _save(model, vocabulary, ctx.out)
-    return None
-
-
-def _save(model: Any, vocabulary: NarrowVocabulary, folder: Path) -> None:
-    with vocabulary.widened():
-        model.save_pretrained(folder, max_shard_size="1000GB")
-
-
-def _write_tokenizer(ctx: Context, kind: Kind, source: Path | None, tokenizer: Tokenizer, max_length: int) -> None:
-    if source is None:
-        scratch.save_tokenizer(tokenizer, scratch.VOCABULARIES[kind.head], ctx.out, max_length)
-        return
-    scratch.copy_tokenizer(source, ctx.out, tokenizer, max_length)
-
-
 def _codes(corpus: Artifact, part: Part) -> Codes | None:
     """How the cells beside the texts are coded, by the training rows alone; None where there are none."""
     named = corpus.json("card.json").get("columns")
@@ -421,68 +358,4 @@ def _takes(config: TrainStage, part: Part, codes: Codes | None) -> Takes:
         pair=part.has("pair"),
         numeric=tuple(column.name for column in codes.numeric),
         categorical=tuple(column.name for column in codes.categorical),
-    )
-
-
-def _write_facts(
-    ctx: Context,
-    config: TrainStage,
-    training: Training,
-    adapted: Adapted,
-    merged: Merged | None,
-    progress: Progress,
-    labels: list[str],
-    max_length: int,
-    earlier: dict[str, dict[str, Any]],
-    takes: Takes,
-) -> None:
-    model, order, publish = training.model, training.order, training.objective.publish
-    seen = np.zeros(int(training.examples.rows.max()) + 1, dtype=bool)
-    seen[training.examples.rows[order.seen(progress.step)]] = True
-    write_json(
-        ctx.out / "danlu.json",
-        {
-            "task": config.task,
-            "labels": labels or None,
-            "max_length": max_length,
-            "takes": takes.as_json(),
-            "architecture": type(model).__name__,
-            "parameters": adapted.total,
-            "trainable_parameters": adapted.trainable,
-            "method": config.train.method.kind,
-            "base": told_base(config.model.base),
-            "licence": config.model.licence or licence_of(ctx.resources.get("model.base")),
-            "lineage": earlier,
-        }
-        | dict({} if publish is None else publish(ctx.out, model, max_length)),
-    )
-    write_json(
-        ctx.out / "training.json",
-        {
-            "steps": progress.step,
-            "planned_steps": order.steps,
-            "epochs": round(progress.samples / len(training.examples), 4),
-            "samples": progress.samples,
-            "tokens": progress.tokens,
-            "precision": precision_of(training.accelerator),
-            "best": progress.best,
-            "stopped_early": progress.step < order.steps,
-            "history": progress.history,
-            "rows": pack_rows(seen),
-            "seed": training.settings.seed,
-            "method": config.train.method.model_dump(),
-            "parameters": {"trainable": adapted.trainable, "total": adapted.total},
-            "merge": None if merged is None else asdict(merged),
-        }
-        | guard.facts(progress),
-    )
-    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_resident_bytes()
-    write_json(
-        ctx.out / LOGS / "speed.json",
-        {
-            "samples_per_second": progress.samples / max(progress.step_seconds, 1e-9),
-            "seconds": progress.seconds,
-            "adversarial_seconds": progress.adversarial_seconds,
-            "peak_memory_bytes": peak,
-        },
     )

@@ -277,7 +277,11 @@ def test_a_trace_that_takes_too_long_gives_way_to_the_formula(tmp_path: Path, mo
         patched.setattr(traced, "_run", lambda *_: pytest.fail("waited a second time"))
         _, warned = planned(tmp_path, trace="always", trace_seconds=0.01)
     assert "a higher limit tries again" in warned[0]
-    assert planned(tmp_path, trace="always")[0]["trace"]["method"] == "traced"
+    limits: list[float] = []
+    monkeypatch.setattr(traced, "_run", lambda _, limit, __: limits.append(limit) or {"untraceable": "it was asked"})
+    _, warned = planned(tmp_path, trace="always", trace_seconds=30.0)
+    assert limits == [30.0]
+    assert "it was asked" in warned[0]
     assert list((tmp_path / "run" / "state").iterdir()) == []
 
 
