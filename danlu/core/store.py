@@ -144,13 +144,16 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace the file `path` by one with `text`: a reader sees the old one or the new one, also after a crash."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace the file `path` by one with `content`: a reader sees the old one or the new one, also after a crash.
+
+    A text is written in UTF-8.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with beside.open("wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)

@@ -65,10 +65,11 @@ def held(probabilities: np.ndarray, form: Form) -> np.ndarray:
     return holds
 
 
-def _restored(logits: np.ndarray, form: Form) -> np.ndarray:
+def restored(answers: np.ndarray, form: Form) -> np.ndarray:
+    """Standardised numbers [B, 1] in the user's unit. Raises `ModelError` for a form that names no scale."""
     if form.scale is None:
         raise ModelError(f"The form {form.name!r} names no scale. Export the model again with `danlu run`.")
-    return form.scale.restored(logits)
+    return form.scale.restored(answers)
 
 
 def _apart(ours: np.ndarray, theirs: np.ndarray, form: Form) -> np.ndarray:
@@ -106,7 +107,7 @@ ANSWERS: dict[TaskName, Answer] = {
     ),
     "regress": Answer(
         nothing=lambda _: {"value": None},
-        probabilities=_restored,
+        probabilities=restored,
         told=_value,
         words=lambda told: [f"{told['value']:.4g}"],
         differs=_apart,

@@ -9,8 +9,9 @@ from typing import NoReturn
 import numpy as np
 
 from danlu.core.asked import Question, as_asked
-from danlu.core.errors import ModelError, UserError
+from danlu.core.errors import UserError
 from danlu.core.tasks import TASKS, TaskName
+from danlu.engines.answers import restored
 from danlu.engines.base import Engine, Form
 from danlu.engines.sampling import at_temperature
 from danlu.engines.table import load
@@ -19,18 +20,11 @@ from danlu.learning.asking import spellable
 from danlu.learning.classic.files import ENCODER
 from danlu.learning.classic.text_model import TextModel
 
-
-def _restored(answers: np.ndarray, form: Form) -> np.ndarray:
-    if form.scale is None:
-        raise ModelError(f"The form {form.name!r} names no scale. Export the model again with `danlu run`.")
-    return form.scale.restored(answers)
-
-
 #: From what the model says to what `predict` gives, by task.
 _GIVEN: dict[TaskName, Callable[[np.ndarray, Form], np.ndarray]] = {
     "classify": lambda answers, form: at_temperature(answers, form.temperature),
     "tag": lambda answers, _: answers,
-    "regress": _restored,
+    "regress": restored,
 }
 
 

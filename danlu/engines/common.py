@@ -22,7 +22,7 @@ from danlu.engines.base import Ending, Form, Spans, TextScore
 from danlu.engines.filling import HIDDEN_SHARE, Filled, HiddenScore, Special, hidden_score, joined
 from danlu.engines.sampling import choose, log_softmax, pieces, softmax
 from danlu.engines.texts import check_asked
-from danlu.learning.asking import coded, encode_asked, load_codes, spellable, token_types
+from danlu.learning.asking import coded, encode_asked, load_codes, spell, spellable, token_types
 from danlu.learning.hidden import places
 from danlu.learning.text import (
     encode,
@@ -323,8 +323,7 @@ class LocalEngine(ABC):
 
 
 def _spellable(texts: Sequence[str]) -> list[str]:
-    """`texts` with halves of surrogate pairs, which JSON can carry but no tokenizer takes, as question marks."""
-    return [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+    return [spell(text) for text in texts]
 
 
 def _windows(length: int, form: Form) -> Iterator[tuple[int, int, int]]:

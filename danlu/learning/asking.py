@@ -130,12 +130,13 @@ def load_codes(folder: Path) -> Codes:
 
 
 def spellable(asked: Sequence[Question]) -> tuple[list[str], list[str] | None]:
-    """Texts and pairs [N], with halves of surrogate pairs, which JSON can carry but no tokenizer takes, as marks."""
+    """Texts and pairs [N] as a tokenizer can take them; see `spell`."""
     found = [as_asked(one) for one in asked]
-    texts = [_spellable(one.text) for one in found]
-    pairs = [_spellable(one.pair) for one in found if one.pair is not None]
+    texts = [spell(one.text) for one in found]
+    pairs = [spell(one.pair) for one in found if one.pair is not None]
     return texts, pairs or None
 
 
-def _spellable(text: str) -> str:
+def spell(text: str) -> str:
+    """`text` with halves of surrogate pairs, which JSON can carry but no tokenizer takes, as question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -8,9 +8,7 @@ Shapes: N texts, D numbers of a vector.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file, save
@@ -18,6 +16,7 @@ from safetensors.numpy import load_file, save
 from danlu.core.artifact import write_json
 from danlu.core.context import Context
 from danlu.core.errors import ModelError
+from danlu.core.store import write_atomically
 from danlu.engines.base import FORM, Engine, Form
 from danlu.engines.table import load
 from danlu.learning.classic.config import EmbeddingsFeatures
@@ -93,17 +92,7 @@ def vectors(ctx: Context, encoder: Engine, name: str, texts: Sequence[str]) -> n
                 made = encoder.embed(portion)
                 if not np.isfinite(made).all():
                     raise ModelError("The encoder answers with NaN, so that nothing can be learned from its vectors.")
-                _write(path, made)
+                write_atomically(path, save({"vectors": made}))
             found[begin : begin + len(portion)] = load_file(path)["vectors"]
             bar.advance(len(portion))
     return found
-
-
-def _write(path: Path, made: np.ndarray) -> None:
-    """Whole or not there, also after a kill."""
-    beside = path.with_suffix(".tmp")
-    with beside.open("wb") as file:
-        file.write(save({"vectors": made}))
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)

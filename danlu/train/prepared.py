@@ -6,9 +6,7 @@ the tokenizer and the greatest length alike. A part that was only half written i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from accelerate import Accelerator
 from safetensors.numpy import load, save
 
 from danlu.core.context import Context
+from danlu.core.store import write_atomically
 from danlu.learning import shards
 from danlu.learning.batching import Examples
 from danlu.learning.corpus import Part
@@ -70,14 +69,5 @@ def in_memory(
 
     with first_alone(ctx.rank), torch.no_grad(), accelerator.autocast():
         if not kept.exists():
-            _write(kept, save(objective.prepare(model.eval(), rows, examples, track)))
+            write_atomically(kept, save(objective.prepare(model.eval(), rows, examples, track)))
     return examples.with_columns(**load(kept.read_bytes()))
-
-
-def _write(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.tmp")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
+import torch
 
 from danlu.core.context import Context
 from danlu.core.errors import DataError, Interrupted, ModelError
@@ -41,6 +42,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small encoder with random weights: the mean over its tokens still tells which words a text has."""
     folder = tmp_path_factory.mktemp("encoder")
     tokenizer = scratch.train_tokenizer((row["text"] for row in tiny_rows(200)), scratch.VOCABULARIES["encoder"], 400)
+    torch.manual_seed(1)
     model = scratch.MAKERS["encoder"](scratch.Shape(layers=1, width=48, heads=2, positions=64), tokenizer, [])
     model.save_pretrained(folder)
     scratch.save_tokenizer(tokenizer, scratch.VOCABULARIES["encoder"], folder, 64)
