@@ -80,7 +80,8 @@ def test_kill_9_between_two_portions(folder: Path) -> None:
     assert whole.returncode == 0, whole.stderr
     assert attempt(folder, "killed", last=3).returncode == -signal.SIGKILL
     kept = sorted(path.name for path in (folder / "killed" / "state" / "vectors-train").iterdir())
-    assert kept == ["0.safetensors", "16.safetensors", "32.tmp"]
+    assert [name for name in kept if not name.endswith(".tmp")] == ["0.safetensors", "16.safetensors"]
+    assert len(kept) == 3, "what was being written when it was killed"
     again = attempt(folder, "killed")
     assert again.returncode == 0, again.stderr
     assert int(again.stdout) == int(whole.stdout) - 32  # two portions were there
