@@ -69,6 +69,7 @@ def walk_here(folder: Path, sections: dict[str, Any]) -> Walked:
     """As `walk`, all in this process: where stages' own processes are not what is tested, they are most of the time."""
     (folder / "recipe.yaml").write_text(json.dumps(sections, ensure_ascii=False), encoding="utf-8")
     command = ["run", "recipe.yaml"]
+    AcceleratorState._reset_state(reset_partial_state=True)  # an earlier test may have trained in another precision
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
         patched.setattr(api, "Runner", functools.partial(Runner, in_process=True))

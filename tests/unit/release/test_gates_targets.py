@@ -104,6 +104,7 @@ def test_the_worst_label_is_known_of_each_target() -> None:
 
     facts = gather(
         card={},
+        checkpoint={},
         export={"ship": "onnx", "forms": {"onnx": {}}},
         evidence={
             "form": "onnx",
@@ -125,7 +126,11 @@ def test_a_teachers_answers_in_the_test_can_be_gated_on() -> None:
     def known(card: dict[str, Any]) -> dict[str, Any]:
         evidence = {"form": "onnx", "scores": {}}
         return gather(
-            card=card, export={"ship": "onnx", "forms": {"onnx": {}}}, evidence=evidence, speed={"form": "onnx"}
+            card=card,
+            checkpoint={},
+            export={"ship": "onnx", "forms": {"onnx": {}}},
+            evidence=evidence,
+            speed={"form": "onnx"},
         )
 
     gate = parse("taught_rows == 0")
