@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -177,17 +178,26 @@ _WAITING_BYTES = 16 << 20
 #: Files that rows are dealt out to: enough that one of them fits in memory, few enough to be open at once.
 _LEAST_BUCKETS, _MOST_BUCKETS = 16, 128
 
+#: From so many bytes on a file is dealt out to others again rather than sorted whole, which takes three copies of it.
+_SORTED_BYTES = 16 << 20
+
+#: Ends of what the first eight hex digits of a hash may say.
+_ALL = (0, 1 << 32)
+
 
 class Buckets:
-    """Rows dealt out to `count` files by the first four hex digits of a column of hashes: file n has the n-th range.
+    """Rows dealt out to `count` files by the first eight hex digits of a column of hashes: file n has the n-th range.
 
-    What has not been written is at most 16 MiB and a batch, and what is written leaves nothing behind (as the footers
-    of many Parquet files that are written at once would). `text_bytes` counts what came in columns of text.
+    `ends`: those digits as a number are at least the first of these and below the second. What has not been written is
+    at most 16 MiB and a batch, and what is written leaves nothing behind (as the footers of many Parquet files that are
+    written at once would). `text_bytes` counts what came in columns of text.
     """
 
-    def __init__(self, scratch: Path, schema: pa.Schema, count: int, column: str) -> None:
+    def __init__(self, scratch: Path, schema: pa.Schema, count: int, column: str, ends: tuple[int, int] = _ALL) -> None:
         self.count = count
         self.rows = 0
+        self._ends = ends
+        self._bytes: Counter[int] = Counter()
         self.text_bytes = 0
         self._scratch = scratch
         self._schema = schema
@@ -227,12 +237,15 @@ class Buckets:
                     self._files[number] = pa.ipc.new_stream(
                         self._path(number), self._schema, options=pa.ipc.IpcWriteOptions(compression="zstd")
                     )
-                self._files[number].write_table(dealt.slice(start, stop - start))
+                some = dealt.slice(start, stop - start)
+                self._files[number].write_table(some)
+                self._bytes[number] += some.nbytes
         self._waiting, self._waiting_bytes = [], 0
 
     def _numbers(self, table: pa.Table) -> npt.NDArray[np.int64]:
-        prefixes = (int(value[:4], 16) for value in table[self._column].to_pylist())
-        return np.fromiter(prefixes, dtype=np.int64, count=table.num_rows) * self.count >> 16
+        first, end = self._ends
+        prefixes = (int(value[:8], 16) for value in table[self._column].to_pylist())
+        return (np.fromiter(prefixes, dtype=np.int64, count=table.num_rows) - first) * self.count // (end - first)
 
     def _path(self, number: int) -> str:
         return str(self._scratch / f"{number:05d}.arrows")
@@ -252,6 +265,25 @@ class Buckets:
                 found.append(reader.read_all())
         found += [table.filter(pa.array(self._numbers(table) == number)) for table in self._waiting]
         return pa.concat_tables(found)
+
+    def in_order(self, number: int) -> Iterator[pa.Table]:
+        """The rows of one file by the column, in portions of a few MiB however many there are."""
+        first, end = (
+            self._ends[0] + -(-place * (self._ends[1] - self._ends[0]) // self.count) for place in (number, number + 1)
+        )
+        if self._bytes[number] < _SORTED_BYTES or end - first < _LEAST_BUCKETS:
+            yield self.read(number).sort_by(self._column)
+            return
+        parts = Buckets(self._scratch / f"{number:05d}", self._schema, _LEAST_BUCKETS, self._column, (first, end))
+        with pa.ipc.open_stream(self._path(number)) as reader:
+            for batch in reader:
+                parts.write(pa.Table.from_batches([batch]))
+        for table in self._waiting:
+            parts.write(table.filter(pa.array(self._numbers(table) == number)))
+        parts.close()
+        for part in range(parts.count):
+            yield from parts.in_order(part)
+        parts.remove()
 
     def remove(self) -> None:
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -293,9 +325,9 @@ class SortedPart:
         """One file from the rows of some buckets, a row group at a time; none where there are no rows, but `always`."""
         left = self._schema.empty_table()
         writer = None
-        for bucket in buckets:
-            left = pa.concat_tables([left, self._buckets.read(bucket).sort_by("id")])
-            last = bucket == buckets.stop - 1
+        portions = (portion for bucket in buckets for portion in self._buckets.in_order(bucket))
+        for portion, last in _with_last(portions):
+            left = pa.concat_tables([left, portion])
             while left.num_rows >= _ROW_GROUP or (last and (left.num_rows or (always and writer is None))):
                 if writer is None:
                     path = self._folder / f"part-{number:05d}.parquet"
@@ -305,6 +337,16 @@ class SortedPart:
                 left = pa.concat_tables([left.slice(_ROW_GROUP)]).combine_chunks()
         if writer is not None:
             writer.close()
+
+
+def _with_last(portions: Iterable[pa.Table]) -> Iterator[tuple[pa.Table, bool]]:
+    """Each of them, at least one, and whether it is the last."""
+    each = iter(portions)
+    held = next(each)
+    for portion in each:
+        yield held, False
+        held = portion
+    yield held, True
 
 
 class Rejects:

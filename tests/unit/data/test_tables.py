@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from danlu.data import tables
-from danlu.data.tables import SortedPart
+from danlu.data.tables import Buckets, SortedPart
 
 SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string()), ("parts", pa.list_(pa.string()))])
 
@@ -37,21 +37,35 @@ def write(folder: Path, found: list[dict[str, object]], size: int, shards: int =
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (folder / "part").iterdir()}
 
 
-@pytest.mark.parametrize("waiting", [1, 10_000, 1 << 30])
+@pytest.mark.parametrize(("waiting", "sorted_whole"), [(1, 1 << 30), (10_000, 2_000), (10_000, 1), (1 << 30, 1 << 30)])
 def test_bytes_depend_on_neither_order_nor_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting: int, sorted_whole: int
 ) -> None:
     monkeypatch.setattr(tables, "SHARD_BYTES", 20_000)
     found = rows(3_000)
     expected = write(tmp_path / "expected", found, size=3_000)
     assert len(expected) > 3
     monkeypatch.setattr(tables, "_WAITING_BYTES", waiting)
+    monkeypatch.setattr(tables, "_SORTED_BYTES", sorted_whole)
     random.Random(1).shuffle(found)
     assert write(tmp_path / "shuffled", found, size=77) == expected
     read = [
         row for path in sorted((tmp_path / "shuffled" / "part").iterdir()) for row in pq.read_table(path).to_pylist()
     ]
     assert read == sorted(found, key=lambda row: str(row["id"]))
+
+
+def test_a_large_file_is_sorted_in_portions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_WAITING_BYTES", 10_000)
+    monkeypatch.setattr(tables, "_SORTED_BYTES", 20_000)
+    found = rows(6_000)
+    buckets = Buckets(tmp_path / "scratch", SCHEMA, 2, "id")
+    buckets.write(pa.Table.from_pylist(found, schema=SCHEMA))
+    buckets.close()
+    portions = [portion for number in range(2) for portion in buckets.in_order(number)]
+    assert max(portion.nbytes for portion in portions) < 40_000
+    told = [row for portion in portions for row in portion.to_pylist()]
+    assert told == sorted(found, key=lambda row: str(row["id"]))
 
 
 def test_files_go_by_the_text_however_well_it_packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
