@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 
-import danlu
 from danlu.core.artifact import write_json
 from danlu.core.store import write_json_atomically
 from danlu.learning.batching import Batch
@@ -171,7 +170,7 @@ def _bytes(array: np.ndarray) -> bytes:
 def _code() -> str:
     """The versions of the libraries, and the text of the code that is traced."""
     told = hashlib.sha256(" ".join(f"{name} {version(name)}" for name in _LIBRARIES).encode())
-    root = Path(danlu.__file__).parent
+    root = Path(__file__).parents[1]
     for path in sorted([*root.glob("learning/**/*.py"), *root.glob("plan/trace*.py")]):
         told.update(path.read_bytes())
     return told.hexdigest()
