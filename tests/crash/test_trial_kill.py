@@ -55,7 +55,7 @@ def trial_process() -> int | None:
     for pid in descendants(os.getpid()):
         with contextlib.suppress(OSError):
             command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if b"danlu.core.worker" in command and any(b"/work/train-" in part for part in command):
+            if b"danlu.core.worker" in command and any(b"work/train-" in part for part in command):
                 return pid
     return None
 
